@@ -1,0 +1,1 @@
+"""Judges a track against a corpus; never imports torch."""

@@ -1,0 +1,178 @@
+"""What an audit says: frozen, without a clock, in the order it is reported.
+
+Spans are seconds from the start of the file; bars are 1-based and inclusive; nothing is rounded here. What could
+not be measured is a `Skipped`, never a 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["clear", "review", "fail"]
+Outcome = Literal["pass", "review", "fail", "incomplete"]
+
+SCHEMA = "contraste-report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PassageNote:
+    """One note of a passage: onset and duration in seconds, pitch, part, and the number of its aligned pair or None."""
+
+    onset_s: float
+    duration_s: float
+    pitch: int
+    part: int
+    pair: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Music that a track and a piece of the corpus share.
+
+    Attributes
+    ----------
+    piece, title, artist, split : str
+        The piece as the store lists it.
+    rights : dict
+        licence, source, consent, isrc, iswc.
+    query_span_s, piece_span_s : (float, float)
+        From the first aligned note's onset to the last one's end.
+    query_bars, piece_bars : (int, int)
+    transposition : int
+        Semitones from the piece up to the track.
+    tempo_ratio : float
+        Seconds of the track over seconds of the piece.
+    matched, notes : int
+        Aligned equal notes, of the notes in the track's passage (one voice).
+    in_time : int
+        How many of them keep the rhythm too.
+    bits : float
+        Information shared beyond style.
+    evalue : float
+        Passages this strong expected from unrelated music in a search of this size.
+    percentile : float
+        Share of human pieces whose strongest borrowing is weaker, in [0, 1).
+    other_works : int
+        Other works of the corpus that share this part of the track (prior art), among the pieces searched.
+    query_part, piece_part : str
+        Names of the parts.
+    query_notes, piece_notes : tuple of PassageNote
+        All pitched notes within the spans, for drawing and hearing.
+    """
+
+    piece: str
+    title: str
+    artist: str
+    split: str
+    rights: dict[str, str]
+    verdict: Verdict
+    query_span_s: tuple[float, float]
+    piece_span_s: tuple[float, float]
+    query_bars: tuple[int, int]
+    piece_bars: tuple[int, int]
+    transposition: int
+    tempo_ratio: float
+    matched: int
+    notes: int
+    in_time: int
+    bits: float
+    evalue: float
+    percentile: float
+    other_works: int = 0
+    query_part: str = ""
+    piece_part: str = ""
+    query_notes: tuple[PassageNote, ...] = ()
+    piece_notes: tuple[PassageNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricResult:
+    """A metric beside its chance level.
+
+    Attributes
+    ----------
+    name, about : str
+        Key and a sentence for people.
+    value : float
+    chance_mean, chance_p95 : float
+        What unrelated pieces of the corpus score: mean, and the value that 5 % of them pass in the direction of
+        likeness.
+    better : "higher" or "lower"
+        The direction in which two pieces are more alike.
+    reference : str
+        The piece it was measured against.
+    verdict : Verdict
+        By the policy's thresholds; "clear" where it has none.
+    """
+
+    name: str
+    about: str
+    value: float
+    chance_mean: float
+    chance_p95: float
+    better: str
+    reference: str
+    verdict: Verdict = "clear"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenanceLink:
+    """One step from the track back to the anchor: what was checked, of what, with which result."""
+
+    name: str
+    subject: str
+    verdict: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A check that was not made, and why; `required` when the policy wants it."""
+
+    check: str
+    reason: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The whole audit of one track; the same input gives the same report.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        "incomplete" when a required check was skipped and nothing failed.
+    sentence : str
+        The verdict in one plain sentence.
+    reasons : tuple of str
+        What led to it, strongest first.
+    track, store, policy, tool : dict
+        Descriptions with digests.
+    """
+
+    outcome: Outcome
+    sentence: str
+    reasons: tuple[str, ...]
+    track: dict[str, Any]
+    store: dict[str, Any]
+    policy: dict[str, Any]
+    tool: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+    provenance: tuple[ProvenanceLink, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    limits: tuple[str, ...] = ()
+    schema: str = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries and lists, as `json` takes them."""
+        return asdict(self)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the strongest of several verdicts; "clear" for none."""
+    for verdict in ("fail", "review"):
+        if verdict in verdicts:
+            return verdict  # type: ignore[return-value]
+    return "clear"

@@ -1,0 +1,250 @@
+"""The audit itself: a track, a store and a policy in, an `AuditReport` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from audit.findings import (
+    AuditReport,
+    Finding,
+    MetricResult,
+    Outcome,
+    PassageNote,
+    ProvenanceLink,
+    Skipped,
+    worst,
+)
+from audit.index import Index
+from audit.policy import Policy
+from audit.search import Passage, search
+from audit.significance import Calibration, query_notes
+from corpus.store import Store
+from music.notes import NoteSequence
+
+LIMITS = (
+    "A match is evidence for people to judge; it is no statement about the law.",
+    "The search covers the named store only; music outside it is not compared.",
+    "Melodic lines are compared: a copied chord progression, sound or lyric is not found by the copy search.",
+    "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
+)
+PRIOR_ART_PIECES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A store with its index and calibration, opened once for many tracks."""
+
+    store: Store
+    index: Index
+    calibration: Calibration
+
+
+def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
+    """Search the corpus for what `track` shares with it: the `top` best pieces, strongest finding first."""
+    passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES))
+    spans = [_span(track, p.query_rows) for p in passages]
+    pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
+    loaded = {piece: corpus.store.notes(piece) for piece in pieces}
+    found = []
+    for passage, span in zip(passages, spans, strict=True):
+        if passage.piece not in loaded:
+            continue
+        finding = _finding(corpus, track, passage, loaded[passage.piece], policy, span)
+        own = corpus.store.pieces[passage.piece].group
+        others = {
+            corpus.store.pieces[p.piece].group
+            for p, s in zip(passages, spans, strict=True)
+            if _shared(span, s) > 0.5 and _judge(corpus, track, p, policy)[2] != "clear"
+        }
+        found.append(_with(finding, other_works=len(others - {own})))
+    return sorted(found, key=lambda f: -f.bits)
+
+
+def _judge(corpus: Corpus, track: NoteSequence, passage: Passage, policy: Policy) -> Any:
+    evalue = corpus.calibration.evalue(passage.bits, query_notes(track))
+    percentile = corpus.calibration.percentile(passage.bits)
+    return evalue, percentile, policy.judge_copy(evalue, percentile, len(passage.query_rows))
+
+
+def _finding(
+    corpus: Corpus, track: NoteSequence, passage: Passage, notes: NoteSequence, policy: Policy, span: tuple[float, float]
+) -> Finding:
+    piece = corpus.store.pieces[passage.piece]
+    evalue, percentile, verdict = _judge(corpus, track, passage, policy)
+    there = _span(notes, passage.piece_rows)
+    rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
+    return Finding(
+        piece=piece.path,
+        title=piece.title,
+        artist=piece.artist,
+        split=piece.split,
+        rights=rights,
+        verdict=verdict,
+        query_span_s=span,
+        piece_span_s=there,
+        query_bars=_bars(track, passage.query_rows),
+        piece_bars=_bars(notes, passage.piece_rows),
+        transposition=passage.transposition,
+        tempo_ratio=_tempo_ratio(track, notes, passage),
+        matched=len(passage.query_rows),
+        notes=passage.notes,
+        in_time=int(passage.in_time.sum()),
+        bits=passage.bits,
+        evalue=evalue,
+        percentile=percentile,
+        query_part=track.parts[track.part[passage.query_rows[0]]].name,
+        piece_part=notes.parts[notes.part[passage.piece_rows[0]]].name,
+        query_notes=_excerpt(track, passage.query_rows, span),
+        piece_notes=_excerpt(notes, passage.piece_rows, there),
+    )
+
+
+def _span(sequence: NoteSequence, rows: Any) -> tuple[float, float]:
+    last = rows[-1]
+    return float(sequence.onset_s[rows[0]]), float(sequence.onset_s[last] + sequence.duration_s[last])
+
+
+def _bars(sequence: NoteSequence, rows: Any) -> tuple[int, int]:
+    first, last = (sequence.bar_at(float(sequence.onset_beat[rows[i]]) + 1e-6) for i in (0, -1))
+    return int(first), int(last)
+
+
+def _tempo_ratio(track: NoteSequence, notes: NoteSequence, passage: Passage) -> float:
+    here = np.ptp(track.onset_s[passage.query_rows])
+    there = np.ptp(notes.onset_s[passage.piece_rows])
+    return float(here / there) if there > 0 else passage.tempo_ratio
+
+
+def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Share of span `a` that lies in span `b`."""
+    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / max(a[1] - a[0], 1e-9)
+
+
+def _excerpt(sequence: NoteSequence, rows: Any, span: tuple[float, float]) -> tuple[PassageNote, ...]:
+    pair = {int(row): k for k, row in enumerate(rows)}
+    inside = (sequence.onset_s >= span[0] - 1e-6) & (sequence.onset_s < span[1] - 1e-6) & ~sequence.is_drum
+    return tuple(
+        PassageNote(
+            float(sequence.onset_s[i]),
+            float(sequence.duration_s[i]),
+            int(sequence.pitch[i]),
+            int(sequence.part[i]),
+            pair.get(int(i)),
+        )
+        for i in np.flatnonzero(inside)
+    )
+
+
+def _with(finding: Finding, **changes: Any) -> Finding:
+    return Finding(**{**{name: getattr(finding, name) for name in finding.__slots__}, **changes})
+
+
+def audit(
+    track: NoteSequence,
+    about: dict[str, Any],
+    corpus: Corpus,
+    policy: Policy,
+    metrics: tuple[MetricResult | Skipped, ...] = (),
+    provenance: tuple[ProvenanceLink | Skipped, ...] = (),
+    top: int = 10,
+) -> AuditReport:
+    """Judge one track.
+
+    Parameters
+    ----------
+    track : NoteSequence
+    about : dict
+        Name and digests of the track's file, as the report prints them.
+    metrics : tuple
+        From `audit.measure.measure`, judged here.
+    provenance : tuple
+        Links from the ledger, or what was skipped.
+    """
+    findings = find(corpus, track, policy, top)
+    measured = tuple(
+        _judged(m, policy) for m in metrics if isinstance(m, MetricResult)
+    )
+    links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
+    skipped = tuple(
+        Skipped(s.check, s.reason, s.check.split(":")[0] in policy.required)
+        for s in (*metrics, *provenance)
+        if isinstance(s, Skipped)
+    )
+    reasons, verdicts = [], []
+    flagged = [f for f in findings if f.verdict != "clear"]
+    for finding in flagged:
+        reasons.append(_copy_reason(finding))
+        verdicts.append(finding.verdict)
+    for metric in measured:
+        if metric.verdict != "clear":
+            reasons.append(f"{metric.name} is {metric.value:.4g} against {metric.reference}: past the policy's {metric.verdict} threshold")
+            verdicts.append(metric.verdict)
+    for link in links:
+        if link.verdict == "broken":
+            reasons.append(f"provenance breaks at {link.name} ({link.subject}): {link.detail}")
+            verdicts.append("fail")
+    if policy.require_signature and not links:
+        reasons.append("the track is not signed, and the policy requires it")
+        verdicts.append("fail")
+    missing = [s for s in skipped if s.required]
+    outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst(verdicts)]  # type: ignore[assignment]
+    if missing and outcome != "fail":
+        outcome = "incomplete"
+        reasons.insert(0, f"the policy requires {missing[0].check}, which was not checked: {missing[0].reason}")
+    return AuditReport(
+        outcome=outcome,
+        sentence=_sentence(outcome, flagged, reasons, corpus),
+        reasons=tuple(reasons),
+        track=about,
+        store={
+            "name": corpus.store.path.name,
+            "digest": corpus.store.digest,
+            "pieces": len(corpus.store.pieces),
+            "works": len({p.group for p in corpus.store.pieces}),
+            "chance": {"slope": corpus.calibration.slope, "log2_k": corpus.calibration.log2_k},
+            "human_pieces": len(corpus.calibration.human_bits),
+        },
+        policy={"name": policy.name, "digest": policy.digest, "values": policy.values},
+        tool={"name": "contraste", "version": version("contraste")},
+        findings=tuple(findings),
+        metrics=measured,
+        provenance=links,
+        skipped=skipped,
+        limits=LIMITS,
+    )
+
+
+def _judged(metric: MetricResult, policy: Policy) -> MetricResult:
+    fields = {name: getattr(metric, name) for name in metric.__slots__}
+    return MetricResult(**{**fields, "verdict": policy.judge_metric(metric.name, metric.value)})
+
+
+def _copy_reason(finding: Finding) -> str:
+    first, last = finding.query_bars
+    there, end = finding.piece_bars
+    return (
+        f"bars {first}-{last} match bars {there}-{end} of {finding.piece} ({finding.matched} of {finding.notes} notes, "
+        f"{finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
+    )
+
+
+def _sentence(outcome: Outcome, flagged: list[Finding], reasons: list[str], corpus: Corpus) -> str:
+    pieces = len(corpus.store.pieces)
+    if outcome == "pass":
+        return f"No passage of this track matches any of the {pieces} pieces of the corpus beyond what style and chance explain."
+    if outcome == "incomplete":
+        return f"The audit is incomplete: {reasons[0]}."
+    if flagged and outcome == worst([f.verdict for f in flagged]):
+        strongest = flagged[0]
+        first, last = strongest.query_bars
+        there, end = strongest.piece_bars
+        what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
+        return (
+            f"This track {what}: its bars {first}-{last} match bars {there}-{end} of "
+            f"\u201c{strongest.title}\u201d ({strongest.piece}), {strongest.matched} of {strongest.notes} notes."
+        )
+    return f"The gate says {outcome}: {reasons[0]}."

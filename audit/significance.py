@@ -1,0 +1,182 @@
+"""How surprising a match is: against chance, and against what human pieces share with one another.
+
+Chance
+------
+Of a query with m notes against n corpus notes, the number of unrelated passages that score S bits or more is
+taken as ``E = K m n 2**(-lambda S)`` (Karlin and Altschul, PNAS 87, 1990). K and lambda are fitted on melodies
+drawn from the corpus' own style model, searched in the corpus like any query.
+
+Custom
+------
+Borrowing is normal, so E alone would accuse tradition. The second leg is the percentile among what pieces of the
+corpus share with pieces of *other* works: each of a sample of pieces is searched without its duplicate group, and
+without versions of itself (a piece that shares more than `VERSION_SHARE` of its notes is one).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import gumbel_r
+
+from audit.index import Index
+from audit.search import Passage, search
+from audit.style import LEAP, RATIO_LIMIT, RATIO_STEPS, StyleModel
+from corpus.store import Store, StoreError, write_synced
+from music.notes import FloatArray, NoteSequence, build
+
+CHANCE_QUERIES = 200
+HUMAN_QUERIES = 150
+CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
+VERSION_SHARE = 0.4
+SEED = 20260802
+FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any store measured, so cautious
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Fitted chance model and human baseline of one index.
+
+    Attributes
+    ----------
+    slope, log2_k : float
+        lambda and log2 K of ``E = K m n 2**(-lambda S)``.
+    notes : int
+        n, the notes of all voices in the index.
+    human_bits : tuple of float
+        Sorted: the strongest passage that each sampled piece shares with another work; 0.0 for none.
+    """
+
+    slope: float
+    log2_k: float
+    notes: int
+    human_bits: tuple[float, ...]
+
+    def evalue(self, bits: float, query_notes: int) -> float:
+        """Number of unrelated passages expected to score `bits` or more; > 0."""
+        exponent = self.log2_k + np.log2(max(query_notes, 1)) + np.log2(self.notes) - self.slope * bits
+        return float(2.0 ** min(max(exponent, -1000.0), 1000.0))
+
+    def percentile(self, bits: float) -> float:
+        """Share of human pieces whose strongest borrowing is below `bits`, in [0, 1), (r)/(k + 1) of k pieces."""
+        return float(np.searchsorted(self.human_bits, bits, side="left") / (len(self.human_bits) + 1))
+
+
+def query_notes(query: NoteSequence) -> int:
+    """m of the chance model: the pitched notes of a query."""
+    return int((~query.is_drum).sum())
+
+
+def random_melody(style: StyleModel, notes: int, rng: np.random.Generator) -> NoteSequence:
+    """Draw a melody of `notes` notes from the long-term model, kept within MIDI pitches 40-90."""
+    pitch, beats = 65, [0.0]
+    steps, ratios, pitches = [LEAP] * 3, [RATIO_LIMIT] * 2, [65]
+    gap = 0.5
+    while len(pitches) < notes:
+        step = int(rng.choice(2 * LEAP + 1, p=_normal(style.interval[tuple(steps[-3:])])))
+        ratio = int(rng.choice(2 * RATIO_LIMIT + 1, p=_normal(style.ratio[tuple(ratios[-2:])])))
+        pitch += step - LEAP
+        if not 40 <= pitch <= 90:
+            pitch = pitch - 12 if pitch > 90 else pitch + 12
+        gap = float(np.clip(gap * 2.0 ** ((ratio - RATIO_LIMIT) / RATIO_STEPS), 0.125, 4.0))
+        pitches.append(pitch)
+        beats.append(beats[-1] + gap)
+        steps.append(step)
+        ratios.append(ratio)
+    return build(beats, np.diff([*beats, beats[-1] + gap]), pitches)
+
+
+def _normal(row: FloatArray) -> FloatArray:
+    wide = np.asarray(row, dtype=np.float64)
+    return np.asarray(wide / wide.sum(), dtype=np.float64)
+
+
+def calibrate(
+    store: Store, index: Index, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Calibration:
+    """Fit the chance model and measure the human baseline; write both beside the index.
+
+    Raises
+    ------
+    StoreError
+        When the result can't be written.
+    """
+    rng = np.random.default_rng(SEED)
+    sample = rng.permutation(len(store.pieces))[:HUMAN_QUERIES]
+    total = CHANCE_QUERIES + len(sample)
+    lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
+    chance = np.empty(CHANCE_QUERIES)
+    for i, notes in enumerate(lengths):
+        chance[i] = _strongest(search(index, random_melody(index.style, int(notes), rng), top=1))
+        progress(i + 1, total)
+    human = []
+    groups: dict[str, set[int]] = {}
+    for i, piece in enumerate(store.pieces):
+        groups.setdefault(piece.group, set()).add(i)
+    for done, row in enumerate(sample):
+        own = store.notes(int(row))
+        found = search(index, own, top=10, skip=frozenset(groups[store.pieces[row].group]))
+        pitched = query_notes(own)
+        human.append(_strongest([p for p in found if len(p.query_rows) <= VERSION_SHARE * min(pitched, store.pieces[p.piece].notes)]))
+        progress(CHANCE_QUERIES + done + 1, total)
+    scored = chance > 0  # a melody that hangs on one note names no candidate
+    if scored.sum() < CHANCE_QUERIES // 4:
+        slope, log2_k = FALLBACK
+    else:
+        slope, log2_k = fit(chance[scored], lengths[scored] * float(len(index.pitch)))
+    found_calibration = Calibration(slope, log2_k, len(index.pitch), tuple(sorted(human)))
+    try:
+        write_synced(index.path / "calibration.json", json.dumps(asdict(found_calibration)).encode())
+    except OSError as error:
+        raise StoreError(f"{index.path}: the calibration can't be written: {error.strerror}") from error
+    return found_calibration
+
+
+def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
+    """Fit lambda and log2 K to the best scores of chance queries.
+
+    Parameters
+    ----------
+    bits : (k,)
+        Best score of each query.
+    space : (k,)
+        m n of each.
+
+    Returns
+    -------
+    slope, log2_k : float
+        The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
+        scale depends on lambda through the correction for length, so the two are solved in turn.
+    """
+    slope, place = 1.0, 0.0
+    for _ in range(20):
+        place, scale = gumbel_r.fit(bits - np.log2(space) / slope)
+        slope = 1.0 / (scale * np.log(2.0))
+    return float(slope), float(place * slope)
+
+
+def open_calibration(index: Index) -> Calibration | None:
+    """Read the calibration of an index, or None when there is none.
+
+    Raises
+    ------
+    StoreError
+        When it is there and damaged.
+    """
+    path = index.path / "calibration.json"
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_bytes())
+        return Calibration(
+            float(data["slope"]), float(data["log2_k"]), int(data["notes"]), tuple(float(x) for x in data["human_bits"])
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: the calibration is damaged ({error}); delete {index.path} and it is made again") from error
+
+
+def _strongest(passages: list[Passage]) -> float:
+    return max((p.bits for p in passages), default=0.0)

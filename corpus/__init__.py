@@ -1,0 +1,1 @@
+"""A rights-cleared collection of music on disk."""

@@ -1,0 +1,119 @@
+"""Rights of a piece: licence, source, consent, and the identifiers a rights holder uses.
+
+The rights file is CSV (UTF-8, comma, header line) with the column ``path`` and any of ``title, artist,
+licence, source, consent, isrc, iswc``. ``path`` is the path of the piece below its source folder, or a shell
+pattern ("album/*", "*" for everything); the most specific row wins: an exact path before patterns, and among
+patterns the later row. An empty cell says nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+CONSENTS = ("", "granted", "not_required", "unknown", "opt_out")
+_ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # ISO 3901
+_ISWC = re.compile(r"T-?\d{3}\.?\d{3}\.?\d{3}-?\d")  # ISO 15707
+
+
+class RightsError(ValueError):
+    """Raised when a rights file can't be used; the message names file, line, value and rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What is known about the right to use one piece; an empty string means nothing is known.
+
+    Attributes
+    ----------
+    consent : str
+        One of `CONSENTS`. "not_required" is for the public domain and one's own work.
+    isrc, iswc : str
+        ISO 3901 code of the recording, ISO 15707 code of the work.
+    """
+
+    licence: str = ""
+    source: str = ""
+    consent: str = ""
+    isrc: str = ""
+    iswc: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why the piece may never be used, or ""."""
+        return "its rights say opt_out" if self.consent == "opt_out" else ""
+
+    @property
+    def cleared(self) -> bool:
+        """Whether a licence and a consent that allows use are on file."""
+        return bool(self.licence) and self.consent in ("granted", "not_required")
+
+
+@dataclass(frozen=True, slots=True)
+class RightsRow:
+    """One line of the file: a path or pattern, what it says of the work, and its rights."""
+
+    path: str
+    title: str
+    artist: str
+    rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class RightsTable:
+    """All rows of a rights file; `look_up` finds what holds for a piece."""
+
+    rows: tuple[RightsRow, ...] = ()
+
+    def look_up(self, path: str) -> RightsRow | None:
+        """Return the row for `path` (POSIX, below its source), or None."""
+        exact = [row for row in self.rows if row.path == path]
+        matching = exact or [row for row in self.rows if fnmatch.fnmatchcase(path, row.path)]
+        return matching[-1] if matching else None
+
+
+def read_rights(path: str | Path) -> RightsTable:
+    """Read a rights file.
+
+    Raises
+    ------
+    RightsError
+        When the file can't be read, has no ``path`` column, an unknown column, a consent that is none of
+        `CONSENTS`, a malformed ISRC or ISWC, or the same path twice.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            known = {"path", "title", "artist", *(f.name for f in fields(Rights))}
+            unknown = sorted(set(reader.fieldnames or ()) - known)
+            if "path" not in (reader.fieldnames or ()) or unknown:
+                raise RightsError(
+                    f"{path}: columns {reader.fieldnames}; 'path' is needed, and of others only {sorted(known)} are known"
+                )
+            rows = [_row(record, f"{path}: line {reader.line_num}") for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RightsError(f"{path}: cannot be read as UTF-8 CSV: {error}") from error
+    paths = [row.path for row in rows]
+    twice = {p for p in paths if paths.count(p) > 1} if len(set(paths)) < len(paths) else set()
+    if twice:
+        raise RightsError(f"{path}: {sorted(twice)[0]!r} stands there twice; one line a path")
+    return RightsTable(tuple(rows))
+
+
+def _row(record: dict[str, str], where: str) -> RightsRow:
+    if None in record or any(value is None for value in record.values()):
+        raise RightsError(f"{where}: the line has another number of cells than the header")
+    cells = {key: value.strip() for key, value in record.items()}
+    rights = Rights(**{f.name: cells.get(f.name, "") for f in fields(Rights)})
+    if not cells["path"]:
+        raise RightsError(f"{where}: the path is empty")
+    if rights.consent not in CONSENTS:
+        raise RightsError(f"{where}: consent {rights.consent!r}; it is one of {', '.join(c or '(empty)' for c in CONSENTS)}")
+    for name, pattern in (("isrc", _ISRC), ("iswc", _ISWC)):
+        value = asdict(rights)[name]
+        if value and not pattern.fullmatch(value):
+            raise RightsError(f"{where}: {name} {value!r} is malformed")
+    return RightsRow(cells["path"], cells.get("title", ""), cells.get("artist", ""), rights)

@@ -1,0 +1,1 @@
+"""Learns from a store and writes tracks; the only folder that imports torch."""

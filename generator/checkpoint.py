@@ -1,0 +1,194 @@
+"""The model folder: how a trained model lies on disk, and how it is checked when it comes back.
+
+::
+
+    MODEL/config.json          format, sizes, digests of the vocabulary and of the training store
+    MODEL/model.safetensors    weights, float32
+    MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
+    MODEL/state.pt             weights, optimiser and progress, to go on from; not needed to generate
+
+Each file appears whole or not at all. ``config.json`` is written before training and never changes, and
+``state.pt`` holds everything a resumed run needs, so a run killed between two files leaves a usable folder.
+Nothing is unpickled: ``state.pt`` is read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from generator.model import ModelConfig, Transformer
+from generator.tokens import VOCABULARY, VOCABULARY_DIGEST, GeneratorError
+from music.midi import write_atomically
+
+FORMAT = "contraste-model/1"
+CONFIG, WEIGHTS, TRAINING, STATE = "config.json", "model.safetensors", "training.json", "state.pt"
+PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
+"""The files that make the model, for a statement about it; ``state.pt`` is only of use to its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What ``config.json`` says: the sizes, and the store (hex SHA-256 of its manifest) it learned from."""
+
+    model: ModelConfig
+    store_digest: str
+    vocabulary_digest: str = VOCABULARY_DIGEST
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` as indented JSON with sorted keys."""
+    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write ``config.json``."""
+    write_json(folder / CONFIG, {"format": FORMAT, **asdict(description)})
+
+
+def read_description(folder: str | Path) -> Description:
+    """Read and check ``config.json``.
+
+    Raises
+    ------
+    GeneratorError
+        When it is missing, is no such file, or belongs to another vocabulary.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise GeneratorError(
+            f"{path}: {error.strerror}; a model folder holds {CONFIG} and {WEIGHTS}, made by `contraste train`"
+        ) from error
+    except ValueError as error:
+        raise GeneratorError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise GeneratorError(
+            f"{path}: says no {FORMAT!r}; it was not written by this program or by another version"
+        )
+    if content.get("vocabulary_digest") != VOCABULARY_DIGEST:
+        raise GeneratorError(
+            f"{path}: vocabulary {content.get('vocabulary_digest')!r}, this program's is {VOCABULARY_DIGEST!r}; "
+            "train the model again"
+        )
+    sizes = content.get("model")
+    try:
+        if any(isinstance(v, bool) or not isinstance(v, int) for k, v in sizes.items() if k != "dropout"):
+            raise TypeError("sizes are whole numbers")
+        config = ModelConfig(**sizes)
+        digest = str(content["store_digest"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise GeneratorError(f"{path}: model sizes {sizes!r} can't be read: {error}") from error
+    except GeneratorError as error:
+        raise GeneratorError(f"{path}: {error}") from error
+    if config.vocabulary != len(VOCABULARY):
+        raise GeneratorError(
+            f"{path}: vocabulary of {config.vocabulary} tokens; the digest stands for {len(VOCABULARY)}"
+        )
+    return Description(config, digest)
+
+
+def save_model(model: Transformer, folder: Path) -> None:
+    """Write the weights."""
+    weights = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_atomically(folder / WEIGHTS, save(weights, {"format": FORMAT}))
+
+
+def load_model(folder: str | Path, device: str = "auto") -> Transformer:
+    """Load a model folder, ready to sample (evaluation mode).
+
+    Names and shapes of the weights are compared with the config before any memory is set aside.
+
+    Raises
+    ------
+    GeneratorError
+        When a file is missing, damaged or does not belong; the message names file and rule.
+    """
+    config = read_description(folder).model
+    path = Path(folder) / WEIGHTS
+    with torch.device("meta"):
+        wanted = {name: list(value.shape) for name, value in Transformer(config).state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            for name in sorted(wanted | found):
+                if wanted.get(name) != found.get(name):
+                    raise GeneratorError(
+                        f"{path}: weight {name!r} has shape {found.get(name)}, {CONFIG} asks for {wanted.get(name)}"
+                    )
+            weights = {name: file.get_tensor(name) for name in wanted}
+    except OSError as error:
+        raise GeneratorError(f"{path}: {error.strerror or error}; `contraste train` writes it") from error
+    except SafetensorError as error:
+        raise GeneratorError(f"{path}: is no whole safetensors file ({error})") from error
+    for name, value in weights.items():
+        if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
+            raise GeneratorError(f"{path}: weight {name!r} ({value.dtype}) must be finite float32 numbers")
+    model = Transformer(config)
+    model.load_state_dict(weights)
+    return model.to(pick_device(device)).eval()
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write what `load_state` needs to go on: tensors, numbers, strings, lists and dicts of them."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder / STATE, buffer.getvalue())
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read ``state.pt`` without running any code in it.
+
+    Raises
+    ------
+    GeneratorError
+        When it is missing or damaged.
+    """
+    path = folder / STATE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise GeneratorError(f"{path}: there is nothing to resume; train without --resume") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise GeneratorError(
+            f"{path}: can't be read ({type(error).__name__}); train anew in another folder"
+        ) from error
+    if (
+        not isinstance(state, dict)
+        or not {"weights", "optimiser", "step", "seconds", "curve"} <= state.keys()
+    ):
+        raise GeneratorError(f"{path}: is not the state of a training run; train anew in another folder")
+    return state
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a device; "auto" is CUDA where there is one.
+
+    Raises
+    ------
+    GeneratorError
+        When there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise GeneratorError(f"device {name!r} is not to be had here; use auto or cpu") from error
+    return device
+
+
+def state_tensors(model: Transformer) -> dict[str, Tensor]:
+    """Copy the weights to the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

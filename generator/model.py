@@ -1,0 +1,190 @@
+"""A decoder-only Transformer over music tokens, whole in one file.
+
+Pre-norm blocks with RMSNorm (Zhang and Sennrich 2019), rotary positions (Su et al. 2021, pairs split in halves),
+multi-head attention through PyTorch's fused kernel, a squared-ReLU feed-forward (So et al. 2021), one matrix for
+the embedding and the output. Dropout falls on the embedding, the residual branches and the feed-forward, never
+inside the attention: there it makes the fused CPU kernel fall back to a path about three times slower.
+
+Shapes in comments: B sequences, T tokens, S keys, D width, H heads, K = D / H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generator.tokens import VOCABULARY, GeneratorError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes of a `Transformer`.
+
+    Attributes
+    ----------
+    width : int
+        Of the embedding, at least 128 and a multiple of 2 * `heads`.
+    layers, heads : int
+    context : int
+        Longest sequence in tokens.
+    dropout : float
+        On embedding, residual branches and feed-forward, in [0, 1).
+    vocabulary : int
+
+    Raises
+    ------
+    GeneratorError
+        When a size is out of range.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    context: int = 512
+    dropout: float = 0.2
+    vocabulary: int = len(VOCABULARY)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.width < 128 or self.heads < 1 or self.width % (2 * self.heads):
+            raise GeneratorError(
+                f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}"
+            )
+        if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1:
+            raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, dropout is in [0, 1)")
+
+
+SIZES = {
+    "tiny": ModelConfig(width=192, layers=4, heads=6),
+    "base": ModelConfig(width=512, layers=8, heads=8),
+}
+"""Named sizes: "tiny" learns chorales in minutes on two cores, "base" (26 M parameters) wants a GPU."""
+
+
+class Cache:
+    """Keys and values of the tokens already read, in memory set aside once.
+
+    `pad` (B,) counts the leading columns of each row that hold no token, so that prompts of different lengths
+    end in the same column.
+    """
+
+    def __init__(self, config: ModelConfig, rows: int, device: torch.device) -> None:
+        """Set aside room for `rows` sequences of the model's context."""
+        shape = (config.layers, 2, rows, config.heads, config.context, config.width // config.heads)
+        self.memory = torch.zeros(shape, device=device)  # (layers, key and value, B, H, context, K)
+        self.pad = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
+        self.length = 0
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let row i go on from what was row `rows[i]`; there may be fewer or more rows than before."""
+        self.memory = self.memory[:, :, rows]  # (layers, key and value, B, H, context, K)
+        self.pad = self.pad[rows]
+
+
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn the pairs (x[i], x[i + K/2]) of (B, H, T, K) by `angles` (T, K/2)."""
+    a, b = x.chunk(2, dim=-1)  # (B, H, T, K/2) each
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)  # (B, H, T, K)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on the normed input and added to it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the weights."""
+        super().__init__()
+        self.heads = config.heads
+        self.norm_attention = nn.RMSNorm(config.width)
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.norm_feed = nn.RMSNorm(config.width)
+        self.up = nn.Linear(config.width, 4 * config.width, bias=False)
+        self.down = nn.Linear(4 * config.width, config.width, bias=False)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, angles: Tensor, memory: Tensor | None, mask: Tensor | None, past: int
+    ) -> Tensor:
+        """Return (B, T, D); with `memory` (2, B, H, context, K) read and extend what came before."""
+        rows, length, width = x.shape  # (B, T, D)
+        qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, K) each
+        q, k = _rotate(q, angles), _rotate(k, angles)
+        if memory is not None:
+            memory[0, :, :, past : past + length] = k
+            memory[1, :, :, past : past + length] = v
+            k, v = memory[:, :, :, : past + length].to(q.dtype)  # (B, H, S, K) each
+        y = functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None
+        )  # (B, H, T, K)
+        x = x + self.drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
+        hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
+        return cast(Tensor, x + self.drop(self.down(self.drop(hidden))))  # (B, T, D)
+
+
+class Transformer(nn.Module):
+    """Tokens in, logits of the next token out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the weights from torch's present random state."""
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.width)  # (V, D), also the output matrix
+        self.drop = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.width)
+        half = config.width // config.heads // 2
+        speed = 10_000.0 ** (-torch.arange(half) / half)  # (K/2,)
+        angles = torch.outer(torch.arange(config.context), speed)  # (context, K/2)
+        self.register_buffer("angles", angles, persistent=False)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                scale = (
+                    0.02 / (2 * config.layers) ** 0.5
+                    if name.endswith(("out.weight", "down.weight"))
+                    else 0.02
+                )
+                nn.init.normal_(weight, std=scale)
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """Logits of what follows each token.
+
+        Parameters
+        ----------
+        tokens : long (B, T)
+        cache : Cache, optional
+            What was read before; `tokens` are added to it. The whole must fit in the context.
+
+        Returns
+        -------
+        Tensor (B, T, V)
+            With a cache just the last column, (B, 1, V).
+
+        Raises
+        ------
+        GeneratorError
+            When the sequence is longer than the context.
+        """
+        past = 0 if cache is None else cache.length
+        length = tokens.shape[1]
+        if past + length > self.config.context:
+            raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
+        mask = None
+        if cache is not None:
+            row = torch.arange(past, past + length, device=tokens.device)[:, None]  # (T, 1)
+            column = torch.arange(past + length, device=tokens.device)  # (S,)
+            mask = (column <= row) & ((column >= cache.pad[:, None, None]) | (column == row))  # (B, T, S)
+            mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
+        angles = cast(Tensor, self.angles)[past : past + length]  # (T, K/2)
+        x = self.drop(self.embedding(tokens))  # (B, T, D)
+        for i, block in enumerate(self.blocks):
+            x = block(x, angles, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
+        if cache is not None:
+            cache.length += length
+            x = x[:, -1:]  # (B, 1, D)
+        return functional.linear(self.norm(x), self.embedding.weight)  # (B, T, V)

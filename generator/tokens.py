@@ -1,0 +1,441 @@
+"""Music as a line of integers: an own REMI-like vocabulary, its grammar, and the way back.
+
+Conventions
+-----------
+A piece reads ``BOS Tempo Program+ (Bar (Position event*)*)* EOS``, an event being ``[Tempo] [Part] [Velocity]
+[Long* Duration] Pitch``. The i-th ``Program`` declares part i; a window that starts inside a piece says
+``MID`` in place of ``BOS``. The idea of bars and positions is REMI's (Huang and Yang, ACM MM 2020).
+Departures from it, all to make sequences shorter:
+
+* ``Bar`` carries its meter, so no separate meter token is needed.
+* ``Part`` is left out for part 0: every ``Position`` starts there, and parts follow in rising order.
+* ``Duration`` and ``Velocity`` hold until said anew or until the next ``Bar`` (which forgets the duration and
+  goes back to velocity 80), so a window may start at any bar and a chord of equal notes costs one duration.
+
+The grid has 24 ticks a quarter, the coarsest that holds 32nds (3 ticks) and triplets of 16ths (4 ticks). What a
+sequence keeps on its way through the tokens is exactly `quantise` of it: ``decode(encode(s)) == quantise(s)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
+
+GRID = 24
+"""Ticks a quarter."""
+LONG = 96
+"""Ticks that one ``Long`` token adds to the duration that follows it: a whole note."""
+MAX_LONGS = 15
+"""Longest note: 15 ``Long`` and a ``Duration`` of 96, that is 64 quarters; longer ones are cut."""
+MAX_PARTS = 32
+MAX_BARS = 4096
+MAX_BAR_TICKS = 192
+"""Longest bar, 8 quarters."""
+VELOCITIES = (16, 32, 48, 64, 80, 96, 112, 127)
+DEFAULT_VELOCITY_STEP = 4
+BPM_FIRST, BPM_STEP, BPM_COUNT = 24, 3, 93
+METERS: tuple[tuple[int, int], ...] = tuple(
+    (n, d) for d in (4, 8, 2, 16, 32, 1) for n in range(1, 17) if n * 4 * GRID // d <= MAX_BAR_TICKS
+)
+"""Meters with a token, the plainest denominators first; bars of any other meter are written as 4/4."""
+
+_NAMES = (
+    ["PAD", "BOS", "MID", "EOS"]
+    + [f"Tempo {BPM_FIRST + BPM_STEP * i}" for i in range(BPM_COUNT)]
+    + [f"Program {i}" for i in range(128)]
+    + ["Program drums"]
+    + [f"Part {i}" for i in range(1, MAX_PARTS)]
+    + [f"Bar {n}/{d}" for n, d in METERS]
+    + [f"Position {i}" for i in range(MAX_BAR_TICKS)]
+    + [f"Velocity {v}" for v in VELOCITIES]
+    + ["Long"]
+    + [f"Duration {i}" for i in range(1, LONG + 1)]
+    + [f"Pitch {i}" for i in range(128)]
+)
+VOCABULARY: tuple[str, ...] = tuple(_NAMES)
+"""The name of every token; its index is the token."""
+VOCABULARY_DIGEST = hashlib.sha256(json.dumps(["contraste tokens 1", GRID, *VOCABULARY]).encode()).hexdigest()
+"""Hex SHA-256 of version, grid and names: two models with the same digest read tokens alike."""
+
+PAD, BOS, MID, EOS = range(4)
+TEMPO = VOCABULARY.index(f"Tempo {BPM_FIRST}")
+PROGRAM = VOCABULARY.index("Program 0")
+DRUMS = VOCABULARY.index("Program drums")
+PART = VOCABULARY.index("Part 1") - 1
+BAR = VOCABULARY.index("Bar 1/4")
+POSITION = VOCABULARY.index("Position 0")
+VELOCITY = VOCABULARY.index("Velocity 16")
+LONG_TOKEN = VOCABULARY.index("Long")
+DURATION = VOCABULARY.index("Duration 1") - 1
+PITCH = VOCABULARY.index("Pitch 0")
+
+_KIND = tuple(name.split()[0] for name in VOCABULARY)
+
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+
+class GeneratorError(ValueError):
+    """Raised when music, a model folder or a setting can't be used; names the thing, the value and the rule."""
+
+
+def meter_ticks(meter: tuple[int, int]) -> int:
+    """Length in ticks of one bar of `meter` (numerator, denominator)."""
+    return meter[0] * 4 * GRID // meter[1]
+
+
+_METER_OF_TICKS = {meter_ticks(meter): meter for meter in reversed(METERS)}
+
+
+@dataclass(slots=True)
+class Grammar:
+    """Where a token sequence stands, and which tokens may follow.
+
+    Every sequence made by `encode` obeys it, and every sequence that obeys it decodes without a loss. Parts at
+    one position follow in rising order and so do the pitches of one part, hence each set of notes has one
+    spelling.
+
+    Attributes
+    ----------
+    last : int
+        The token before; ``PAD`` at the very start.
+    parts, bars : int
+        Declared parts, and bars begun.
+    meter : tuple of int
+        Of the present bar.
+    position : int
+        Ticks from the bar's start, -1 before the first ``Position`` of a bar.
+    part, pitch : int
+        Of the note before at this position; pitch -1 where there is none in this part.
+    longs, duration, velocity : int
+        ``Long`` tokens waiting for their ``Duration``; ticks (0: not said in this bar); step in `VELOCITIES`.
+    """
+
+    last: int = PAD
+    parts: int = 0
+    bars: int = 0
+    meter: tuple[int, int] = (4, 4)
+    position: int = -1
+    part: int = 0
+    pitch: int = -1
+    longs: int = 0
+    duration: int = 0
+    velocity: int = DEFAULT_VELOCITY_STEP
+
+    def allowed(self) -> BoolArray:
+        """Mask (vocabulary,) of the tokens that may come next; all False after ``EOS``."""
+        mask = np.zeros(len(VOCABULARY), dtype=bool)
+        kind = _KIND[self.last]
+        if kind == "PAD":
+            mask[[BOS, MID]] = True
+        elif kind in ("BOS", "MID"):
+            mask[TEMPO:PROGRAM] = True
+        elif self.bars == 0:
+            mask[PROGRAM : DRUMS + 1] = self.parts < MAX_PARTS
+            mask[BAR:POSITION] = self.parts > 0
+        elif kind == "Long":
+            mask[LONG_TOKEN] = self.longs < MAX_LONGS
+            mask[DURATION + 1 : PITCH] = True
+        elif kind != "EOS":
+            if kind in ("Bar", "Tempo", "Pitch"):
+                mask[POSITION + self.position + 1 : POSITION + meter_ticks(self.meter)] = True
+                mask[BAR:POSITION] = True
+                mask[EOS] = True
+            if kind == "Position":
+                mask[TEMPO:PROGRAM] = True
+            if kind in ("Position", "Tempo", "Pitch"):
+                mask[PART + self.part + 1 : PART + self.parts] = True
+            if kind != "Bar" and self.pitch < 127:
+                mask[PITCH + self.pitch + 1 :] = self.duration > 0
+                mask[LONG_TOKEN:PITCH] = kind != "Duration"
+                mask[VELOCITY:LONG_TOKEN] = kind not in ("Duration", "Velocity")
+        return mask
+
+    def push(self, token: int) -> None:
+        """Move on by `token`, which `allowed` must permit.
+
+        Raises
+        ------
+        GeneratorError
+            When the token may not stand here.
+        """
+        if not 0 <= token < len(VOCABULARY) or not self.allowed()[token]:
+            raise GeneratorError(
+                f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed"
+            )
+        self.last = token
+        match _KIND[token]:
+            case "Program":
+                self.parts += 1
+            case "Bar":
+                self.meter, self.position, self.bars = METERS[token - BAR], -1, self.bars + 1
+                self.duration, self.velocity = 0, DEFAULT_VELOCITY_STEP
+            case "Position":
+                self.position, self.part, self.pitch = token - POSITION, 0, -1
+            case "Part":
+                self.part, self.pitch = token - PART, -1
+            case "Velocity":
+                self.velocity = token - VELOCITY
+            case "Long":
+                self.longs += 1
+            case "Duration":
+                self.duration, self.longs = LONG * self.longs + token - DURATION, 0
+            case "Pitch":
+                self.pitch = token - PITCH
+
+    def copy(self) -> Grammar:
+        """Return an independent state."""
+        return replace(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A sequence on the grid: ticks, bars as (start, meter), tempos as (tick, step), notes sorted as written."""
+
+    onset: IntArray
+    duration: IntArray
+    pitch: IntArray
+    velocity: IntArray  # step
+    part: IntArray
+    parts: tuple[Part, ...]
+    bars: tuple[tuple[int, tuple[int, int]], ...]
+    tempos: tuple[tuple[int, int], ...]
+
+
+def _lay_out(sequence: NoteSequence) -> _Layout:
+    onset = np.rint(sequence.onset_beat * GRID).astype(np.int64)
+    duration = np.clip(np.rint(sequence.duration_beat * GRID), 1, LONG * (MAX_LONGS + 1)).astype(np.int64)
+    velocity = np.abs(sequence.velocity[:, None] - np.array(VELOCITIES)).argmin(axis=1)
+    used, part = np.unique(sequence.part, return_inverse=True)
+    if len(used) > MAX_PARTS:
+        raise GeneratorError(
+            f"{sequence.title!r}: {len(used)} parts with notes; the vocabulary has {MAX_PARTS}"
+        )
+    if len(onset) and onset.max() >= MAX_BARS * MAX_BAR_TICKS:
+        raise GeneratorError(
+            f"{sequence.title!r}: a note at quarter {onset.max() // GRID}; "
+            f"the limit is {MAX_BARS * MAX_BAR_TICKS // GRID}"
+        )
+    # One note for each (part, onset, pitch), the longest; and it ends where the next of its pitch begins.
+    order = np.lexsort((-duration, onset, sequence.pitch, part))
+    onset, duration, velocity, part = onset[order], duration[order], velocity[order], part[order]
+    pitch = sequence.pitch[order]
+    same_line = (np.diff(part) == 0) & (np.diff(pitch) == 0)
+    keep = np.concatenate([[True], ~(same_line & (np.diff(onset) == 0))])[: len(onset)]
+    onset, duration, velocity, part, pitch = (c[keep] for c in (onset, duration, velocity, part, pitch))
+    same_line = (np.diff(part) == 0) & (np.diff(pitch) == 0)
+    duration[:-1] = np.where(same_line, np.minimum(duration[:-1], np.diff(onset)), duration[:-1])
+    order = np.lexsort((pitch, part, onset))
+    parts = tuple(
+        Part(program=0 if p.is_drum else p.program, is_drum=p.is_drum)
+        for p in (sequence.parts[i] for i in used)
+    )
+    last = int(onset.max()) if len(onset) else 0
+    bars = _bars(sequence.time_signatures, last)
+    return _Layout(
+        *(column[order] for column in (onset, duration, pitch, velocity, part)),
+        parts=parts or (Part(),),
+        bars=bars,
+        tempos=_tempos(sequence.tempos, bars[-1][0] + meter_ticks(bars[-1][1])),
+    )
+
+
+def _bars(signatures: Sequence[TimeSignature], last: int) -> tuple[tuple[int, tuple[int, int]], ...]:
+    """Bars from tick 0 to the one that holds tick `last`.
+
+    A bar that the next signature cuts short gets the meter of its length where there is one (a pickup of one
+    quarter is a bar of 1/4); otherwise the signature waits for the next bar line.
+    """
+    at = {round(s.beat * GRID): (s.numerator, s.denominator) for s in signatures}
+    changes = sorted(at)
+    bars: list[tuple[int, tuple[int, int]]] = []
+    tick, i = 0, 0
+    while tick <= last:
+        while i + 1 < len(changes) and changes[i + 1] <= tick:
+            i += 1
+        meter = at[changes[i]]
+        if meter not in METERS:
+            meter = (4, 4)
+        if i + 1 < len(changes) and changes[i + 1] < tick + meter_ticks(meter):
+            meter = _METER_OF_TICKS.get(changes[i + 1] - tick, meter)
+        bars.append((tick, meter))
+        tick += meter_ticks(meter)
+    return tuple(bars)
+
+
+def _tempos(tempos: Sequence[Tempo], end: int) -> tuple[tuple[int, int], ...]:
+    """Return changes of tempo before tick `end` as (tick, step)."""
+    steps: dict[int, int] = {}
+    for tempo in tempos:
+        step = round((tempo.bpm - BPM_FIRST) / BPM_STEP)
+        steps[round(tempo.beat * GRID)] = min(max(step, 0), BPM_COUNT - 1)
+    changes: list[tuple[int, int]] = []
+    for tick, step in sorted(steps.items()):
+        if tick < end and (not changes or changes[-1][1] != step):
+            changes.append((tick, step))
+    return tuple(changes)
+
+
+def _sequence(layout: _Layout, title: str = "") -> NoteSequence:
+    meters = [
+        bar
+        for before, bar in zip((None, *layout.bars), layout.bars, strict=False)
+        if not before or before[1] != bar[1]
+    ]
+    return build(
+        layout.onset / GRID,
+        layout.duration / GRID,
+        layout.pitch,
+        np.array(VELOCITIES)[layout.velocity],
+        layout.part,
+        parts=layout.parts,
+        tempos=[Tempo(tick / GRID, BPM_FIRST + BPM_STEP * step) for tick, step in layout.tempos],
+        time_signatures=[TimeSignature(tick / GRID, *meter) for tick, meter in meters],
+        title=title,
+    )
+
+
+def quantise(sequence: NoteSequence) -> NoteSequence:
+    """Return what the tokens keep of `sequence`.
+
+    Onsets and durations to 1/24 quarter (durations 1 tick to 64 quarters), velocities to the nearest of
+    `VELOCITIES`, tempos to the nearest of 24, 27 .. 300 bpm, bars as in the grammar (other meters: 4/4). Parts
+    without notes and the names of parts go; so do double notes (one part, one onset, one pitch: the longest
+    stays), and a note ends where its part strikes the same pitch again.
+
+    Raises
+    ------
+    GeneratorError
+        With more than 32 parts, or a note later than 32,768 quarters.
+    """
+    return _sequence(_lay_out(sequence), sequence.title)
+
+
+def encode(sequence: NoteSequence) -> list[int]:
+    """Write a sequence as tokens, ``BOS`` to ``EOS``; see the module for the grammar and `quantise` for the loss.
+
+    A sequence without notes gives one part and one empty bar.
+
+    Raises
+    ------
+    GeneratorError
+        As `quantise`.
+    """
+    layout = _lay_out(sequence)
+    tokens = [BOS, TEMPO + layout.tempos[0][1]]
+    tokens += [DRUMS if part.is_drum else PROGRAM + part.program for part in layout.parts]
+    tempos = dict(layout.tempos[1:])
+    ticks = np.union1d(layout.onset, np.array(list(tempos), dtype=np.int64))
+    first_note = np.searchsorted(layout.onset, [*ticks, np.iinfo(np.int64).max])
+    columns = [c.tolist() for c in (layout.part, layout.pitch, layout.duration, layout.velocity)]
+    bar_ends = [start for start, _ in layout.bars[1:]] + [np.iinfo(np.int64).max]
+    i = 0
+    for (start, meter), end in zip(layout.bars, bar_ends, strict=True):
+        tokens.append(BAR + METERS.index(meter))
+        duration, velocity = 0, DEFAULT_VELOCITY_STEP
+        while i < len(ticks) and ticks[i] < end:
+            tokens.append(POSITION + int(ticks[i]) - start)
+            if ticks[i] in tempos:
+                tokens.append(TEMPO + tempos[ticks[i]])
+            part = 0
+            for j in range(first_note[i], first_note[i + 1]):
+                note_part, pitch, note_duration, note_velocity = (column[j] for column in columns)
+                if note_part != part:
+                    part = note_part
+                    tokens.append(PART + part)
+                if note_velocity != velocity:
+                    velocity = note_velocity
+                    tokens.append(VELOCITY + velocity)
+                if note_duration != duration:
+                    duration = note_duration
+                    longs = (duration - 1) // LONG
+                    tokens += [LONG_TOKEN] * longs + [DURATION + duration - LONG * longs]
+                tokens.append(PITCH + pitch)
+            i += 1
+    tokens.append(EOS)
+    return tokens
+
+
+def decode_counted(tokens: Iterable[int]) -> tuple[NoteSequence, int]:
+    """Read tokens; also count those that were left out because the grammar forbids them where they stood."""
+    state = Grammar()
+    parts: list[Part] = []
+    bars: list[tuple[int, tuple[int, int]]] = []
+    tempos: list[Tempo] = []
+    notes: list[tuple[int, int, int, int, int]] = []
+    dropped = 0
+    bar_start = bar_end = 0
+    for token in tokens:
+        if not 0 <= token < len(VOCABULARY) or not state.allowed()[token]:
+            dropped += 1
+            continue
+        state.push(token)
+        tick = bar_start + max(state.position, 0)
+        match _KIND[token]:
+            case "Tempo":
+                tempos.append(Tempo(tick / GRID, BPM_FIRST + BPM_STEP * (token - TEMPO)))
+            case "Program":
+                parts.append(Part(program=0 if token == DRUMS else token - PROGRAM, is_drum=token == DRUMS))
+            case "Bar":
+                bar_start = bar_end
+                bar_end += meter_ticks(state.meter)
+                bars.append((bar_start, state.meter))
+            case "Pitch":
+                notes.append((tick, state.duration, state.pitch, VELOCITIES[state.velocity], state.part))
+    onset, duration, pitch, velocity, part = np.array(notes, dtype=np.int64).reshape(-1, 5).T
+    sequence = build(
+        onset / GRID,
+        duration / GRID,
+        pitch,
+        velocity,
+        part,
+        parts=parts or (Part(),),
+        tempos=tempos,
+        time_signatures=[TimeSignature(start / GRID, *meter) for start, meter in bars],
+    )
+    return quantise(sequence), dropped
+
+
+def decode(tokens: Iterable[int]) -> NoteSequence:
+    """Read tokens back as music; any list of integers gives a sequence, see `decode_counted`."""
+    return decode_counted(tokens)[0]
+
+
+def bar_starts(tokens: IntArray) -> IntArray:
+    """Index of every ``Bar`` token."""
+    return np.flatnonzero((tokens >= BAR) & (tokens < POSITION))
+
+
+def window(tokens: IntArray, start: int, length: int) -> tuple[IntArray, int]:
+    """Cut `length` tokens that start with the bar at index `start`, headed so that they can be read alone.
+
+    Returns
+    -------
+    cut : int64 (<= length,)
+        ``BOS`` (first bar) or ``MID``, the tempo in force, the programs, then the music.
+    header : int
+        How many tokens of `cut` are header.
+    """
+    first_bar = int(bar_starts(tokens[: start + 1])[0])
+    said = tokens[:start]
+    tempo = said[(said >= TEMPO) & (said < PROGRAM)][-1]
+    opening = tokens[0] if start == first_bar else MID
+    header = np.concatenate([[opening, tempo], tokens[2:first_bar]])
+    return np.concatenate([header, tokens[start : start + length - len(header)]]), len(header)
+
+
+def movable(tokens: IntArray) -> BoolArray:
+    """Mask of the ``Pitch`` tokens that a transposition moves: all but those of drum parts."""
+    first_bar = int(bar_starts(tokens)[0])
+    drums = tokens[2:first_bar] == DRUMS
+    says_part = (tokens > PART) & (tokens < BAR) | (tokens >= POSITION) & (tokens < VELOCITY)
+    said = np.maximum.accumulate(np.where(says_part, np.arange(len(tokens)), 0))
+    part = np.where((tokens[said] > PART) & (tokens[said] < BAR), tokens[said] - PART, 0)
+    return np.asarray((tokens >= PITCH) & ~drums[part], dtype=bool)

@@ -1,0 +1,1 @@
+"""Bytes, digests, signatures and chains; this folder knows no music."""

@@ -1,0 +1,237 @@
+"""SHA-256 digests and canonical JSON.
+
+JSON that is hashed or signed is written in the form of RFC 8785 (JCS), so equal values have equal bytes.
+JSON that is read is read strictly: one value, UTF-8, no duplicate names, no NaN, a size limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NoReturn
+
+import rfc8785
+
+from ledger.errors import LedgerError, Malformed, PathRefused
+
+__all__ = [
+    "MAX_JSON_BYTES",
+    "MAX_JSON_DEPTH",
+    "Digest",
+    "canonical_json",
+    "hash_bytes",
+    "hash_file",
+    "parse_json",
+    "read_bytes",
+    "write_atomic",
+]
+
+MAX_JSON_BYTES = 64 * 1024 * 1024
+"""Largest JSON file the ledger reads; a signed folder of 400,000 files stays below it."""
+MAX_JSON_DEPTH = 100
+"""Deepest nesting of arrays and objects. Not left to the interpreter: its limit can be raised by any package
+(py-evm does), and then a deep text overruns the C stack in the parser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The hash of some bytes.
+
+    Parameters
+    ----------
+    algorithm : str
+        Always ``"sha256"`` in this version.
+    value : bytes
+        The 32 raw bytes.
+
+    Raises
+    ------
+    Malformed
+        For another algorithm or length.
+    """
+
+    algorithm: str
+    value: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse other algorithms and lengths."""
+        if self.algorithm != "sha256":
+            raise Malformed(f"digest algorithm {self.algorithm!r} is not supported; only sha256 is")
+        if len(self.value) != 32:
+            raise Malformed(f"a sha256 digest has 32 bytes, not {len(self.value)}")
+
+    @property
+    def hex(self) -> str:
+        """The value as 64 lower-case hexadecimal digits."""
+        return self.value.hex()
+
+    @classmethod
+    def from_hex(cls, text: object) -> Digest:
+        """Parse 64 lower-case hexadecimal digits (no prefix); anything else raises `Malformed`."""
+        if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]{64}", text):
+            raise Malformed(f"{text!r} is not a SHA-256 digest (64 lower-case hexadecimal digits)")
+        return cls("sha256", bytes.fromhex(text))
+
+
+def hash_bytes(data: bytes) -> Digest:
+    """Return the SHA-256 digest of `data`."""
+    return Digest("sha256", hashlib.sha256(data).digest())
+
+
+def hash_file(path: Path) -> Digest:
+    """Return the SHA-256 digest of a regular file, read in pieces.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file; the last component may not be a symlink.
+
+    Raises
+    ------
+    PathRefused
+        If `path` is absent, unreadable, a symlink, a folder or a device.
+    """
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if os.path.islink(path):
+            raise PathRefused(
+                f"{path} is a symlink, and links are not hashed; put the file itself there"
+            ) from None
+        raise PathRefused(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise PathRefused(f"cannot read {str(path)!r}: {error}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PathRefused(f"{path} is not a regular file; only regular files are hashed")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return Digest("sha256", hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise PathRefused(f"cannot read {path}: {error.strerror}") from None
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return `value` as canonical JSON (RFC 8785), UTF-8, without a final newline.
+
+    Raises
+    ------
+    Malformed
+        For what RFC 8785 cannot carry: NaN, infinity, integers beyond 2**53 - 1, lone surrogates,
+        names that are not strings, and Python types without a JSON form.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
+        raise Malformed(f"cannot be written as canonical JSON (RFC 8785): {error}") from None
+
+
+def parse_json(data: bytes, *, source: str) -> Any:
+    """Parse one JSON value strictly.
+
+    Parameters
+    ----------
+    data : bytes
+        UTF-8 text, at most `MAX_JSON_BYTES`.
+    source : str
+        What the bytes are, for the message, e.g. the file name.
+
+    Raises
+    ------
+    Malformed
+        For too many bytes, nesting beyond `MAX_JSON_DEPTH`, other encodings, syntax errors, duplicate names,
+        NaN or infinity, and integers of more than 4,300 digits.
+    """
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the name {twice!r} stands twice in one object")
+        return found
+
+    if len(data) > MAX_JSON_BYTES:
+        raise Malformed(f"{source}: {len(data)} bytes is over the limit of {MAX_JSON_BYTES}")
+    brackets = re.sub(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', b"", data)
+    if max(accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0) > MAX_JSON_DEPTH:
+        raise Malformed(f"{source}: nested deeper than the limit of {MAX_JSON_DEPTH}")
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    except ValueError as error:
+        raise Malformed(f"{source}: not valid JSON: {error}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a small regular file.
+
+    Raises
+    ------
+    PathRefused
+        If it is absent, unreadable or not a regular file.
+    Malformed
+        If it is larger than `MAX_JSON_BYTES`.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise PathRefused(f"{path} is not a regular file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise PathRefused(f"cannot read {path}: {error.strerror}") from None
+    if len(data) > MAX_JSON_BYTES:
+        raise Malformed(f"{path}: more than the limit of {MAX_JSON_BYTES} bytes")
+    return data
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool = True) -> None:
+    """Write a file so that other processes see the old content or the new, never a part.
+
+    The bytes go to a temporary file in the same folder, are flushed to disk, and the file is renamed.
+
+    Parameters
+    ----------
+    path : Path
+        Target; its folder must exist.
+    data : bytes
+        Whole content.
+    mode : int
+        Permission bits, whatever the umask says.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    LedgerError
+        If it cannot be written (permission, disk full), or exists and `overwrite` is False. The old file
+        stays as it was.
+    """
+    finish: Callable[[str, Path], None] = os.replace if overwrite else os.link
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        finish(temporary, path)
+    except FileExistsError:
+        raise LedgerError(f"{path} exists already and is not overwritten; choose another place") from None
+    except OSError as error:
+        raise LedgerError(f"cannot write {path}: {error.strerror}; nothing was changed there") from None
+    finally:
+        if temporary is not None and os.path.lexists(temporary):
+            os.unlink(temporary)

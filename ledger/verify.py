@@ -1,0 +1,364 @@
+"""Verification: from an artefact back along its materials, and to the chain.
+
+A report leads to its track, a track to its run and model, a model to its data set. Every artefact met on the
+way must carry a signature by a trusted key, be as signed, and have the digest that the signed statement
+before it names. Every anchor met is checked, its proof offline and its root on the chain. The walk does not
+stop at the first fault: all links are listed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.anchor import Anchor, anchor_file, read_anchor
+from ledger.chain import Chain, Entry
+from ledger.digest import Digest, hash_bytes
+from ledger.errors import (
+    ChainRefused,
+    ChainUnreachable,
+    ContractMismatch,
+    ExtraMissing,
+    LedgerError,
+    PathRefused,
+    Unsigned,
+)
+from ledger.manifest import Manifest
+from ledger.provenance import Signed, check_content, measure, read_record, read_signed
+from ledger.statement import Material
+
+__all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
+
+LinkVerdict = Literal["ok", "simulated", "pending", "absent", "unchecked", "missing", "broken"]
+"""Verdict of a link.
+
+ok
+    Checked, and right.
+simulated
+    An anchor that holds, on the embedded chain.
+pending
+    An anchor that is on the chain, in a block that is not finalized yet.
+absent
+    Nothing there to check, and nothing demanded it: not anchored; the policy file is not at hand.
+unchecked
+    It could not be checked: the chain was not asked, did not answer, or is another chain.
+missing
+    A signature, a material or a demanded anchor is not there.
+broken
+    It is wrong.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of the chain of provenance.
+
+    Parameters
+    ----------
+    name : str
+        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``anchor``.
+    subject : str
+        The path it is about, or the name of a material that was not found.
+    verdict : str
+        See `LinkVerdict`.
+    detail : str
+        Why, in one line for people.
+    """
+
+    name: str
+    subject: str
+    verdict: LinkVerdict
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The links of one artefact, in walking order.
+
+    Parameters
+    ----------
+    path : Path
+        What was verified.
+    links : tuple of Link
+        At least one.
+    """
+
+    path: Path
+    links: tuple[Link, ...]
+
+    @property
+    def verdict(self) -> Literal["ok", "incomplete", "broken"]:
+        """``broken`` if any link is; else ``incomplete`` if one is missing or unchecked; else ``ok``."""
+        found = {link.verdict for link in self.links}
+        if "broken" in found:
+            return "broken"
+        return "incomplete" if found & {"missing", "unchecked"} else "ok"
+
+    @property
+    def fault(self) -> Link | None:
+        """The first broken link, or else the first that is missing or unchecked; None if there is none."""
+        for verdicts in (("broken",), ("missing", "unchecked")):
+            for link in self.links:
+                if link.verdict in verdicts:
+                    return link
+        return None
+
+
+def verify_path(
+    path: Path,
+    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    chain: Chain | None = None,
+    search: Sequence[Path] = (),
+    *,
+    require_anchor: bool = False,
+) -> Verification:
+    """Verify a folder or a file, everything it was made from, and their anchors.
+
+    Parameters
+    ----------
+    path : Path
+        What to verify; its signature is ``<path>.sig``.
+    keys : mapping of str to public key
+        Trusted keys by key id, e.g. `ledger.keys.trusted_keys`.
+    chain : Chain, optional
+        Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
+    search : sequence of Path
+        Folders whose direct members are tried, by digest, for a material that is not where the signed
+        statement says it was.
+    require_anchor : bool
+        Whether `path` must be anchored. If not, an anchor that is not there is ``absent``.
+
+    Raises
+    ------
+    PathRefused
+        If `path` does not exist. Every other fault is a link.
+    """
+    if not os.path.lexists(path):
+        raise PathRefused(f"{path} does not exist")
+    walk = _Walk(keys, chain, tuple(search))
+    walk.artefact(path, None, _measure(path))
+    if not os.path.lexists(anchor_file(path)):
+        walk.add("anchor", path, "missing" if require_anchor else "absent", "not anchored")
+    return Verification(path, tuple(walk.links))
+
+
+def _measure(path: Path) -> Manifest | Digest | PathRefused:
+    """Return what is there, or why it cannot be hashed."""
+    try:
+        return measure(path)
+    except PathRefused as error:
+        return error
+
+
+def _root(measured: Manifest | Digest | PathRefused) -> Digest | None:
+    if isinstance(measured, PathRefused):
+        return None
+    return measured.root if isinstance(measured, Manifest) else measured
+
+
+class _Walk:
+    """The links found so far, and what they are checked against."""
+
+    def __init__(
+        self, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None, search: tuple[Path, ...]
+    ) -> None:
+        self.keys = keys
+        self.chain = chain
+        self.search = search
+        self.links: list[Link] = []
+        self._seen: set[str] = set()
+
+    def add(self, name: str, subject: Path | str, verdict: LinkVerdict, detail: str) -> None:
+        self.links.append(Link(name, str(subject), verdict, detail))
+
+    def artefact(self, path: Path, kind: str | None, measured: Manifest | Digest | PathRefused) -> None:
+        """Check one artefact that must be signed as `kind` (None: any), then its materials."""
+        place = os.path.realpath(path)
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        name = _link_name(kind or _said_kind(path))
+        try:
+            signed = read_signed(path, self.keys)
+        except Unsigned as error:
+            self.add(name, path, "missing", str(error))
+            return
+        except LedgerError as error:
+            self.add(name, path, "broken", str(error))
+            return
+        name = _link_name(signed.origin.kind)
+        if kind is not None and signed.origin.kind != kind:
+            self.add(
+                _link_name(kind),
+                path,
+                "broken",
+                f"expected a {_link_name(kind)}, and it is signed as a {name}",
+            )
+            return
+        try:
+            if isinstance(measured, PathRefused):
+                raise measured
+            check_content(signed, measured)
+        except LedgerError as error:
+            self.add(name, path, "broken", str(error))
+        else:
+            what = f"{len(measured.files)} files" if isinstance(measured, Manifest) else "content"
+            self.add(name, path, "ok", f"{what} as signed by key {signed.envelope.keyid[:16]}...")
+        self._anchor(signed, measured)
+        if signed.origin.kind == "track":
+            self._run(signed)
+        for material in signed.origin.materials:
+            self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
+
+    def _run(self, signed: Signed) -> None:
+        models = [material.name for material in signed.origin.materials if material.kind == "model"]
+        settings = ", ".join(f"{key} {value}" for key, value in sorted(signed.origin.parameters.items()))
+        settings = settings if len(settings) <= 160 else settings[:157] + "..."
+        if models:
+            self.add(
+                "run",
+                signed.path,
+                "ok",
+                f"made by the model {', '.join(models)}; {settings or 'no settings named'}",
+            )
+        else:
+            self.add("run", signed.path, "absent", "the signed statement names no model")
+
+    def _material(self, material: Material, base: Path) -> None:
+        """Find a material by its hint or in the search folders, and check it."""
+        name = _link_name(material.kind)
+        hinted = None if material.path is None else Path(os.path.normpath(base / material.path))
+        mismatch = None
+        if hinted is not None and os.path.lexists(hinted):
+            measured = _measure(hinted)
+            if _root(measured) == material.digest:
+                self._found(material, hinted, measured)
+                return
+            mismatch = self._mismatch(material, hinted, measured)
+        for candidate in self._candidates(material):
+            measured = _measure(candidate)
+            if _root(measured) == material.digest:
+                self._found(material, candidate, measured)
+                return
+        if mismatch is not None:
+            self.add(name, hinted or material.name, "broken", mismatch)
+            return
+        where = f"not at {hinted}" if hinted is not None else "its place is not known"
+        text = f"{where}, nor in the search folders; its digest is {material.digest.hex[:16]}..."
+        self.add(name, material.name, "absent" if material.kind == "policy" else "missing", text)
+
+    def _found(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> None:
+        if material.kind == "policy":  # a policy is named by its digest and needs no signature
+            self.add("policy", path, "ok", "content as named in the signed statement")
+        else:
+            self.artefact(path, material.kind, measured)
+
+    def _mismatch(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> str:
+        """Return how a material differs from what was used; its own signature may tell which files."""
+        if isinstance(measured, PathRefused):
+            return str(measured)
+        found = _root(measured)
+        text = (
+            f"it is not what was used: the statement names {material.digest.hex[:16]}..., "
+            f"here is {found.hex[:16] if found else 'nothing'}..."
+        )
+        try:
+            check_content(read_signed(path, self.keys), measured)
+        except LedgerError as error:
+            return f"{text} ({error})"
+        return f"{text} (it was changed and signed again)"
+
+    def _candidates(self, material: Material) -> list[Path]:
+        """Return members of the search folders that bear the material's name or a signature."""
+        found = []
+        for folder in self.search:
+            try:
+                members = sorted(folder.iterdir())
+            except OSError:  # not a folder, or not ours to read: nothing to find there
+                continue
+            names = {member.name for member in members}
+            found += [
+                member
+                for member in (folder, *members)
+                if not member.is_symlink()
+                and (member.name == material.name or member == folder or f"{member.name}.sig" in names)
+            ]
+        return found
+
+    def _anchor(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
+        path = signed.path
+        if not os.path.lexists(anchor_file(path)):
+            return
+        try:
+            anchor = read_anchor(path)
+            content = _root(measured)
+            if content is not None:
+                anchor.check(content, hash_bytes(signed.envelope.payload))
+        except LedgerError as error:
+            self.add("anchor", path, "broken", str(error))
+            return
+        verdict, detail = self._on_chain(anchor)
+        self.add("anchor", path, verdict, detail)
+
+    def _on_chain(self, anchor: Anchor) -> tuple[LinkVerdict, str]:
+        """Look the root up, and compare what the chain says with what the anchor file says."""
+        receipt = anchor.receipt
+        root = f"root 0x{receipt.root.hex()[:16]}..."
+        if self.chain is None:
+            return "unchecked", f"the proof leads to the {root}; no chain was asked for it"
+        try:
+            identity = self.chain.identity()
+            if identity != receipt.chain:
+                return "unchecked", (
+                    f"anchored on chain {receipt.chain.chain_id} (genesis {receipt.chain.genesis[:18]}...), "
+                    f"and chain {identity.chain_id} (genesis {identity.genesis[:18]}...) was asked; "
+                    "name the right one with --rpc or --chain-dir"
+                )
+            entry = self.chain.lookup(receipt.root, anchor.leaf, receipt.contract)
+        except ContractMismatch as error:
+            return "broken", str(error)
+        except (ChainUnreachable, ChainRefused, ExtraMissing) as error:
+            return "unchecked", str(error)
+        if entry is None:
+            return "broken", f"the {root} is not on chain {identity.chain_id} (contract {receipt.contract})"
+        return self._judge(anchor, entry, root)
+
+    def _judge(self, anchor: Anchor, entry: Entry, root: str) -> tuple[LinkVerdict, str]:
+        receipt = anchor.receipt
+        simulated = self.chain is not None and self.chain.simulated
+        stated = (receipt.issuer.lower(), receipt.time, receipt.block, receipt.simulated)
+        if stated != (entry.issuer.lower(), entry.time, entry.block, simulated):
+            return "broken", f"issuer, time, block or simulated differ from what the chain says of the {root}"
+        if entry.revoked_at:
+            return "broken", f"revoked by its issuer on {_date(entry.revoked_at)}"
+        text = f"{root} in block {entry.block} of chain {receipt.chain.chain_id}, {_date(entry.time)}"
+        if simulated:
+            return "simulated", f"{text}, by {entry.issuer}; simulated: an embedded chain on this machine"
+        if not entry.final:
+            return "pending", f"{text}, by {entry.issuer}; that block is not finalized yet"
+        return "ok", f"{text}, by {entry.issuer}"
+
+
+def _said_kind(path: Path) -> str:
+    """Return what an artefact says it is; nobody vouches for it, so it only names the link."""
+    try:
+        record = read_record(path)
+    except LedgerError:
+        record = None
+    if record is not None:
+        return record.origin.kind
+    return "folder" if path.is_dir() else "file"
+
+
+def _link_name(kind: str) -> str:
+    return "data set" if kind == "dataset" else kind
+
+
+def _date(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,1 @@
+"""Similarity metrics: pure functions on notes, tokens and arrays."""

@@ -1,0 +1,105 @@
+"""Perceptual hashes of mel spectrograms, to tell renderings that are nearly the same.
+
+A window of 12 s of a mel spectrogram (`music.audio.mel_db`) becomes a grey picture, and imagehash's `phash`
+of it, 64 or 256 bits: the signs of its lowest cosine coefficients against their median. The distance is the
+number of bits that differ (Hamming), least over windows that start up to half a second apart. Near 0: the
+same rendering; half the bits: unrelated.
+
+This finds renderings that are nearly the same. It is no measure of musical likeness: another soundfont for
+the same notes already lies two thirds of the way to unrelated music, and a tenth more tempo a third.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metrics.tokens import MetricError
+from music.audio import MEL_HOP, MEL_RATE, mel_db
+from music.notes import FloatArray, NoteSequence
+
+FRAMES_PER_SECOND = MEL_RATE / MEL_HOP
+WINDOW_SECONDS = 12.0
+SHIFT_SECONDS = (0.0, -0.125, 0.125, -0.25, 0.25, -0.375, 0.375, -0.5, 0.5)
+MIN_FRAMES = 43  # a second
+FLOOR_DB = -80.0
+SIDES = {64: 8, 256: 16}
+
+Hash = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def mel_hash(mel: FloatArray, bits: int = 64) -> Hash:
+    """Hash a mel spectrogram.
+
+    Parameters
+    ----------
+    mel : float64 (bands, frames)
+        Decibels, -80..0.
+    bits : int
+        64 or 256.
+
+    Returns
+    -------
+    bool (bits,)
+
+    Raises
+    ------
+    MetricError
+        When there are no frames, or for another number of bits.
+    """
+    import imagehash
+    from PIL import Image
+
+    if bits not in SIDES or mel.ndim != 2 or not mel.size:
+        raise MetricError(
+            f"mel of shape {mel.shape}, {bits} bits; wanted (bands, frames > 0) and 64 or 256 bits"
+        )
+    grey = np.clip((mel - FLOOR_DB) / -FLOOR_DB * 255.0, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(imagehash.phash(Image.fromarray(grey), hash_size=SIDES[bits]).hash, bool).reshape(-1)
+
+
+def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64) -> int:
+    """Hamming distance of two mel spectrograms that start at the same place of the music, least over shifts.
+
+    The first 12 s are compared, or as much as the shorter one holds; each of the two is moved against the
+    other by 0, 1/8, ... 1/2 s where what is left is still a second or more. Symmetric.
+
+    Returns
+    -------
+    int
+        0..bits; about bits / 2 for unrelated sounds.
+
+    Raises
+    ------
+    MetricError
+        When either is shorter than a second, and as `mel_hash`.
+    """
+    shortest = min(reference_mel.shape[1], candidate_mel.shape[1])
+    if shortest < MIN_FRAMES:
+        raise MetricError(
+            f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides"
+        )
+    shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
+    distances = []
+    for shift in sorted(shifts, key=abs):
+        reference, candidate = reference_mel[:, max(0, shift) :], candidate_mel[:, max(0, -shift) :]
+        frames = min(reference.shape[1], candidate.shape[1], round(WINDOW_SECONDS * FRAMES_PER_SECOND))
+        if frames < MIN_FRAMES:
+            continue
+        differ = mel_hash(reference[:, :frames], bits) != mel_hash(candidate[:, :frames], bits)
+        distances.append(int(differ.sum()))
+    return min(distances)
+
+
+def opening_mel(sequence: NoteSequence) -> FloatArray:
+    """Render the first 12 s of music (and the half second that shifts need) and take its mel spectrogram.
+
+    Raises
+    ------
+    MusicError
+        When there are no notes, or the renderer fails.
+    """
+    from music.render import render_passage
+
+    start = float(sequence.onset_s[0]) if len(sequence) else 0.0
+    samples, rate = render_passage(sequence, start, start + WINDOW_SECONDS + max(SHIFT_SECONDS))
+    return mel_db(samples, rate)

@@ -1,0 +1,1 @@
+"""What a piece of music is, and how it is read, written and heard."""

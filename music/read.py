@@ -1,0 +1,49 @@
+"""Read a piece of music whatever its format; the content decides, not the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from music.midi import parse_midi, read_bytes
+from music.notes import MusicError, NoteSequence
+
+SUFFIXES = frozenset({".mid", ".midi", ".musicxml", ".mxl", ".xml"})
+
+
+def read_music(path: str | Path) -> NoteSequence:
+    """Read MIDI, MusicXML or compressed MusicXML.
+
+    Raises
+    ------
+    MusicError
+        When the file can't be read as any of them, or holds no notes.
+    """
+    data = read_bytes(path)
+    if data[:4] == b"MThd" or Path(path).suffix.lower() in (".mid", ".midi"):
+        sequence = parse_midi(data, str(path))
+    else:
+        from music.musicxml import read_musicxml
+
+        sequence = read_musicxml(path)
+    if not len(sequence):
+        raise MusicError(f"{path}: holds no notes")
+    return sequence
+
+
+def music_files(source: str | Path) -> list[Path]:
+    """List the music files at or below `source`, sorted; a file named outright is taken whatever its suffix.
+
+    Raises
+    ------
+    MusicError
+        When `source` does not exist or a folder can't be listed.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise MusicError(f"{source}: no such file or folder")
+    if not source.is_dir():
+        return [source]
+    try:
+        return sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.is_dir())
+    except OSError as error:
+        raise MusicError(f"{source}: cannot be listed: {error.strerror}") from error

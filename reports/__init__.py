@@ -1,0 +1,1 @@
+"""Turns an audit report into pages and files; rounding happens only here."""

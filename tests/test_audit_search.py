@@ -1,0 +1,246 @@
+"""Copy search on tunes made here: what was copied is found, where it lies on both sides, and nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audit.align import align
+from audit.findings import worst
+from audit.index import FIGURE, build_index, figures, open_index
+from audit.policy import PolicyError, check_policy, read_policy
+from audit.run import Corpus, audit, find
+from audit.search import search
+from audit.significance import Calibration, calibrate, fit, open_calibration
+from audit.style import INTERVALS, interval_symbols, learn, ratio_symbols, surprise
+from corpus.store import Store, StoreError, ingest
+from music.midi import write_midi
+from music.notes import NoteSequence, Part, build
+
+SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
+
+
+def tune(seed: int, notes: int = 96) -> NoteSequence:
+    """A diatonic melody by random walk, in quavers and quarters."""
+    rng = np.random.default_rng(seed)
+    degree = np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes))
+    degree = 14 + np.abs(degree % 20 - 10)
+    gaps = rng.choice([0.5, 0.5, 0.5, 1.0, 1.5], notes)
+    onset = np.concatenate([[0], np.cumsum(gaps)[:-1]])
+    return build(onset, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
+
+
+def joined(*tunes: NoteSequence) -> NoteSequence:
+    onset, at = [], 0.0
+    for t in tunes:
+        onset.append(t.onset_beat - t.onset_beat[0] + at)
+        at = onset[-1][-1] + t.duration_beat[-1]
+    return build(
+        np.concatenate(onset), np.concatenate([t.duration_beat for t in tunes]), np.concatenate([t.pitch for t in tunes])
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    for i in range(60):
+        write_midi(tune(i), folder / "src" / f"{i:02d}.mid")
+    ingest([folder / "src"], folder / "store", workers=1)
+    store = Store.open(folder / "store")
+    index = build_index(store)
+    return Corpus(store, index, calibrate(store, index))
+
+
+def paths(corpus: Corpus, query: NoteSequence) -> list[str]:
+    return list(dict.fromkeys(corpus.store.pieces[p.piece].path for p in search(corpus.index, query)))
+
+
+@pytest.mark.parametrize("shift", [0, 5, -7])
+@pytest.mark.parametrize("stretch", [1.0, 0.6, 4 / 3, 2.0])
+def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: Corpus, shift: int, stretch: float) -> None:
+    base = tune(17).transpose(shift)
+    query = build(base.onset_beat * stretch, base.duration_beat * stretch, base.pitch)
+    assert paths(corpus, query)[0] == "17.mid"
+    best = find(corpus, query, read_policy())[0]
+    assert (best.transposition, best.matched, best.notes) == (shift, 96, 96)
+    assert best.tempo_ratio == pytest.approx(stretch, rel=1e-6)
+    assert best.in_time == 96
+    assert best.verdict == "fail"
+
+
+def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: Corpus) -> None:
+    source = tune(30)
+    cut = source.select(np.arange(40, 64)).transpose(3)
+    before, after = tune(1001, 60), tune(1002, 60)
+    query = joined(before, cut, after)
+    finding = find(corpus, query, read_policy())[0]
+    start = float(query.onset_s[60])
+    end = float(query.onset_s[83] + query.duration_s[83])
+    assert finding.piece == "30.mid"
+    assert finding.verdict in ("review", "fail")
+    assert finding.query_span_s[0] == pytest.approx(start, abs=1.0)
+    assert finding.query_span_s[1] == pytest.approx(end, abs=1.0)
+    assert finding.piece_span_s[0] == pytest.approx(float(source.onset_s[40]), abs=1.0)
+    assert finding.transposition == 3
+    pairs = [n.pair for n in finding.query_notes if n.pair is not None]
+    assert pairs == sorted(pairs)
+    assert len(pairs) == finding.matched
+
+
+def test_ornaments_do_not_hide_a_copy(corpus: Corpus) -> None:
+    rng = np.random.default_rng(4)
+    base = tune(8)
+    pitch = base.pitch + np.where(rng.random(96) < 0.15, rng.choice([-2, -1, 1, 2], 96), 0)
+    keep = rng.random(96) > 0.1
+    query = build(base.onset_beat[keep], base.duration_beat[keep], pitch[keep])
+    assert paths(corpus, query)[0] == "08.mid"
+
+
+def test_a_tune_in_a_merged_part_is_found(corpus: Corpus) -> None:
+    base = tune(12)
+    onset = np.arange(0, base.end_beat, 1.0)
+    bass = 36 + 7 * (np.arange(len(onset)) % 2)
+    query = build(
+        np.concatenate([base.onset_beat, onset]),
+        np.concatenate([base.duration_beat, np.full(len(onset), 1.0)]),
+        np.concatenate([base.pitch, bass]),
+    )
+    assert paths(corpus, query)[0] == "12.mid"
+
+
+def test_unrelated_music_is_clear(corpus: Corpus) -> None:
+    verdicts = [worst([f.verdict for f in find(corpus, tune(5000 + i), read_policy())]) for i in range(20)]
+    assert verdicts.count("clear") >= 18
+    assert "fail" not in verdicts
+
+
+def test_drums_and_plain_figures_say_nothing(corpus: Corpus) -> None:
+    base = tune(20)
+    drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
+    assert search(corpus.index, drums) == []
+    scale = build(np.arange(64) / 2, np.full(64, 0.5), 60 + SCALE[np.arange(64) % 7])
+    assert worst([f.verdict for f in find(corpus, scale, read_policy())]) == "clear"
+    assert search(corpus.index, build([], [], [])) == []
+
+
+def test_the_index_is_reused_and_belongs_to_its_store(corpus: Corpus, tmp_path: Path) -> None:
+    again = open_index(corpus.store)
+    assert again is not None
+    assert np.array_equal(again.places, corpus.index.places)
+    assert open_calibration(again) == corpus.calibration
+    (again.path / "pitch.npy").write_bytes(b"junk")
+    with pytest.raises(StoreError, match="the index is damaged"):
+        open_index(corpus.store)
+    np.save(again.path / "pitch.npy", corpus.index.pitch)
+    write_midi(tune(3), tmp_path / "more" / "x.mid")
+    ingest([tmp_path / "more"], tmp_path / "other", workers=1)
+    assert open_index(Store.open(tmp_path / "other")) is None
+
+
+def test_figures_are_the_intervals() -> None:
+    up = np.array([60, 62, 64, 65, 67, 69, 71])
+    codes = figures(up)
+    assert len(codes) == len(up) - FIGURE
+    assert np.array_equal(codes, figures(up + 5))
+    assert codes[0] != codes[1]
+    assert len(figures(up[:5])) == 0
+
+
+def test_alignment_by_hand() -> None:
+    # Six notes, each worth 4 bits of pitch and 2 of rhythm. The third is substituted (-4 bits). The first pair is free;
+    # notes 1, 4, 5 earn 6 each, and note 3, after the break, at most 3 + 2: 6 - 4 + 5 + 6 + 6 = 19.
+    pitch = np.array([60, 62, 64, 65, 67, 69], np.int16)
+    other = np.array([65, 67, 70, 70, 72, 74], np.int16)  # five semitones up, the third one wrong
+    onset = np.arange(6, dtype=np.float32)
+    bits, rhythm = np.full(6, 4, np.float32), np.full(6, 2, np.float32)
+    found = align((pitch, onset, bits, rhythm), (other, 2 * onset), 5, 0.5, -3, 3)
+    assert found.bits == pytest.approx(19.0)
+    assert found.pairs.tolist() == [[0, 0], [1, 1], [3, 3], [4, 4], [5, 5]]
+    assert found.in_time.all()
+
+
+def test_alignment_across_an_added_note_keeps_time() -> None:
+    # The query splits note 2 in two: one gap (-4). Notes 1, 2 earn 6 each, note 4 (re-entry) 3 + 2, note 5 six.
+    query = np.array([60, 62, 64, 66, 65, 67], np.int16)
+    onset = np.array([0, 1, 2, 2.5, 3, 4], np.float32)
+    piece = np.array([60, 62, 64, 65, 67], np.int16)
+    bits, rhythm = np.full(6, 4, np.float32), np.full(6, 2, np.float32)
+    found = align((query, onset, bits, rhythm), (piece, np.arange(5, dtype=np.float32)), 0, 1.0, -3, 3)
+    assert found.pairs.tolist() == [[0, 0], [1, 1], [2, 2], [4, 3], [5, 4]]
+    assert found.bits == pytest.approx(6 + 6 - 4 + 5 + 6)
+
+
+def test_the_markov_model_by_hand() -> None:
+    # Symbols 0 0 1 0 0 1: order 0 has N(0) = 4, N(1) = 2, two kinds, uniform below: P(0) = (4 + 2 * .5) / 8.
+    symbols = np.array([0, 0, 1, 0, 0, 1])
+    breaks = np.array([True, False, False, False, False, False])
+    order0 = learn(symbols, breaks, 2, 0)
+    assert order0 == pytest.approx([5 / 8, 3 / 8])
+    # After 1 only 0 was seen, once: (1 + 1 * 5/8) / 2.
+    order1 = learn(symbols, breaks, 2, 1)
+    assert order1[1, 0] == pytest.approx((1 + 5 / 8) / 2)
+    assert order1.sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_a_repeated_figure_stops_surprising(corpus: Corpus) -> None:
+    once = tune(40, 12)
+    four_times = joined(once, once, once, once)
+    pitch_bits, rhythm_bits = surprise(corpus.index.style, four_times.pitch, four_times.onset_beat)
+    assert pitch_bits[36:].mean() < 0.5 * pitch_bits[1:12].mean()
+    assert rhythm_bits[:2].tolist() == [0, 0]
+    assert len(interval_symbols(once.pitch)) == 11
+    assert len(ratio_symbols(once.onset_beat)) == 10
+    assert interval_symbols(np.array([0, 127])).max() == INTERVALS - 1
+
+
+def test_the_chance_model_recovers_what_made_it() -> None:
+    # Maxima with lambda = 0.6 and log2 K = -10 in search spaces of 2^20 to 2^26.
+    rng = np.random.default_rng(0)
+    space = 2.0 ** rng.uniform(20, 26, 4000)
+    scores = (np.log2(space) - 10 - np.log2(-np.log(rng.random(4000)))) / 0.6
+    slope, log2_k = fit(scores, space)
+    assert slope == pytest.approx(0.6, rel=0.05)
+    assert log2_k == pytest.approx(-10, abs=1.5)
+
+
+def test_evalue_and_percentile() -> None:
+    found = Calibration(0.5, -10.0, 2**20, (10.0, 20.0, 30.0))
+    assert found.evalue(40, 2**10) == pytest.approx(1.0)  # 2^(-10 + 10 + 20 - 20)
+    assert found.evalue(42, 2**10) == pytest.approx(0.5)
+    assert [found.percentile(b) for b in (5, 10, 25, 99)] == [0.0, 0.0, 0.5, 0.75]
+
+
+def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: Corpus) -> None:
+    first = audit(tune(17), {"name": "x"}, corpus, read_policy())
+    assert first == audit(tune(17), {"name": "x"}, corpus, read_policy())
+    assert first.outcome == "fail"
+    assert "17.mid" in first.sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "x"}, "schema"),
+        ({"copy": {"fail_evalue": -1, "fail_percentile": 0.9, "review_evalue": 0.1}}, "copy.fail_evalue"),
+        ({"copy": {"fail_evalue": 0.5, "fail_percentile": 0.9, "review_evalue": 0.1}}, "is above"),
+        ({"gate": {"required": ["luck"]}}, "gate.required.0"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_bad_policies_name_the_key(change: dict[str, object], message: str) -> None:
+    good = read_policy().values
+    with pytest.raises(PolicyError, match=message):
+        check_policy({**good, **change}, "p.toml")
+
+
+def test_policy_files(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="cannot be read"):
+        read_policy(tmp_path / "none.toml")
+    (tmp_path / "x.toml").write_text("schema = ")
+    with pytest.raises(PolicyError, match="not valid TOML"):
+        read_policy(tmp_path / "x.toml")
+    rules = read_policy()
+    assert rules.judge_copy(1e-9, 0.99, 30) == "fail"
+    assert rules.judge_copy(1e-9, 0.2, 30) == "review"
+    assert rules.judge_copy(0.5, 0.99, 30) == "clear"
+    assert rules.judge_copy(1e-9, 0.99, 5) == "clear"

@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generator.tokens import (
+    BOS,
+    EOS,
+    MID,
+    VOCABULARY,
+    VOCABULARY_DIGEST,
+    GeneratorError,
+    Grammar,
+    bar_starts,
+    decode,
+    decode_counted,
+    encode,
+    movable,
+    quantise,
+    window,
+)
+from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
+
+
+def names(tokens):
+    return [VOCABULARY[t] for t in tokens]
+
+
+def assert_same(a: NoteSequence, b: NoteSequence) -> None:
+    for column in ("onset_beat", "duration_beat", "pitch", "velocity", "part"):
+        np.testing.assert_array_equal(getattr(a, column), getattr(b, column), err_msg=column)
+    assert a.parts == b.parts
+    assert a.tempos == b.tempos
+    assert a.time_signatures == b.time_signatures
+
+
+DUET = build(
+    [0, 0, 1, 1.5, 3],
+    [1, 2, 0.5, 0.5, 5],
+    [72, 60, 74, 76, 48],
+    [80, 80, 80, 64, 80],
+    [0, 1, 0, 0, 1],
+    parts=[Part("flute", 73), Part("harp", 46)],
+    tempos=[Tempo(0, 90), Tempo(3, 60)],
+    time_signatures=[TimeSignature(0, 3, 4)],
+)
+
+
+def test_a_duet_is_written_as_worked_out_by_hand():
+    assert names(encode(DUET)) == [
+        "BOS", "Tempo 90", "Program 73", "Program 46",
+        "Bar 3/4", "Position 0", "Duration 24", "Pitch 72", "Part 1", "Duration 48", "Pitch 60",
+        "Position 24", "Duration 12", "Pitch 74", "Position 36", "Velocity 64", "Pitch 76",
+        "Bar 3/4", "Position 0", "Tempo 60", "Part 1", "Long", "Duration 24", "Pitch 48", "EOS",
+    ]  # fmt: skip
+
+
+def test_the_duet_comes_back():
+    assert_same(decode(encode(DUET)), quantise(DUET))
+    np.testing.assert_array_equal(quantise(DUET).onset_beat, DUET.onset_beat)
+    np.testing.assert_array_equal(quantise(DUET).duration_beat, DUET.duration_beat)
+
+
+def test_32nds_and_triplets_of_16ths_lie_on_the_grid():
+    onset = np.concatenate([np.arange(8) / 8, 1 + np.arange(6) / 6])
+    fine = build(onset, np.concatenate([np.full(8, 1 / 8), np.full(6, 1 / 6)]), np.full(14, 60))
+    back = decode(encode(fine))
+    np.testing.assert_allclose(back.onset_beat, fine.onset_beat, atol=1e-12)
+    np.testing.assert_allclose(back.duration_beat, fine.duration_beat, atol=1e-12)
+
+
+def test_drums_stay_drums_and_do_not_move():
+    band = build(
+        [0, 0, 1],
+        [1, 1, 1],
+        [36, 60, 38],
+        part=[0, 1, 0],
+        parts=[Part(is_drum=True), Part(program=5)],
+    )
+    tokens = np.array(encode(band))
+    assert decode(tokens).parts == (Part(is_drum=True), Part(program=5))
+    assert [VOCABULARY[t] for t in tokens[movable(tokens)]] == ["Pitch 60"]
+    assert_same(decode(tokens + 2 * movable(tokens)), quantise(band.transpose(2)))
+
+
+def test_a_pickup_is_a_short_bar():
+    song = build([0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)])
+    assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 1/4", "Bar 4/4", "Bar 4/4"]
+
+
+def test_a_meter_without_a_token_becomes_common_time():
+    song = build([0, 6], [1, 1], [60, 62], time_signatures=[TimeSignature(0, 17, 8)])
+    assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 4/4", "Bar 4/4"]
+    np.testing.assert_array_equal(decode(encode(song)).onset_beat, song.onset_beat)
+
+
+def test_double_notes_and_overlaps_have_one_form():
+    muddle = build([0, 0, 1], [1, 3, 1], [60, 60, 60])
+    np.testing.assert_array_equal(quantise(muddle).duration_beat, [1, 1])
+
+
+def test_a_piece_without_notes_is_one_empty_bar():
+    empty = build([], [], [])
+    assert names(encode(empty)) == ["BOS", "Tempo 120", "Program 0", "Bar 4/4", "EOS"]
+    assert_same(decode(encode(empty)), quantise(empty))
+
+
+def test_too_many_parts_are_refused():
+    crowd = build(
+        np.zeros(33), np.ones(33), np.full(33, 60), part=np.arange(33), parts=[Part()] * 33, title="crowd.mid"
+    )
+    with pytest.raises(GeneratorError, match=r"crowd\.mid.*33 parts with notes; the vocabulary has 32"):
+        encode(crowd)
+
+
+def test_a_note_beyond_the_limit_is_refused():
+    with pytest.raises(GeneratorError, match="a note at quarter 40000; the limit is 32768"):
+        encode(build([0, 40000], [1, 1], [60, 60]))
+
+
+@st.composite
+def sequences(draw):
+    parts = draw(
+        st.lists(st.builds(Part, st.just(""), st.integers(0, 127), st.booleans()), min_size=1, max_size=5)
+    )
+    note = st.tuples(
+        st.integers(0, 700),
+        st.integers(1, 1536),
+        st.integers(0, 127),
+        st.integers(1, 127),
+        st.integers(0, len(parts) - 1),
+    )
+    notes = np.array(draw(st.lists(note, max_size=40)), dtype=np.int64).reshape(-1, 5)
+    meter = st.builds(
+        TimeSignature, st.integers(0, 40), st.integers(1, 20), st.sampled_from([1, 2, 4, 8, 16, 32, 64])
+    )
+    tempo = st.builds(Tempo, st.integers(0, 40), st.floats(5, 500))
+    return build(
+        notes[:, 0] / 24,
+        notes[:, 1] / 24,
+        notes[:, 2],
+        notes[:, 3],
+        notes[:, 4],
+        parts=parts,
+        tempos=draw(st.lists(tempo, max_size=3)),
+        time_signatures=draw(st.lists(meter, max_size=3)),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(sequences())
+def test_round_trip_loses_nothing_on_the_grid(sequence):
+    normal = quantise(sequence)
+    tokens = encode(sequence)
+    back, dropped = decode_counted(tokens)
+    assert dropped == 0
+    assert_same(back, normal)
+    assert_same(quantise(normal), normal)
+    assert encode(back) == tokens
+    kept = {*zip(sequence.onset_beat, sequence.pitch, strict=True)}
+    assert {*zip(normal.onset_beat, normal.pitch, strict=True)} == kept
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(-5, len(VOCABULARY) + 5), max_size=120))
+def test_any_integers_decode(tokens):
+    sequence, dropped = decode_counted(tokens)
+    assert 0 <= dropped <= len(tokens)
+    assert_same(quantise(sequence), sequence)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_walk_inside_the_grammar_decodes_whole(seed):
+    random = np.random.default_rng(seed)
+    state, tokens = Grammar(), []
+    while len(tokens) < 150 and state.last != EOS:
+        tokens.append(int(random.choice(np.flatnonzero(state.allowed()))))
+        state.push(tokens[-1])
+    sequence, dropped = decode_counted(tokens)
+    assert dropped == 0
+    assert sum(n.startswith("Pitch") for n in names(tokens)) == len(sequence)
+
+
+def test_the_grammar_refuses_what_may_not_follow():
+    state = Grammar()
+    state.push(BOS)
+    with pytest.raises(GeneratorError, match="token 3 may not follow 'BOS'"):
+        state.push(EOS)
+    with pytest.raises(GeneratorError, match="token -1 may not follow"):
+        state.push(-1)
+
+
+def test_nothing_follows_the_end():
+    state = Grammar()
+    for token in encode(DUET):
+        assert state.allowed()[token]
+        state.push(token)
+    assert not state.allowed().any()
+
+
+def test_a_window_reads_alone():
+    tokens = np.array(encode(DUET))
+    second = int(bar_starts(tokens)[1])
+    cut, header = window(tokens, second, 512)
+    assert names(cut[:header]) == ["MID", "Tempo 90", "Program 73", "Program 46"]
+    np.testing.assert_array_equal(cut[header:], tokens[second:])
+    sequence, dropped = decode_counted(cut)
+    assert dropped == 0
+    assert sequence.pitch.tolist() == [48]
+    whole, header = window(tokens, int(bar_starts(tokens)[0]), 10)
+    np.testing.assert_array_equal(whole, tokens[:10])
+    assert header == 4
+    assert MID not in whole
+
+
+def test_the_vocabulary_is_frozen():
+    """Models already trained depend on it: changing it must be a decision (and a new digest)."""
+    assert len(VOCABULARY) == len(set(VOCABULARY)) == 744
+    assert VOCABULARY_DIGEST.startswith("dc7c482ee3689774")

@@ -1,0 +1,280 @@
+"""The embedded chain: persistence, concurrency, kills, damage."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("eth")
+
+from ledger.chain import open_chain, revert_reason
+from ledger.digest import hash_bytes
+from ledger.embedded import CHAIN_ID, EmbeddedChain
+from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, LedgerError, Malformed
+from ledger.merkle import MerkleTree, keccak256, leaf_hash
+
+ROOT = Path(__file__).parent.parent
+ANCHOR_RANGE = """
+import sys
+from pathlib import Path
+from ledger.embedded import EmbeddedChain
+chain = EmbeddedChain(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    chain.anchor(number.to_bytes(32, "big"))
+    print(number, flush=True)
+"""
+LOOK_UP = """
+import json, sys
+from pathlib import Path
+from ledger.embedded import EmbeddedChain
+chain = EmbeddedChain(Path(sys.argv[1]))
+entry = chain.lookup(bytes.fromhex(sys.argv[2]))
+print(json.dumps([entry.block, entry.issuer, chain.identity().genesis, sys.getrecursionlimit()]))
+"""
+
+
+def _start(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One chain with one root on it, for tests that add to it."""
+    chain = EmbeddedChain(tmp_path_factory.mktemp("chain"))
+    chain.anchor(keccak256(b"first"))
+    return chain
+
+
+def test_anchor_and_lookup(shared):
+    root = keccak256(b"anchor and lookup")
+    assert shared.lookup(root) is None
+    before = time.time()
+    receipt = shared.anchor(root)
+    entry = shared.lookup(root)
+    assert (entry.issuer, entry.time, entry.block) == (shared.account, receipt.time, receipt.block)
+    assert (receipt.contract, receipt.issuer, receipt.simulated) == (entry.contract, shared.account, True)
+    assert before - 1 <= entry.time <= time.time() + 60
+    assert (entry.revoked_at, entry.final) == (0, True)
+    assert receipt.gas_used < 47_600
+
+
+def test_the_same_root_is_sent_once(shared):
+    first = shared.anchor(keccak256(b"once"))
+    again = shared.anchor(keccak256(b"once"))
+    assert again.transaction is None
+    assert (again.block, again.time, again.contract) == (first.block, first.time, first.contract)
+
+
+def test_revocation_counts_for_leaf_and_root(shared):
+    root, leaf, other = keccak256(b"revoke"), keccak256(b"leaf"), keccak256(b"other leaf")
+    with pytest.raises(ChainRefused, match="only the account"):
+        shared.revoke(root)
+    shared.anchor(root)
+    shared.revoke(root, leaf, "withdrawn")
+    assert shared.lookup(root, leaf).revoked_at > 0
+    assert shared.lookup(root, other).revoked_at == shared.lookup(root).revoked_at == 0
+    with pytest.raises(ChainRefused, match="revoked already"):
+        shared.revoke(root, leaf)
+    shared.revoke(root)
+    assert shared.lookup(root, other).revoked_at > 0
+
+
+def test_the_contract_accepts_our_proofs(shared):
+    from eth_abi import abi
+
+    leaves = [leaf_hash(hash_bytes(b"%d" % n), hash_bytes(b"p%d" % n)) for n in range(11)]
+    tree = MerkleTree(leaves)
+    contract = shared.anchor(tree.root).contract
+    selector = keccak256(b"isAnchored(bytes32,bytes32,bytes32[])")[:4]
+
+    def ask(root, leaf, proof):
+        with shared._session(write=False):
+            values = (root, leaf, list(proof))
+            answer = shared._call(
+                contract, selector + abi.encode(["bytes32", "bytes32", "bytes32[]"], values)
+            )
+        return bool(int.from_bytes(answer, "big"))
+
+    assert all(ask(tree.root, leaf, tree.proof(leaf)) for leaf in leaves)
+    assert not ask(tree.root, leaves[0], tree.proof(leaves[1]))
+    assert not ask(keccak256(b"no such root"), leaves[0], tree.proof(leaves[0]))
+    shared.revoke(tree.root, leaves[0])
+    assert not ask(tree.root, leaves[0], tree.proof(leaves[0]))
+
+
+def test_a_track_is_minted_once(shared):
+    track, metadata = hash_bytes(b"track"), hash_bytes(b"metadata")
+    assert shared.token(track) is None
+    token = shared.mint(track, metadata)
+    assert (token.token_id, token.owner, token.metadata) == (int(track.hex, 16), shared.account, metadata)
+    assert token.uri == f"urn:sha256:{metadata.hex}"
+    assert shared.mint(track, metadata).transaction is None
+    with pytest.raises(ChainRefused, match="minted already"):
+        shared.mint(track, hash_bytes(b"other metadata"))
+    to = "0x" + "12" * 20
+    other = shared.mint(hash_bytes(b"second"), metadata, "https://example.com/metadata/second.json", to)
+    assert (other.uri, other.owner.lower()) == ("https://example.com/metadata/second.json", to)
+    assert shared.token(hash_bytes(b"second")).owner == other.owner
+    for wrong, message in (("0x12", "not an Ethereum address"), ("0x" + "00" * 20, "zero address")):
+        with pytest.raises(ChainRefused, match=message):
+            shared.mint(hash_bytes(b"third"), metadata, to=wrong)
+
+
+def test_a_refused_transaction_leaves_no_block(shared):
+    height = shared.anchor(keccak256(b"before")).block
+    with pytest.raises(ChainRefused, match="only the account"):
+        shared.revoke(keccak256(b"never anchored"))
+    assert shared.anchor(keccak256(b"after")).block == height + 1
+
+
+def test_bad_roots_and_foreign_contracts_are_refused(shared):
+    for root in (bytes(32), b"short"):
+        with pytest.raises(Malformed, match="cannot be anchored"):
+            shared.anchor(root)
+    with pytest.raises(ContractMismatch, match="no code"):
+        shared.lookup(keccak256(b"first"), contract="0x" + "12" * 20)
+    contract = shared.mint(hash_bytes(b"m"), hash_bytes(b"n")).contract
+    with pytest.raises(ContractMismatch, match="other code"):
+        shared.lookup(keccak256(b"first"), contract=contract)
+    with pytest.raises(ChainRefused, match="not an Ethereum address"):
+        shared.lookup(keccak256(b"first"), contract="nonsense")
+
+
+def test_another_process_sees_what_this_one_anchored(shared):
+    root = keccak256(b"for the other process")
+    receipt = shared.anchor(root)
+    process = _start(LOOK_UP, shared.file.parent, root.hex())
+    answer = json.loads(process.communicate(timeout=30)[0])
+    # The last: py-evm raises the recursion limit on import, which makes C code overrun its stack.
+    assert answer == [receipt.block, receipt.issuer, shared.identity().genesis, 1000]
+
+
+def test_two_processes_at_once_on_a_new_chain(tmp_path):
+    processes = [_start(ANCHOR_RANGE, tmp_path, 1, 9), _start(ANCHOR_RANGE, tmp_path, 101, 109)]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    chain = EmbeddedChain(tmp_path)
+    entries = [chain.lookup(n.to_bytes(32, "big")) for n in (*range(1, 9), *range(101, 109))]
+    # One deployment, sixteen anchors: sixteen different blocks, one contract, one account.
+    assert sorted(entry.block for entry in entries) == list(range(2, 18))
+    assert len({(entry.contract, entry.issuer) for entry in entries}) == 1
+
+
+def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path):
+    delays = [0.0, 0.01, 0.03, 0.06, 0.1, 0.17]
+    last = 0
+    for delay in delays:
+        process = _start(ANCHOR_RANGE, tmp_path, last + 1, last + 500)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        said = [int(line) for line in process.communicate()[0].split()]
+        if not said:
+            continue
+        chain = EmbeddedChain(tmp_path)
+        for number in said:  # what was reported is there
+            assert chain.lookup(number.to_bytes(32, "big")) is not None
+        assert chain.lookup((said[-1] + 2).to_bytes(32, "big")) is None
+        last = said[-1] + 1
+    assert EmbeddedChain(tmp_path).anchor(keccak256(b"goes on")).block > last - len(delays)
+
+
+def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path):
+    chain = EmbeddedChain(tmp_path)
+    height = chain.anchor(keccak256(b"one")).block
+    pid = os.fork()
+    if pid == 0:
+        with chain._session(write=True):
+            chain._transact(
+                chain._remembered("Anchor"), keccak256(b"anchor(bytes32)")[:4] + keccak256(b"two")
+            )
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert chain.lookup(keccak256(b"two")) is None
+    assert chain.anchor(keccak256(b"three")).block == height + 1
+
+
+def test_a_locked_chain_is_unreachable_after_the_time_limit(tmp_path, shared):
+    other = sqlite3.connect(shared.file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        impatient = EmbeddedChain(shared.file.parent, timeout_s=0.2)
+        assert impatient.lookup(keccak256(b"first")) is not None  # reading goes on
+        with pytest.raises(ChainUnreachable, match=r"locked.*waited up to 0\.2 s"):
+            impatient.anchor(keccak256(b"locked"))
+    finally:
+        other.close()
+
+
+def test_absent_and_empty_chains_say_so_and_are_not_made_by_reading(tmp_path):
+    with pytest.raises(ChainUnreachable, match="no embedded chain"):
+        EmbeddedChain(tmp_path / "no").lookup(keccak256(b"x"))
+    assert not (tmp_path / "no").exists()
+    (tmp_path / "chain.sqlite").touch()
+    with pytest.raises(ChainUnreachable, match="no embedded chain"):
+        EmbeddedChain(tmp_path).identity()
+    sqlite3.connect(tmp_path / "chain.sqlite").execute("CREATE TABLE other (x)").connection.close()
+    with pytest.raises(ChainUnreachable, match="anchor something first"):
+        EmbeddedChain(tmp_path).identity()
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match="cannot write the embedded chain"):
+        EmbeddedChain(tmp_path / "file").anchor(keccak256(b"x"))
+
+
+def test_damage_is_found(tmp_path):
+    chain = EmbeddedChain(tmp_path)
+    chain.anchor(keccak256(b"x"))
+    good = chain.file.read_bytes()
+    chain.file.write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(ChainUnreachable, match="not a database"):
+        chain.lookup(keccak256(b"x"))
+    chain.file.write_bytes(good)
+    with sqlite3.connect(chain.file) as database:
+        database.execute("UPDATE nodes SET value = CAST(value || x'00' AS BLOB) WHERE length(key) = 32")
+    database.close()
+    with pytest.raises(ChainUnreachable, match="damaged"):
+        chain.lookup(keccak256(b"x"))
+    chain.file.write_bytes(good)
+    with sqlite3.connect(chain.file) as database:
+        database.execute("DELETE FROM nodes WHERE length(key) = 32")
+    database.close()
+    with pytest.raises(ChainUnreachable, match="damaged"):
+        chain.lookup(keccak256(b"x"))
+    chain.file.write_bytes(good)
+    assert chain.lookup(keccak256(b"x")) is not None
+
+
+def test_every_chain_has_its_own_genesis_and_a_private_file(tmp_path, shared, monkeypatch):
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path))
+    chain = open_chain()
+    chain.anchor(keccak256(b"x"))
+    assert chain.file == tmp_path / "chain" / "chain.sqlite"
+    assert chain.file.stat().st_mode & 0o777 == 0o600
+    assert chain.identity().chain_id == shared.identity().chain_id == CHAIN_ID
+    assert chain.identity().genesis != shared.identity().genesis
+    assert open_chain(chain_dir=shared.file.parent).identity() == shared.identity()
+
+
+def test_committed_artefacts_have_what_is_called():
+    for name, functions in (
+        ("Anchor", {"anchor", "revoke", "lookup", "isAnchored"}),
+        ("Track", {"mint", "tokenURI", "ownerOf", "metadataDigest"}),
+    ):
+        artefact = json.loads((ROOT / "ledger" / "contracts" / f"{name}.json").read_text())
+        assert functions <= {entry.get("name") for entry in artefact["abi"]}
+        for error in (entry for entry in artefact["abi"] if entry["type"] == "error"):
+            signature = f"{error['name']}({','.join(argument['type'] for argument in error['inputs'])})"
+            reason = revert_reason(keccak256(signature.encode())[:4])
+            known = error["name"].startswith(("ERC721", "Ownable", "Strings"))
+            assert known or error["name"] in reason
+    assert revert_reason(b"") == "reverted without a reason"
+    assert revert_reason(b"\x01\x02\x03\x04") == "reverted with 0x01020304"

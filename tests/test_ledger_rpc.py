@@ -1,0 +1,284 @@
+"""A chain over JSON-RPC: a small server in this process answers out of eth-tester."""
+
+import json
+import secrets
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+pytest.importorskip("web3")
+pytest.importorskip("eth_tester")
+
+from eth_account import Account
+from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
+
+from ledger.chain import open_chain
+from ledger.digest import hash_bytes
+from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, KeyUnusable, NotFinal
+from ledger.merkle import keccak256
+from ledger.rpc import RpcChain, load_account_key
+
+
+class Node:
+    """The JSON-RPC methods that are needed; `answers` overrides any of them."""
+
+    def __init__(self):
+        self.tester = EthereumTester(PyEVMBackend())
+        self.answers = {"eth_chainId": "0x7a69", "eth_maxPriorityFeePerGas": hex(10**9)}
+        self.calls = []
+
+    def answer(self, method, parameters):
+        self.calls.append(method)
+        if method in self.answers:
+            given = self.answers[method]
+            if isinstance(given, dict) and "error" in given:
+                return given
+            return {"result": given}
+        try:
+            return {"result": getattr(self, method)(*parameters)}
+        except TransactionFailed as error:
+            data = error.args[0] if isinstance(error.args[0], str) else "0x"
+            return {"error": {"code": 3, "message": "execution reverted", "data": data}}
+
+    def eth_getBlockByNumber(self, number, _):  # noqa: N802
+        block = self.tester.get_block_by_number(int(number, 16) if number.startswith("0x") else number)
+        fields = {"hash": block["hash"], "number": hex(block["number"]), "timestamp": hex(block["timestamp"])}
+        return fields | {"baseFeePerGas": hex(block["base_fee_per_gas"])}
+
+    def eth_getCode(self, address, _):  # noqa: N802
+        return self.tester.get_code(address)
+
+    def eth_getBalance(self, address, _):  # noqa: N802
+        return hex(self.tester.get_balance(address))
+
+    def eth_getTransactionCount(self, address, _):  # noqa: N802
+        return hex(self.tester.get_nonce(address))
+
+    def eth_estimateGas(self, fields):  # noqa: N802
+        # Like a real node, and unlike eth-tester, estimate for those who could not pay, too.
+        pays = self.tester.get_balance(fields["from"]) > 0
+        sender = fields["from"] if pays else self.tester.get_accounts()[0]
+        return hex(self.tester.estimate_gas({"from": sender, "data": fields["data"]} | _to(fields)))
+
+    def eth_call(self, fields, _):
+        sender = self.tester.get_accounts()[0]
+        return self.tester.call({"from": sender, "gas": 5_000_000, "data": fields["data"]} | _to(fields))
+
+    def eth_sendRawTransaction(self, raw):  # noqa: N802
+        return self.tester.send_raw_transaction(raw)
+
+    def eth_getTransactionReceipt(self, transaction):  # noqa: N802
+        receipt = self.tester.get_transaction_receipt(transaction)
+        return {
+            "status": hex(receipt["status"]),
+            "blockNumber": hex(receipt["block_number"]),
+            "gasUsed": hex(receipt["gas_used"]),
+            "contractAddress": receipt["contract_address"].lower() if receipt["contract_address"] else None,
+        }
+
+
+def _to(fields):
+    return {"to": fields["to"]} if "to" in fields else {}
+
+
+@pytest.fixture(scope="module")
+def server():
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = server.node.answer(request["method"], request["params"])
+            data = (
+                answer
+                if isinstance(answer, bytes)
+                else json.dumps({"jsonrpc": "2.0", "id": 1} | answer).encode()
+            )
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.node = Node()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def node(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
+    before = dict(server.node.answers)
+    server.node.calls.clear()
+    yield server.node
+    server.node.answers = before
+
+
+@pytest.fixture
+def url(server):
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.fixture
+def key(node):
+    secret = secrets.token_bytes(32)
+    rich = node.tester.get_accounts()[0]
+    address = Account.from_key(secret).address
+    node.tester.send_transaction({"from": rich, "to": address, "gas": 21_000, "value": 10**18})
+    return secret
+
+
+def test_anchor_lookup_revoke_and_mint(url, key):
+    chain = open_chain(rpc=url, account_key=key)
+    root = keccak256(key)
+    receipt = chain.anchor(root)
+    assert (receipt.simulated, receipt.chain.chain_id, receipt.issuer) == (False, 31337, chain.account)
+    assert receipt.gas_used < 47_600
+    entry = RpcChain(url).lookup(root, contract=receipt.contract)  # no key, as another user
+    assert (entry.issuer, entry.block, entry.time) == (chain.account, receipt.block, receipt.time)
+    again = chain.anchor(root)
+    assert (again.transaction, again.block) == (None, receipt.block)
+    assert chain.lookup(keccak256(b"never")) is None
+    chain.revoke(root, reason="test")
+    assert chain.lookup(root).revoked_at > 0
+    token = chain.mint(hash_bytes(key), hash_bytes(b"metadata"))
+    assert token.uri == f"urn:sha256:{hash_bytes(b'metadata').hex}"
+    with pytest.raises(ChainRefused, match="minted already"):
+        chain.mint(hash_bytes(key), hash_bytes(b"other"))
+
+
+def test_the_contract_is_remembered_between_runs(url, key):
+    first = RpcChain(url, key).anchor(keccak256(b"1" + key))
+    second = RpcChain(url, key).anchor(keccak256(b"2" + key))
+    assert first.contract == second.contract
+
+
+def test_a_contract_that_is_gone_is_deployed_anew(url, key, node, tmp_path):
+    chain = RpcChain(url, key)
+    first = chain.anchor(keccak256(b"3" + key))
+    (memory,) = (tmp_path / "home" / "chains").iterdir()
+    memory.write_text(json.dumps({"Anchor": "0x" + "12" * 20}))
+    assert chain.anchor(keccak256(b"4" + key)).contract != first.contract
+
+
+def test_finality_is_asked_of_the_node(url, key, node):
+    chain = RpcChain(url, key)
+    root = keccak256(b"5" + key)
+    chain.anchor(root)
+    node.answers["eth_getBlockByNumber"] = {"number": "0x0", "hash": "0x" + "1" * 64}
+    assert chain.lookup(root).final is False
+    node.answers["eth_getBlockByNumber"] = {"number": "0xffffff", "hash": "0x" + "1" * 64}
+    assert chain.lookup(root).final is True
+    node.answers["eth_getBlockByNumber"] = {"error": {"code": -32602, "message": "unknown tag"}}
+    assert chain.lookup(root).final is False
+
+
+def test_no_answer_is_unreachable_and_shows_no_api_key(node):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.monotonic()
+    with pytest.raises(ChainUnreachable, match=f"127.0.0.1:{port} did not answer eth_chainId") as caught:
+        RpcChain(f"http://127.0.0.1:{port}/v3/SECRET").lookup(keccak256(b"x"))
+    assert "SECRET" not in str(caught.value)
+    assert time.monotonic() - start < 3
+
+
+def test_a_silent_node_is_unreachable_after_the_time_limit(node):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        chain = RpcChain(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.3)
+        with pytest.raises(ChainUnreachable, match="ReadTimeout"):
+            chain.identity()
+
+
+@pytest.mark.parametrize("junk", [b"<html>", b"[]", b"{}", b'{"result": "zz"}', b'{"result": null}', b"\xff"])
+def test_what_is_not_json_rpc_is_unreachable(url, node, junk, monkeypatch):
+    monkeypatch.setattr(node, "answer", lambda *_: junk)
+    with pytest.raises(ChainUnreachable, match=r"127\.0\.0\.1"):
+        RpcChain(url).lookup(keccak256(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "message"), [("0x1", "mainnet"), ("0x5", "Goerli"), ("0x4268", "Holesky.*Sepolia")]
+)
+def test_mainnet_and_dead_test_networks_are_refused(url, key, node, chain_id, message):
+    node.answers["eth_chainId"] = chain_id
+    with pytest.raises(ChainRefused, match=message):
+        RpcChain(url, key).anchor(keccak256(b"x"))
+    assert "eth_sendRawTransaction" not in node.calls
+
+
+def test_no_key_no_funds_and_no_eip1559_send_nothing(url, node, key):
+    with pytest.raises(KeyUnusable, match="CONTRASTE_ETH_KEY"):
+        RpcChain(url).anchor(keccak256(b"x"))
+    with pytest.raises(ChainRefused, match="has 0 wei"):
+        RpcChain(url, secrets.token_bytes(32)).anchor(keccak256(b"x"))
+    node.answers["eth_getBlockByNumber"] = {"number": "0x1", "hash": "0x" + "1" * 64}
+    with pytest.raises(ChainUnreachable, match="not an EIP-1559 chain"):
+        RpcChain(url, key).anchor(keccak256(b"x"))
+    assert "eth_sendRawTransaction" not in node.calls
+
+
+def test_an_unmined_and_a_reverted_transaction_are_told_apart(url, key, node):
+    node.answers["eth_getTransactionReceipt"] = None
+    with pytest.raises(NotFinal, match="in no block after"):
+        RpcChain(url, key, mining_timeout_s=0.2).anchor(keccak256(b"6" + key))
+    node.answers["eth_getTransactionReceipt"] = {"status": "0x0"}
+    with pytest.raises(ChainRefused, match="was reverted"):
+        RpcChain(url, key).anchor(keccak256(b"7" + key))
+    node.answers["eth_sendRawTransaction"] = {"error": {"code": -32003, "message": "nonce too low"}}
+    with pytest.raises(ChainRefused, match=r"nonce too low \(code -32003\)"):
+        RpcChain(url, key).anchor(keccak256(b"8" + key))
+
+
+def test_foreign_code_is_not_believed(url, key):
+    chain = RpcChain(url, key)
+    with pytest.raises(ContractMismatch, match="no code"):
+        chain.lookup(keccak256(b"x"), contract="0x" + "12" * 20)
+    track = chain.mint(hash_bytes(b"9" + key), hash_bytes(b"m")).contract
+    with pytest.raises(ContractMismatch, match="other code"):
+        chain.lookup(keccak256(b"x"), contract=track)
+
+
+@pytest.mark.parametrize("bad", ["ftp://x", "localhost:8545", "", "http://", "http://[::1"])
+def test_other_urls_are_refused(bad):
+    with pytest.raises(ChainRefused, match="http"):
+        RpcChain(bad)
+
+
+def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path, monkeypatch):
+    secret = secrets.token_bytes(32)
+    monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
+    assert load_account_key() is None
+    monkeypatch.setenv("CONTRASTE_ETH_KEY", "0x" + secret.hex())
+    assert load_account_key() == secret
+    for bad in ("0x12", "zz" * 32, "00" * 32):
+        monkeypatch.setenv("CONTRASTE_ETH_KEY", bad)
+        with pytest.raises(KeyUnusable, match="not a private key") as caught:
+            load_account_key()
+        assert bad not in str(caught.value)
+    keystore = tmp_path / "keystore.json"
+    content = Account.encrypt(secret, "pw", kdf="scrypt", iterations=2**10)
+    keystore.write_text(json.dumps(content))
+    assert load_account_key(keystore, "pw") == secret
+    for password, message in (("no", "MAC mismatch"), (None, "needs a password"), ("", "needs a password")):
+        with pytest.raises(KeyUnusable, match=message):
+            load_account_key(keystore, password)
+    greedy = json.loads(keystore.read_text())
+    greedy["crypto"]["kdfparams"]["n"] = 2**30
+    for text in ("{", "[]", "{}", '{"version": 3, "crypto": {"kdfparams": {}}}', json.dumps(greedy)):
+        keystore.write_text(text)
+        with pytest.raises(KeyUnusable, match=r"keystore\.json"):
+            load_account_key(keystore, "pw")
+    with pytest.raises(KeyUnusable, match="cannot read"):
+        load_account_key(tmp_path / "no", "pw")

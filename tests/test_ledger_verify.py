@@ -1,0 +1,459 @@
+"""The walk from an artefact to its anchors: every fault at its link."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.anchor import anchor_paths, read_anchor
+from ledger.chain import Chain, ChainIdentity, Entry, Receipt
+from ledger.digest import hash_bytes
+from ledger.errors import (
+    ChainRefused,
+    ChainUnreachable,
+    ContractMismatch,
+    Malformed,
+    ManifestMismatch,
+    PathRefused,
+    SignatureInvalid,
+    Unsigned,
+)
+from ledger.keys import key_id
+from ledger.nft import metadata_file, mint_track, token_metadata
+from ledger.provenance import material_of, sign_path, write_record
+from ledger.verify import verify_path
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+STRANGER = ec.generate_private_key(ec.SECP256R1())
+KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+
+
+class FakeChain(Chain):
+    """A chain of one dictionary, so that the walk is tested without an EVM."""
+
+    simulated = True
+
+    def __init__(self, genesis="0x" + "11" * 32):
+        self.entries = {}
+        self.chain = ChainIdentity(7, genesis)
+        self.fault = None
+        self.final = True
+
+    account = "0x" + "22" * 20
+
+    def identity(self):
+        return self.chain
+
+    def anchor(self, root):
+        known = root in self.entries
+        entry = self.entries.setdefault(root, Entry("0x" + "33" * 20, self.account, 1000, 5, 0, self.final))
+        transaction = None if known else "0x" + "44" * 32
+        return Receipt(
+            root,
+            self.chain,
+            self.simulated,
+            entry.contract,
+            entry.issuer,
+            transaction,
+            entry.block,
+            entry.time,
+        )
+
+    def lookup(self, root, leaf=bytes(32), contract=None):
+        if self.fault:
+            raise self.fault
+        return self.entries.get(root)
+
+    def mint(self, content, metadata, uri="", to=None):
+        return SimpleNamespace(content=content, metadata=metadata, uri=uri, owner=to or self.account)
+
+    def _unused(self, *_, **__):
+        raise ChainRefused("not in the fake chain")
+
+    _session = _transact = _call = _code = _is_final = _remembered = _remember = _unused
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Store, model, track, policy and report, all signed and anchored."""
+    w = SimpleNamespace(root=tmp_path, chain=FakeChain())
+    w.store = tmp_path / "store"
+    (w.store / "notes").mkdir(parents=True)
+    (w.store / "notes" / "a.bin").write_bytes(b"a piece")
+    write_record(w.store, "dataset")
+    w.model = tmp_path / "model"
+    w.model.mkdir()
+    (w.model / "weights").write_bytes(b"weights")
+    dataset = material_of("dataset", w.store, artefact=w.model)
+    write_record(w.model, "model", materials=[dataset], parameters={"lr": 0.001})
+    w.track = tmp_path / "out" / "t.mid"
+    w.track.parent.mkdir()
+    w.track.write_bytes(b"track")
+    w.track.with_suffix(".wav").write_bytes(b"sound")
+    model = material_of("model", w.model, artefact=w.track)
+    write_record(w.track, "track", materials=[model], parameters={"seed": 7}, also=["t.wav"])
+    w.policy = tmp_path / "policy.toml"
+    w.policy.write_bytes(b"limit = 1")
+    w.report = tmp_path / "audit" / "report.json"
+    w.report.parent.mkdir()
+    w.report.write_bytes(b"{}")
+    used = [("track", w.track), ("dataset", w.store), ("model", w.model), ("policy", w.policy)]
+    write_record(w.report, "report", materials=[material_of(kind, p, artefact=w.report) for kind, p in used])
+    w.all = [w.store, w.model, w.track, w.report]
+    for path in w.all:
+        sign_path(path, KEY)
+    anchor_paths(w.all, w.chain, keys=KEYS)
+    return w
+
+
+def _beside(path, suffix):
+    return path.with_name(path.name + suffix)
+
+
+def _verify(world, path=None, **options):
+    return verify_path(path or world.report, KEYS, world.chain, **options)
+
+
+def _flip(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def _edit(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_all_is_well(world):
+    verification = _verify(world, require_anchor=True)
+    assert verification.verdict == "ok"
+    assert verification.fault is None
+    assert [(link.name, link.verdict) for link in verification.links] == [
+        ("report", "ok"),
+        ("anchor", "simulated"),
+        ("track", "ok"),
+        ("anchor", "simulated"),
+        ("run", "ok"),
+        ("model", "ok"),
+        ("anchor", "simulated"),
+        ("data set", "ok"),
+        ("anchor", "simulated"),
+        ("policy", "ok"),
+    ]
+    run = next(link for link in verification.links if link.name == "run")
+    assert "seed 7" in run.detail
+    assert "simulated" in verification.links[1].detail
+
+
+def test_benign_changes_stay_well(world):
+    shutil.move(world.root, world.root.with_name("moved"))
+    moved = world.root.with_name("moved")
+    assert verify_path(moved / "audit" / "report.json", KEYS, world.chain).verdict == "ok"
+    (moved / "out" / "neighbour.mid").write_bytes(b"another file beside the track")
+    (moved / "store" / "empty folder").mkdir()
+    assert verify_path(moved / "out" / "t.mid", KEYS, world.chain).verdict == "ok"
+    shutil.move(moved, world.root)
+
+
+TAMPER = {
+    "store flipped": (lambda w: _flip(w.store / "notes" / "a.bin"), "data set", r"changed notes/a\.bin"),
+    "store truncated": (lambda w: (w.store / "notes" / "a.bin").write_bytes(b""), "data set", "changed"),
+    "store file added": (lambda w: (w.store / "b").write_bytes(b"b"), "data set", "extra b"),
+    "store file lost": (lambda w: (w.store / "notes" / "a.bin").unlink(), "data set", "missing notes"),
+    "store file renamed": (
+        lambda w: (w.store / "notes" / "a.bin").rename(w.store / "notes" / "b.bin"),
+        "data set",
+        r"missing notes/a\.bin; extra notes/b\.bin",
+    ),
+    "store link": (lambda w: (w.store / "link").symlink_to("notes"), "data set", "symlink"),
+    "store signed again": (
+        lambda w: ((w.store / "b").write_bytes(b"b"), sign_path(w.store, KEY)),
+        "data set",
+        "changed and signed again",
+    ),
+    "store signed by a stranger": (lambda w: sign_path(w.store, STRANGER), "data set", "not trusted"),
+    "store record flipped": (lambda w: _flip(w.store / "provenance.json"), "data set", "changed"),
+    "model flipped": (lambda w: _flip(w.model / "weights"), "model", "changed weights"),
+    "model signature flipped": (lambda w: _flip(_beside(w.model, ".sig")), "model", r"model\.sig"),
+    "model signed by a stranger": (lambda w: sign_path(w.model, STRANGER), "model", "not trusted"),
+    "model has the store's statement": (
+        lambda w: shutil.copy(_beside(w.store, ".sig"), _beside(w.model, ".sig")),
+        "model",
+        "expected a model, and it is signed as a data set",
+    ),
+    "track flipped": (lambda w: _flip(w.track), "track", r"changed t\.mid"),
+    "track rendering flipped": (lambda w: _flip(w.track.with_suffix(".wav")), "track", r"changed t\.wav"),
+    "track rendering lost": (lambda w: w.track.with_suffix(".wav").unlink(), "track", r"missing t\.wav"),
+    "track record edited": (
+        lambda w: _edit(_beside(w.track, ".provenance.json"), parameters={"seed": 8}),
+        "track",
+        r"changed t\.mid\.provenance\.json",
+    ),
+    "track statement swapped": (
+        lambda w: shutil.copy(_beside(w.report, ".sig"), _beside(w.track, ".sig")),
+        "track",
+        "expected a track",
+    ),
+    "report flipped": (lambda w: _flip(w.report), "report", r"changed report\.json"),
+    "report signed by a stranger": (lambda w: sign_path(w.report, STRANGER), "report", "not trusted"),
+    "report signature junk": (
+        lambda w: _beside(w.report, ".sig").write_bytes(b"\0"),
+        "report",
+        "not valid JSON",
+    ),
+    "policy changed": (lambda w: _flip(w.policy), "policy", "not what was used"),
+    "anchor flipped": (
+        lambda w: _flip(_beside(w.report, ".anchor.json")),
+        "anchor",
+        r"report\.json|anchors?|proof",
+    ),
+    "anchor of another": (
+        lambda w: shutil.copy(_beside(w.store, ".anchor.json"), _beside(w.report, ".anchor.json")),
+        "anchor",
+        "anchors the content",
+    ),
+    "anchor root changed": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), root="0x" + "55" * 32),
+        "anchor",
+        "leads to the root",
+    ),
+    "anchor leaf changed": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), leaf="0x" + "55" * 32),
+        "anchor",
+        "leaf is not made of",
+    ),
+    "anchor proof cut": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), proof=[]),
+        "anchor",
+        "leads to the root",
+    ),
+    "anchor proof endless": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), proof=["0x" + "55" * 32] * 65),
+        "anchor",
+        "at most 64",
+    ),
+    "anchor backdated": (lambda w: _edit(_beside(w.track, ".anchor.json"), time=1), "anchor", "differ"),
+    "anchor claims to be real": (
+        lambda w: _edit(
+            _beside(w.track, ".anchor.json"), chain={"id": 7, "genesis": "0x" + "11" * 32, "simulated": False}
+        ),
+        "anchor",
+        "differ",
+    ),
+    "anchor by another issuer": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), issuer="0x" + "66" * 20),
+        "anchor",
+        "differ",
+    ),
+    "anchor with another field": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), note="x"),
+        "anchor",
+        "exactly its fields",
+    ),
+    "anchor of an older statement": (
+        lambda w: (
+            write_record(w.report, "report", parameters={"new": True}),
+            sign_path(w.report, KEY),
+        ),
+        "anchor",
+        "another signed statement",
+    ),
+    "root not on the chain": (lambda w: w.chain.entries.clear(), "anchor", "not on chain 7"),
+    "root revoked": (
+        lambda w: w.chain.entries.update(
+            {
+                root: Entry(e.contract, e.issuer, e.time, e.block, 2000, True)
+                for root, e in w.chain.entries.items()
+            }
+        ),
+        "anchor",
+        "revoked by its issuer on 1970-01-01",
+    ),
+    "foreign contract": (
+        lambda w: setattr(w.chain, "fault", ContractMismatch("other code")),
+        "anchor",
+        "other code",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPER)
+def test_tampering_breaks_at_its_link(world, case):
+    tamper, name, message = TAMPER[case]
+    tamper(world)
+    verification = _verify(world)
+    assert verification.verdict == "broken"
+    broken = [link for link in verification.links if link.verdict == "broken"]
+    assert any(link.name == name for link in broken), verification.links
+    with pytest.raises(Malformed, match=message):
+        raise Malformed(" / ".join(link.detail for link in broken if link.name == name))
+
+
+def test_the_first_broken_link_is_the_cause(world):
+    _flip(world.store / "notes" / "a.bin")
+    fault = _verify(world).fault
+    assert (fault.name, fault.subject) == ("data set", str(world.store))
+    assert _verify(world, world.store).fault.name == "data set"
+
+
+def test_what_is_not_there_is_missing_and_not_broken(world):
+    shutil.rmtree(world.model)
+    verification = _verify(world, world.track)
+    assert verification.verdict == "incomplete"
+    assert (verification.fault.name, verification.fault.verdict) == ("model", "missing")
+    _beside(world.track, ".sig").unlink()
+    verification = _verify(world, world.track)
+    assert (verification.verdict, verification.fault.verdict) == ("incomplete", "missing")
+    assert "not signed" in verification.fault.detail
+
+
+def test_broken_beats_missing(world):
+    shutil.rmtree(world.model)
+    _flip(world.track)
+    verification = _verify(world, world.track)
+    assert verification.verdict == "broken"
+    assert verification.fault.name == "track"
+
+
+def test_materials_are_found_by_digest_in_search_folders(world):
+    archive = world.root / "archive"
+    archive.mkdir()
+    for path, name in ((world.model, "old-model"), (world.store, "corpus")):
+        shutil.move(path, archive / name)
+        for suffix in (".sig", ".anchor.json"):
+            shutil.move(_beside(path, suffix), archive / (name + suffix))
+    assert _verify(world, world.track).verdict == "incomplete"
+    assert _verify(world, world.track, search=[archive, world.root / "nowhere"]).verdict == "ok"
+    world.policy.rename(archive / "policy.toml")
+    assert _verify(world, search=[archive]).verdict == "ok"
+
+
+def test_an_absent_policy_is_said_and_does_not_count(world):
+    world.policy.unlink()
+    verification = _verify(world)
+    assert verification.verdict == "ok"
+    assert [link.verdict for link in verification.links if link.name == "policy"] == ["absent"]
+
+
+def test_not_anchored_counts_only_where_it_is_demanded(world):
+    _beside(world.report, ".anchor.json").unlink()
+    assert _verify(world).verdict == "ok"
+    assert _verify(world).links[-1].verdict == "absent"
+    assert _verify(world, require_anchor=True).fault.verdict == "missing"
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda w: setattr(w, "chain", None),
+        lambda w: setattr(w, "chain", FakeChain("0x" + "99" * 32)),
+        lambda w: setattr(w.chain, "fault", ChainUnreachable("no answer")),
+        lambda w: setattr(w.chain, "fault", ChainRefused("too many requests")),
+    ],
+    ids=["not asked", "another chain", "unreachable", "refused"],
+)
+def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(world, prepare):
+    prepare(world)
+    verification = _verify(world)
+    assert verification.verdict == "incomplete"
+    assert {link.verdict for link in verification.links if link.name == "anchor"} == {"unchecked"}
+
+
+def test_a_real_chain_is_ok_or_pending(world):
+    world.chain.simulated = False
+    for path in world.all:
+        file = _beside(path, ".anchor.json")
+        _edit(file, chain=json.loads(file.read_text())["chain"] | {"simulated": False})
+    assert {link.verdict for link in _verify(world).links} == {"ok"}
+    for root, e in world.chain.entries.items():
+        world.chain.entries[root] = Entry(e.contract, e.issuer, e.time, e.block, 0, False)
+    assert {link.verdict for link in _verify(world).links if link.name == "anchor"} == {"pending"}
+    assert _verify(world).verdict == "ok"
+
+
+def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path):
+    file = tmp_path / "x.mid"
+    file.write_bytes(b"x")
+    sign_path(file, KEY)
+    assert [link.name for link in verify_path(file, KEYS).links] == ["file", "anchor"]
+    assert verify_path(file, KEYS).verdict == "ok"
+    with pytest.raises(PathRefused, match="does not exist"):
+        verify_path(tmp_path / "no", KEYS)
+
+
+def test_anchoring_again_sends_nothing_and_keeps_the_transaction(world):
+    before = _beside(world.track, ".anchor.json").read_bytes()
+    receipt = anchor_paths(world.all, world.chain, keys=KEYS)
+    assert receipt.transaction is None
+    assert _beside(world.track, ".anchor.json").read_bytes() == before
+    assert read_anchor(world.track).receipt.transaction == "0x" + "44" * 32
+    assert len(read_anchor(world.track).proof) == 2
+
+
+def test_only_what_is_signed_and_unchanged_is_anchored(world):
+    chain = FakeChain()
+    with pytest.raises(PathRefused, match="no paths"):
+        anchor_paths([], chain, keys=KEYS)
+    with pytest.raises(PathRefused, match="does not exist"):
+        anchor_paths([world.root / "no"], chain, keys=KEYS)
+    _flip(world.track)
+    with pytest.raises(ManifestMismatch, match=r"changed t\.mid"):
+        anchor_paths([world.store, world.track], chain, keys=KEYS)
+    with pytest.raises(Unsigned):
+        anchor_paths([world.policy], chain, keys=KEYS)
+    sign_path(world.track, STRANGER)
+    with pytest.raises(SignatureInvalid, match="not trusted"):
+        anchor_paths([world.track], chain, keys=KEYS)
+    assert chain.entries == {}
+
+
+def test_metadata_names_every_digest_and_the_anchor(world):
+    receipt = read_anchor(world.track).receipt
+    digests = [hash_bytes(bytes([n])) for n in range(4)]
+    metadata = token_metadata(
+        "Song",
+        "About it",
+        digests[0],
+        model=digests[1],
+        dataset=digests[2],
+        report=digests[3],
+        anchor=receipt,
+        image="ipfs://x",
+        attributes=[("key", "G")],
+    )
+    assert (metadata["name"], metadata["description"], metadata["image"]) == ("Song", "About it", "ipfs://x")
+    traits = {trait["trait_type"]: trait["value"] for trait in metadata["attributes"]}
+    assert list(traits.values()) == [*(digest.hex for digest in digests), "simulated", "G"]
+    assert metadata["provenance"]["anchor"]["root"] == "0x" + receipt.root.hex()
+    assert metadata["provenance"]["anchor"]["simulated"] is True
+    bare = token_metadata("Song", "", digests[0])
+    assert list(bare["provenance"]) == ["track"]
+    assert "image" not in bare
+    with pytest.raises(Malformed, match="may not be empty"):
+        token_metadata("", "", digests[0])
+
+
+def test_minting_reads_the_digests_out_of_signed_statements(world):
+    token = mint_track(world.track, world.chain, report=world.report, keys=KEYS)
+    data = metadata_file(world.track).read_bytes()
+    assert token.metadata == hash_bytes(data)
+    assert token.content == hash_bytes(b"track")
+    provenance = json.loads(data)["provenance"]
+    assert list(provenance) == ["anchor", "dataset", "model", "report", "track"]
+    assert provenance["report"] == {"sha256": hash_bytes(b"{}").hex}
+    # The metadata beside the track disturbs nothing.
+    assert _verify(world).verdict == "ok"
+
+
+def test_minting_refuses_a_foreign_report_and_a_changed_model(world):
+    other = world.root / "audit" / "other.json"
+    other.write_bytes(b"{1}")
+    sign_path(other, KEY)
+    with pytest.raises(Malformed, match="is not about"):
+        mint_track(world.track, world.chain, report=other, keys=KEYS)
+    _flip(world.model / "weights")
+    with pytest.raises(ManifestMismatch, match="changed weights"):
+        mint_track(world.track, world.chain, keys=KEYS)
+    assert not metadata_file(world.track).exists()

@@ -1,0 +1,97 @@
+"""Decoding, loudness, filters and mel spectrograms on signals whose values are known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from music.audio import MEL_BANDS, band_pass, decode, loudness, mel_db, resample
+from music.notes import MusicError
+
+RATE = 22_050
+
+
+def sine(hz: float, seconds: float = 2.0, rate: int = RATE, peak: float = 0.5) -> np.ndarray:
+    return (peak * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def test_decode_averages_channels(tmp_path: Path) -> None:
+    path = tmp_path / "two.flac"
+    soundfile.write(path, np.stack([np.full(100, 0.5), np.full(100, -0.25)], axis=1), 8000)
+    samples, rate = decode(path)
+    assert rate == 8000
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, 0.125, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [("a.wav", b"RIFF\0\0\0\0WAVE", "cannot be decoded"), ("b.ogg", b"<html>", "cannot be decoded")],
+)
+def test_decode_refuses_what_is_no_audio(tmp_path: Path, name: str, content: bytes, rule: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MusicError, match=f"{name}: {rule}"):
+        decode(tmp_path / name)
+
+
+def test_decode_refuses_missing_empty_and_not_a_number(tmp_path: Path) -> None:
+    with pytest.raises(MusicError, match="no such file"):
+        decode(tmp_path / "none.wav")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    with pytest.raises(MusicError, match="holds no samples"):
+        decode(tmp_path / "empty.wav")
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
+    with pytest.raises(MusicError, match="sample 1 is not a finite number"):
+        decode(tmp_path / "nan.wav")
+
+
+def test_loudness_of_the_standards_reference_tone() -> None:
+    # BS.1770-4: a 997 Hz sine of full scale in one channel measures -3.01 LKFS
+    assert loudness(sine(997, 5.0, 48_000, 1.0), 48_000) == pytest.approx(-3.01, abs=0.1)
+
+
+def test_loudness_of_short_clips_and_silence() -> None:
+    long, short = sine(441, 3.0), sine(441, 0.1)
+    assert loudness(short, RATE) == pytest.approx(loudness(long, RATE), abs=0.2)
+    assert loudness(np.zeros(RATE, np.float32), RATE) == -math.inf
+    with pytest.raises(MusicError, match="no samples"):
+        loudness(np.zeros(0, np.float32), RATE)
+
+
+def test_gain_moves_loudness_by_its_decibels() -> None:
+    tone = sine(500, 2.0)
+    assert loudness(tone, RATE) - loudness(tone / 2, RATE) == pytest.approx(20 * math.log10(2), abs=1e-3)
+
+
+def test_band_pass_keeps_the_band_only() -> None:
+    mixed = sine(100) + sine(1000)
+    kept = band_pass(mixed, RATE, 500.0, 2000.0)
+    inner = slice(RATE // 2, -RATE // 2)
+    np.testing.assert_allclose(kept[inner], sine(1000)[inner], atol=0.01)  # zero phase: not delayed
+    with pytest.raises(MusicError, match="is not inside"):
+        band_pass(mixed, RATE, 500.0, 20_000.0)
+
+
+def test_resample_keeps_duration_and_pitch() -> None:
+    tone = resample(sine(1000, 1.0, 48_000), 48_000, RATE)
+    assert len(tone) == RATE
+    assert int(np.argmax(np.abs(np.fft.rfft(tone)))) == 1000
+    assert resample(tone, RATE, RATE) is tone
+
+
+def test_mel_is_relative_to_the_clips_maximum() -> None:
+    tone = sine(1000, 1.0)
+    mel = mel_db(tone, RATE)
+    assert mel.shape == (MEL_BANDS, 1 + RATE // 512)
+    assert mel.max() == 0.0
+    assert mel.min() >= -80.0
+    np.testing.assert_allclose(mel_db(tone * 0.25, RATE), mel, atol=0.01)
+    # Slaney's scale: 1000 Hz is mel 15 of the 49.9 up to 11,025 Hz; 129 steps make it band 15 / 49.9 * 129 - 1
+    assert int(np.argmax(mel.mean(axis=1))) == 38
+    assert mel_db(np.zeros(100, np.float32), RATE).shape[0] == MEL_BANDS
+    with pytest.raises(MusicError, match="no samples"):
+        mel_db(np.zeros(0, np.float32), RATE)
