@@ -59,6 +59,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def open_corpus(store: Store) -> Corpus:
     """Open a store's index and calibration; build what is missing."""
     from audit.index import build_index, open_index
+    from audit.measure import measure_chance, open_chance
     from audit.run import Corpus
     from audit.significance import calibrate, open_calibration
 
@@ -70,7 +71,11 @@ def open_corpus(store: Store) -> Corpus:
     if calibration is None:
         with progress("calibrate") as show:
             calibration = calibrate(store, index, show)
-    return Corpus(store, index, calibration)
+    chance = open_chance(index)
+    if chance is None:
+        with progress("chance levels") as show:
+            chance = measure_chance(store, index, show)
+    return Corpus(store, index, calibration, chance)
 
 
 @app.command()

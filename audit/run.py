@@ -23,6 +23,7 @@ from audit.policy import Policy
 from audit.search import Passage, search
 from audit.significance import Calibration, query_notes
 from corpus.store import Store
+from metrics.chance import Chance
 from music.notes import NoteSequence
 
 LIMITS = (
@@ -41,6 +42,7 @@ class Corpus:
     store: Store
     index: Index
     calibration: Calibration
+    chance: dict[str, Chance]
 
 
 def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
@@ -170,7 +172,7 @@ def audit(
     )
     links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
     skipped = tuple(
-        Skipped(s.check, s.reason, s.check.split(":")[0] in policy.required)
+        Skipped(s.check, s.reason, s.check in policy.required)
         for s in (*metrics, *provenance)
         if isinstance(s, Skipped)
     )
@@ -187,8 +189,8 @@ def audit(
         if link.verdict == "broken":
             reasons.append(f"provenance breaks at {link.name} ({link.subject}): {link.detail}")
             verdicts.append("fail")
-    if policy.require_signature and not links:
-        reasons.append("the track is not signed, and the policy requires it")
+    if policy.require_signature and not any(link.verdict in ("ok", "simulated", "pending") for link in links):
+        reasons.append("the track is not signed by a trusted key, and the policy requires it")
         verdicts.append("fail")
     missing = [s for s in skipped if s.required]
     outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst(verdicts)]  # type: ignore[assignment]

@@ -40,6 +40,8 @@ class Passage:
         Whether each pair keeps time with the one before it.
     notes : int
         Notes of the query's voice between the first and the last aligned one, inclusive.
+    voice_notes : int
+        Notes of the shorter of the two voices.
     transposition : int
         Semitones from the piece up to the query.
     tempo_ratio : float
@@ -52,6 +54,7 @@ class Passage:
     piece_rows: NDArray[np.int64]
     in_time: NDArray[np.bool_]
     notes: int
+    voice_notes: int
     transposition: int
     tempo_ratio: float
 
@@ -117,6 +120,7 @@ def _passage(index: Index, voice: Any, rows: NDArray[np.int64], candidate: Any, 
         piece_rows=np.asarray(index.row[start:end])[there].astype(np.int64),
         in_time=found.in_time,
         notes=int(where[-1] - where[0]) + 1,
+        voice_notes=min(len(pitch), int(end - start)),
         transposition=-shift,
         tempo_ratio=ratio,
     )

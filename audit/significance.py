@@ -10,7 +10,7 @@ Custom
 ------
 Borrowing is normal, so E alone would accuse tradition. The second leg is the percentile among what pieces of the
 corpus share with pieces of *other* works: each of a sample of pieces is searched without its duplicate group, and
-without versions of itself (a piece that shares more than `VERSION_SHARE` of its notes is one).
+without versions of itself: pieces that share most of a whole voice, as settings of one hymn tune do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from music.notes import FloatArray, NoteSequence, build
 CHANCE_QUERIES = 200
 HUMAN_QUERIES = 150
 CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
-VERSION_SHARE = 0.4
+VERSION_SHARE, VERSION_NOTES = 0.4, 16  # of the shorter voice, and at least so many notes: then it is the same tune
 SEED = 20260802
 FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any store measured, so cautious
 
@@ -118,9 +118,9 @@ def calibrate(
         groups.setdefault(piece.group, set()).add(i)
     for done, row in enumerate(sample):
         own = store.notes(int(row))
-        found = search(index, own, top=10, skip=frozenset(groups[store.pieces[row].group]))
-        pitched = query_notes(own)
-        human.append(_strongest([p for p in found if len(p.query_rows) <= VERSION_SHARE * min(pitched, store.pieces[p.piece].notes)]))
+        found = search(index, own, top=20, skip=frozenset(groups[store.pieces[row].group]))
+        versions = {p.piece for p in found if _is_version(p)}
+        human.append(_strongest([p for p in found if p.piece not in versions]))
         progress(CHANCE_QUERIES + done + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
@@ -176,6 +176,10 @@ def open_calibration(index: Index) -> Calibration | None:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: the calibration is damaged ({error}); delete {index.path} and it is made again") from error
+
+
+def _is_version(passage: Passage) -> bool:
+    return len(passage.query_rows) >= max(VERSION_NOTES, VERSION_SHARE * passage.voice_notes)
 
 
 def _strongest(passages: list[Passage]) -> float:

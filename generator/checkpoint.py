@@ -68,7 +68,7 @@ def read_description(folder: str | Path) -> Description:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise GeneratorError(
-            f"{path}: {error.strerror}; a model folder holds {CONFIG} and {WEIGHTS}, made by `contraste train`"
+            f"{path}: {error.strerror}; a model folder holds {CONFIG} and {WEIGHTS}: run contraste train"
         ) from error
     except ValueError as error:
         raise GeneratorError(f"{path}: is not JSON ({error})") from error
@@ -78,10 +78,10 @@ def read_description(folder: str | Path) -> Description:
         )
     if content.get("vocabulary_digest") != VOCABULARY_DIGEST:
         raise GeneratorError(
-            f"{path}: vocabulary {content.get('vocabulary_digest')!r}, this program's is {VOCABULARY_DIGEST!r}; "
-            "train the model again"
+            f"{path}: vocabulary {content.get('vocabulary_digest')!r}, this program's is "
+            f"{VOCABULARY_DIGEST!r}; train the model again"
         )
-    sizes = content.get("model")
+    sizes: Any = content.get("model")
     try:
         if any(isinstance(v, bool) or not isinstance(v, int) for k, v in sizes.items() if k != "dropout"):
             raise TypeError("sizes are whole numbers")
@@ -124,7 +124,8 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
             for name in sorted(wanted | found):
                 if wanted.get(name) != found.get(name):
                     raise GeneratorError(
-                        f"{path}: weight {name!r} has shape {found.get(name)}, {CONFIG} asks for {wanted.get(name)}"
+                        f"{path}: weight {name!r} has shape {found.get(name)}, "
+                        f"{CONFIG} asks for {wanted.get(name)}"
                     )
             weights = {name: file.get_tensor(name) for name in wanted}
     except OSError as error:
@@ -183,6 +184,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise NotImplementedError(device.type)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise GeneratorError(f"device {name!r} is not to be had here; use auto or cpu") from error

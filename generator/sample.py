@@ -1,19 +1,20 @@
 """Writing new tracks with a trained model: nucleus sampling and beam search, always inside the grammar.
 
-Nucleus sampling (Holtzman et al. 2020) is the default. Beam search finds likelier lines, and likely music is dull:
-unguarded, it holds or repeats one chord. Two guards keep it moving, and every way of decoding has the first:
+Nucleus sampling (Holtzman et al. 2020) is the default. Beam search finds likelier lines, and likely music is
+dull: unguarded, it holds or repeats one chord. Two guards keep it moving, and every way of decoding has the
+first:
 
 * an empty bar, a note longer than `MAX_HOLD` and an end before the asked number of bars are masked out;
-* a beam that closes a bar equal to an earlier bar of its line is dropped.
+* a beam that closes a run of `RUN` onsets equal to an earlier run of its line is dropped.
 
 Beyond the model's context the last bars, about half of it, are read again behind a new header.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from generator.checkpoint import load_model
-from generator.model import Cache, Transformer
+from generator.model import Cache, Transformer, one_thread
 from generator.tokens import (
     BAR,
     BOS,
@@ -31,7 +32,10 @@ from generator.tokens import (
     LONG,
     LONG_TOKEN,
     PAD,
+    PART,
+    PITCH,
     POSITION,
+    VELOCITY,
     BoolArray,
     GeneratorError,
     Grammar,
@@ -45,7 +49,9 @@ from music.notes import NoteSequence, build
 
 MAX_HOLD = 2 * LONG
 """Longest note in ticks that is written, 8 quarters."""
-EXTRA_BARS = 8
+RUN = 3
+"""Beam search writes no run of this many onsets (their parts and pitches, whatever the rhythm) twice."""
+EXTRA_BARS = 4
 """How many bars past the asked number a line may look for its own end before it is closed."""
 TOKENS_A_BAR = 160
 """A line with more tokens than this for each bar allowed is closed at its last full bar."""
@@ -74,7 +80,9 @@ class SamplingSettings:
         }
         for name, holds in rules.items():
             if not holds:
-                raise GeneratorError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
+                raise GeneratorError(
+                    f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,8 @@ class _Line:
         self.given = len(self.tokens)
         self.least = self.state.bars + bars
         self.log_likelihood = 0.0
+        self.onsets: list[tuple[int, ...]] = []  # kept by `repeats`
+        self.onset_at = self.given
 
     @property
     def done(self) -> bool:
@@ -143,18 +153,22 @@ class _Line:
     def close(self) -> None:
         """Cut back to the last full bar and end there."""
         tokens = self.tokens
-        self.tokens = tokens[: int(bar_starts(np.array(tokens))[-1])] + [EOS]
+        self.tokens = [*tokens[: int(bar_starts(np.array(tokens))[-1])], EOS]
         self.state.last = EOS
 
     def repeats(self) -> bool:
-        """Whether the bar that the last token closed equals an earlier one."""
-        if not (BAR <= self.state.last < POSITION or self.done):
+        """Whether the last token closed a run of `RUN` onsets that the line has had before."""
+        last = self.state.last
+        if not (BAR <= last < VELOCITY or last == EOS):
             return False
-        marks = [*bar_starts(np.array(self.tokens)).tolist()]
-        if self.done:
-            marks.append(len(self.tokens) - 1)
-        bars = [self.tokens[a:b] for a, b in zip(marks, marks[1:], strict=False)]
-        return bool(bars) and bars[-1] in bars[:-1]
+        said = self.tokens[self.onset_at : -1]
+        onset = tuple(token for token in said if token >= PITCH or PART < token < BAR)
+        self.onset_at = len(self.tokens)
+        if not onset:  # a position right behind a bar line
+            return False
+        onsets = self.onsets = [*self.onsets, onset]
+        run = onsets[-RUN:]
+        return any(onsets[i : i + RUN] == run for i in range(len(onsets) - RUN))
 
     def copy(self) -> _Line:
         twin = _Line.__new__(_Line)
@@ -172,8 +186,8 @@ class _Reader:
         self.cache: Cache | None = None
 
     def reorder(self, rows: Sequence[int]) -> None:
-        if self.cache is not None:
-            self.cache.reorder(torch.tensor(rows, device=self.device))
+        if self.cache is not None and list(rows) != list(range(len(self.cache.pad))):
+            self.cache.reorder(torch.tensor(rows, dtype=torch.long, device=self.device))
 
     def log_chances(self, lines: Sequence[_Line]) -> FloatArray:
         """Log likelihoods (lines, vocabulary) of the tokens each line allows next; -inf for the others."""
@@ -217,12 +231,15 @@ def _nucleus(log_chances: FloatArray, temperature: float, top_p: float, random: 
 
 
 def _sample(
-    model: Transformer, lines: list[_Line], settings: SamplingSettings, *, until_bars: int | None = None
+    model: Transformer,
+    lines: Sequence[_Line],
+    randoms: Sequence[np.random.Generator],
+    settings: SamplingSettings,
+    until_bars: float = np.inf,
 ) -> None:
-    """Let all lines grow to their ends, or until each has begun `until_bars` bars; one random stream a line."""
-    randoms = [np.random.default_rng([settings.seed, i]) for i in range(len(lines))]
+    """Let all lines grow to their ends, or until each has begun `until_bars` bars."""
     reader = _Reader(model)
-    while not all(line.done or (until_bars and line.state.bars >= until_bars) for line in lines):
+    while not all(line.done or line.state.bars >= until_bars for line in lines):
         log_chances = reader.log_chances(lines)
         for line, row, random in zip(lines, log_chances, randoms, strict=True):
             if not line.done:
@@ -284,8 +301,8 @@ def generate(
     temperature, top_p : float
         > 0, and in (0, 1].
     beam : int, optional
-        Search width. Each track's first new bar is then sampled, so that tracks differ, and beam search writes the
-        rest.
+        Search width. Each track's first new bar is then sampled, so that tracks differ, and beam search
+        writes the rest.
     bars : int
         Least number of new bars; a line is closed at the latest `EXTRA_BARS` later.
     prime : NoteSequence, optional
@@ -303,24 +320,16 @@ def generate(
         raise GeneratorError(f"{n} tracks asked for; 1 to 4096 can be made at once")
     model = load_model(model_dir, device)
     opening = encode(prime)[:-1] if prime is not None else [BOS]
-    with torch.inference_mode(), _one_thread():
+    with torch.inference_mode(), one_thread():
         lines = [_Line(opening, bars) for _ in range(n)]
+        randoms = [np.random.default_rng([seed, i]) for i in range(n)]
         if beam is None:
-            _sample(model, lines, settings)
+            _sample(model, lines, randoms, settings)
         else:
-            _sample(model, lines, settings, until_bars=lines[0].state.bars + 2)
+            for line, random in zip(lines, randoms, strict=True):
+                _sample(model, [line], [random], settings, until_bars=line.state.bars + 2)
             lines = [_beam_search(model, line, beam) for line in lines]
     return [_finished(line, settings, i, n) for i, line in enumerate(lines)]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _finished(line: _Line, settings: SamplingSettings, index: int, count: int) -> Generated:
@@ -365,14 +374,13 @@ def statistics(sequence: NoteSequence) -> dict[str, Any]:
         ``notes``, ``bars``, ``empty_bars`` (nothing sounds), ``full_bars`` (share of bars in which every part
         sounds), ``distinct_pitches``, ``distinct_chords`` (sets of pitches sounding at an onset),
         ``longest_hold`` (most quarters without an onset), ``repeated_windows`` (share of the windows of 4
-        chords at successive onsets that came before), ``in_key`` (share of notes in the scale of the estimated
-        key, minor with both forms of its sixth and seventh; None without pitched notes).
+        chords at successive onsets that came before), ``in_key`` (share of notes in the scale of the
+        estimated key, minor with both forms of its sixth and seventh; None without pitched notes).
     """
     onset, end = sequence.onset_beat, sequence.onset_beat + sequence.duration_beat
     lines = _bar_lines(sequence)
     sounding = [
-        set(sequence.part[(onset < b - 1e-9) & (end > a + 1e-9)].tolist())
-        for a, b in zip(lines, lines[1:], strict=False)
+        set(sequence.part[(onset < b - 1e-9) & (end > a + 1e-9)].tolist()) for a, b in pairwise(lines)
     ]
     onsets = np.unique(onset)
     chords = [tuple(np.unique(sequence.pitch[(onset <= t) & (end > t + 1e-9)]).tolist()) for t in onsets]
@@ -382,7 +390,9 @@ def statistics(sequence: NoteSequence) -> dict[str, Any]:
         "notes": len(sequence),
         "bars": len(sounding),
         "empty_bars": sum(not parts for parts in sounding),
-        "full_bars": float(np.mean([len(parts) == len(sequence.parts) for parts in sounding])) if sounding else 0.0,
+        "full_bars": float(np.mean([len(parts) == len(sequence.parts) for parts in sounding]))
+        if sounding
+        else 0.0,
         "distinct_pitches": len(np.unique(sequence.pitch)),
         "distinct_chords": len(set(chords)),
         "longest_hold": float(gaps.max()),

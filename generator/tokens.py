@@ -12,8 +12,9 @@ Departures from it, all to make sequences shorter:
 * ``Duration`` and ``Velocity`` hold until said anew or until the next ``Bar`` (which forgets the duration and
   goes back to velocity 80), so a window may start at any bar and a chord of equal notes costs one duration.
 
-The grid has 24 ticks a quarter, the coarsest that holds 32nds (3 ticks) and triplets of 16ths (4 ticks). What a
-sequence keeps on its way through the tokens is exactly `quantise` of it: ``decode(encode(s)) == quantise(s)``.
+The grid has 24 ticks a quarter, the coarsest that holds 32nds (3 ticks) and triplets of 16ths (4 ticks). What
+a sequence keeps on its way through the tokens is exactly `quantise` of it: ``decode(encode(s)) ==
+quantise(s)``.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ IntArray = NDArray[np.int64]
 
 
 class GeneratorError(ValueError):
-    """Raised when music, a model folder or a setting can't be used; names the thing, the value and the rule."""
+    """Raised when music, a model folder or a setting can't be used; the message names it and the rule."""
 
 
 def meter_ticks(meter: tuple[int, int]) -> int:
@@ -98,8 +99,8 @@ _METER_OF_TICKS = {meter_ticks(meter): meter for meter in reversed(METERS)}
 class Grammar:
     """Where a token sequence stands, and which tokens may follow.
 
-    Every sequence made by `encode` obeys it, and every sequence that obeys it decodes without a loss. Parts at
-    one position follow in rising order and so do the pitches of one part, hence each set of notes has one
+    Every sequence made by `encode` obeys it, and every sequence that obeys it decodes without a loss. Parts
+    at one position follow in rising order and so do the pitches of one part, hence each set of notes has one
     spelling.
 
     Attributes
@@ -197,7 +198,7 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A sequence on the grid: ticks, bars as (start, meter), tempos as (tick, step), notes sorted as written."""
+    """A sequence on the grid: ticks, bars as (start, meter), tempos as (tick, step), notes as written."""
 
     onset: IntArray
     duration: IntArray
@@ -240,10 +241,14 @@ def _lay_out(sequence: NoteSequence) -> _Layout:
     last = int(onset.max()) if len(onset) else 0
     bars = _bars(sequence.time_signatures, last)
     return _Layout(
-        *(column[order] for column in (onset, duration, pitch, velocity, part)),
-        parts=parts or (Part(),),
-        bars=bars,
-        tempos=_tempos(sequence.tempos, bars[-1][0] + meter_ticks(bars[-1][1])),
+        onset[order],
+        duration[order],
+        pitch[order],
+        velocity[order],
+        part[order],
+        parts or (Part(),),
+        bars,
+        _tempos(sequence.tempos, bars[-1][0] + meter_ticks(bars[-1][1])),
     )
 
 
@@ -306,9 +311,9 @@ def quantise(sequence: NoteSequence) -> NoteSequence:
     """Return what the tokens keep of `sequence`.
 
     Onsets and durations to 1/24 quarter (durations 1 tick to 64 quarters), velocities to the nearest of
-    `VELOCITIES`, tempos to the nearest of 24, 27 .. 300 bpm, bars as in the grammar (other meters: 4/4). Parts
-    without notes and the names of parts go; so do double notes (one part, one onset, one pitch: the longest
-    stays), and a note ends where its part strikes the same pitch again.
+    `VELOCITIES`, tempos to the nearest of 24, 27 .. 300 bpm, bars as in the grammar (other meters: 4/4).
+    Parts without notes and the names of parts go; so do double notes (one part, one onset, one pitch: the
+    longest stays), and a note ends where its part strikes the same pitch again.
 
     Raises
     ------
@@ -319,7 +324,7 @@ def quantise(sequence: NoteSequence) -> NoteSequence:
 
 
 def encode(sequence: NoteSequence) -> list[int]:
-    """Write a sequence as tokens, ``BOS`` to ``EOS``; see the module for the grammar and `quantise` for the loss.
+    """Write a sequence as tokens, ``BOS`` to ``EOS``; the module has the grammar, `quantise` the loss.
 
     A sequence without notes gives one part and one empty bar.
 

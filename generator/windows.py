@@ -1,4 +1,4 @@
-"""From a store to what the network reads: encoded splits, random training windows, windows that score a piece."""
+"""From a store to what the network reads: encoded splits, training windows, windows that score a piece."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Windows:
     """
 
     def __init__(self, pieces: Sequence[IntArray], context: int, transpose: int) -> None:
-        """Find where windows may start: where they are full, and at the first bar whose window reaches the end."""
+        """Find where windows may start: where they are full, and where the first reaches the end."""
         self.pieces = pieces
         self.context = context
         self.movable = [movable(p) for p in pieces]
@@ -66,15 +66,18 @@ class Windows:
         weights = np.array([len(p) for p in pieces], dtype=np.float64)
         self.weights = weights / weights.sum()
 
-    def rows(self, count: int, key: Sequence[int]) -> IntArray:
-        """Draw `count` windows with the random state `key`: (count, <= context + 1), padded with ``PAD``."""
+    def rows(self, count: int, key: Sequence[int], moved: float = 1.0) -> IntArray:
+        """Draw `count` windows with the random state `key`: (count, <= context + 1), padded with ``PAD``.
+
+        A window is transposed with the chance `moved`.
+        """
         random = np.random.default_rng(key)
         cuts = []
         for i in random.choice(len(self.pieces), size=count, p=self.weights):
             starts = self.starts[i]
             start = starts[0] if random.random() < WHOLE_PIECE_CHANCE else random.choice(starts)
-            moved = self.pieces[i] + random.choice(self.shifts[i]) * self.movable[i]
-            cuts.append(window(moved, int(start), self.context + 1)[0])
+            shift = random.choice(self.shifts[i]) if random.random() < moved else 0
+            cuts.append(window(self.pieces[i] + shift * self.movable[i], int(start), self.context + 1)[0])
         return padded(cuts)
 
 

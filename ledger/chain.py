@@ -180,6 +180,10 @@ class Chain(ABC):
         """Return chain id and genesis hash."""
 
     @abstractmethod
+    def block_of(self, transaction: str) -> int | None:
+        """Return the number of the block that holds a transaction, None if no block does."""
+
+    @abstractmethod
     def _session(self, *, write: bool) -> AbstractContextManager[None]:
         """Hold the chain for several calls; what one session writes is kept whole or not at all."""
 

@@ -70,6 +70,14 @@ class EmbeddedChain(Chain):
         with self._session(write=False):
             return ChainIdentity(int(self._meta("chain_id")), self._meta("genesis"))
 
+    def block_of(self, transaction: str) -> int | None:
+        """Return the number of the block that holds a transaction, None if no block does."""
+        with self._session(write=False):
+            try:
+                return int(self._chain.get_canonical_transaction_index(_bytes(transaction))[0])
+            except _classes().transaction_not_found:
+                return None
+
     @contextmanager
     def _session(self, *, write: bool) -> Iterator[None]:
         if self._database is not None:  # inside another session
@@ -191,7 +199,7 @@ class EmbeddedChain(Chain):
         return True  # nobody else mines, so nothing is ever reorganised
 
     def _code(self, address: str) -> bytes:
-        return bytes(self._chain.get_vm().state.get_code(_canonical(address)))
+        return bytes(self._chain.get_vm().state.get_code(_bytes(address)))
 
     def _transact(self, to: str | None, data: bytes) -> Mined:
         evm = self._chain
@@ -205,7 +213,7 @@ class EmbeddedChain(Chain):
             max_priority_fee_per_gas=GWEI,
             max_fee_per_gas=2 * base_fee + GWEI,
             gas=TRANSACTION_GAS,
-            to=b"" if to is None else _canonical(to),
+            to=b"" if to is None else _bytes(to),
             value=0,
             data=data,
             access_list=(),
@@ -231,7 +239,7 @@ class EmbeddedChain(Chain):
 
         evm = self._chain
         unsigned = evm.create_unsigned_transaction(
-            nonce=0, gas_price=0, gas=TRANSACTION_GAS, to=_canonical(to), value=0, data=data
+            nonce=0, gas_price=0, gas=TRANSACTION_GAS, to=_bytes(to), value=0, data=data
         )
         spoofed: Any = SpoofTransaction(unsigned, from_=bytes(20))
         try:
@@ -246,7 +254,7 @@ class _Classes:
     def __init__(self) -> None:
         from eth.chains.base import MiningChain
         from eth.db.backends.base import BaseAtomicDB
-        from eth.exceptions import PyEVMError
+        from eth.exceptions import PyEVMError, TransactionNotFound
         from eth.vm.forks.prague import PragueVM
         from eth_utils.exceptions import ValidationError
         from trie.exceptions import MissingTrieNode
@@ -293,6 +301,7 @@ class _Classes:
 
         self.database = Database
         self.evm = Evm
+        self.transaction_not_found = TransactionNotFound
         self.damage: tuple[type[Exception], ...] = (
             KeyError,
             MissingTrieNode,
@@ -320,8 +329,8 @@ def _key(secret: str) -> Any:
     return PrivateKey(bytes.fromhex(secret))
 
 
-def _canonical(address: str) -> Any:
-    return bytes.fromhex(address[2:])
+def _bytes(text: str) -> Any:
+    return bytes.fromhex(text[2:])
 
 
 def _checksummed(raw: bytes) -> str:

@@ -141,6 +141,11 @@ class RpcChain(Chain):
         """Return chain id and genesis hash; raises `ChainRefused` for mainnet and dead test networks."""
         return self._identity
 
+    def block_of(self, transaction: str) -> int | None:
+        """Return the number of the block that holds a transaction, None if no block does."""
+        receipt = self._request("eth_getTransactionReceipt", transaction)
+        return None if receipt is None else int(self._text(receipt, "blockNumber"), 16)
+
     @property
     def _signer(self) -> Any:
         if self._account is None:

@@ -307,42 +307,58 @@ class _Walk:
         self.add("anchor", path, verdict, detail)
 
     def _on_chain(self, anchor: Anchor) -> tuple[LinkVerdict, str]:
-        """Look the root up, and compare what the chain says with what the anchor file says."""
-        receipt = anchor.receipt
+        """Ask the chain for the root of an anchor file."""
+        receipt, transaction = anchor.receipt, anchor.receipt.transaction
         root = f"root 0x{receipt.root.hex()[:16]}..."
         if self.chain is None:
             return "unchecked", f"the proof leads to the {root}; no chain was asked for it"
         try:
-            identity = self.chain.identity()
-            if identity != receipt.chain:
-                return "unchecked", (
-                    f"anchored on chain {receipt.chain.chain_id} (genesis {receipt.chain.genesis[:18]}...), "
-                    f"and chain {identity.chain_id} (genesis {identity.genesis[:18]}...) was asked; "
-                    "name the right one with --rpc or --chain-dir"
-                )
+            if self.chain.identity() != receipt.chain:
+                return self._elsewhere(self.chain, anchor)
             entry = self.chain.lookup(receipt.root, anchor.leaf, receipt.contract)
+            block = receipt.block if transaction is None else self.chain.block_of(transaction)
         except ContractMismatch as error:
             return "broken", str(error)
         except (ChainUnreachable, ChainRefused, ExtraMissing) as error:
             return "unchecked", str(error)
         if entry is None:
-            return "broken", f"the {root} is not on chain {identity.chain_id} (contract {receipt.contract})"
-        return self._judge(anchor, entry, root)
+            chain_id = receipt.chain.chain_id
+            return "broken", f"the {root} is not on chain {chain_id} (contract {receipt.contract})"
+        return _judge(anchor, entry, block, self.chain.simulated)
 
-    def _judge(self, anchor: Anchor, entry: Entry, root: str) -> tuple[LinkVerdict, str]:
-        receipt = anchor.receipt
-        simulated = self.chain is not None and self.chain.simulated
-        stated = (receipt.issuer.lower(), receipt.time, receipt.block, receipt.simulated)
-        if stated != (entry.issuer.lower(), entry.time, entry.block, simulated):
-            return "broken", f"issuer, time, block or simulated differ from what the chain says of the {root}"
-        if entry.revoked_at:
-            return "broken", f"revoked by its issuer on {_date(entry.revoked_at)}"
-        text = f"{root} in block {entry.block} of chain {receipt.chain.chain_id}, {_date(entry.time)}"
-        if simulated:
-            return "simulated", f"{text}, by {entry.issuer}; simulated: an embedded chain on this machine"
-        if not entry.final:
-            return "pending", f"{text}, by {entry.issuer}; that block is not finalized yet"
-        return "ok", f"{text}, by {entry.issuer}"
+    def _elsewhere(self, chain: Chain, anchor: Anchor) -> tuple[LinkVerdict, str]:
+        """Judge an anchor of another chain than the one asked: a wrong option, or an altered file."""
+        receipt, asked = anchor.receipt, chain.identity()
+        try:
+            entry = chain.lookup(receipt.root, anchor.leaf, receipt.contract)
+        except (ChainUnreachable, ChainRefused):
+            entry = None
+        if entry is not None and (entry.block, entry.time) == (receipt.block, receipt.time):
+            return "broken", "the file names another chain than the one that holds exactly this anchor"
+        return "unchecked", (
+            f"anchored on chain {receipt.chain.chain_id} (genesis {receipt.chain.genesis[:18]}...), "
+            f"and chain {asked.chain_id} (genesis {asked.genesis[:18]}...) was asked; "
+            "name the right one with --rpc or --chain-dir"
+        )
+
+
+def _judge(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -> tuple[LinkVerdict, str]:
+    """Compare what the chain says with what the anchor file says; `block` is that of its transaction."""
+    receipt = anchor.receipt
+    stated = (receipt.issuer.lower(), receipt.time, receipt.block, receipt.block, receipt.simulated)
+    if stated != (entry.issuer.lower(), entry.time, entry.block, block, simulated):
+        return "broken", "issuer, time, block, transaction or simulated differ from what the chain says"
+    if entry.revoked_at:
+        return "broken", f"revoked by its issuer on {_date(entry.revoked_at)}"
+    text = (
+        f"root 0x{receipt.root.hex()[:16]}... in block {entry.block} of chain {receipt.chain.chain_id}, "
+        f"{_date(entry.time)}, by {entry.issuer}"
+    )
+    if simulated:
+        return "simulated", f"{text}; simulated: an embedded chain on this machine"
+    if not entry.final:
+        return "pending", f"{text}; that block is not finalized yet"
+    return "ok", text
 
 
 def _said_kind(path: Path) -> str:

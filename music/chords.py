@@ -33,7 +33,7 @@ _CHANGE_COST = 0.27
 _SILENCE, _SOUND_AS_SILENCE = 0.2, -1.0
 _BASS_SHARE = 0.2  # of the beat that a note must sound to count as its bass
 _PHASE_BINS = 48
-_SEVENTH, _LOWERED_FIFTH = 0.16, 2.0
+_SEVENTH, _LOWERED_FIFTH, _ABSENT = 0.16, 2.0, 0.03  # shares of sounding time, and a ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,13 @@ class ChordSpan:
 
 
 def chord_labels(sequence: NoteSequence) -> list[ChordSpan]:
-    """Label the chords of all pitched notes, from the first beat to the end of the last note.
+    """Label the chords of all pitched notes, from the beat of the first note to the end of the last one.
 
     Returns
     -------
     list of ChordSpan
-        In order, without gaps, neighbours different; [] when there are no pitched notes. A span ends where
-        the label changes, to the beat.
+        In order, without gaps; [] when there are no pitched notes. A span ends where the chord changes, to
+        the beat.
     """
     pitched = ~sequence.is_drum
     if not pitched.any():
@@ -81,8 +81,7 @@ def chord_labels(sequence: NoteSequence) -> list[ChordSpan]:
     onset, pitch = sequence.onset_beat[pitched], sequence.pitch[pitched]
     end = onset + sequence.duration_beat[pitched]
     first = beat_phase(sequence)
-    if first > float(onset.min()) + 1e-6:
-        first -= 1.0
+    first += float(np.floor(onset.min() - first + 1e-6))
     step = max(1.0, float(np.ceil((end.max() - first) / MAX_FRAMES)))
     edges = np.arange(int(np.ceil((end.max() - first) / step)) + 1, dtype=np.float64) * step + first
     chroma, bass = _frames(onset, end, pitch, edges)
@@ -92,10 +91,9 @@ def chord_labels(sequence: NoteSequence) -> list[ChordSpan]:
     seconds = sequence.seconds_at(beats)
     spans: list[ChordSpan] = []
     for i, state in enumerate(path[cuts[:-1]].tolist()):
-        root = None if state == 24 else state % 12
-        quality = (
-            "" if root is None else _quality(chroma[cuts[i] : cuts[i + 1]].sum(axis=0), root, state >= 12)
-        )
+        root, quality = None, ""
+        if state < 24:
+            root, quality = _named(chroma[cuts[i] : cuts[i + 1]].sum(axis=0), state % 12, state >= 12)
         place = (float(seconds[i]), float(seconds[i + 1]), float(beats[i]), float(beats[i + 1]))
         if place[3] > place[2]:
             spans.append(ChordSpan(*place, root, quality))
@@ -183,14 +181,16 @@ def _viterbi(scores: FloatArray) -> IntArray:
     return path
 
 
-def _quality(chroma: FloatArray, root: int, minor: bool) -> str:
-    """Name what stands on `root` in a whole span: the triad, its seventh, or a diminished triad."""
+def _named(chroma: FloatArray, root: int, minor: bool) -> tuple[int, str]:
+    """Name root and quality of a whole span: the triad, its seventh, or a diminished triad."""
     share = np.roll(chroma, -root) / max(float(chroma.sum()), 1e-9)
-    if minor and share[6] > _LOWERED_FIFTH * share[7] and share[6] > 0:
-        return "dim"
     lowered, raised = share[10] > _SEVENTH, share[11] > _SEVENTH
+    if minor and share[6] > _LOWERED_FIFTH * share[7]:
+        return root, "dim"
     if minor:
-        return "min7" if lowered else "min"
+        return root, "min7" if lowered else "min"
+    if lowered and share[0] < _ABSENT and share[4] > _SEVENTH:
+        return (root + 4) % 12, "dim"  # a dominant seventh without its root
     if raised and share[11] > share[10]:
-        return "maj7"
-    return "7" if lowered else "maj"
+        return root, "maj7"
+    return root, "7" if lowered else "maj"

@@ -228,7 +228,7 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
     with tempfile.TemporaryDirectory() as folder:
         score, wav = Path(folder, "score.mid"), Path(folder, "sound.wav")
         score.write_bytes(midi)
-        command = [program, "-niq", "-O", "float", "-T", "wav", "-r", str(sample_rate), "-F", str(wav)]
+        command = [program, "-ni", "-O", "float", "-T", "wav", "-r", str(sample_rate), "-F", str(wav)]
         try:
             said = subprocess.run(
                 [*command, str(font), str(score)],

@@ -16,7 +16,7 @@ from pathlib import Path
 from music.notes import MusicError
 
 MAX_MIDI_BYTES = 16 * 2**20
-SECONDS, SECONDS_PER_BYTE = 1.2, 1.5 / 2**20  # measured: 0.05 s for a chorale, 0.46 s for 2**20 bytes
+SECONDS, SECONDS_PER_BYTE = 0.9, 6 / 2**20  # measured: 0.05 s for a chorale, up to 2.3 s for 2**20 bytes
 START_SECONDS = 20.0
 
 

@@ -48,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
-    return Corpus(store, index, calibrate(store, index))
+    return Corpus(store, index, calibrate(store, index), {})
 
 
 def paths(corpus: Corpus, query: NoteSequence) -> list[str]:

@@ -84,7 +84,9 @@ def test_drums_stay_drums_and_do_not_move():
 
 
 def test_a_pickup_is_a_short_bar():
-    song = build([0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)])
+    song = build(
+        [0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)]
+    )
     assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 1/4", "Bar 4/4", "Bar 4/4"]
 
 

@@ -64,6 +64,8 @@ def test_anchor_and_lookup(shared):
     assert before - 1 <= entry.time <= time.time() + 60
     assert (entry.revoked_at, entry.final) == (0, True)
     assert receipt.gas_used < 47_600
+    assert shared.block_of(receipt.transaction) == receipt.block
+    assert shared.block_of("0x" + "12" * 32) is None
 
 
 def test_the_same_root_is_sent_once(shared):
@@ -158,34 +160,65 @@ def test_another_process_sees_what_this_one_anchored(shared):
 
 
 def test_two_processes_at_once_on_a_new_chain(tmp_path):
-    processes = [_start(ANCHOR_RANGE, tmp_path, 1, 9), _start(ANCHOR_RANGE, tmp_path, 101, 109)]
+    processes = [_start(ANCHOR_RANGE, tmp_path, 1, 6), _start(ANCHOR_RANGE, tmp_path, 101, 106)]
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
     chain = EmbeddedChain(tmp_path)
-    entries = [chain.lookup(n.to_bytes(32, "big")) for n in (*range(1, 9), *range(101, 109))]
-    # One deployment, sixteen anchors: sixteen different blocks, one contract, one account.
-    assert sorted(entry.block for entry in entries) == list(range(2, 18))
+    entries = [chain.lookup(n.to_bytes(32, "big")) for n in (*range(1, 6), *range(101, 106))]
+    # One deployment, ten anchors: ten different blocks, one contract, one account.
+    assert sorted(entry.block for entry in entries) == list(range(2, 12))
     assert len({(entry.contract, entry.issuer) for entry in entries}) == 1
 
 
 def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path):
-    delays = [0.0, 0.01, 0.03, 0.06, 0.1, 0.17]
-    last = 0
-    for delay in delays:
-        process = _start(ANCHOR_RANGE, tmp_path, last + 1, last + 500)
-        assert process.stdout.readline() == "ready\n"
+    anchored = []
+    for delay in (0.0, 0.013, 0.037, 0.071):
+        first = 1000 * (len(anchored) + 1)
+        process = _start(ANCHOR_RANGE, tmp_path, first, first + 500)
+        said = [process.stdout.readline(), process.stdout.readline()][1:]  # ready, and the first anchor
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        said = [int(line) for line in process.communicate()[0].split()]
-        if not said:
-            continue
+        said = [int(line) for line in (*said, *process.communicate()[0].splitlines())]
+        anchored += said
         chain = EmbeddedChain(tmp_path)
-        for number in said:  # what was reported is there
-            assert chain.lookup(number.to_bytes(32, "big")) is not None
+        # At most one transaction was committed and not reported; nothing after it.
         assert chain.lookup((said[-1] + 2).to_bytes(32, "big")) is None
-        last = said[-1] + 1
-    assert EmbeddedChain(tmp_path).anchor(keccak256(b"goes on")).block > last - len(delays)
+    assert all(chain.lookup(number.to_bytes(32, "big")) is not None for number in anchored)
+    height = chain.anchor(keccak256(b"goes on")).block
+    assert len(anchored) + 2 <= height <= len(anchored) + 2 + 4
+
+
+def test_killed_while_the_chain_is_made_there_is_none(tmp_path):
+    chain = EmbeddedChain(tmp_path)
+    pid = os.fork()
+    if pid == 0:
+        with chain._session(write=True):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with pytest.raises(ChainUnreachable, match="no embedded chain"):
+        chain.lookup(keccak256(b"x"))
+    assert chain.anchor(keccak256(b"x")).block == 2
+
+
+def test_a_full_disk_is_said_and_leaves_the_chain_as_it_was(tmp_path):
+    chain = EmbeddedChain(tmp_path)
+    height = chain.anchor(keccak256(b"x")).block
+    pid = os.fork()
+    if pid == 0:  # the limit must not outlive the test
+        import resource
+
+        limit = chain.file.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            for number in range(1, 100):
+                chain.anchor(number.to_bytes(32, "big"))
+        except ChainUnreachable as error:
+            os._exit(0 if "cannot be used" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert chain.lookup(keccak256(b"x")).block == height
+    assert chain.anchor(keccak256(b"y")).block > height
 
 
 def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path):

@@ -14,7 +14,7 @@ pytest.importorskip("eth_tester")
 
 from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
-from eth_tester.exceptions import TransactionFailed
+from eth_tester.exceptions import TransactionFailed, TransactionNotFound
 
 from ledger.chain import open_chain
 from ledger.digest import hash_bytes
@@ -41,7 +41,8 @@ class Node:
         try:
             return {"result": getattr(self, method)(*parameters)}
         except TransactionFailed as error:
-            data = error.args[0] if isinstance(error.args[0], str) else "0x"
+            raw = error.args[0].args[0] if isinstance(error.args[0], Exception) else error.args[0]
+            data = "0x" + raw.hex() if isinstance(raw, bytes) else str(raw)
             return {"error": {"code": 3, "message": "execution reverted", "data": data}}
 
     def eth_getBlockByNumber(self, number, _):  # noqa: N802
@@ -72,7 +73,10 @@ class Node:
         return self.tester.send_raw_transaction(raw)
 
     def eth_getTransactionReceipt(self, transaction):  # noqa: N802
-        receipt = self.tester.get_transaction_receipt(transaction)
+        try:
+            receipt = self.tester.get_transaction_receipt(transaction)
+        except TransactionNotFound:
+            return None
         return {
             "status": hex(receipt["status"]),
             "blockNumber": hex(receipt["block_number"]),
@@ -144,6 +148,8 @@ def test_anchor_lookup_revoke_and_mint(url, key):
     assert receipt.gas_used < 47_600
     entry = RpcChain(url).lookup(root, contract=receipt.contract)  # no key, as another user
     assert (entry.issuer, entry.block, entry.time) == (chain.account, receipt.block, receipt.time)
+    assert chain.block_of(receipt.transaction) == receipt.block
+    assert chain.block_of("0x" + "12" * 32) is None
     again = chain.anchor(root)
     assert (again.transaction, again.block) == (None, receipt.block)
     assert chain.lookup(keccak256(b"never")) is None

@@ -64,7 +64,12 @@ class FakeChain(Chain):
     def lookup(self, root, leaf=bytes(32), contract=None):
         if self.fault:
             raise self.fault
+        if contract not in (None, "0x" + "33" * 20):
+            raise ContractMismatch("no code")
         return self.entries.get(root)
+
+    def block_of(self, transaction):
+        return 5 if transaction == "0x" + "44" * 32 else None
 
     def mint(self, content, metadata, uri="", to=None):
         return SimpleNamespace(content=content, metadata=metadata, uri=uri, owner=to or self.account)
@@ -247,6 +252,18 @@ TAMPER = {
         "anchor",
         "differ",
     ),
+    "anchor names another chain": (
+        lambda w: _edit(
+            _beside(w.track, ".anchor.json"), chain={"id": 8, "genesis": "0x" + "11" * 32, "simulated": True}
+        ),
+        "anchor",
+        "names another chain",
+    ),
+    "anchor names another transaction": (
+        lambda w: _edit(_beside(w.track, ".anchor.json"), transaction="0x" + "55" * 32),
+        "anchor",
+        "transaction or simulated differ",
+    ),
     "anchor with another field": (
         lambda w: _edit(_beside(w.track, ".anchor.json"), note="x"),
         "anchor",
@@ -289,6 +306,16 @@ def test_tampering_breaks_at_its_link(world, case):
     assert any(link.name == name for link in broken), verification.links
     with pytest.raises(Malformed, match=message):
         raise Malformed(" / ".join(link.detail for link in broken if link.name == name))
+
+
+@pytest.mark.parametrize("suffix", [".sig", ".anchor.json", ".provenance.json"])
+def test_every_altered_byte_beside_the_track_is_found(world, suffix):
+    file = _beside(world.track, suffix)
+    before = file.read_bytes()
+    for index in range(0, len(before) - 1, 7):
+        for changed in (before[:index], before[:index] + bytes([before[index] ^ 4]) + before[index + 1 :]):
+            file.write_bytes(changed)
+            assert _verify(world, world.track).verdict == "broken", index
 
 
 def test_the_first_broken_link_is_the_cause(world):

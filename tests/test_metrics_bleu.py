@@ -55,7 +55,9 @@ def test_agrees_with_sacrebleu(seed: int) -> None:
     references = [random_tokens(100 + seed, 60), random_tokens(200 + seed, 45)]
     candidate = references[0][5:30] + random_tokens(300 + seed, 20)
     # smoothing touches only orders without a match; this candidate has matches in all
-    oracle = BLEU(tokenize="none", smooth_method="none").corpus_score([words(candidate)], [[words(r)] for r in references])
+    oracle = BLEU(tokenize="none", smooth_method="none").corpus_score(
+        [words(candidate)], [[words(r)] for r in references]
+    )
     assert bleu(references, candidate) == pytest.approx(oracle.score / 100, abs=1e-9)
 
 

@@ -30,7 +30,7 @@ def test_by_hand() -> None:
 
 
 def sellers(reference: list[int], candidate: list[int], length: int) -> tuple[int, int, int]:
-    """Least edits of any window to any substring: (edits, window start, passage end), by the plain recurrence."""
+    """Find (edits, window start, passage end) by the plain recurrence."""
     best = (length + 1, 0, 0)
     for start in range(len(candidate) - length + 1):
         window = candidate[start : start + length]

@@ -90,7 +90,7 @@ def test_mel_is_relative_to_the_clips_maximum() -> None:
     assert mel.max() == 0.0
     assert mel.min() >= -80.0
     np.testing.assert_allclose(mel_db(tone * 0.25, RATE), mel, atol=0.01)
-    # Slaney's scale: 1000 Hz is mel 15 of the 49.9 up to 11,025 Hz; 129 steps make it band 15 / 49.9 * 129 - 1
+    # Slaney's scale: 1000 Hz is mel 15 of the 49.9 up to 11,025 Hz, in 129 steps: 15 / 49.9 * 129 - 1
     assert int(np.argmax(mel.mean(axis=1))) == 38
     assert mel_db(np.zeros(100, np.float32), RATE).shape[0] == MEL_BANDS
     with pytest.raises(MusicError, match="no samples"):

@@ -25,7 +25,9 @@ PART_LIST = (
     "<midi-channel>1</midi-channel><midi-program>74</midi-program></midi-instrument></score-part></part-list>"
 )
 CONTAINER = '<container><rootfiles><rootfile full-path="{}"/></rootfiles></container>'
-REPEAT = '<barline location="right"><bar-style>light-heavy</bar-style><repeat direction="backward"/></barline>'
+REPEAT = (
+    '<barline location="right"><bar-style>light-heavy</bar-style><repeat direction="backward"/></barline>'
+)
 
 
 def note(step: str, octave: int, duration: int = 4, kind: str = "whole", extra: str = "") -> str:
@@ -75,7 +77,9 @@ def test_reads_notes_part_and_title(tmp_path: Path) -> None:
 
 def test_repeats_are_played_and_endings_chosen() -> None:
     first = '<barline location="left"><ending number="1" type="start"/></barline>'
-    first_end = f'<barline location="right"><ending number="1" type="stop"/>{REPEAT[REPEAT.index("<repeat") :]}'
+    first_end = (
+        f'<barline location="right"><ending number="1" type="stop"/>{REPEAT[REPEAT.index("<repeat") :]}'
+    )
     second = '<barline location="left"><ending number="2" type="start"/></barline>'
     second_end = '<barline location="right"><ending number="2" type="stop"/></barline>'
     plain = parse_musicxml(score(note("C", 5), note("D", 5) + REPEAT, note("E", 5)).encode(), "x")
@@ -85,10 +89,14 @@ def test_repeats_are_played_and_endings_chosen() -> None:
 
 
 def test_ties_transposition_and_tempo_sound_as_written() -> None:
-    tied = note("C", 5, extra='<tie type="start"/>').replace(
-        "</note>", '<notations><tied type="start"/></notations></note>'
-    ) + "|" + note("C", 5, extra='<tie type="stop"/>').replace(
-        "</note>", '<notations><tied type="stop"/></notations></note>'
+    tied = (
+        note("C", 5, extra='<tie type="start"/>').replace(
+            "</note>", '<notations><tied type="start"/></notations></note>'
+        )
+        + "|"
+        + note("C", 5, extra='<tie type="stop"/>').replace(
+            "</note>", '<notations><tied type="stop"/></notations></note>'
+        )
     )
     held = parse_musicxml(score(*tied.split("|")).encode(), "x")
     assert held.duration_beat.tolist() == pytest.approx([8.0])
@@ -120,14 +128,16 @@ def test_other_encodings(encoding: str) -> None:
 def test_compressed_scores(tmp_path: Path) -> None:
     xml = score(note("C", 5)).encode()
     path = tmp_path / "piece.mxl"
-    path.write_bytes(archive({"META-INF/container.xml": CONTAINER.format("in/a.xml").encode(), "in/a.xml": xml}))
+    path.write_bytes(
+        archive({"META-INF/container.xml": CONTAINER.format("in/a.xml").encode(), "in/a.xml": xml})
+    )
     assert read_musicxml(path).pitch.tolist() == [72]
     path.write_bytes(archive({"mimetype": b"x", "a.xml": xml}))
     assert read_musicxml(path).pitch.tolist() == [72]
 
 
 BILLION_LAUGHS = (
-    '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;">]>'
+    '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>'
 )
 CONTAINER_NAME = "META-INF/container.xml"
 
@@ -152,7 +162,10 @@ CONTAINER_NAME = "META-INF/container.xml"
         (archive({f"{i}.xml": b"" for i in range(1001)}), "more than 1000 entries"),
         (archive({"a.xml": b"<a/>"}, zipfile.ZIP_BZIP2), "another method than deflate"),
         (archive({"a.xml": score(note("C", 5)).encode()})[:-30], "damaged or encrypted archive"),
-        (archive({"a.xml": score(note("C", 5)).encode()}).replace(b"\x14\0\0\0", b"\x14\0\1\0"), "damaged or enc"),
+        (
+            archive({"a.xml": score(note("C", 5)).encode()}).replace(b"\x14\0\0\0", b"\x14\0\1\0"),
+            "damaged or enc",
+        ),
     ],
 )
 def test_hostile_files_are_refused(data: bytes, rule: str) -> None:
@@ -163,7 +176,7 @@ def test_hostile_files_are_refused(data: bytes, rule: str) -> None:
 
 
 def test_refusals_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(MusicError, match="none.mxl: no such file"):
+    with pytest.raises(MusicError, match=r"none\.mxl: no such file"):
         read_musicxml(tmp_path / "none.mxl")
 
 
@@ -194,12 +207,8 @@ def test_a_reader_that_dies_on_a_score_is_reported(monkeypatch: pytest.MonkeyPat
         parse_musicxml(score(note("C", 5)).encode(), "bad")
 
 
-def test_an_empty_part_list_is_refused_or_empty() -> None:
-    nothing = "<score-partwise><part-list/></score-partwise>"
-    try:
-        assert len(parse_musicxml(nothing.encode(), "x")) == 0
-    except MusicError as error:
-        assert "x: " in str(error)
+def test_a_score_without_parts_has_no_notes() -> None:
+    assert len(parse_musicxml(b"<score-partwise><part-list/></score-partwise>", "x")) == 0
 
 
 def test_credits_are_one_clean_line() -> None:

@@ -25,7 +25,9 @@ def _no_fluidsynth(monkeypatch: pytest.MonkeyPatch) -> None:
 def scale(notes: int = 8, bpm: float = 120.0) -> NoteSequence:
     steps = np.array([0, 2, 4, 5, 7, 9, 11, 12])
     pitch = 60 + steps[np.arange(notes) % 8]
-    return build(np.arange(notes), np.full(notes, 0.9), pitch, parts=(Part("Organ", 19),), tempos=[Tempo(0, bpm)])
+    return build(
+        np.arange(notes), np.full(notes, 0.9), pitch, parts=(Part("Organ", 19),), tempos=[Tempo(0, bpm)]
+    )
 
 
 def test_level_length_and_rate() -> None:
@@ -33,7 +35,9 @@ def test_level_length_and_rate() -> None:
     assert rate == 22_050
     assert samples.shape[1] == 2
     assert samples.dtype == np.float32
-    assert 4.0 - 0.1 < len(samples) / rate < 4.0 + rendering.RING_SECONDS  # the last note ends at 3.95 s and rings
+    assert (
+        4.0 - 0.1 < len(samples) / rate < 4.0 + rendering.RING_SECONDS
+    )  # the last note ends at 3.95 s and rings
     assert np.abs(samples).max() <= rendering.PEAK + 1e-6
     assert loudness(samples, rate) == pytest.approx(rendering.LOUDNESS_LUFS, abs=0.5)
 
@@ -136,7 +140,7 @@ def test_fluidsynth_is_used_where_installed(
     monkeypatch.setattr(rendering.shutil, "which", lambda _: str(program))
     assert renderer_info()["version"] == "2.3.1"
     if fails:
-        with pytest.raises(MusicError, match="fluidsynth ended with code 1 .*no soundfont"):
+        with pytest.raises(MusicError, match=r"fluidsynth ended with code 1 .*no soundfont"):
             render(scale(), sample_rate=44_100)
     else:
         samples, rate = render(scale(), sample_rate=44_100)

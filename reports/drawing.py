@@ -1,0 +1,284 @@
+"""Own SVG: the timeline of a track, two passages as stacked piano rolls, a value on its line of chance.
+
+Drawings carry no colours, only classes: the page's style sheet knows light, dark and print. Kinds of notes
+differ by shape as well as by colour: filled (pitch and rhythm agree), hatched (pitch agrees), hollow (the same
+part, not matched), faint and thin (other parts). Coordinates are rounded to a tenth of a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from audit.findings import Finding, MetricResult, PassageNote
+from reports.words import bars, clock, figure, metric_words
+
+TIME_TOLERANCE = 0.17  # of the inter-onset interval, as the alignment judges it
+SHORTEST_GAP_S = 0.05
+MAX_TEMPI = 200
+LEFT, RIGHT = 46.0, 14.0
+MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
+GUTTER, CAPTION = 34.0, 20.0
+ROW, ROLL_HEIGHTS = 6.0, (84.0, 190.0)
+TICK_PIXELS = 70.0
+LANE, MARK_WIDTH, LANE_GAP = 26.0, 22.0, 3.0
+NAMES = ("C", "C\u266f", "D", "D\u266f", "E", "F", "F\u266f", "G", "G\u266f", "A", "A\u266f", "B")
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A panel: where it lies in the drawing (pixels), and which seconds and pitches it shows."""
+
+    left: float
+    right: float
+    top: float
+    height: float
+    start_s: float
+    end_s: float
+    scale: float  # pixels a second
+    row: float = 1.0  # pixels a semitone
+    high: int = 0  # pitch of the upmost row
+
+    def x(self, second: float) -> float:
+        return self.left + (second - self.start_s) * self.scale
+
+    def y(self, pitch: int) -> float:
+        return self.top + (self.high - pitch) * self.row
+
+    def ground(self) -> str:
+        return (
+            f'<rect class="panel" x="{number(self.left)}" y="{number(self.top)}"'
+            f' width="{number(self.right - self.left)}" height="{number(self.height)}"/>'
+        )
+
+    def seconds(self, text_y: float) -> str:
+        """Draw ticks in minutes and seconds of the file, at least 70 pixels apart."""
+        step = _step(TICK_PIXELS / self.scale)
+        ticks = range(math.ceil(self.start_s / step - 1e-6), math.floor(self.end_s / step + 1e-6) + 1)
+        lines = "".join(
+            f"M{number(self.x(k * step))} {number(self.top)}v{number(self.height)}" for k in ticks
+        )
+        names = "".join(
+            f'<text x="{number(self.x(k * step))}" y="{number(text_y)}">{_tick(k * step, step)}</text>'
+            for k in ticks
+        )
+        return f'<path class="grid" d="{lines}"/><g class="tick">{names}</g>' if names else ""
+
+    def octaves(self) -> str:
+        """Draw a line and a name at every C, or in the middle where there is none."""
+        low = self.high - round(self.height / self.row) + 1
+        marks = [p for p in range(low, self.high + 1) if p % 12 == 0] or [(low + self.high) // 2]
+        heights = [self.y(p) + self.row / 2 for p in marks]
+        lines = "".join(f"M{number(self.left)} {number(y)}H{number(self.right)}" for y in heights)
+        names = "".join(
+            f'<text x="{number(self.left - 6)}" y="{number(y + 3.5)}">{pitch_name(p)}</text>'
+            for p, y in zip(marks, heights, strict=True)
+        )
+        return f'<path class="grid" d="{lines}"/><g class="tick end">{names}</g>'
+
+
+def number(value: float) -> str:
+    """Write a coordinate: tenths, without a trailing zero."""
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def pitch_name(pitch: int) -> str:
+    """Return the scientific name of a MIDI pitch, 60 = C4."""
+    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def kept_time(finding: Finding) -> dict[int, bool]:
+    """Whether each aligned pair keeps time with the pair before it (the first: after it), by its number.
+
+    A pair is in time when the gap before it, in the track, differs from the gap in the piece times the tempo by
+    at most 17 %, as in the alignment. The alignment's own tempo is not in the finding (`tempo_ratio` is an
+    average over the passage); of that average and the gaps' own ratios, the one is taken that gives the number
+    nearest to `Finding.in_time`.
+    """
+    there = {n.pair: n.onset_s for n in finding.piece_notes if n.pair is not None}
+    pairs = sorted(
+        (n.pair, n.onset_s, there[n.pair])
+        for n in finding.query_notes
+        if n.pair is not None and n.pair in there
+    )
+    gaps = [(b[1] - a[1], b[2] - a[2]) for a, b in pairwise(pairs)]
+    ratios = {round(q / p, 2): q / p for q, p in reversed(gaps) if q > 0 and p > 0}
+    best: list[bool] = [False] * len(pairs)
+    for ratio in (finding.tempo_ratio, *[ratios[key] for key in sorted(ratios)[:MAX_TEMPI]]):
+        steps = [abs(q - ratio * p) <= TIME_TOLERANCE * max(q, SHORTEST_GAP_S) for q, p in gaps]
+        around = [*steps[:1], *steps]
+        if steps and abs(sum(around) - finding.in_time) < abs(sum(best) - finding.in_time):
+            best = around
+    return {pair: good for (pair, _, _), good in zip(pairs, best, strict=True)}
+
+
+def rolls(finding: Finding, label: str) -> Markup:
+    """Draw both passages: track above, piece below, on one time scale and at one height of pitch.
+
+    The piece is stretched by the tempo ratio and moved by the transposition, so what agrees stands one above
+    the other.
+
+    Parameters
+    ----------
+    label : str
+        Alternative text of the drawing.
+    """
+    ratio = finding.tempo_ratio if 0 < finding.tempo_ratio < math.inf else 1.0
+    (q0, q1), (p0, p1) = finding.query_span_s, finding.piece_span_s
+    length = max(q1 - q0, (p1 - p0) * ratio, 1e-3)
+    width = min(max(MIN_WIDTH, length * PIXELS_A_SECOND), MAX_WIDTH)
+    right = width - RIGHT
+    scale = (right - LEFT) / length
+    shift = finding.transposition
+    pitches = [n.pitch for n in finding.query_notes] + [n.pitch + shift for n in finding.piece_notes] or [60]
+    low, high = min(pitches) - 1, max(pitches) + 1
+    panel = min(max(ROLL_HEIGHTS[0], (high - low + 1) * ROW), ROLL_HEIGHTS[1])
+    row = panel / (high - low + 1)
+    below = CAPTION + panel + GUTTER
+    height = below + panel + CAPTION
+    track = _Frame(LEFT, right, CAPTION, panel, q0, q1, scale, row, high)
+    piece = _Frame(LEFT, right, below, panel, p0, p1, scale * ratio, row, high - shift)
+    timing = kept_time(finding)
+    inside = "".join(
+        [
+            *(frame.ground() + frame.octaves() for frame in (track, piece)),
+            track.seconds(CAPTION - 6) + piece.seconds(height - 7),
+            _strands(finding, track, piece, timing),
+            _notes(finding.query_notes, track, timing),
+            _notes(finding.piece_notes, piece, timing),
+            f'<line class="playhead" x1="{number(LEFT)}" x2="{number(LEFT)}" y1="{number(CAPTION)}"'
+            f' y2="{number(below + panel)}"/>',
+        ]
+    )
+    size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(width), number(height))
+    return Markup(
+        '<svg class="rolls" role="img" aria-label="{}" {} data-left="{}" data-scale="{:.4g}">{}</svg>'
+    ).format(label, size, number(LEFT), scale, Markup(inside))
+
+
+def _notes(notes: Sequence[PassageNote], frame: _Frame, timing: dict[int, bool]) -> str:
+    """Draw a passage's notes, one path for each kind, what matters most on top."""
+    voices = {n.part for n in notes if n.pair is not None}
+    shapes: dict[str, list[str]] = {kind: [] for kind in ("other", "alone", "pitch", "both")}
+    for note in notes:
+        if note.pair is not None:
+            kind = "both" if timing.get(note.pair) else "pitch"
+        else:
+            kind = "alone" if note.part in voices else "other"
+        x = frame.x(note.onset_s)
+        w = max(min(note.duration_s * frame.scale - 0.8, frame.right - x), 1.5)
+        h = max(frame.row - 0.6, 1.2) * (0.5 if kind == "other" else 1.0)
+        y = frame.y(note.pitch) + (frame.row - h) / 2
+        shapes[kind].append(f"M{number(x)} {number(y)}h{number(w)}v{number(h)}h{number(-w)}z")
+    return "".join(f'<path class="n-{kind}" d="{"".join(d)}"/>' for kind, d in shapes.items() if d)
+
+
+def _strands(finding: Finding, track: _Frame, piece: _Frame, timing: dict[int, bool]) -> str:
+    """Join each matched note with its pair: down to the gap between the rolls, across it, down again."""
+    there = {n.pair: n for n in finding.piece_notes if n.pair is not None}
+    paths: dict[str, list[str]] = {"both": [], "pitch": []}
+    for note in finding.query_notes:
+        other = there.get(note.pair) if note.pair is not None else None
+        if note.pair is None or other is None:
+            continue
+        x, y = track.x(note.onset_s), track.y(note.pitch) + track.row / 2
+        u, v = piece.x(other.onset_s), piece.y(other.pitch) + piece.row / 2
+        paths["both" if timing.get(note.pair) else "pitch"].append(
+            f"M{number(x)} {number(y)}V{number(track.top + track.height)}L{number(u)} {number(piece.top)}V{number(v)}"
+        )
+    return "".join(f'<path class="s-{kind}" d="{"".join(d)}"/>' for kind, d in paths.items() if d)
+
+
+def _step(least: float) -> float:
+    for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600):
+        if step >= least:
+            return float(step)
+    return 60.0 * math.ceil(least / 60)
+
+
+def _tick(seconds: float, step: float) -> str:
+    return clock(seconds) if step < 1 else clock(seconds).removesuffix(".0")
+
+
+def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Markup:
+    """Draw the track with every numbered finding where it lies, in as few lanes as it takes.
+
+    Parameters
+    ----------
+    findings : sequence of (int, Finding)
+        Number and finding, strongest first; each mark links to ``#finding-<number>``.
+    duration_s : float
+        Seconds of the track.
+    """
+    width, left, right = 1064.0, 18.0, 1046.0
+    scale = (right - left) / max(duration_s, 1e-3)
+    lanes: list[list[tuple[float, float]]] = []
+    marks = []
+    for index, finding in findings:
+        w = min(max((finding.query_span_s[1] - finding.query_span_s[0]) * scale, MARK_WIDTH), right - left)
+        x = max(min(left + finding.query_span_s[0] * scale, right - w), left)
+        free = (
+            i
+            for i, taken in enumerate(lanes)
+            if all(x + w + LANE_GAP <= a or b + LANE_GAP <= x for a, b in taken)
+        )
+        place = next(free, len(lanes))
+        if place == len(lanes):
+            lanes.append([])
+        lanes[place].append((x, x + w))
+        y = 31 + LANE * place
+        words = f"Finding {index}, {finding.verdict}: {bars(finding.query_bars)}, {finding.title or finding.piece}"
+        box = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="20" rx="3"'
+        text = f'x="{number(x + w / 2)}" y="{number(y + 14.5)}"'
+        marks.append(
+            Markup(
+                '<a href="#finding-{0}" aria-label="{1}"><title>{1}</title><rect class="mark {2}" {3}/>'
+                '<text class="mark-text {2}" {4}>{0}</text></a>'
+            ).format(index, words, finding.verdict, Markup(box), Markup(text))
+        )
+    bottom = 34 + LANE * max(len(lanes), 1)
+    frame = _Frame(left, right, 26.0, bottom - 26, 0.0, duration_s, scale)
+    return Markup(
+        '<svg class="timeline" role="group" aria-label="Timeline of the track, with its findings"'
+        ' viewBox="0 0 {0} {1}" width="{0}" height="{1}">{2}{3}</svg>'
+    ).format(
+        number(width), number(bottom + 4), Markup(frame.ground() + frame.seconds(18)), Markup("").join(marks)
+    )
+
+
+def chance_line(metric: MetricResult) -> Markup:
+    """Draw a metric's value against chance: a band up to the 95 % point, a tick at the mean, the value.
+
+    The value is a diamond beyond the band, a circle within it.
+    """
+    values = (metric.value, metric.chance_mean, metric.chance_p95)
+    if not all(map(math.isfinite, values)):
+        return Markup('<span class="quiet">not drawn: a value is missing</span>')
+    width, left, right, y = 220.0, 8.0, 212.0, 16.0
+    low, high = min(0.0, *values), max(values)
+    high = 1.0 if low >= 0 and high <= 1 else high + 0.08 * (high - low)
+    mean, edge, value = (
+        left + (v - low) / (high - low) * (right - left)
+        for v in (metric.chance_mean, metric.chance_p95, metric.value)
+    )
+    band = (left, edge) if metric.better == "higher" else (edge, right)
+    words = (
+        f"{metric.name}: {figure(metric.value)}, chance mean {figure(metric.chance_mean)}, "
+        f"95 % point {figure(metric.chance_p95)}: {metric_words(metric)}"
+    )
+    diamond = f'<path class="value beyond" d="M{number(value)} 9.5l6.5 6.5l-6.5 6.5l-6.5-6.5z"/>'
+    circle = f'<circle class="value within" cx="{number(value)}" cy="{number(y)}" r="4.8"/>'
+    inside = (
+        f'<rect class="band" x="{number(band[0])}" y="10" width="{number(max(band[1] - band[0], 0))}"'
+        f' height="12"/><path class="axis" d="M{number(left)} {number(y)}H{number(right)}"/>'
+        f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>'
+        + (diamond if metric_words(metric).startswith("more") else circle)
+    )
+    return Markup(
+        '<svg class="chance" role="img" aria-label="{0}" viewBox="0 0 {1} 32" width="{1}" height="32">{2}</svg>'
+    ).format(words, number(width), Markup(inside))

@@ -1,0 +1,93 @@
+"""index.html for a folder of audited tracks: one line a track, with links to the reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from audit.findings import AuditReport, Outcome
+from reports import words
+from reports.html_report import anchor_word, provenance_summary
+from reports.page import LINK_WORDS, OUTCOME_WORDS, page
+
+GRAVEST: tuple[Outcome, ...] = ("fail", "incomplete", "review", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One track of the index.
+
+    Attributes
+    ----------
+    track : str
+        Name of the track.
+    outcome : Outcome
+    folder : str
+        Folder of its report below the index; the line links to ``<folder>/report.html``.
+    match, where : str
+        The strongest match, and its bars in track and piece; "" where there is none.
+    evalue : float
+        Of the strongest match; NaN where there is none.
+    provenance, anchor : str
+        The gravest link verdict of the statements and of the anchors, as `ProvenanceLink.verdict`; "" where
+        none was checked.
+    """
+
+    track: str
+    outcome: Outcome
+    folder: str
+    match: str = ""
+    where: str = ""
+    evalue: float = math.nan
+    provenance: str = ""
+    anchor: str = ""
+
+
+def index_row(report: AuditReport, folder: str) -> IndexRow:
+    """Return the line for `report`, which lies in `folder` below the index."""
+    links, anchor = provenance_summary(report)
+    name = str(report.track.get("name", folder))
+    if not report.findings:
+        return IndexRow(name, report.outcome, folder, provenance=links, anchor=anchor)
+    best = report.findings[0]
+    return IndexRow(
+        track=name,
+        outcome=report.outcome,
+        folder=folder,
+        match=f"{best.title or best.piece}, {best.matched} of {words.counted(best.notes, 'note')}",
+        where=f"{words.bars(best.query_bars)} \u2194 {words.bars(best.piece_bars)}",
+        evalue=best.evalue,
+        provenance=links,
+        anchor=anchor,
+    )
+
+
+def index_html(rows: Sequence[IndexRow]) -> str:
+    """Return the page: totals, and a table that a click on a heading sorts; gravest outcome and match first."""
+    ordered = sorted(
+        rows,
+        key=lambda r: (GRAVEST.index(r.outcome), math.inf if math.isnan(r.evalue) else r.evalue, r.track, r.folder),
+    )
+    counts = [(o, sum(r.outcome == o for r in rows)) for o in GRAVEST]
+    return page(
+        "index.html.j2",
+        "index.js",
+        total=len(rows),
+        counts=[(o, OUTCOME_WORDS[o], n) for o, n in counts if n],
+        rows=[
+            {
+                "it": row,
+                "rank": GRAVEST.index(row.outcome),
+                "link": f"{quote(row.folder, errors='replace')}/report.html",
+                "strength": "1e999" if math.isnan(row.evalue) else repr(float(row.evalue)),
+                "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
+                "provenance": row.provenance or "unchecked",
+                "provenance_word": LINK_WORDS.get(row.provenance, row.provenance) or "Not checked",
+                "anchor": row.anchor or "absent",
+                "anchor_word": anchor_word(row.anchor),
+            }
+            for row in ordered
+        ],
+    )

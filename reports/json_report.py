@@ -1,0 +1,125 @@
+"""Reports for programs: report.json, and the records of ``contraste search --jsonl``.
+
+Conventions
+-----------
+report.json is canonical JSON (RFC 8785, JCS): equal reports have equal bytes, so its digest can be signed. It
+obeys ``report.schema.json`` (JSON Schema draft 2020-12). Numbers are rounded here, to 6 significant digits, and
+nowhere before. What has no JSON form is replaced: NaN and infinities by null, lone surrogates (from titles in
+damaged files) by U+FFFD.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from audit.findings import AuditReport, Finding, Verdict
+
+SIGNIFICANT = 6
+SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class ReportError(ValueError):
+    """Raised when a report can't be written; the message names the value and the rule."""
+
+
+def rounded(value: float, digits: int = SIGNIFICANT) -> float | None:
+    """Round to `digits` significant digits; None for NaN and infinities, 0.0 for -0.0."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{float(value):.{digits}g}") + 0.0
+
+
+def plain(value: Any) -> Any:
+    """Turn `value` into what canonical JSON carries, numbers rounded.
+
+    Parameters
+    ----------
+    value : object
+        Dictionaries with string keys, sequences, strings, numbers (NumPy's too), booleans, None.
+
+    Raises
+    ------
+    ReportError
+        For any other type.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return rounded(float(value))
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(entry) for key, entry in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [plain(entry) for entry in value]
+    raise ReportError(f"{value!r} is a {type(value).__name__}; reports hold text, numbers, lists and objects")
+
+
+def canonical(value: Any) -> bytes:
+    """Return `value` as canonical JSON (RFC 8785), UTF-8, without a final newline, after `plain`.
+
+    Raises
+    ------
+    ReportError
+        As `plain`, and for integers beyond 2**53 - 1.
+    """
+    try:
+        return rfc8785.dumps(plain(value))
+    except rfc8785.CanonicalizationError as error:
+        raise ReportError(f"the report can't be written as canonical JSON (RFC 8785): {error}") from None
+
+
+def report_json(report: AuditReport) -> bytes:
+    """Return report.json.
+
+    Raises
+    ------
+    ReportError
+        When the report's dictionaries hold what JSON cannot carry.
+    """
+    return canonical(report.to_dict())
+
+
+def search_record(query: str, verdict: Verdict, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return one line of ``contraste search --jsonl``: what was found for one query.
+
+    Parameters
+    ----------
+    query : str
+        Path of the query.
+    verdict : Verdict
+        The strongest verdict among the findings.
+    findings : sequence of Finding
+        Strongest first.
+
+    Returns
+    -------
+    dict
+        ``query``, ``verdict`` and ``findings``, each with ``piece, query_span_s, piece_span_s, query_bars,
+        piece_bars, transposition, tempo_ratio, matched, notes, in_time, bits, evalue, percentile, verdict``.
+    """
+    names = (
+        *("piece", "verdict", "query_span_s", "piece_span_s", "query_bars", "piece_bars", "transposition"),
+        *("tempo_ratio", "matched", "notes", "in_time", "bits", "evalue", "percentile"),
+    )
+    record = {
+        "query": query,
+        "verdict": verdict,
+        "findings": [{name: getattr(finding, name) for name in names} for finding in findings],
+    }
+    return dict(plain(record))
+
+
+def unreadable_record(query: str, reason: str) -> dict[str, Any]:
+    """Return the line for a query that can't be read: ``query``, ``verdict`` "unreadable" and ``reason``."""
+    return dict(plain({"query": query, "verdict": "unreadable", "reason": reason}))

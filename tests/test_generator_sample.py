@@ -1,0 +1,214 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from generator.checkpoint import Description, load_model, save_model, write_description
+from generator.model import ModelConfig, Transformer
+from generator.sample import EXTRA_BARS, MAX_HOLD, _beam_search, _Line, _sample, generate, statistics
+from generator.sample import SamplingSettings as Settings
+from generator.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
+from generator.train import Team
+from generator.windows import padded
+from music.midi import midi_bytes
+from music.notes import Part, TimeSignature, build
+
+SMALL = ModelConfig(width=128, layers=1, heads=4, context=128)
+
+
+def tune(start):
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
+    walk = scale[(np.arange(24) * 3 + start) % 8]
+    return build(
+        np.tile(np.arange(24), 2),
+        np.ones(48),
+        np.concatenate([60 + walk, 60 - walk]),
+        part=np.repeat([0, 1], 24),
+        parts=[Part(), Part(program=32)],
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    model = Transformer(SMALL)
+    team = Team(model, 1, "float32")
+    rows = torch.from_numpy(padded([np.array(encode(tune(i)))[:128] for i in range(6)]))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(40):
+        team.gradients(rows)
+        optimiser.step()
+    team.pool.shutdown()
+    write_description(folder, Description(SMALL, "d" * 64))
+    save_model(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tracks(folder):
+    return generate(folder, 3, seed=7, bars=6)
+
+
+def test_tracks_obey_the_grammar_and_end_on_a_bar(tracks):
+    for track in tracks:
+        sequence, dropped = decode_counted(track.tokens)
+        assert dropped == 0
+        assert len(sequence) == len(track.sequence)
+        assert 6 <= track.statistics["bars"] <= 6 + EXTRA_BARS
+        assert track.statistics["empty_bars"] == 0
+        assert track.sequence.duration_beat.max() <= MAX_HOLD / GRID
+        ends = track.sequence.bar_at(track.sequence.end_beat)
+        assert ends <= track.statistics["bars"] + 1
+
+
+def test_the_same_seed_gives_the_same_bytes(folder, tracks):
+    again = generate(folder, 3, seed=7, bars=6)
+    assert [midi_bytes(t.sequence) for t in again] == [midi_bytes(t.sequence) for t in tracks]
+    assert [t.statistics for t in again] == [t.statistics for t in tracks]
+
+
+def test_tracks_and_seeds_differ(folder, tracks):
+    other = generate(folder, 3, seed=8, bars=6)
+    assert len({t.tokens for t in (*tracks, *other)}) == 6
+    assert tracks[1].settings == {
+        "seed": 7, "temperature": 1.0, "top_p": 0.97, "beam": None, "bars": 6, "index": 1, "count": 3,
+    }  # fmt: skip
+
+
+def test_a_prime_is_continued(folder):
+    prime = tune(2).select(tune(2).onset_beat < 8)
+    track = generate(folder, 1, prime=prime, bars=2)[0]
+    assert track.tokens[: len(encode(prime)) - 1] == tuple(encode(prime)[:-1])
+    kept = track.sequence.select(track.sequence.onset_beat < 8)
+    np.testing.assert_array_equal(kept.pitch, quantise(prime).pitch)
+    assert track.statistics["bars"] >= 4
+
+
+def greedy(model, bars):
+    line = _Line([BOS], bars)
+    _sample(
+        model,
+        [line],
+        [np.random.default_rng()],
+        Settings(seed=0, temperature=1.0, top_p=1e-9, beam=None, bars=bars),
+    )
+    return line.tokens
+
+
+def test_a_beam_of_one_is_greedy(folder):
+    model = load_model(folder)
+    with torch.inference_mode():
+        found = _beam_search(model, _Line([BOS], 5), 1, block_repeats=False)
+        assert found.tokens == greedy(model, 5)
+
+
+def test_a_wider_beam_finds_likelier_lines(folder):
+    model = load_model(folder)
+    with torch.inference_mode():
+        mean = [
+            line.log_likelihood / len(line.tokens)
+            for line in (_beam_search(model, _Line([BOS], 2), w, block_repeats=False) for w in (1, 5))
+        ]
+    assert mean[1] >= mean[0] - 1e-9
+
+
+def test_guarded_beams_repeat_less(folder):
+    track = generate(folder, 1, beam=3, bars=6)[0]
+    assert track.statistics["bars"] >= 6
+    assert track.statistics["repeated_windows"] < 0.5
+
+
+def test_sliding_past_the_context_keeps_the_grammar(tracks):
+    assert max(len(t.tokens) for t in tracks) > SMALL.context
+
+
+def test_statistics_by_hand():
+    track = build(
+        [0, 0, 1, 2, 3, 8],
+        [1, 4, 1, 1, 1, 4],
+        [72, 48, 74, 72, 74, 61],
+        part=[0, 1, 0, 0, 0, 1],
+        parts=[Part(), Part()],
+        time_signatures=[TimeSignature(0, 4, 4)],
+    )
+    figures = statistics(track)
+    assert figures["bars"] == 3
+    assert figures["empty_bars"] == 1
+    assert figures["full_bars"] == pytest.approx(1 / 3)
+    assert figures["distinct_pitches"] == 4
+    assert figures["distinct_chords"] == 3
+    assert figures["longest_hold"] == 5
+    assert figures["repeated_windows"] == 0
+    loop = build(np.arange(8), np.ones(8), [60, 64] * 4)
+    assert statistics(loop)["repeated_windows"] == pytest.approx(1 - 2 / 5)
+    assert statistics(loop)["in_key"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "0 tracks asked for"),
+        ({"temperature": 0.0}, "temperature = 0.0 is out of range"),
+        ({"top_p": 1.5}, "top_p = 1.5"),
+        ({"beam": 0}, "beam = 0"),
+        ({"bars": 0}, "bars = 0"),
+        ({"seed": -3}, "seed = -3"),
+    ],
+)
+def test_settings_out_of_range_are_refused(folder, options, message):
+    with pytest.raises(GeneratorError, match=message):
+        generate(folder, **{"n": 1, **options})
+
+
+def config_with(folder, **changes):
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, **changes}))
+
+
+def cut(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def not_finite(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["norm.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors")
+
+
+def foreign(folder):
+    save_file({"x": torch.zeros(2)}, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), r"config\.json: No such file.*contraste train"),
+        (lambda f: (f / "config.json").write_text("{"), r"config\.json: is not JSON"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config\.json: says no 'contraste-model/1'"),
+        (lambda f: config_with(f, vocabulary_digest="0"), r"config\.json: vocabulary '0'"),
+        (lambda f: config_with(f, model={"width": 128}), r"config\.json: model sizes"),
+        (lambda f: config_with(f, model="big"), r"config\.json: model sizes 'big' can't be read"),
+        (
+            lambda f: config_with(f, model={"width": 1 << 20, "layers": 900, "heads": 4}),
+            r"model\.safetensors: weight .* asks for",
+        ),
+        (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: .*No such file"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"RIFF"),
+            r"model\.safetensors: is no whole safetensors",
+        ),
+        (cut, r"model\.safetensors: is no whole safetensors"),
+        (foreign, r"model\.safetensors: weight .* has shape None"),
+        (not_finite, r"model\.safetensors: weight 'norm\.weight' .* finite float32"),
+    ],
+)
+def test_damaged_or_foreign_models_are_refused(folder, tmp_path, tamper, message):
+    shutil.copytree(folder, tmp_path / "m")
+    tamper(tmp_path / "m")
+    with pytest.raises(GeneratorError, match=message):
+        load_model(tmp_path / "m")

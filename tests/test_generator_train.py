@@ -1,0 +1,250 @@
+import json
+import math
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import generator.train
+from generator.checkpoint import PUBLIC_FILES, STATE, load_model, load_state
+from generator.model import SIZES, ModelConfig
+from generator.tokens import PITCH, VOCABULARY_DIGEST, GeneratorError, encode
+from generator.train import Likelihood, Team, baseline, train
+from generator.windows import Windows, scored_windows
+from music.notes import Part, build
+
+SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
+
+
+@dataclass(frozen=True)
+class Record:
+    path: str
+    split: str
+
+
+@dataclass
+class FakeStore:
+    """As much of a store as training asks for."""
+
+    sequences: list
+    pieces: tuple
+    digest: str = "d" * 64
+    path: Path = Path("store")
+
+    def notes(self, index):
+        return self.sequences[index]
+
+
+def tune(start, length=24):
+    """Two voices in contrary motion on a C major scale."""
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
+    walk = scale[(np.arange(length) + start) % 8]
+    return build(
+        np.tile(np.arange(length), 2),
+        np.ones(2 * length),
+        np.concatenate([60 + walk, 60 - walk]),
+        part=np.repeat([0, 1], length),
+        parts=[Part(), Part(program=32)],
+    )
+
+
+def store_of(count=6, valid=2, digest="d" * 64):
+    splits = ["valid" if i < valid else "train" for i in range(count)]
+    return FakeStore(
+        [tune(i) for i in range(count)],
+        tuple(Record(f"{i}.mid", s) for i, s in enumerate(splits)),
+        digest=digest,
+    )
+
+
+OPTIONS = {"batch": 2, "workers": 1, "precision": "float32", "device": "cpu", "size": "small"}
+
+
+@pytest.fixture(autouse=True)
+def _small_size(monkeypatch):
+    monkeypatch.setitem(SIZES, "small", SMALL)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "small", SMALL)
+        report = train(store_of(), folder, steps=60, transpose=0, **OPTIONS)
+    return folder, report
+
+
+def test_a_run_leaves_a_model_and_an_account_of_it(trained):
+    folder, report = trained
+    assert {p.name for p in folder.iterdir()} == {*PUBLIC_FILES, STATE}
+    written = json.loads((folder / "training.json").read_text())
+    assert written["steps"] == report.steps == 60
+    assert written["vocabulary_digest"] == VOCABULARY_DIGEST
+    assert written["store_digest"] == "d" * 64
+    assert written["pieces"] == {"train": 4, "valid": 2}
+    assert written["settings"]["seed"] == 0
+    assert not report.interrupted
+    assert report.curve[-1][0] == 60
+    assert report.curve[-1][1] < report.curve[0][1] / 2
+
+
+def test_the_weights_reach_what_the_report_says(trained):
+    folder, report = trained
+    pieces = [np.array(encode(tune(i))) for i in range(2)]
+    team = Team(load_model(folder), 1, "float32")
+    assert team.likelihood(pieces).bits_per_note == pytest.approx(
+        report.validation["bits_per_note"], rel=1e-5
+    )
+    assert report.validation["notes"] == report.baseline["notes"] == 96
+    assert report.validation["tokens"] == report.baseline["tokens"] == sum(len(p) - 1 for p in pieces)
+
+
+def test_bits_and_perplexity_by_hand():
+    score = Likelihood.of(nats=4 * math.log(2), tokens=4, notes=2)
+    assert score.perplexity == pytest.approx(2)
+    assert score.bits_per_note == pytest.approx(2)
+
+
+def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path):
+    store = store_of()
+    train(store, tmp_path / "whole", steps=8, **OPTIONS)
+    train(store, tmp_path / "again", steps=8, **OPTIONS)
+    weights = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == weights
+
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 3)
+        report = train(store, tmp_path / "halves", steps=8, **OPTIONS)
+    assert (report.interrupted, report.steps, report.validation) == (True, 3, None)
+    assert load_model(tmp_path / "halves").config == SMALL
+    report = train(store, tmp_path / "halves", steps=8, resume=True, **OPTIONS)
+    assert (report.interrupted, report.steps) == (False, 8)
+    assert (tmp_path / "halves" / "model.safetensors").read_bytes() == weights
+
+
+def stop_after(patch, steps):
+    """Send the process Ctrl-C in step number `steps`."""
+    advance = generator.train._Run.advance
+
+    def interrupted(run):
+        loss = advance(run)
+        if run.step == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    patch.setattr(generator.train._Run, "advance", interrupted)
+
+
+def test_handlers_are_as_before_a_run(trained):
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_works_off_the_main_thread(tmp_path):
+    reports = []
+    thread = threading.Thread(target=lambda: reports.append(train(store_of(), tmp_path, steps=1, **OPTIONS)))
+    thread.start()
+    thread.join()
+    assert reports[0].steps == 1
+
+
+def test_two_workers_add_up_to_the_gradients_of_one():
+    rows = Windows([np.array(encode(tune(i))) for i in range(4)], 64, 0).rows(4, [1])
+    gradients = []
+    for members in (1, 2):
+        generator.train.torch.manual_seed(0)
+        model = generator.train.Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
+        team = Team(model, members, "float32")
+        nats, tokens = team.gradients(generator.train.torch.from_numpy(rows))
+        team.pool.shutdown()
+        gradients.append(([p.grad for p in model.parameters()], nats, tokens))
+    (one, nats_one, tokens_one), (two, nats_two, tokens_two) = gradients
+    assert tokens_one == tokens_two
+    assert nats_one == pytest.approx(nats_two, rel=1e-5)
+    for a, b in zip(one, two, strict=True):
+        generator.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
+
+
+def test_every_token_is_scored_once():
+    for length in (4, 24, 100):
+        piece = np.array(encode(tune(0, length)))
+        counted = [cut[known:] for cut, known in scored_windows(piece, 64)]
+        np.testing.assert_array_equal(np.concatenate(counted), piece[1:])
+
+
+def test_windows_move_only_within_the_range_of_the_corpus():
+    pieces = [np.array(encode(tune(i))) for i in range(3)]
+    low = min(p[p >= PITCH].min() for p in pieces)
+    high = max(p[p >= PITCH].max() for p in pieces)
+    rows = np.concatenate([Windows(pieces, 64, 11).rows(8, [s]).flatten() for s in range(5)])
+    assert low <= rows[rows >= PITCH].min()
+    assert rows.max() <= high
+
+
+def test_the_baseline_finds_the_order_that_helps():
+    pieces = [np.array(encode(tune(i))) for i in range(4)]
+    result = baseline(pieces, pieces[:1], 0)
+    assert result["order"] > 1
+    assert result["perplexity"] < 2
+
+
+def test_a_folder_with_a_model_is_not_overwritten(trained):
+    with pytest.raises(GeneratorError, match="holds a model already; resume it, or name another folder"):
+        train(store_of(), trained[0], steps=1, **OPTIONS)
+
+
+def test_a_run_killed_before_its_first_checkpoint_can_start_again(trained, tmp_path):
+    (tmp_path / "config.json").write_bytes((trained[0] / "config.json").read_bytes())
+    assert train(store_of(), tmp_path, steps=1, **OPTIONS).steps == 1
+
+
+def test_another_store_is_not_resumed(trained):
+    with pytest.raises(GeneratorError, match=r"config\.json: names other sizes or another store"):
+        train(store_of(digest="e" * 64), trained[0], steps=99, resume=True, **OPTIONS)
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(GeneratorError, match=r"config\.json: No such file"):
+        train(store_of(), tmp_path, steps=1, resume=True, **OPTIONS)
+
+
+def test_a_damaged_state_is_refused(trained, tmp_path):
+    (tmp_path / STATE).write_bytes((trained[0] / STATE).read_bytes()[:5000])
+    with pytest.raises(GeneratorError, match=r"state\.pt: can't be read"):
+        load_state(tmp_path)
+
+
+def test_a_store_without_training_pieces_is_refused(tmp_path):
+    with pytest.raises(GeneratorError, match="no pieces to train on"):
+        train(store_of(2, valid=2), tmp_path, steps=1, **OPTIONS)
+
+
+def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
+    store = store_of(3, valid=0)
+    store.sequences[0] = build([], [], [])
+    store.sequences[1] = build([40000], [1], [60])
+    report = train(store, tmp_path, steps=1, **OPTIONS)
+    assert [path for path, _ in report.skipped] == ["0.mid", "1.mid"]
+    assert "has no notes" in report.skipped[0][1]
+    assert report.validation is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give minutes, steps or both"),
+        ({"minutes": -1.0}, "minutes = -1.0 is out of range"),
+        ({"steps": 1, "size": "huge"}, "size = 'huge'"),
+        ({"steps": 1, "seed": -1}, "seed = -1"),
+        ({"steps": 1, "precision": "int4"}, "precision = 'int4'"),
+        ({"steps": 1, "device": "abacus"}, "device 'abacus' is not to be had here"),
+        ({"steps": 1, "device": "meta"}, "device 'meta' is not to be had here"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path, options, message):
+    with pytest.raises(GeneratorError, match=message):
+        train(store_of(), tmp_path / "m", **options)
+    assert not (tmp_path / "m").exists()

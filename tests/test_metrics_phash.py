@@ -1,0 +1,58 @@
+"""Perceptual hashes: the algorithm against an own cosine transform, and what the distance survives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.fft
+from PIL import Image
+
+from metrics.phash import mel_hash, opening_mel, phash_distance
+from metrics.tokens import MetricError
+from music.notes import NoteSequence, Part, build
+
+
+def song(seed: int) -> NoteSequence:
+    rng = np.random.default_rng(seed)
+    n = 40
+    return build(np.arange(n) * 0.75, np.full(n, 0.7), rng.integers(45, 85, n), parts=(Part("Piano", 0),))
+
+
+@pytest.fixture(scope="module")
+def mels() -> list[np.ndarray]:
+    return [opening_mel(song(seed)) for seed in range(4)]
+
+
+@pytest.mark.parametrize(("bits", "side"), [(64, 8), (256, 16)])
+def test_hash_is_the_sign_of_the_lowest_cosines(mels: list[np.ndarray], bits: int, side: int) -> None:
+    grey = Image.fromarray(((mels[0] + 80) / 80 * 255).astype(np.uint8)).resize(
+        (4 * side, 4 * side), Image.LANCZOS
+    )
+    low = scipy.fft.dctn(np.asarray(grey, float), type=2)[:side, :side]
+    np.testing.assert_array_equal(mel_hash(mels[0], bits), (low > np.median(low)).ravel())
+
+
+@pytest.mark.parametrize("bits", [64, 256])
+def test_distances(mels: list[np.ndarray], bits: int) -> None:
+    assert phash_distance(mels[0], mels[0], bits) == 0
+    assert phash_distance(mels[0], mels[1], bits) == phash_distance(mels[1], mels[0], bits)
+    strangers = [phash_distance(mels[i], mels[j], bits) for i in range(4) for j in range(i)]
+    assert min(strangers) > bits / 6
+    later = mels[0][:, 16:]  # 0.37 s: one of the shifts
+    assert phash_distance(mels[0], later, bits) <= bits / 20
+    assert phash_distance(later, mels[0], bits) <= bits / 20
+    noisy = np.clip(mels[0] + np.random.default_rng(0).normal(0, 2, mels[0].shape), -80, 0)
+    assert phash_distance(mels[0], noisy, bits) < min(strangers)
+
+
+def test_undefined_cases(mels: list[np.ndarray]) -> None:
+    with pytest.raises(MetricError, match="needs one second"):
+        phash_distance(mels[0], mels[0][:, :20])
+    with pytest.raises(MetricError, match="128 bits"):
+        mel_hash(mels[0], 128)
+    with pytest.raises(MetricError, match=r"shape \(128, 0\)"):
+        mel_hash(mels[0][:, :0])
+
+
+def test_a_second_and_a_half_is_enough(mels: list[np.ndarray]) -> None:
+    assert phash_distance(mels[0][:, :50], mels[0][:, :50]) == 0
