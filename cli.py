@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from audit.findings import AuditReport, MetricResult, ProvenanceLink, Skipped
+    from audit.policy import Policy
     from audit.run import Corpus
     from corpus.store import Store
+    from ledger.chain import Chain
+    from ledger.statement import Material
+    from music.notes import NoteSequence
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 
@@ -28,6 +35,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+keys_app = typer.Typer(name="keys", help="Make and list signing keys.", no_args_is_help=True)
+app.add_typer(keys_app)
+
+Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file with the gate's rules.")]
+KeyFolder = Annotated[Path, typer.Option("--key", help="Folder made by 'contraste keys new', or its private key.")]
+Trusted = Annotated[
+    list[Path] | None,
+    typer.Option("--key", help="Public key that may have signed, besides those trusted on this machine."),
+]
+ChainDir = Annotated[
+    Path | None, typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated.")
+]
+Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
+Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
 
 def say(message: str) -> None:
@@ -163,18 +185,481 @@ def _print_search(record: dict[str, Any]) -> None:
         )
 
 
+
+
+@app.command()
+def compare(
+    reference: Annotated[Path, typer.Argument(help="The piece to compare with.")],
+    candidate: Annotated[Path, typer.Argument(help="The track.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
+    from audit.measure import rendered
+    from metrics.compare import MetricValue, compare
+    from music.read import read_music
+    from reports.json_report import plain
+
+    rows = compare(rendered(read_music(reference)), rendered(read_music(candidate)))
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps([plain(asdict(row)) for row in rows], indent=1))
+        return
+    typer.echo(f"{'metric':24s} {'value':>8s} {'chance':>8s} {'5 % pass':>9s}")
+    for row in rows:
+        if isinstance(row, MetricValue):
+            mark = {True: "more alike than chance", False: "", None: "no chance level"}[row.beyond_chance]
+            chance = (f"{x:.3g}" if x is not None else "-" for x in (row.chance_mean, row.chance_p95))
+            typer.echo(f"{row.name:24s} {row.value:8.3g} {next(chance):>8s} {next(chance):>9s}  {mark}".rstrip())
+        else:
+            typer.echo(f"{row.name:24s} skipped: {row.reason}")
+
+
+@app.command()
+def audit(
+    tracks: Tracks,
+    store: Annotated[Path, typer.Option("--store", help="The corpus to check against.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")],
+    model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
+    policy: PolicyFile = None,
+    formats: Annotated[str, typer.Option("--format", help="Of html and json, separated by commas.")] = "html,json",
+    key: Trusted = None,
+    chain_dir: ChainDir = None,
+    rpc: Rpc = None,
+) -> None:
+    """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
+    from audit.policy import POLICIES, read_policy
+    from corpus.store import Store
+    from ledger.provenance import material_of, write_record
+    from music.midi import write_atomically
+    from music.read import music_files, read_music
+    from reports.html_report import report_html
+    from reports.index_html import index_html, index_row
+    from reports.json_report import report_json
+    from reports.passages import passage_sounds
+
+    wanted = set(formats.split(","))
+    if not wanted <= {"html", "json"}:
+        stop(f"--format {formats}: html and json are known", USAGE)
+    rules = read_policy(policy)
+    opened = Store.open(store)
+    opened.verify()
+    corpus = open_corpus(opened)
+    files = [file for track in tracks for file in music_files(track)]
+    names = _report_names(files)
+    write_atomically(out / "policy.toml", (policy or POLICIES / "default.toml").read_bytes())
+    trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
+    reports: list[AuditReport] = []
+    rows = []
+    with progress("audit") as show:
+        for done, (file, name) in enumerate(zip(files, names, strict=True)):
+            sequence = read_music(file)
+            report = _audited(file, sequence, corpus, rules, _provenance(file, trusted, chain), model)
+            folder = out / name
+            write_atomically(folder / "report.json", report_json(report))
+            if "html" in wanted:
+                sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
+                write_atomically(folder / "report.html", report_html(report, sounds).encode())
+            materials: list[Material] = [
+                material_of(kind, path, artefact=folder / "report.json")
+                for kind, path in (("track", file), ("dataset", store), ("model", model), ("policy", out / "policy.toml"))
+                if path is not None
+            ]
+            write_record(folder / "report.json", "report", materials=materials)
+            reports.append(report)
+            rows.append(index_row(report, name))
+            typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
+            show(done + 1, len(files))
+    if "html" in wanted and len(files) > 1:
+        write_atomically(out / "index.html", index_html(rows).encode())
+    say(f"reports: {out / 'index.html' if len(files) > 1 else out / names[0] / 'report.html'}")
+    outcomes = {r.outcome for r in reports}
+    failed = "fail" in outcomes or ("review" in outcomes and rules.review_blocks)
+    raise typer.Exit(FAILED if failed else UNCHECKED if "incomplete" in outcomes else OK)
+
+
+def _report_names(files: list[Path]) -> list[str]:
+    """Folder of each report: the track's name without its suffix, where no two tracks share it."""
+    stems = [file.stem for file in files]
+    return [
+        stem if stems.count(stem) == 1 else f"{file.name}-{stems[:i].count(stem) + 1}"
+        for i, (stem, file) in enumerate(zip(stems, files, strict=True))
+    ]
+
+
+def _audited(
+    file: Path,
+    sequence: NoteSequence,
+    corpus: Corpus,
+    rules: Policy,
+    provenance: tuple[ProvenanceLink | Skipped, ...],
+    model: Path | None,
+) -> AuditReport:
+    from audit.measure import closest_piece, measure_track
+    from audit.run import audit
+    from corpus.prepare import notes_digest
+    from ledger.provenance import digest_of
+    from music.key import estimate_key
+
+    about: dict[str, Any] = {
+        "name": file.name,
+        "sha256": digest_of(file).hex,
+        "notes_sha256": notes_digest(sequence),
+        "duration_s": sequence.end_s,
+        "notes": len(sequence),
+        "key": estimate_key(sequence),
+        "tempo_bpm": sequence.tempos[0].bpm,
+    }
+    if model is not None:
+        about["model"] = {"name": model.name, "digest": digest_of(model).hex}
+    piece = closest_piece(corpus, sequence)
+    reference = corpus.store.notes(piece)
+    measured: tuple[MetricResult | Skipped, ...] = measure_track(
+        reference, corpus.store.pieces[piece].path, sequence, corpus.chance
+    )
+    return audit(sequence, about, corpus, rules, measured, provenance)
+
+
+def _provenance(
+    file: Path, trusted: dict[str, ec.EllipticCurvePublicKey], chain: Chain | None
+) -> tuple[ProvenanceLink | Skipped, ...]:
+    from audit.findings import ProvenanceLink, Skipped
+    from ledger.provenance import beside
+    from ledger.verify import verify_path
+
+    if not beside(file, ".sig").exists():
+        return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
+    links = verify_path(file, trusted, chain).links
+    return tuple(ProvenanceLink(link.name, Path(link.subject).name, link.verdict, link.detail) for link in links)
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Option("--store", help="The corpus to learn from.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Time budget.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Step budget.")] = None,
+    size: Annotated[str, typer.Option(help="tiny or base.")] = "tiny",
+    batch: Annotated[int, typer.Option(min=1, help="Windows a step; 2-8 on a CPU, 32 on a GPU.")] = 4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or auto.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")] = False,
+) -> None:
+    """Train a model on a store's training split."""
+    from corpus.store import Store
+    from ledger.provenance import material_of, write_record
+
+    with _extra("generator"):
+        from generator.train import train
+
+    if minutes is None and steps is None:
+        minutes = 10.0
+    report = train(
+        Store.open(store), out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
+        precision=precision, resume=resume,
+    )  # fmt: skip
+    write_record(out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings)
+    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s")
+    for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
+        if scored:
+            say(f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)")
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
+    temperature: Annotated[float, typer.Option(help="> 0; 1 is as learned.")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.97,
+    beam: Annotated[int | None, typer.Option(min=1, max=64, help="Beam search of this width instead.")] = None,
+    prime: Annotated[Path | None, typer.Option(help="Music to go on from.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
+    from ledger.provenance import material_of, write_record
+    from music.midi import write_midi
+    from music.read import read_music
+    from music.render import render_wav, renderer_info
+
+    with _extra("generator"):
+        from generator.sample import generate
+
+    opening = read_music(prime) if prime else None
+    made = generate(
+        model, n, seed=seed, temperature=temperature, top_p=top_p, beam=beam, bars=bars, prime=opening, device=device
+    )
+    with progress("render") as show:
+        for number, track in enumerate(made, 1):
+            path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
+            write_midi(track.sequence, path)
+            render_wav(track.sequence, path.with_suffix(".wav"))
+            parameters = {"sampling": track.settings, "statistics": track.statistics, "renderer": renderer_info()}
+            write_record(
+                path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
+                also=[path.with_suffix(".wav").name],
+            )  # fmt: skip
+            typer.echo(path)
+            show(number, n)
+
+
+@keys_app.command("new")
+def keys_new(folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")]) -> None:
+    """Make a P-256 key pair, encrypted with a password, and trust it on this machine."""
+    from ledger.keys import create_keys
+
+    typer.echo(create_keys(folder, _password(confirm=True)))
+
+
+@keys_app.command("trust")
+def keys_trust(public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder.")]) -> None:
+    """Trust somebody's public key on this machine."""
+    from ledger.keys import load_public, trust
+
+    typer.echo(trust(load_public(public)))
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """List the keys trusted on this machine."""
+    from ledger.keys import trusted_keys
+
+    for identity in trusted_keys():
+        typer.echo(identity)
+
+
+@app.command()
+def sign(paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")], key: KeyFolder) -> None:
+    """Sign artefacts and what they were made from; writes PATH.sig beside each."""
+    from ledger.keys import load_private
+    from ledger.provenance import sign_path
+
+    private = load_private(key, _password())
+    for path in paths:
+        typer.echo(sign_path(path, private))
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")],
+    key: Trusted = None,
+    chain_dir: ChainDir = None,
+    rpc: Rpc = None,
+    search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
+) -> None:
+    """Walk from each path back to the data set and the anchor; say at which link it breaks."""
+    from ledger.verify import verify_path
+
+    trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
+    verdicts = []
+    for path in paths:
+        found = verify_path(path, trusted, chain, search or ())
+        verdicts.append(found.verdict)
+        typer.echo(f"{path}: {found.verdict}" + (f" at {found.fault.name}" if found.fault else ""))
+        for link in found.links:
+            typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
+    raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
+
+
+@app.command()
+def anchor(
+    paths: Annotated[list[Path], typer.Argument(help="Signed stores, models, tracks, reports.")],
+    key: Trusted = None,
+    chain_dir: ChainDir = None,
+    rpc: Rpc = None,
+) -> None:
+    """Write one Merkle root for all paths to a chain, and its proof beside each."""
+    from ledger.anchor import anchor_paths
+
+    chain = _chain(chain_dir, rpc, create=True)
+    receipt = anchor_paths(paths, chain, keys=_trusted(key))  # type: ignore[arg-type]
+    typer.echo(f"0x{receipt.root.hex()}")
+    say(f"{len(paths)} paths anchored in block {receipt.block}{', simulated' if receipt.simulated else ''}")
+
+
+@app.command()
+def mint(
+    track: Annotated[Path, typer.Argument(help="A signed track.")],
+    report: Annotated[Path | None, typer.Option(help="Its signed report.json.")] = None,
+    description: Annotated[str, typer.Option()] = "",
+    uri: Annotated[str, typer.Option(help="Where the metadata will be found.")] = "",
+    key: Trusted = None,
+    chain_dir: ChainDir = None,
+    rpc: Rpc = None,
+) -> None:
+    """Mint the track's ERC-721 token; its metadata goes to TRACK.nft.json."""
+    from ledger.nft import metadata_file, mint_track
+
+    chain = _chain(chain_dir, rpc, create=True)
+    token = mint_track(track, chain, report=report, description=description, uri=uri, keys=_trusted(key))  # type: ignore[arg-type]
+    typer.echo(metadata_file(track))
+    say(f"token {token.content.hex[:16]}... of {token.owner}")
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option("--out", help="Folder to make; an earlier demo in it is replaced.")]) -> None:
+    """Do the whole job on Bach's chorales: ingest, train, generate, sign, anchor, audit, verify."""
+    import os
+    import shutil
+
+    from corpus import demo as music
+    from corpus.store import Store
+    from ledger.provenance import material_of, write_record
+    from music.midi import read_midi, write_midi
+    from music.read import read_music
+    from music.render import render_wav
+
+    marker = out / ".contraste-demo"
+    if out.exists() and not marker.exists() and (not out.is_dir() or any(out.iterdir())):
+        stop(f"{out}: holds other things; name a folder that the demo may make", USAGE)
+    music.scores()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    marker.write_text("made by: contraste demo\n")
+    # The demo's key has a public password, so it is trusted inside the demo's own folder only.
+    os.environ.update(CONTRASTE_HOME=str(out / "home"), CONTRASTE_PASSWORD="demo")
+    store, model, tracks, reports, key = (out / name for name in ("store", "model", "tracks", "reports", "keys"))
+    say(f"{music.copy_chorales(out / 'chorales')} chorales by Bach copied from the music21 package")
+    _step("keys", "new", key)
+    _step("ingest", out / "chorales", "--into", store, "--rights", out / "rights.csv", "--require-rights")
+    _step("sign", store, "--key", key)
+    _step("train", "--store", store, "--out", model, "--minutes", 2, "--seed", 1)
+    _step("sign", model, "--key", key)
+    _step("generate", "--model", model, "--out", tracks, "-n", 4, "--seed", 7, "--top-p", 0.9, "--temperature", 0.9)
+
+    corpus = Store.open(store)
+    source = music.choose_source(corpus)
+    first = sorted(tracks.glob("*.mid"))[0]
+    planted = music.plant(read_midi(first), corpus.notes(source), music.PLANT_FROM, music.PLANT_AT, music.PLANT_SHIFT)
+    write_midi(planted, tracks / "planted.mid")
+    write_midi(read_music(music.scores() / music.CONTROL), tracks / "control.mid")
+    for name in ("planted", "control"):
+        render_wav(read_midi(tracks / f"{name}.mid"), tracks / f"{name}.wav")
+    made_from = [material_of("model", model, artefact=tracks / "planted.mid")]
+    write_record(tracks / "planted.mid", "track", materials=made_from, also=["planted.wav"])
+    say(f"planted: {music.PLANT_BARS} bars of {corpus.pieces[source].path} inside {first.name}; control: {music.CONTROL}")
+
+    files = sorted(tracks.glob("*.mid"))
+    _step("sign", *files, "--key", key)
+    _step("anchor", store, model, *files)
+    _step("audit", *files, "--store", store, "--model", model, "--out", reports, expect=FAILED)
+    pages = [reports / file.stem / "report.json" for file in files]
+    _step("sign", *pages, "--key", key)
+    _step("anchor", *pages)
+    _step("mint", first, "--report", reports / first.stem / "report.json")
+    _step("verify", store, model, *files, *pages)
+    wrong = _demo_table(files, pages, corpus, source)
+    say(f"\nopen {(reports / 'index.html').resolve()}")
+    if wrong:
+        stop("not as it should be: " + "; ".join(wrong), FAILED)
+
+
+def _step(*words: object, expect: int = OK) -> None:
+    """Run one command of this program, shown as a person would type it."""
+    import shlex
+
+    arguments = [str(word) for word in words]
+    say(f"\n$ contraste {shlex.join(arguments)}")
+    code = app(arguments, standalone_mode=False) or OK
+    if code != expect:
+        stop(f"'contraste {arguments[0]}' ended with {code} instead of {expect}", int(code))
+
+
+def _demo_table(files: list[Path], pages: list[Path], corpus: Store, source: int) -> list[str]:
+    """Print what came out of each track; return what is not as it should be."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from corpus import demo as music
+
+    wrong = []
+    table = Table("track", "verdict", "strongest match", "bars", "provenance", "anchor")
+    for file, page in zip(files, pages, strict=True):
+        report = json.loads(page.read_bytes())
+        best = max(report["findings"], key=lambda f: f["bits"], default=None)
+        (a, b), (c, d) = (best["query_bars"], best["piece_bars"]) if best else ((0, 0), (0, 0))
+        links = {link["name"]: link["verdict"] for link in report["provenance"]}
+        whole = "broken" not in links.values() and "missing" not in links.values()
+        match = f"{best['piece']} ({best['matched']}/{best['notes']} notes, {best['verdict']})" if best else "-"
+        table.add_row(
+            file.name, report["outcome"], match, f"{a}-{b} = {c}-{d}", "whole" if whole else "broken", links.get("anchor", "-")
+        )
+        if not whole or report["outcome"] == "incomplete":
+            wrong.append(f"{file.name}: {report['sentence']}")
+        if file.stem == "control" and report["outcome"] != "pass":
+            wrong.append("the control, which copies nothing, was flagged")
+        if file.stem == "planted":
+            ends = (music.PLANT_AT, music.PLANT_AT + music.PLANT_BARS - 1)
+            copied = best and best["piece"] == corpus.pieces[source].path and best["verdict"] == "fail"
+            if not copied or max(abs(a - ends[0]), abs(b - ends[1])) > 1:
+                wrong.append(f"the planted copy (bars {ends[0]}-{ends[1]}) was not found as such")
+    Console(width=150).print(table)
+    return wrong
+
+
+def _password(confirm: bool = False) -> str:
+    import os
+
+    given = os.environ.get("CONTRASTE_PASSWORD")
+    return given if given is not None else str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
+    from ledger.keys import key_id, load_public, trusted_keys
+
+    given = [load_public(path) for path in extra or ()]
+    return {**trusted_keys(), **{key_id(public): public for public in given}}
+
+
+def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
+    """Open the chain that the options name; None when it is the default embedded one and was never written to."""
+    from ledger.chain import open_chain
+    from ledger.keys import data_folder
+
+    if not create and rpc is None and not (chain_dir or data_folder() / "chain").exists():
+        return None
+    account = None
+    if rpc is not None and create:
+        from ledger.rpc import load_account_key
+
+        account = load_account_key()
+    return open_chain(chain_dir=chain_dir, rpc=rpc, account_key=account)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say which extra is missing when an import fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        stop(f"{error.name} is not installed; install it with: pip install 'contraste[{name}]'", USAGE)
+
+
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
     from audit.policy import PolicyError
+    from corpus.demo import DemoUnavailable
     from corpus.rights import RightsError
     from corpus.store import StoreError
+    from ledger import errors
+    from metrics.tokens import MetricError
     from music.notes import MusicError
 
-    if isinstance(error, MusicError | StoreError):
-        return UNREADABLE
-    if isinstance(error, PolicyError | RightsError):
-        return USAGE
-    return None
+    codes: dict[int, tuple[type[Exception], ...]] = {
+        FAILED: (errors.SignatureInvalid, errors.ManifestMismatch),
+        USAGE: (PolicyError, RightsError, DemoUnavailable, errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing),
+        UNREADABLE: (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed),
+        UNCHECKED: (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.LedgerError),
+    }
+    if "generator.tokens" in sys.modules:  # raised only where it was imported
+        codes[UNREADABLE] += (sys.modules["generator.tokens"].GeneratorError,)
+    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), None)
 
 
 def main() -> None:

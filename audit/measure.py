@@ -13,16 +13,20 @@ import numpy as np
 
 from audit.findings import MetricResult, Skipped
 from audit.index import Index
+from audit.run import Corpus
+from audit.search import search
 from corpus.store import Store, StoreError, write_synced
+from metrics.bleu import nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
 from metrics.phash import opening_mel
-from metrics.tokens import MetricError
+from metrics.tokens import MetricError, melody_tokens
 from music.notes import MusicError, NoteSequence
 
 SAMPLE = 40  # pieces; their 12 opening seconds are rendered, which takes most of the time
 PAIRS = 300
 SEED = 20260802
+FALLBACK_PIECES = 300
 
 
 def rendered(sequence: NoteSequence) -> Features:
@@ -81,6 +85,20 @@ def open_chance(index: Index) -> dict[str, Chance] | None:
         return {name: Chance(**level) for name, level in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: is damaged ({error}); delete {index.path} and it is made again") from error
+
+
+def closest_piece(corpus: Corpus, track: NoteSequence) -> int:
+    """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU."""
+    found = search(corpus.index, track, top=1)
+    if found:
+        return found[0].piece
+    rows = np.random.default_rng(SEED).permutation(len(corpus.store.pieces))[:FALLBACK_PIECES]
+    references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
+    usable = [i for i, reference in enumerate(references) if reference]
+    own = melody_tokens(track)
+    if not usable or not own:
+        return int(rows[0])
+    return int(rows[usable[nearest_bleu([references[i] for i in usable], own)[1]]])
 
 
 def measure_track(

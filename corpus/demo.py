@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from corpus.store import Store
 from music.midi import write_atomically
 from music.notes import NoteSequence, build
 
 CONTROL = "monteverdi/madrigal.3.6.mxl"
-PLANT_BARS = 8
+PLANT_BARS, PLANT_FROM, PLANT_AT, PLANT_SHIFT = 8, 5, 7, 3  # bars copied, from and to bar, semitones up
 
 
 class DemoUnavailable(RuntimeError):
@@ -89,3 +90,13 @@ def plant(host: NoteSequence, source: NoteSequence, first_bar: int, at_bar: int,
         time_signatures=host.time_signatures[:1],
         ticks_per_quarter=max(host.ticks_per_quarter, cut.ticks_per_quarter),
     )
+
+
+def choose_source(store: Store) -> int:
+    """Row of the chorale to plant: the first in 4/4, without duplicates, four parts, long enough for `PLANT_BARS` twice."""
+    groups = [piece.group for piece in store.pieces]
+    for row, piece in enumerate(store.pieces):
+        fits = piece.meter == "4/4" and piece.bars >= 2 * PLANT_BARS and groups.count(piece.group) == 1
+        if fits and len(store.notes(row).parts) == 4 and piece.split == "train":
+            return row
+    raise DemoUnavailable(f"{store.path}: no chorale in it is long enough to be planted")

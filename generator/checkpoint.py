@@ -31,7 +31,7 @@ from generator.tokens import VOCABULARY, VOCABULARY_DIGEST, GeneratorError
 from music.midi import write_atomically
 
 FORMAT = "contraste-model/1"
-CONFIG, WEIGHTS, TRAINING, STATE = "config.json", "model.safetensors", "training.json", "state.pt"
+CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model, for a statement about it; ``state.pt`` is only of use to its owner."""
 
@@ -140,22 +140,27 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
     return model.to(pick_device(device)).eval()
 
 
+def state_file(folder: Path) -> Path:
+    """Return where the state of a run lies: beside the model folder, which is signed and shipped without it."""
+    return folder.with_name(f"{folder.resolve().name}.state.pt")
+
+
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write what `load_state` needs to go on: tensors, numbers, strings, lists and dicts of them."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(folder / STATE, buffer.getvalue())
+    write_atomically(state_file(folder), buffer.getvalue())
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read ``state.pt`` without running any code in it.
+    """Read a `state_file` without running any code in it.
 
     Raises
     ------
     GeneratorError
         When it is missing or damaged.
     """
-    path = folder / STATE
+    path = state_file(folder)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

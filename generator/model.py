@@ -2,8 +2,8 @@
 
 Pre-norm blocks with RMSNorm (Zhang and Sennrich 2019), rotary positions (Su et al. 2021, pairs split in
 halves), multi-head attention through PyTorch's fused kernel, a squared-ReLU feed-forward (So et al. 2021),
-one matrix for the embedding and the output, in which the pitches of one class share a part (at 450 steps on
-the chorales it takes validation perplexity from above 5.0 to 4.9). Dropout falls on the embedding, the
+one matrix for the embedding and the output, in which the pitches of one class share a part (chorales:
+validation perplexity 4.9 after 450 steps with it, 5.0 after 515 without). Dropout falls on the embedding, the
 residual branches and the feed-forward, never inside the attention: there it makes the fused CPU kernel fall
 back to a path about three times slower.
 

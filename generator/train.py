@@ -166,7 +166,7 @@ class Team:
     """Copies of a model on threads of one core each, sharing weights and adding up gradients.
 
     One thread a copy is steady where PyTorch's own threads are not: on two virtual cores they were measured
-    between 0.1 and 1.9 times the speed of one. On a GPU, and for runs that must repeat bit by bit, there is
+    between 0.15 and 1.8 times the speed of one. On a GPU, and for runs that must repeat bit by bit, there is
     one member.
     """
 

@@ -1,8 +1,8 @@
 """Own SVG: the timeline of a track, two passages as stacked piano rolls, a value on its line of chance.
 
 Drawings carry no colours, only classes: the page's style sheet knows light, dark and print. Kinds of notes
-differ by shape as well as by colour: filled (pitch and rhythm agree), hatched (pitch agrees), hollow (the same
-part, not matched), faint and thin (other parts). Coordinates are rounded to a tenth of a pixel.
+differ by shape as well as by colour: filled (pitch and rhythm agree), hatched (pitch agrees), hollow (the
+same part, not matched), faint and thin (other parts). Coordinates are rounded to a tenth of a pixel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from audit.findings import Finding, MetricResult, PassageNote
-from reports.words import bars, clock, figure, metric_words
+from reports.words import bars, clean, clock, figure, metric_words
 
 TIME_TOLERANCE = 0.17  # of the inter-onset interval, as the alignment judges it
 SHORTEST_GAP_S = 0.05
@@ -95,10 +95,10 @@ def pitch_name(pitch: int) -> str:
 def kept_time(finding: Finding) -> dict[int, bool]:
     """Whether each aligned pair keeps time with the pair before it (the first: after it), by its number.
 
-    A pair is in time when the gap before it, in the track, differs from the gap in the piece times the tempo by
-    at most 17 %, as in the alignment. The alignment's own tempo is not in the finding (`tempo_ratio` is an
-    average over the passage); of that average and the gaps' own ratios, the one is taken that gives the number
-    nearest to `Finding.in_time`.
+    A pair is in time when the gap before it, in the track, differs from the gap in the piece times the tempo
+    by at most 17 %, as in the alignment. The alignment's own tempo is not in the finding (`tempo_ratio` is an
+    average over the passage); of that average and the gaps' own ratios, the one is taken that gives the
+    number nearest to `Finding.in_time`.
     """
     there = {n.pair: n.onset_s for n in finding.piece_notes if n.pair is not None}
     pairs = sorted(
@@ -162,20 +162,28 @@ def rolls(finding: Finding, label: str) -> Markup:
 
 
 def _notes(notes: Sequence[PassageNote], frame: _Frame, timing: dict[int, bool]) -> str:
-    """Draw a passage's notes, one path for each kind, what matters most on top."""
+    """Draw a passage's notes, one path for each kind, what matters most on top.
+
+    Filled kinds are thick lines, which takes half the bytes; kinds with an outline are boxes.
+    """
     voices = {n.part for n in notes if n.pair is not None}
     shapes: dict[str, list[str]] = {kind: [] for kind in ("other", "alone", "pitch", "both")}
+    thick = max(frame.row - 0.6, 1.2)
     for note in notes:
         if note.pair is not None:
             kind = "both" if timing.get(note.pair) else "pitch"
         else:
             kind = "alone" if note.part in voices else "other"
-        x = frame.x(note.onset_s)
-        w = max(min(note.duration_s * frame.scale - 0.8, frame.right - x), 1.5)
-        h = max(frame.row - 0.6, 1.2) * (0.5 if kind == "other" else 1.0)
-        y = frame.y(note.pitch) + (frame.row - h) / 2
-        shapes[kind].append(f"M{number(x)} {number(y)}h{number(w)}v{number(h)}h{number(-w)}z")
-    return "".join(f'<path class="n-{kind}" d="{"".join(d)}"/>' for kind, d in shapes.items() if d)
+        x, y = frame.x(note.onset_s), frame.y(note.pitch) + frame.row / 2
+        w = number(max(min(note.duration_s * frame.scale - 0.8, frame.right - x), 1.5))
+        if kind in ("both", "other"):
+            shapes[kind].append(f"M{number(x)} {number(y)}h{w}")
+        else:
+            shapes[kind].append(f"M{number(x)} {number(y - thick / 2)}h{w}v{number(thick)}h-{w}z")
+    widths = {"both": f' stroke-width="{number(thick)}"', "other": f' stroke-width="{number(thick / 2)}"'}
+    return "".join(
+        f'<path class="n-{kind}"{widths.get(kind, "")} d="{"".join(d)}"/>' for kind, d in shapes.items() if d
+    )
 
 
 def _strands(finding: Finding, track: _Frame, piece: _Frame, timing: dict[int, bool]) -> str:
@@ -186,11 +194,10 @@ def _strands(finding: Finding, track: _Frame, piece: _Frame, timing: dict[int, b
         other = there.get(note.pair) if note.pair is not None else None
         if note.pair is None or other is None:
             continue
-        x, y = track.x(note.onset_s), track.y(note.pitch) + track.row / 2
-        u, v = piece.x(other.onset_s), piece.y(other.pitch) + piece.row / 2
-        paths["both" if timing.get(note.pair) else "pitch"].append(
-            f"M{number(x)} {number(y)}V{number(track.top + track.height)}L{number(u)} {number(piece.top)}V{number(v)}"
-        )
+        above = f"M{number(track.x(note.onset_s))} {number(track.y(note.pitch) + track.row / 2)}"
+        across = f"V{number(track.top + track.height)}L{number(piece.x(other.onset_s))} {number(piece.top)}"
+        down = f"V{number(piece.y(other.pitch) + piece.row / 2)}"
+        paths["both" if timing.get(note.pair) else "pitch"].append(above + across + down)
     return "".join(f'<path class="s-{kind}" d="{"".join(d)}"/>' for kind, d in paths.items() if d)
 
 
@@ -232,7 +239,8 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Mark
             lanes.append([])
         lanes[place].append((x, x + w))
         y = 31 + LANE * place
-        words = f"Finding {index}, {finding.verdict}: {bars(finding.query_bars)}, {finding.title or finding.piece}"
+        title = finding.title or finding.piece
+        words = clean(f"Finding {index}, {finding.verdict}: {bars(finding.query_bars)}, {title}")
         box = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="20" rx="3"'
         text = f'x="{number(x + w / 2)}" y="{number(y + 14.5)}"'
         marks.append(
@@ -260,7 +268,7 @@ def chance_line(metric: MetricResult) -> Markup:
     if not all(map(math.isfinite, values)):
         return Markup('<span class="quiet">not drawn: a value is missing</span>')
     width, left, right, y = 220.0, 8.0, 212.0, 16.0
-    low, high = min(0.0, *values), max(values)
+    low, high = min(0.0, *values), max(0.0, *values)
     high = 1.0 if low >= 0 and high <= 1 else high + 0.08 * (high - low)
     mean, edge, value = (
         left + (v - low) / (high - low) * (right - left)
@@ -268,7 +276,7 @@ def chance_line(metric: MetricResult) -> Markup:
     )
     band = (left, edge) if metric.better == "higher" else (edge, right)
     words = (
-        f"{metric.name}: {figure(metric.value)}, chance mean {figure(metric.chance_mean)}, "
+        f"{clean(metric.name)}: {figure(metric.value)}, chance mean {figure(metric.chance_mean)}, "
         f"95 % point {figure(metric.chance_p95)}: {metric_words(metric)}"
     )
     diamond = f'<path class="value beyond" d="M{number(value)} 9.5l6.5 6.5l-6.5 6.5l-6.5-6.5z"/>'
@@ -279,6 +287,7 @@ def chance_line(metric: MetricResult) -> Markup:
         f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>'
         + (diamond if metric_words(metric).startswith("more") else circle)
     )
-    return Markup(
-        '<svg class="chance" role="img" aria-label="{0}" viewBox="0 0 {1} 32" width="{1}" height="32">{2}</svg>'
-    ).format(words, number(width), Markup(inside))
+    size = Markup('viewBox="0 0 {0} 32" width="{0}" height="32"').format(number(width))
+    return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(
+        words, size, Markup(inside)
+    )

@@ -1,8 +1,8 @@
 """report.html: one self-contained page about one audited track, for people.
 
-It opens from a file, fetches nothing and is byte-equal for equal input. The verdict comes first, in one plain
-sentence; what follows is the evidence for it. Passages sound as they were rendered (`reports.passages`), or as
-plain tones made in the page from their notes.
+It opens from a file, fetches nothing and is byte-equal for equal input. The verdict comes first, in one
+plain sentence; what follows is the evidence for it. Passages sound as they were rendered
+(`reports.passages`), or as plain tones made in the page from their notes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from reports.drawing import chance_line, rolls, timeline
 from reports.json_report import plain, rounded
 from reports.page import LINK_WORDS, page, script_data
 
-RIGHTS = (("licence", "Licence"), ("consent", "Consent"), ("source", "Source"), ("isrc", "ISRC"), ("iswc", "ISWC"))
+RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
     "granted": "granted",
     "not_required": "not required (public domain or own work)",
     "unknown": "unknown",
     "opt_out": "refused (opted out)",
 }
-GRAVEST = ("broken", "missing", "unchecked", "pending", "simulated", "ok", "absent")  # of anchors and other links
+# Verdicts of links, what people must know of first; "absent" counts only when nothing else is there.
+GRAVEST = ("broken", "missing", "unchecked", "pending", "simulated", "ok", "absent")
 Sounds = Mapping[int, tuple[bytes, bytes]]
 NO_SOUNDS: Sounds = {}
 
@@ -36,8 +37,8 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS) -> str:
     ----------
     report : AuditReport
     sounds : mapping, optional
-        MP3 or WAV files (track passage, piece passage) by the finding's number: its place in `report.findings`,
-        from 1.
+        MP3 or WAV files (track passage, piece passage) by the finding's number: its place in
+        `report.findings`, from 1.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS) -> str:
 
 
 def gravest(verdicts: list[str]) -> str:
-    """Return the link verdict that people must know of, "" for none; "absent" only when nothing else is there."""
+    """Return the link verdict that people must know of first; "" for no verdicts."""
     found = [v if v in GRAVEST else "unchecked" for v in verdicts]
     return min(found, key=GRAVEST.index, default="")
 
@@ -81,7 +82,7 @@ def anchor_word(verdict: str) -> str:
 
 
 def _facts(report: AuditReport) -> list[dict[str, str]]:
-    """The four figures below the verdict."""
+    """Give the four figures below the verdict."""
     strongest = report.findings[0] if report.findings else None
     links, anchor = provenance_summary(report)
     missing = sum(s.required for s in report.skipped)
@@ -128,11 +129,9 @@ def _shown(number: int, finding: Finding, sounds: tuple[bytes, bytes] | None) ->
 
 
 def _rights(rights: Mapping[str, str]) -> list[tuple[str, str]]:
-    known = [
-        (label, CONSENT_WORDS.get(rights.get(key, ""), rights.get(key, "")) if key == "consent" else rights.get(key, ""))
-        for key, label in RIGHTS
-    ]
-    return known + [(key, value) for key, value in sorted(rights.items()) if key not in dict(RIGHTS)]
+    said = {**rights, "consent": CONSENT_WORDS.get(rights.get("consent", ""), rights.get("consent", ""))}
+    others = [(key, value) for key, value in sorted(said.items()) if key not in RIGHTS]
+    return [(label, said.get(key, "")) for key, label in RIGHTS.items()] + others
 
 
 def _data_uri(sound: bytes) -> str:
@@ -141,7 +140,7 @@ def _data_uri(sound: bytes) -> str:
 
 
 def _notes(finding: Finding) -> dict[str, Any]:
-    """What the page needs to sound a finding: [onset, duration, pitch] in milliseconds' precision from its start."""
+    """Give what the page needs to sound a finding: [onset s, duration s, pitch] from its start, to 1 ms."""
 
     def triples(notes: tuple[PassageNote, ...], start_s: float) -> list[list[float]]:
         return [[round(n.onset_s - start_s, 3), round(n.duration_s, 3), n.pitch] for n in notes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -65,11 +66,8 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
 
 
 def index_html(rows: Sequence[IndexRow]) -> str:
-    """Return the page: totals, and a table that a click on a heading sorts; gravest outcome and match first."""
-    ordered = sorted(
-        rows,
-        key=lambda r: (GRAVEST.index(r.outcome), math.inf if math.isnan(r.evalue) else r.evalue, r.track, r.folder),
-    )
+    """Return the page: totals, and a table that its headings sort; gravest outcome and match first."""
+    ordered = sorted(rows, key=lambda r: (GRAVEST.index(r.outcome), _strength(r), r.track, r.folder))
     counts = [(o, sum(r.outcome == o for r in rows)) for o in GRAVEST]
     return page(
         "index.html.j2",
@@ -81,7 +79,7 @@ def index_html(rows: Sequence[IndexRow]) -> str:
                 "it": row,
                 "rank": GRAVEST.index(row.outcome),
                 "link": f"{quote(row.folder, errors='replace')}/report.html",
-                "strength": "1e999" if math.isnan(row.evalue) else repr(float(row.evalue)),
+                "strength": repr(min(_strength(row), sys.float_info.max)),
                 "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
                 "provenance": row.provenance or "unchecked",
                 "provenance_word": LINK_WORDS.get(row.provenance, row.provenance) or "Not checked",
@@ -91,3 +89,7 @@ def index_html(rows: Sequence[IndexRow]) -> str:
             for row in ordered
         ],
     )
+
+
+def _strength(row: IndexRow) -> float:
+    return math.inf if math.isnan(row.evalue) else float(row.evalue)

@@ -2,10 +2,10 @@
 
 Conventions
 -----------
-report.json is canonical JSON (RFC 8785, JCS): equal reports have equal bytes, so its digest can be signed. It
-obeys ``report.schema.json`` (JSON Schema draft 2020-12). Numbers are rounded here, to 6 significant digits, and
-nowhere before. What has no JSON form is replaced: NaN and infinities by null, lone surrogates (from titles in
-damaged files) by U+FFFD.
+report.json is canonical JSON (RFC 8785, JCS): equal reports have equal bytes, so its digest can be signed.
+It obeys ``report.schema.json`` (JSON Schema draft 2020-12). Numbers are rounded here, to 6 significant
+digits, and nowhere before. What has no JSON form is replaced: NaN and infinities by null, lone surrogates
+(from titles in damaged files) by U+FFFD.
 """
 
 from __future__ import annotations

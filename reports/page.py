@@ -1,8 +1,9 @@
 """What all pages share: the template environment and the content security policy.
 
-A page is one file that fetches nothing: style, script, pictures and sounds are in it, and its policy allows just
-those, style and script by their SHA-256 (CSP Level 3, section 2.3.1), so markup that got past the escaping would
-still not run. Every printed value is autoescaped, and cleaned of characters that no page may hold.
+A page is one file that fetches nothing: style, script, pictures and sounds are in it, and its policy allows
+just those, style and script by their SHA-256 (CSP Level 3, section 2.3.1), so markup that got past the
+escaping would still not run. Every printed value is autoescaped, and cleaned of characters that no page may
+hold.
 """
 
 from __future__ import annotations
@@ -47,8 +48,11 @@ LINK_ABOUT = {
     "broken": "it is wrong",
 }
 ICONS = {
-    **{"pass": "yes", "clear": "yes", "ok": "yes", "review": "look", "pending": "look", "fail": "no", "broken": "no"},
-    **{"missing": "no", "incomplete": "open", "unchecked": "open", "absent": "open", "simulated": "sim"},
+    **dict.fromkeys(("pass", "clear", "ok"), "yes"),
+    **dict.fromkeys(("review", "pending"), "look"),
+    **dict.fromkeys(("fail", "broken", "missing"), "no"),
+    **dict.fromkeys(("incomplete", "unchecked", "absent"), "open"),
+    "simulated": "sim",
 }
 
 
@@ -75,12 +79,12 @@ def _environment() -> Environment:
 
 
 def page(template: str, script: str, **values: Any) -> str:
-    """Render `template` with the style sheet and the file `script` inlined, under a policy that allows just them."""
+    """Render `template` with the style sheet and the file `script` inlined, under a policy for just them."""
     style = _file("style.css")
     code = _file(script)
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'; img-src data:; media-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'; "
+        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
     )
     html = _environment().get_template(template)
     return html.render(policy=Markup(policy), style=Markup(style), script=Markup(code), **values)

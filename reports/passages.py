@@ -37,8 +37,8 @@ def passage_sounds(
     Returns
     -------
     dict
-        (track passage, piece passage) as MP3, mono, 24 kHz, at most 12 s each, by the finding's number: its place
-        in `report.findings`, from 1.
+        (track passage, piece passage) as MP3, mono, 24 kHz, at most 12 s each, by the finding's number: its
+        place in `report.findings`, from 1.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Figures in plain words, exact about what they mean, for people who read no statistics.
 
-The words are part of the evidence: an E-value is a number of passages, not a probability, so it is turned into
-one (1 - exp(-E), Karlin and Altschul, PNAS 87, 1990, equation 4) before odds are named; a percentile is rounded
+The words are part of the evidence: an E-value is a number of passages, not a probability, so it is turned
+into one (1 - exp(-E); Karlin and Altschul, PNAS 87, 1990) before odds are named; a percentile is rounded
 down, never up to 100 %.
 """
 
@@ -16,40 +16,42 @@ INTERVALS = (
     *("unison", "semitone", "whole tone", "minor third", "major third", "perfect fourth", "tritone"),
     *("perfect fifth", "minor sixth", "major sixth", "minor seventh", "major seventh"),
 )
-SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+SUPERSCRIPT = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 LONG_ODDS = 1e12  # a fitted tail says nothing beyond this
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Replace what no page may hold by U+FFFD: control characters, lone surrogates, overrides of text direction."""
+    """Replace what no page may hold by U+FFFD: control characters, lone surrogates, direction overrides."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, e.g. ``1:04.3``."""
+    """Write minutes and seconds, e.g. ``1:04.3``."""
     tenths = round(max(seconds, 0.0) * 10)
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def span(seconds: tuple[float, float]) -> str:
-    """A span of time, e.g. ``0:24.7\u20130:40.1``."""
+    """Write a span of time, e.g. ``0:24.7\u20130:40.1``."""
     return f"{clock(seconds[0])}\u2013{clock(seconds[1])}"
 
 
 def bars(numbers: tuple[int, int]) -> str:
-    """Bars in words, e.g. ``bars 17\u201327`` or ``bar 7``."""
+    """Name bars, e.g. ``bars 17\u201327`` or ``bar 7``."""
     first, last = numbers
     return f"bar {first}" if first == last else f"bars {first}\u2013{last}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. ``1 note``, ``1,204 notes``."""
+    """Write a number with its noun, e.g. ``1 note``, ``1,204 notes``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def figure(value: float, digits: int = 3) -> str:
-    """A number at `digits` significant digits, thousands separated; powers of ten far from 1; a dash for NaN."""
+    """Write a number at `digits` significant digits: powers of ten far from 1, a dash for NaN."""
     if not math.isfinite(value):
         return "\u2013"
     if value and not 1e-4 <= abs(value) < 1e7:
@@ -57,11 +59,12 @@ def figure(value: float, digits: int = 3) -> str:
         power = str(int(exponent)).translate(SUPERSCRIPT)
         return f"{mantissa}\u202f\u00d7\u202f10{power}".replace("-", "\u2212")
     shown = float(f"{value:.{digits}g}")
-    return (f"{shown:,.0f}" if abs(shown) >= 10 ** (digits - 1) else f"{shown:.{digits}g}").replace("-", "\u2212")
+    text = f"{shown:,.0f}" if abs(shown) >= 10 ** (digits - 1) else f"{shown:.{digits}g}"
+    return text.replace("-", "\u2212")
 
 
 def odds(chances: float) -> str:
-    """``1 in N`` at two significant digits for N = `chances` >= 1, e.g. ``1 in 40,000``, ``1 in 2.3 million``."""
+    """Write ``1 in N`` for N = `chances` >= 1 at two significant digits, e.g. ``1 in 2.3 million``."""
     shown = float(f"{chances:.2g}")
     for size, word in ((1e9, "billion"), (1e6, "million")):
         if shown >= size:
@@ -80,20 +83,21 @@ def evalue_words(evalue: float) -> str:
     chances = 1.0 / -math.expm1(-evalue) if evalue > 0 else math.inf
     share = "Fewer than 1 in a trillion" if chances > LONG_ODDS else f"About {odds(chances)}"
     return (
-        f"{share} searches of this size with unrelated music would find a passage this strong, by the chance model."
+        f"{share} searches of this size with unrelated music would find a passage this strong, "
+        "by the chance model."
     )
 
 
 def percentile_words(percentile: float, human_pieces: int | None = None) -> str:
     """Say what a percentile means, rounded down."""
-    sample = "the human pieces sampled" if human_pieces is None else f"the {human_pieces:,} human pieces sampled"
+    sample = f"the {'' if human_pieces is None else f'{human_pieces:,} '}human pieces sampled"
     if not 0 < percentile < math.inf:
         return f"Each of {sample} borrows as much or more from another work."
     return f"Stronger than the strongest borrowing from another work in {percent(percentile)} of {sample}."
 
 
 def percent(share: float) -> str:
-    """A share in per cent, rounded down: whole ones, tenths from 99 % on, at most 99.9 %."""
+    """Write a share in per cent, rounded down: whole ones, tenths from 99 % on, at most 99.9 %."""
     if not math.isfinite(share):
         return "\u2013"
     tenths = min(math.floor(share * 1000 + 1e-9), 999)
@@ -113,26 +117,26 @@ def transposition_words(semitones: int) -> str:
 
 
 def tempo_words(ratio: float) -> str:
-    """Say how fast the track runs against the piece; `ratio` is seconds of the track over those of the piece."""
+    """Say how fast the track runs against the piece; `ratio` is its seconds over those of the piece."""
     if not 0 < ratio < math.inf:
         return "at a tempo that cannot be compared"
     if abs(ratio - 1) < 0.015:
         return "at the same tempo"
-    return f"{max(ratio, 1 / ratio):.2f}\u202f\u00d7 as {'slow' if ratio > 1 else 'fast'}"
+    return f"at {figure(1 / ratio)}\u202f\u00d7 the speed"
 
 
 def finding_words(finding: Finding) -> str:
-    """The finding in one plain sentence."""
+    """Say the finding in one plain sentence."""
     if finding.matched < finding.notes:
         notes = f"{finding.matched:,} of {counted(finding.notes, 'note')} agree in pitch"
     else:
         notes = f"all {counted(finding.notes, 'note')} agree in pitch"
     here, there = bars(finding.query_bars), bars(finding.piece_bars)
     verb = "matches" if here.startswith("bar ") else "match"
-    by = f" by {clean(finding.artist)}" if finding.artist else ""
+    title = f"\u201c{finding.title or finding.piece}\u201d{f' by {finding.artist}' if finding.artist else ''}"
     return (
-        f"{here.capitalize()} of the track {verb} {there} of \u201c{clean(finding.title or finding.piece)}\u201d{by}: "
-        f"{notes}, {finding.in_time:,} of them in the same rhythm; the track sounds "
+        f"{here.capitalize()} of the track {verb} {there} of {clean(title)}: {notes}, "
+        f"{finding.in_time:,} of them in the same rhythm; the track sounds "
         f"{transposition_words(finding.transposition)} and runs {tempo_words(finding.tempo_ratio)}."
     )
 
@@ -143,14 +147,15 @@ def prior_art_words(other_works: int) -> str:
         return "No other work of the corpus, of those searched, shares this part of the track."
     share = "shares" if other_works == 1 else "share"
     return (
-        f"{counted(other_works, 'other work')} of the corpus {share} this part of the track: the more there are, the "
-        "more likely it is common property."
+        f"{counted(other_works, 'other work')} of the corpus {share} this part of the track: the more there "
+        "are, the more likely it is common property."
     )
 
 
 def metric_words(metric: MetricResult) -> str:
     """Say on which side of chance a metric lies."""
-    if not all(map(math.isfinite, (metric.value, metric.chance_p95))):
+    value, edge = metric.value, metric.chance_p95
+    if not (math.isfinite(value) and math.isfinite(edge)):
         return "not comparable"
-    alike = metric.value > metric.chance_p95 if metric.better == "higher" else metric.value < metric.chance_p95
+    alike = value > edge if metric.better == "higher" else value < edge
     return "more alike than chance" if alike else "within chance"

@@ -1,6 +1,6 @@
 """Train on a store for some minutes and print what was learned and how each way of decoding fares.
 
-    python bench/generator.py STORE [--minutes 2] [--size tiny] [--seed 1] [-n 4]
+    PYTHONPATH=. python bench/training.py STORE [--minutes 2] [--size tiny] [--seed 1] [-n 4]
 
 Prints tokens a second, perplexity and bits per note on the "valid" split beside the count model, and a table
 of `generator.sample.statistics`: human pieces (64 quarters of the valid split) first, then each decoding.

@@ -1,0 +1,372 @@
+"""report.html and index.html: safe, self-contained, complete, repeatable, small."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audit.findings import AuditReport, Finding, MetricResult, PassageNote, ProvenanceLink, Skipped
+from reports.drawing import chance_line, kept_time, number, pitch_name, rolls, timeline
+from reports.html_report import gravest, report_html
+from reports.index_html import IndexRow, index_html, index_row
+from reports.page import script_data
+
+HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e\x00"
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and keeps what the tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.blocks: list[tuple[str, dict[str, str | None], str]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("script", "style"):
+            self.blocks.append((tag, dict(attrs), ""))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("script", "style"):
+            self.blocks[-1] = (*self.blocks[-1][:2], self.blocks[-1][2] + data)
+        else:
+            self.text += data
+
+    def of(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
+        names = {k.replace("_", "-").removesuffix("-"): v for k, v in wanted.items()}
+        return [a for t, a in self.tags if t == tag and all(a.get(k) == v for k, v in names.items())]
+
+
+def finding(index: int = 1, **changes: Any) -> Finding:
+    """Make a passage of 40 notes, a fifth of them unmatched, with an accompaniment."""
+    rng = np.random.default_rng(index)
+    pitches = 60 + np.cumsum(rng.integers(-3, 4, 40))
+    query, piece = [], []
+    for k, pitch in enumerate(pitches):
+        pair = k if k % 5 else None
+        query.append(PassageNote(10 + 0.25 * k, 0.24, int(pitch), 0, pair))
+        piece.append(PassageNote(40 + 0.5 * k, 0.48, int(pitch) - 5, 1, pair))
+        query.append(PassageNote(10 + 0.25 * k, 0.5, 40, 2, None))
+    return dataclasses.replace(
+        Finding(
+            piece=f"folk/{index}.mid",
+            title=f"Tune {index}",
+            artist="Trad.",
+            split="train",
+            rights={"licence": "CC0-1.0", "source": "own", "consent": "granted", "isrc": "", "iswc": "T-1"},
+            verdict="fail" if index == 1 else "clear",
+            query_span_s=(10.0, 20.0),
+            piece_span_s=(40.0, 60.0),
+            query_bars=(6, 10),
+            piece_bars=(21, 31),
+            transposition=5,
+            tempo_ratio=0.5,
+            matched=32,
+            notes=40,
+            in_time=32,
+            bits=90.0 / index,
+            evalue=2.5e-5,
+            percentile=0.97,
+            other_works=1,
+            query_part="Lead",
+            piece_part="Fiddle",
+            query_notes=tuple(query),
+            piece_notes=tuple(piece),
+        ),
+        **changes,
+    )
+
+
+def report(count: int = 3, **changes: Any) -> AuditReport:
+    return dataclasses.replace(
+        AuditReport(
+            outcome="fail",
+            sentence="This track holds a copied passage.",
+            reasons=("bars 6-10 match",),
+            track={"name": "new.mid", "digest": "12" * 32, "duration_s": 61.5},
+            store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
+            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": {"fail_evalue": 1e-6}}},
+            tool={"name": "contraste", "version": "9.8.7"},
+            findings=tuple(finding(i + 1) for i in range(count)),
+            metrics=(MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),),
+            provenance=(
+                ProvenanceLink("track", "new.mid", "ok", "as signed"),
+                ProvenanceLink("anchor", "new.anchor.json", "simulated", "block 3"),
+            ),
+            skipped=(Skipped("metrics: phash", "no sound was rendered", True),),
+            limits=("Only the named store.",),
+        ),
+        **changes,
+    )
+
+
+def test_page_is_balanced_and_opens_with_the_verdict() -> None:
+    page = Page(report_html(report()))
+    words = " ".join(page.text.split())
+    order = [
+        "Fail",
+        "This track holds a copied passage.",
+        "bars 6-10 match",
+        "Where they lie",
+        "Tune 1 Trad.",
+    ]
+    order += ["Metrics beside chance", "Provenance From", "What was not checked", "Limits", "To reproduce"]
+    places = [words.index(text, words.index("policy default")) for text in order]
+    assert places == sorted(places)
+
+
+def test_every_finding_has_rolls_buttons_and_evidence() -> None:
+    html = report_html(report(3))
+    page = Page(html)
+    assert len(page.of("svg", class_="rolls", role="img")) == 3
+    assert [a["data-side"] for a in page.of("button") if a.get("data-finding") == "2"] == [
+        "track",
+        "piece",
+        "both",
+    ]
+    assert [("open" in a) for a in page.of("details")] == [True, False, False]
+    for text in (
+        "32 of 40",
+        "1 in 40,000 searches",
+        "97\u202f% of the 100 human pieces",
+        "5 semitones higher (perfect fourth)",
+        "at 2\u202f\u00d7 the speed",
+        "1 other work of the corpus shares",
+        "CC0-1.0",
+        "T-1",
+        "nothing on file",
+        "10.0\u201320.0 s",
+        "40.0\u201360.0 s",
+        "21\u201331",
+        "Simulated",
+        "proves nothing to others",
+        "no sound was rendered",
+        "policy value \u00b7 copy \u00b7 fail_evalue",
+        "ab" * 32,
+        "9.8.7",
+    ):
+        assert text in page.text, text
+    assert "nfring" not in html.lower()
+
+
+def test_hostile_text_stays_text() -> None:
+    bad = finding(
+        1,
+        title=HOSTILE,
+        artist=HOSTILE,
+        piece=HOSTILE,
+        query_part=HOSTILE,
+        rights={"licence": HOSTILE, HOSTILE: "x"},
+    )
+    hostile = report(
+        findings=(bad,),
+        sentence=HOSTILE,
+        reasons=(HOSTILE,),
+        track={"name": HOSTILE, HOSTILE: HOSTILE, "title": HOSTILE},
+        metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
+        provenance=(ProvenanceLink(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        skipped=(Skipped(HOSTILE, HOSTILE),),
+        limits=(HOSTILE,),
+    )
+    for html in (report_html(hostile), index_html([index_row(hostile, HOSTILE)])):
+        page = Page(html)
+        assert "{{ 7*7 }}" in page.text
+        assert not page.of("img")
+        assert not [a for _, a in page.tags if any(k.startswith("on") for k in a)]
+        assert not [a for _, a in page.tags if "style" in a]
+        assert "\u202e" not in html
+        assert "\x00" not in html
+        html.encode("utf-8")
+        assert len(page.of("script")) == (2 if page.of("details") else 1)
+
+
+def test_json_in_the_page_cannot_end_its_script() -> None:
+    text = str(script_data({"a": "</script><!--&\u2028"}))
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": "</script><!--&\u2028"}
+
+
+@pytest.mark.parametrize("kind", ["report", "index"])
+def test_policy_allows_just_what_the_page_holds(kind: str) -> None:
+    html = report_html(report()) if kind == "report" else index_html([index_row(report(), "new")])
+    page = Page(html)
+    (policy,) = page.of("meta", http_equiv="Content-Security-Policy")
+    content = str(policy["content"])
+    assert content.startswith("default-src 'none';")
+    assert "unsafe" not in content
+    for tag, attributes, text in page.blocks:
+        if attributes.get("type") != "application/json":
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in content
+    for _, attributes in page.tags:
+        for name in ("src", "href", "data", "poster", "action", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:audio/", "new/report.html"))
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\((?!#hatch)", html)
+
+
+def test_ids_are_unique_and_links_lead_somewhere() -> None:
+    page = Page(report_html(report(4), {1: (b"ID3a", b"ID3b")}))
+    ids = [str(a["id"]) for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {str(a["href"])[1:] for _, a in page.tags if str(a.get("href", "")).startswith("#")}
+    assert targets <= set(ids)
+    labelled = {str(a["aria-labelledby"]) for _, a in page.tags if "aria-labelledby" in a}
+    assert labelled <= set(ids)
+
+
+def test_sounds_are_carried_in_the_page() -> None:
+    page = Page(report_html(report(2), {1: (b"RIFFwave", b"\xff\xfbmp3")}))
+    track, piece = page.of("audio")
+    assert track["src"] == "data:audio/wav;base64," + base64.b64encode(b"RIFFwave").decode()
+    assert str(piece["src"]).startswith("data:audio/mpeg;base64,")
+    assert [track["id"], piece["id"]] == ["sound-1-track", "sound-1-piece"]
+
+
+def test_notes_for_plain_tones_start_at_the_passage() -> None:
+    page = Page(report_html(report(1)))
+    (data,) = [json.loads(text) for _, a, text in page.blocks if a.get("id") == "data"]
+    found = data["findings"]["1"]
+    assert (found["ratio"], found["shift"]) == (0.5, 5)
+    assert found["track"][0] == [0, 0.24, finding(1).query_notes[0].pitch]
+    assert len(found["piece"]) == 40
+
+
+def test_same_report_same_bytes() -> None:
+    assert report_html(report(), {1: (b"a", b"b")}) == report_html(report(), {1: (b"a", b"b")})
+    rows = [index_row(report(), "b"), IndexRow("a.mid", "pass", "a")]
+    assert index_html(rows) == index_html(rows[::-1])
+
+
+def test_ten_findings_fit_the_size_budget() -> None:
+    assert len(report_html(report(10)).encode()) <= 150_000
+
+
+def test_empty_report_says_so() -> None:
+    empty = report(
+        0,
+        outcome="pass",
+        reasons=(),
+        metrics=(),
+        provenance=(),
+        skipped=(Skipped("provenance", "not signed"),),
+    )
+    text = " ".join(Page(report_html(empty)).text.split())
+    assert "found no passage worth listing" in text
+    assert "No provenance was checked: not signed." in text
+    assert "No metric was measured." in text
+    assert "Every check was made." in " ".join(Page(report_html(report(0, skipped=()))).text.split())
+
+
+def test_descriptions_may_be_bare() -> None:
+    Page(report_html(report(1, track={}, store={}, policy={}, tool={})))
+
+
+def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:
+    drawn = str(rolls(finding(), "both passages"))
+    assert 'aria-label="both passages"' in drawn
+    assert {"n-both", "n-alone", "n-other", "s-both"} <= set(re.findall(r'class="(\S+?)"', drawn))
+    joined = re.search(r'class="s-both" d="([^"]*)"', drawn)
+    assert joined
+    assert joined[1].count("M") == 32
+    # At the tempo ratio and transposition of the copy, pairs stand one above the other, as far apart as the rolls.
+    for x, u in re.findall(r"M(\S+) \S+?V\S+?L(\S+) ", joined[1]):
+        assert float(x) == pytest.approx(float(u), abs=0.11)
+
+
+def test_late_note_is_drawn_as_pitch_only() -> None:
+    notes = list(finding().query_notes)
+    late = next(i for i, n in enumerate(notes) if n.pair == 21)
+    notes[late] = dataclasses.replace(notes[late], onset_s=notes[late].onset_s + 0.12)
+    moved = finding(1, query_notes=tuple(notes), in_time=30)
+    timing = kept_time(moved)
+    assert len(timing) == 32
+    assert [pair for pair, good in timing.items() if not good] == [
+        21,
+        22,
+    ]  # it comes late, so the next comes early
+    assert 'class="n-pitch"' in str(rolls(moved, ""))
+
+
+def test_passages_without_notes_or_length_are_drawn() -> None:
+    bare = finding(1, query_notes=(), piece_notes=(), query_span_s=(1.0, 1.0), piece_span_s=(2.0, 2.0))
+    assert kept_time(bare) == {}
+    assert "nan" not in str(rolls(dataclasses.replace(bare, tempo_ratio=float("nan")), ""))
+    assert "nan" not in str(timeline([(1, bare)], 0.0))
+
+
+def test_timeline_puts_overlapping_findings_in_lanes() -> None:
+    spans = [(0.0, 30.0), (5.0, 10.0), (40.0, 50.0), (12.0, 20.0)]
+    drawn = str(timeline([(i, finding(i, query_span_s=s)) for i, s in enumerate(spans, 1)], 60.0))
+    places = [float(y) for y in re.findall(r'class="mark \w+" x="\S+" y="(\S+?)"', drawn)]
+    assert [places.index(y) for y in places] == [0, 1, 0, 1]
+    assert drawn.count("<a href=") == 4
+
+
+def test_chance_picture_stays_in_its_frame() -> None:
+    for value, better in (
+        (0.4, "higher"),
+        (24.0, "lower"),
+        (-3.0, "higher"),
+        (0.0, "lower"),
+        (1e9, "higher"),
+    ):
+        drawn = str(chance_line(MetricResult("m", "", value, 0.0, 0.0, better, "")))
+        assert all(-1 <= float(x) <= 221 for x in re.findall(r'(?: x="|cx="|d="M)(-?[\d.]+)', drawn))
+    assert "missing" in chance_line(MetricResult("m", "", float("nan"), 0, 0, "higher", ""))
+
+
+def test_small_helpers() -> None:
+    assert [number(v) for v in (-0.04, 3.0, 2.26, -1.55)] == ["0", "3", "2.3", "-1.6"]
+    assert (pitch_name(60), pitch_name(61), pitch_name(0)) == ("C4", "C\u266f4", "C-1")
+    assert gravest(["ok", "simulated", "absent"]) == "simulated"
+    assert gravest(["ok", "no such word"]) == "unchecked"
+    assert gravest([]) == ""
+
+
+def test_index_lists_gravest_first_with_links_and_totals() -> None:
+    rows = [
+        IndexRow("ok.mid", "pass", "a b#c"),
+        index_row(report(), "new"),
+        IndexRow("open.mid", "incomplete", "open"),
+    ]
+    html = index_html(rows)
+    page = Page(html)
+    text = " ".join(page.text.split())
+    assert "1 fail 1 incomplete 1 pass" in text
+    assert [str(a["href"]) for a in page.of("a")][1:] == [
+        "new/report.html",
+        "open/report.html",
+        "a%20b%23c/report.html",
+    ]
+    for wanted in (
+        "Tune 1, 32 of 40 notes",
+        "bars 6\u201310 \u2194 bars 21\u201331",
+        "Simulated",
+        "Not anchored",
+        "none",
+    ):
+        assert wanted in text
+    assert len(page.of("button")) == 5
+    assert "holds no audited track" in index_html([])
