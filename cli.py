@@ -497,7 +497,7 @@ def mint(
     chain = _chain(chain_dir, rpc, create=True)
     token = mint_track(track, chain, report=report, description=description, uri=uri, keys=_trusted(key))  # type: ignore[arg-type]
     typer.echo(metadata_file(track))
-    say(f"token {token.content.hex[:16]}... of {token.owner}")
+    say(f"token {token.token_id:#x} of {token.owner}{', simulated' if token.simulated else ''}")
 
 
 @app.command()

@@ -126,11 +126,13 @@ def prepare(path: Path, name: str, rights: Rights, title: str, artist: str) -> P
         from music.musicxml import score_credits
 
         title, artist = score_credits(path)
+    if title == path.name:  # some editions carry their file's name as title
+        title = path.stem
     meter = max(sequence.time_signatures, key=lambda t: _length_under(sequence, t.beat))
     tempo = max(sequence.tempos, key=lambda t: _tempo_length(sequence, t.beat))
     record = PieceRecord(
         path=name,
-        title=title or sequence.title or path.stem,
+        title=title or path.stem,
         artist=artist,
         key=estimate_key(sequence),
         tempo_bpm=round(tempo.bpm, 3),

@@ -5,11 +5,11 @@
     MODEL/config.json          format, sizes, digests of the vocabulary and of the training store
     MODEL/model.safetensors    weights, float32
     MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
-    MODEL/state.pt             weights, optimiser and progress, to go on from; not needed to generate
+    MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
 
 Each file appears whole or not at all. ``config.json`` is written before training and never changes, and
-``state.pt`` holds everything a resumed run needs, so a run killed between two files leaves a usable folder.
-Nothing is unpickled: ``state.pt`` is read with ``weights_only=True``.
+``MODEL.state.pt`` holds everything a resumed run needs, so a run killed between two files leaves a usable folder.
+Nothing is unpickled: it is read with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from music.midi import write_atomically
 FORMAT = "contraste-model/1"
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
-"""The files that make the model, for a statement about it; ``state.pt`` is only of use to its owner."""
+"""The files that make the model."""
 
 
 @dataclass(frozen=True, slots=True)

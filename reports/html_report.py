@@ -71,14 +71,15 @@ def gravest(verdicts: list[str]) -> str:
 
 
 def provenance_summary(report: AuditReport) -> tuple[str, str]:
-    """Return the gravest verdict among the statements, and among the anchors; "" where there is none."""
-    anchors = [link.verdict for link in report.provenance if link.name == "anchor"]
-    return gravest([link.verdict for link in report.provenance if link.name != "anchor"]), gravest(anchors)
+    """Return the gravest verdict of the statements and of the anchors; "" where nothing was checked."""
+    anchors = gravest([link.verdict for link in report.provenance if link.name == "anchor"])
+    statements = gravest([link.verdict for link in report.provenance if link.name != "anchor"])
+    return statements, anchors or ("absent" if report.provenance else "")
 
 
 def anchor_word(verdict: str) -> str:
-    """Name the state of an anchor."""
-    return "Not anchored" if verdict in ("", "absent") else LINK_WORDS.get(verdict, verdict)
+    """Name the state of an anchor, as `provenance_summary` gives it."""
+    return "Not anchored" if verdict == "absent" else LINK_WORDS[verdict or "unchecked"]
 
 
 def _facts(report: AuditReport) -> list[dict[str, str]]:
@@ -90,6 +91,9 @@ def _facts(report: AuditReport) -> list[dict[str, str]]:
     if strongest:
         match["word"] = f"{strongest.matched} of {words.counted(strongest.notes, 'note')}"
         match["detail"] = f"{words.bars(strongest.piece_bars)} of {strongest.title or strongest.piece}"
+        if strongest.verdict == "clear":
+            match["detail"] = f"closest: {match['word']}, {match['detail']}"
+            match["word"] = "none past the policy"
     return [
         match,
         {
@@ -100,7 +104,7 @@ def _facts(report: AuditReport) -> list[dict[str, str]]:
         },
         {
             "name": "Anchor",
-            "verdict": anchor or "absent",
+            "verdict": anchor or "unchecked",
             "word": anchor_word(anchor),
             "detail": "embedded chain: it proves nothing to others" if anchor == "simulated" else "",
         },

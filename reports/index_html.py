@@ -82,8 +82,8 @@ def index_html(rows: Sequence[IndexRow]) -> str:
                 "strength": repr(min(_strength(row), sys.float_info.max)),
                 "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
                 "provenance": row.provenance or "unchecked",
-                "provenance_word": LINK_WORDS.get(row.provenance, row.provenance) or "Not checked",
-                "anchor": row.anchor or "absent",
+                "provenance_word": LINK_WORDS[row.provenance or "unchecked"],
+                "anchor": row.anchor or "unchecked",
                 "anchor_word": anchor_word(row.anchor),
             }
             for row in ordered

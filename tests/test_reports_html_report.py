@@ -132,7 +132,13 @@ def test_page_is_balanced_and_opens_with_the_verdict() -> None:
         "Where they lie",
         "Tune 1 Trad.",
     ]
-    order += ["Metrics beside chance", "Provenance From", "What was not checked", "Limits", "To reproduce"]
+    order += [
+        "Metrics beside chance",
+        "Provenance From",
+        "What was not checked",
+        "Limits Only",
+        "To reproduce",
+    ]
     places = [words.index(text, words.index("policy default")) for text in order]
     assert places == sorted(places)
 
@@ -279,6 +285,13 @@ def test_empty_report_says_so() -> None:
     assert "Every check was made." in " ".join(Page(report_html(report(0, skipped=()))).text.split())
 
 
+def test_closest_passage_of_a_clean_track_is_no_match() -> None:
+    clean = report(1, outcome="pass", findings=(finding(2),))
+    text = " ".join(Page(report_html(clean)).text.split())
+    assert "none past the policyclosest: 32 of 40 notes, bars 21\u201331 of Tune 2" in text
+    assert "No passage passes a threshold of the policy." in text
+
+
 def test_descriptions_may_be_bare() -> None:
     Page(report_html(report(1, track={}, store={}, policy={}, tool={})))
 
@@ -290,7 +303,7 @@ def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:
     joined = re.search(r'class="s-both" d="([^"]*)"', drawn)
     assert joined
     assert joined[1].count("M") == 32
-    # At the tempo ratio and transposition of the copy, pairs stand one above the other, as far apart as the rolls.
+    # At the tempo ratio of the copy, pairs stand one above the other.
     for x, u in re.findall(r"M(\S+) \S+?V\S+?L(\S+) ", joined[1]):
         assert float(x) == pytest.approx(float(u), abs=0.11)
 
@@ -337,7 +350,7 @@ def test_chance_picture_stays_in_its_frame() -> None:
     assert "missing" in chance_line(MetricResult("m", "", float("nan"), 0, 0, "higher", ""))
 
 
-def test_small_helpers() -> None:
+def test_numbers_names_and_gravest_link() -> None:
     assert [number(v) for v in (-0.04, 3.0, 2.26, -1.55)] == ["0", "3", "2.3", "-1.6"]
     assert (pitch_name(60), pitch_name(61), pitch_name(0)) == ("C4", "C\u266f4", "C-1")
     assert gravest(["ok", "simulated", "absent"]) == "simulated"
@@ -364,7 +377,7 @@ def test_index_lists_gravest_first_with_links_and_totals() -> None:
         "Tune 1, 32 of 40 notes",
         "bars 6\u201310 \u2194 bars 21\u201331",
         "Simulated",
-        "Not anchored",
+        "Not checked",
         "none",
     ):
         assert wanted in text

@@ -101,8 +101,9 @@ def test_times_and_figures() -> None:
 
 def test_finding_in_one_sentence() -> None:
     assert words.finding_words(FINDING) == (
-        "Bars 3\u20136 of the track match bars 9\u201312 of \u201cAir\u201d: 14 of 16 notes agree in pitch, 12 of them "
-        "in the same rhythm; the track sounds 7 semitones lower (perfect fifth) and runs at 0.8\u202f\u00d7 the speed."
+        "Bars 3\u20136 of the track match bars 9\u201312 of \u201cAir\u201d: 14 of 16 notes agree in pitch, "
+        "12 of them in the same rhythm; the track sounds 7 semitones lower (perfect fifth) and runs "
+        "at 0.8\u202f\u00d7 the speed."
     )
     whole = dataclasses.replace(FINDING, matched=16, query_bars=(3, 3), artist="Bach")
     assert words.finding_words(whole).startswith(
