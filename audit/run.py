@@ -46,16 +46,23 @@ class Corpus:
 
 
 def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
-    """Search the corpus for what `track` shares with it: the `top` best pieces, strongest finding first."""
+    """Search the corpus for what `track` shares with it, strongest finding first.
+
+    Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear.
+    """
     passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES))
     spans = [_span(track, p.query_rows) for p in passages]
     pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
     loaded = {piece: corpus.store.notes(piece) for piece in pieces}
-    found = []
+    found: list[Finding] = []
+    seen: set[int] = set()
     for passage, span in zip(passages, spans, strict=True):
         if passage.piece not in loaded:
             continue
         finding = _finding(corpus, track, passage, loaded[passage.piece], policy, span)
+        if passage.piece in seen and finding.verdict == "clear":
+            continue
+        seen.add(passage.piece)
         own = corpus.store.pieces[passage.piece].group
         others = {
             corpus.store.pieces[p.piece].group

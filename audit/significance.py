@@ -20,7 +20,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import gumbel_r
 
 from audit.index import Index
 from audit.search import Passage, search
@@ -151,6 +150,8 @@ def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
         The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
         scale depends on lambda through the correction for length, so the two are solved in turn.
     """
+    from scipy.stats import gumbel_r  # half a second to import, needed at ingest only
+
     slope, place = 1.0, 0.0
     for _ in range(20):
         place, scale = gumbel_r.fit(bits - np.log2(space) / slope)

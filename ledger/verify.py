@@ -193,7 +193,9 @@ class _Walk:
             self.add(name, path, "broken", str(error))
             return
         name = _link_name(signed.origin.kind)
-        if kind is not None and signed.origin.kind != kind:
+        # A track from outside is signed as a plain file: nothing says how it was made, and nothing has to.
+        foreign = kind == "track" and signed.origin.kind == "file"
+        if kind is not None and signed.origin.kind != kind and not foreign:
             self.add(
                 _link_name(kind),
                 path,
