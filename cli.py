@@ -46,7 +46,8 @@ Trusted = Annotated[
     typer.Option("--key", help="Public key that may have signed, besides those trusted on this machine."),
 ]
 ChainDir = Annotated[
-    Path | None, typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated.")
+    Path | None,
+    typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated."),
 ]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
@@ -104,9 +105,15 @@ def open_corpus(store: Store) -> Corpus:
 def ingest(
     sources: Annotated[list[Path], typer.Argument(help="Files or folders of MIDI and MusicXML.")],
     into: Annotated[Path, typer.Option("--into", help="The store; made when it is not there.")],
-    rights: Annotated[Path | None, typer.Option(help="CSV with path, licence, source, consent, isrc, iswc, title, artist.")] = None,
-    require_rights: Annotated[bool, typer.Option("--require-rights", help="Refuse pieces without a licence and a consent.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Reading processes; one a CPU by default.")] = None,
+    rights: Annotated[
+        Path | None, typer.Option(help="CSV with path, licence, source, consent, isrc, iswc, title, artist.")
+    ] = None,
+    require_rights: Annotated[
+        bool, typer.Option("--require-rights", help="Refuse pieces without a licence and a consent.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Reading processes; one a CPU by default.")
+    ] = None,
 ) -> None:
     """Read music into a store and build its index; what is there already is left alone."""
     from corpus.rights import read_rights
@@ -119,7 +126,10 @@ def ingest(
     for refused in report.refused:
         say(f"refused {refused.path}: {refused.reason}")
     store = Store.open(into)
-    say(f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; {len(store.pieces)} pieces in all")
+    say(
+        f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; "
+        f"{len(store.pieces)} pieces in all"
+    )
     if not store.pieces:
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
     open_corpus(store)
@@ -153,7 +163,8 @@ def search(
     files = [file for query in queries for file in music_files(query)]
     if not files:
         stop(f"{queries[0]}: holds no MIDI or MusicXML files", UNREADABLE)
-    records, verdicts = [], []
+    records: list[dict[str, Any]] = []
+    verdicts: list[str] = []
     with progress("search") as show:
         for done, file in enumerate(files):
             try:
@@ -162,8 +173,9 @@ def search(
                 records.append(unreadable_record(str(file), str(error)))
                 verdicts.append("unreadable")
             else:
-                verdicts.append(worst([f.verdict for f in findings]))
-                records.append(search_record(str(file), verdicts[-1], findings))
+                verdict = worst([f.verdict for f in findings])
+                verdicts.append(verdict)
+                records.append(search_record(str(file), verdict, findings))
             show(done + 1, len(files))
     if jsonl:
         write_atomically(jsonl, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
@@ -181,10 +193,9 @@ def _print_search(record: dict[str, Any]) -> None:
         (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
         typer.echo(
             f"  {f['verdict']:6s} {f['piece']}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {f['transposition']:+d} st  "
-            f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
+            f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  "
+            f"E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
         )
-
-
 
 
 @app.command()
@@ -263,7 +274,12 @@ def audit(
                 write_atomically(folder / "report.html", report_html(report, sounds).encode())
             materials: list[Material] = [
                 material_of(kind, path, artefact=folder / "report.json")
-                for kind, path in (("track", file), ("dataset", store), ("model", model), ("policy", out / "policy.toml"))
+                for kind, path in (
+                    ("track", file),
+                    ("dataset", store),
+                    ("model", model),
+                    ("policy", out / "policy.toml"),
+                )
                 if path is not None
             ]
             write_record(folder / "report.json", "report", materials=materials)
@@ -297,7 +313,7 @@ def _audited(
     model: Path | None,
 ) -> AuditReport:
     from audit.measure import closest_piece, measure_track
-    from audit.run import audit
+    from audit.run import audit, find
     from corpus.prepare import notes_digest
     from ledger.provenance import digest_of
     from music.key import estimate_key
@@ -313,12 +329,13 @@ def _audited(
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    piece = closest_piece(corpus, sequence)
+    findings = find(corpus, sequence, rules)
+    piece = closest_piece(corpus, sequence, findings)
     reference = corpus.store.notes(piece)
     measured: tuple[MetricResult | Skipped, ...] = measure_track(
         reference, corpus.store.pieces[piece].path, sequence, corpus.chance
     )
-    return audit(sequence, about, corpus, rules, measured, provenance)
+    return audit(about, corpus, rules, findings, measured, provenance)
 
 
 def _provenance(
@@ -364,7 +381,9 @@ def train(
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
         if scored:
-            say(f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)")
+            say(
+                f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
+            )
 
 
 @app.command()
@@ -391,14 +410,26 @@ def generate(
 
     opening = read_music(prime) if prime else None
     made = generate(
-        model, n, seed=seed, temperature=temperature, top_p=top_p, beam=beam, bars=bars, prime=opening, device=device
+        model,
+        n,
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        beam=beam,
+        bars=bars,
+        prime=opening,
+        device=device,
     )
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
+            render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_midi(track.sequence, path)
-            render_wav(track.sequence, path.with_suffix(".wav"))
-            parameters = {"sampling": track.settings, "statistics": track.statistics, "renderer": renderer_info()}
+            parameters = {
+                "sampling": track.settings,
+                "statistics": track.statistics,
+                "renderer": renderer_info(),
+            }
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
                 also=[path.with_suffix(".wav").name],
@@ -501,7 +532,9 @@ def mint(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option("--out", help="Folder to make; an earlier demo in it is replaced.")]) -> None:
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to make; an earlier demo in it is replaced.")],
+) -> None:
     """Do the whole job on Bach's chorales: ingest, train, generate, sign, anchor, audit, verify."""
     import os
     import shutil
@@ -529,7 +562,21 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder to make; an ear
     _step("sign", store, "--key", key)
     _step("train", "--store", store, "--out", model, "--minutes", 2, "--seed", 1)
     _step("sign", model, "--key", key)
-    _step("generate", "--model", model, "--out", tracks, "-n", 4, "--seed", 7, "--top-p", 0.9, "--temperature", 0.9)
+    _step(
+        "generate",
+        "--model",
+        model,
+        "--out",
+        tracks,
+        "-n",
+        4,
+        "--seed",
+        7,
+        "--top-p",
+        0.9,
+        "--temperature",
+        0.9,
+    )
 
     corpus = Store.open(store)
     source = music.choose_source(corpus)
@@ -541,7 +588,10 @@ def demo(out: Annotated[Path, typer.Option("--out", help="Folder to make; an ear
         render_wav(read_midi(tracks / f"{name}.mid"), tracks / f"{name}.wav")
     made_from = [material_of("model", model, artefact=tracks / "planted.mid")]
     write_record(tracks / "planted.mid", "track", materials=made_from, also=["planted.wav"])
-    say(f"planted: {music.PLANT_BARS} bars of {corpus.pieces[source].path} inside {first.name}; control: {music.CONTROL}")
+    say(
+        f"planted: {music.PLANT_BARS} bars of {corpus.pieces[source].path} inside {first.name}; "
+        f"control: {music.CONTROL}"
+    )
 
     files = sorted(tracks.glob("*.mid"))
     _step("sign", *files, "--key", key)
@@ -588,7 +638,12 @@ def _demo_table(files: list[Path], pages: list[Path], corpus: Store, source: int
         whole = "broken" not in links.values() and "missing" not in links.values()
         match = f"{best['piece']} ({best['matched']}/{best['notes']} notes, {best['verdict']})" if best else "-"
         table.add_row(
-            file.name, report["outcome"], match, f"{a}-{b} = {c}-{d}", "whole" if whole else "broken", links.get("anchor", "-")
+            file.name,
+            report["outcome"],
+            match,
+            f"{a}-{b} = {c}-{d}",
+            "whole" if whole else "broken",
+            links.get("anchor", "-"),
         )
         if not whole or report["outcome"] == "incomplete":
             wrong.append(f"{file.name}: {report['sentence']}")
@@ -607,7 +662,11 @@ def _password(confirm: bool = False) -> str:
     import os
 
     given = os.environ.get("CONTRASTE_PASSWORD")
-    return given if given is not None else str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+    return (
+        given
+        if given is not None
+        else str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+    )
 
 
 def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
@@ -644,7 +703,7 @@ def _extra(name: str) -> Iterator[None]:
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
     from audit.policy import PolicyError
-    from corpus.demo import DemoUnavailable
+    from corpus.demo import DemoMusicError
     from corpus.rights import RightsError
     from corpus.store import StoreError
     from ledger import errors
@@ -653,7 +712,14 @@ def _exit_code(error: Exception) -> int | None:
 
     codes: dict[int, tuple[type[Exception], ...]] = {
         FAILED: (errors.SignatureInvalid, errors.ManifestMismatch),
-        USAGE: (PolicyError, RightsError, DemoUnavailable, errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing),
+        USAGE: (
+            PolicyError,
+            RightsError,
+            DemoMusicError,
+            errors.KeyUnusable,
+            errors.ChainRefused,
+            errors.ExtraMissing,
+        ),
         UNREADABLE: (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed),
         UNCHECKED: (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.LedgerError),
     }

@@ -51,7 +51,7 @@ def _fill(  # noqa: PLR0912, PLR0915
     q_pitch: Any, q_onset: Any, q_pitch_bits: Any, q_rhythm_bits: Any, p_pitch: Any, p_onset: Any,
     shift: int, ratio: float, low: int, width: int,
 ) -> Any:  # fmt: skip
-    """Fill the band of diagonals low..low+width-1 (piece position - query position); return the best cell and traces."""
+    """Fill the band of diagonals low..low+width-1 (piece - query position); return the best score and its pairs."""
     n, m = len(q_pitch), len(p_pitch)
     equal = np.full((n, width), -1e9, np.float32)  # best score of a path that ends with an equal pair here
     other = np.full((n, width), -1e9, np.float32)  # ... with a substitution
@@ -179,5 +179,6 @@ def align(query: Any, piece: Any, shift: int, ratio: float, low: int, high: int)
     low, high : int
         Diagonals (piece position - query position) to look at, inclusive.
     """
-    bits, pairs, in_time = _fill(*query, *piece, shift, ratio, low, high - low + 1)
+    fill: Any = _fill
+    bits, pairs, in_time = fill(*query, *piece, shift, ratio, low, high - low + 1)
     return Alignment(float(bits), pairs, in_time)

@@ -17,13 +17,18 @@ SCHEMA = "contraste-report/1"
 
 @dataclass(frozen=True, slots=True)
 class PassageNote:
-    """One note of a passage: onset and duration in seconds, pitch, part, and the number of its aligned pair or None."""
+    """One note of a passage.
+
+    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), and whether that
+    pair keeps time.
+    """
 
     onset_s: float
     duration_s: float
     pitch: int
     part: int
     pair: int | None
+    in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,9 @@ class Finding:
         Aligned equal notes, of the notes in the track's passage (one voice).
     in_time : int
         How many of them keep the rhythm too.
+    all_matched, all_notes : int
+        The same over every part that sounds in the track's passage: notes that also have an equal note of the piece
+        at the same moment, of all pitched notes.
     bits : float
         Information shared beyond style.
     evalue : float
@@ -80,6 +88,8 @@ class Finding:
     evalue: float
     percentile: float
     other_works: int = 0
+    all_matched: int = 0
+    all_notes: int = 0
     query_part: str = ""
     piece_part: str = ""
     query_notes: tuple[PassageNote, ...] = ()
@@ -174,5 +184,5 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     """Return the strongest of several verdicts; "clear" for none."""
     for verdict in ("fail", "review"):
         if verdict in verdicts:
-            return verdict  # type: ignore[return-value]
+            return verdict
     return "clear"

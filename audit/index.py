@@ -29,7 +29,18 @@ from music.voices import voices
 FIGURE = 5  # intervals; the best single contiguous seed measured (docs/design/search.md)
 REACH = 31  # intervals are stored in 6 bits; a wider leap counts as 31
 SCHEMA = "contraste-index/1"
-_ARRAYS = ("pitch", "onset", "row", "voice_of", "voice_start", "voice_piece", "figures", "starts", "places", "rarity")
+_ARRAYS = (
+    "pitch",
+    "onset",
+    "row",
+    "voice_of",
+    "voice_start",
+    "voice_piece",
+    "figures",
+    "starts",
+    "places",
+    "rarity",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +116,9 @@ def open_index(store: Store) -> Index | None:
             *(np.load(folder / f"style_{n}.npy", mmap_mode="r", allow_pickle=False) for n in ("interval", "ratio"))
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise StoreError(f"{folder}: the index is damaged ({error}); delete that folder and it is built again") from error
+        raise StoreError(
+            f"{folder}: the index is damaged ({error}); delete that folder and it is built again"
+        ) from error
     return Index(folder, style, **arrays)
 
 
@@ -118,7 +131,9 @@ def build_index(store: Store, progress: Callable[[int, int], None] = lambda done
         When the store is empty or can't be written.
     """
     if not store.pieces:
-        raise StoreError(f"{store.path}: the store holds no pieces; add some with: contraste ingest SRC --into {store.path}")
+        raise StoreError(
+            f"{store.path}: the store holds no pieces; add some with: contraste ingest SRC --into {store.path}"
+        )
     columns: list[tuple[IntArray, FloatArray, IntArray]] = []
     owners: list[int] = []
     for piece in range(len(store.pieces)):
@@ -157,14 +172,15 @@ def _arrays(columns: list[tuple[IntArray, FloatArray, IntArray]], owners: list[i
     voice_of = np.repeat(np.arange(len(columns), dtype=np.int32), lengths)
     codes = [figures(c[0]) for c in columns]
     code = np.concatenate(codes or [np.zeros(0, np.uint32)])
-    place = np.concatenate(
-        [s + np.arange(len(c)) for s, c in zip(start, codes, strict=False)] or [np.zeros(0)]
-    ).astype(np.int32)
+    place = np.concatenate([s + np.arange(len(c)) for s, c in zip(start, codes, strict=False)] or [np.zeros(0)]).astype(
+        np.int32
+    )
     order = np.argsort(code, kind="stable")
     code, place = code[order], place[order]
     unique, first = np.unique(code, return_index=True)
     holders = np.unique(
-        np.stack([np.repeat(np.arange(len(unique)), np.diff(np.append(first, len(code)))), owner[voice_of[place]]]), axis=1
+        np.stack([np.repeat(np.arange(len(unique)), np.diff(np.append(first, len(code)))), owner[voice_of[place]]]),
+        axis=1,
     )
     spread = np.bincount(holders[0].astype(np.int64), minlength=len(unique))
     return {

@@ -11,10 +11,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from audit.findings import MetricResult, Skipped
+from audit.findings import Finding, MetricResult, Skipped
 from audit.index import Index
 from audit.run import Corpus
-from audit.search import search
 from corpus.store import Store, StoreError, write_synced
 from metrics.bleu import nearest_bleu
 from metrics.chance import Chance, chance_levels
@@ -26,7 +25,7 @@ from music.notes import MusicError, NoteSequence
 SAMPLE = 40  # pieces; their 12 opening seconds are rendered, which takes most of the time
 PAIRS = 300
 SEED = 20260802
-FALLBACK_PIECES = 300
+FALLBACK_PIECES, FALLBACK_TOKENS = 300, 500
 
 
 def rendered(sequence: NoteSequence) -> Features:
@@ -63,7 +62,8 @@ def measure_chance(
         levels = {}
     try:
         write_synced(
-            index.path / "chance.json", json.dumps({name: asdict(level) for name, level in levels.items()}).encode()
+            index.path / "chance.json",
+            json.dumps({name: asdict(level) for name, level in levels.items()}).encode(),
         )
     except OSError as error:
         raise StoreError(f"{index.path}: the chance levels can't be written: {error.strerror}") from error
@@ -87,15 +87,14 @@ def open_chance(index: Index) -> dict[str, Chance] | None:
         raise StoreError(f"{path}: is damaged ({error}); delete {index.path} and it is made again") from error
 
 
-def closest_piece(corpus: Corpus, track: NoteSequence) -> int:
+def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) -> int:
     """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU."""
-    found = search(corpus.index, track, top=1)
-    if found:
-        return found[0].piece
+    if findings:
+        return corpus.store.index_of(findings[0].piece)
     rows = np.random.default_rng(SEED).permutation(len(corpus.store.pieces))[:FALLBACK_PIECES]
     references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
     usable = [i for i, reference in enumerate(references) if reference]
-    own = melody_tokens(track)
+    own = melody_tokens(track)[:FALLBACK_TOKENS]
     if not usable or not own:
         return int(rows[0])
     return int(rows[usable[nearest_bleu([references[i] for i in usable], own)[1]]])
@@ -104,9 +103,9 @@ def closest_piece(corpus: Corpus, track: NoteSequence) -> int:
 def measure_track(
     reference: NoteSequence, name: str, track: NoteSequence, levels: dict[str, Chance]
 ) -> tuple[MetricResult | Skipped, ...]:
-    """Measure every metric on `track` against the piece `reference`, called `name`; a metric without a value is skipped.
+    """Measure every metric on `track` against the piece `reference`, which is called `name`.
 
-    A metric for which the store gives no chance level is skipped too: a value never stands alone.
+    A metric that has no value, or no chance level in this store, is skipped: a value never stands alone.
     """
     found = measure(rendered(reference), rendered(track))
     rows: list[MetricResult | Skipped] = []

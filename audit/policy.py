@@ -70,7 +70,7 @@ class Policy:
         for verdict in ("fail", "review"):
             above, below = rule.get(f"{verdict}_above"), rule.get(f"{verdict}_below")
             if (above is not None and value >= above) or (below is not None and value <= below):
-                return verdict  # type: ignore[return-value]
+                return verdict
         return "clear"
 
 
@@ -120,5 +120,7 @@ def check_policy(values: dict[str, Any], name: str) -> Policy:
     }
     copy = effective["copy"]
     if copy["fail_evalue"] > copy["review_evalue"]:
-        raise PolicyError(f"{name}: copy.fail_evalue {copy['fail_evalue']} is above copy.review_evalue {copy['review_evalue']}")
+        raise PolicyError(
+            f"{name}: copy.fail_evalue {copy['fail_evalue']} is above copy.review_evalue {copy['review_evalue']}"
+        )
     return Policy(effective["name"], effective, hash_bytes(canonical_json(effective)).hex)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ LIMITS = (
     "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
 )
 PRIOR_ART_PIECES = 50
+SAME_MOMENT_BEATS = 1 / 8  # notes of other parts count as equal when they begin this close to where they should
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
             for p, s in zip(passages, spans, strict=True)
             if _shared(span, s) > 0.5 and _judge(corpus, track, p, policy)[2] != "clear"
         }
-        found.append(_with(finding, other_works=len(others - {own})))
+        found.append(replace(finding, other_works=len(others - {own})))
     return sorted(found, key=lambda f: -f.bits)
 
 
@@ -80,12 +82,19 @@ def _judge(corpus: Corpus, track: NoteSequence, passage: Passage, policy: Policy
 
 
 def _finding(
-    corpus: Corpus, track: NoteSequence, passage: Passage, notes: NoteSequence, policy: Policy, span: tuple[float, float]
+    corpus: Corpus,
+    track: NoteSequence,
+    passage: Passage,
+    notes: NoteSequence,
+    policy: Policy,
+    span: tuple[float, float],
 ) -> Finding:
     piece = corpus.store.pieces[passage.piece]
     evalue, percentile, verdict = _judge(corpus, track, passage, policy)
     there = _span(notes, passage.piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
+    pairs = _all_parts(track, notes, passage, span, there)
+    query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span)
     return Finding(
         piece=piece.path,
         title=piece.title,
@@ -107,8 +116,10 @@ def _finding(
         percentile=percentile,
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
         piece_part=notes.parts[notes.part[passage.piece_rows[0]]].name,
-        query_notes=_excerpt(track, passage.query_rows, span),
-        piece_notes=_excerpt(notes, passage.piece_rows, there),
+        all_matched=len(pairs),
+        all_notes=len(query_notes),
+        query_notes=query_notes,
+        piece_notes=_excerpt(notes, {p: (k, in_time) for k, (_, p, in_time) in enumerate(pairs)}, there),
     )
 
 
@@ -133,50 +144,83 @@ def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
     return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / max(a[1] - a[0], 1e-9)
 
 
-def _excerpt(sequence: NoteSequence, rows: Any, span: tuple[float, float]) -> tuple[PassageNote, ...]:
-    pair = {int(row): k for k, row in enumerate(rows)}
+def _all_parts(
+    track: NoteSequence,
+    notes: NoteSequence,
+    passage: Passage,
+    span: tuple[float, float],
+    there: tuple[float, float],
+) -> list[tuple[int, int, bool]]:
+    """Pair the notes of all parts, not only of the aligned voice: equal pitch at the moment the alignment gives.
+
+    Returns (row in the track, row in the piece, keeps time), by onset in the track.
+    """
+    pairs = [
+        (int(q), int(p), bool(t))
+        for q, p, t in zip(passage.query_rows, passage.piece_rows, passage.in_time, strict=True)
+    ]
+    used = {p for _, p, _ in pairs}
+    at_pitch: dict[int, list[int]] = {}
+    for row in _rows(notes, there):
+        if row not in used:
+            at_pitch.setdefault(int(notes.pitch[row]) + passage.transposition, []).append(row)
+    known = {q for q, _, _ in pairs}
+    here_beats, there_beats = track.onset_beat[passage.query_rows], notes.onset_beat[passage.piece_rows]
+    for row in _rows(track, span):
+        rows = at_pitch.get(int(track.pitch[row]), [])
+        if row in known or not rows:
+            continue
+        moment = np.interp(track.onset_beat[row], here_beats, there_beats)
+        nearest = min(rows, key=lambda p: abs(notes.onset_beat[p] - moment))
+        if abs(notes.onset_beat[nearest] - moment) <= SAME_MOMENT_BEATS:
+            pairs.append((row, nearest, True))
+            rows.remove(nearest)
+    return sorted(pairs)
+
+
+def _rows(sequence: NoteSequence, span: tuple[float, float]) -> list[int]:
+    """Rows of the pitched notes that begin within a span of seconds."""
     inside = (sequence.onset_s >= span[0] - 1e-6) & (sequence.onset_s < span[1] - 1e-6) & ~sequence.is_drum
+    return [int(row) for row in np.flatnonzero(inside)]
+
+
+def _excerpt(
+    sequence: NoteSequence, pair: dict[int, tuple[int, bool]], span: tuple[float, float]
+) -> tuple[PassageNote, ...]:
     return tuple(
         PassageNote(
             float(sequence.onset_s[i]),
             float(sequence.duration_s[i]),
             int(sequence.pitch[i]),
             int(sequence.part[i]),
-            pair.get(int(i)),
+            *pair.get(i, (None, False)),
         )
-        for i in np.flatnonzero(inside)
+        for i in _rows(sequence, span)
     )
 
 
-def _with(finding: Finding, **changes: Any) -> Finding:
-    return Finding(**{**{name: getattr(finding, name) for name in finding.__slots__}, **changes})
-
-
 def audit(
-    track: NoteSequence,
     about: dict[str, Any],
     corpus: Corpus,
     policy: Policy,
+    findings: list[Finding],
     metrics: tuple[MetricResult | Skipped, ...] = (),
     provenance: tuple[ProvenanceLink | Skipped, ...] = (),
-    top: int = 10,
 ) -> AuditReport:
-    """Judge one track.
+    """Judge one track by what was found, measured and verified.
 
     Parameters
     ----------
-    track : NoteSequence
     about : dict
         Name and digests of the track's file, as the report prints them.
+    findings : list of Finding
+        From `find`.
     metrics : tuple
         From `audit.measure.measure`, judged here.
     provenance : tuple
         Links from the ledger, or what was skipped.
     """
-    findings = find(corpus, track, policy, top)
-    measured = tuple(
-        _judged(m, policy) for m in metrics if isinstance(m, MetricResult)
-    )
+    measured = tuple(_judged(m, policy) for m in metrics if isinstance(m, MetricResult))
     links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
     skipped = tuple(
         Skipped(s.check, s.reason, s.check in policy.required)
@@ -190,7 +234,10 @@ def audit(
         verdicts.append(finding.verdict)
     for metric in measured:
         if metric.verdict != "clear":
-            reasons.append(f"{metric.name} is {metric.value:.4g} against {metric.reference}: past the policy's {metric.verdict} threshold")
+            reasons.append(
+                f"{metric.name} is {metric.value:.4g} against {metric.reference}: "
+                f"past the policy's {metric.verdict} threshold"
+            )
             verdicts.append(metric.verdict)
     for link in links:
         if link.verdict == "broken":
@@ -228,23 +275,31 @@ def audit(
 
 
 def _judged(metric: MetricResult, policy: Policy) -> MetricResult:
-    fields = {name: getattr(metric, name) for name in metric.__slots__}
-    return MetricResult(**{**fields, "verdict": policy.judge_metric(metric.name, metric.value)})
+    return replace(metric, verdict=policy.judge_metric(metric.name, metric.value))
 
 
 def _copy_reason(finding: Finding) -> str:
     first, last = finding.query_bars
     there, end = finding.piece_bars
     return (
-        f"bars {first}-{last} match bars {there}-{end} of {finding.piece} ({finding.matched} of {finding.notes} notes, "
-        f"{finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
+        f"bars {first}\u2013{last} match bars {there}\u2013{end} of {finding.piece} "
+        f"({finding.matched} of {finding.notes} notes, {finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
     )
+
+
+def _named(finding: Finding) -> str:
+    """Title and path of a piece; the path alone where the title is only the file's name."""
+    plain = finding.title == PurePosixPath(finding.piece).stem
+    return finding.piece if plain else f"\u201c{finding.title}\u201d ({finding.piece})"
 
 
 def _sentence(outcome: Outcome, flagged: list[Finding], reasons: list[str], corpus: Corpus) -> str:
     pieces = len(corpus.store.pieces)
     if outcome == "pass":
-        return f"No passage of this track matches any of the {pieces} pieces of the corpus beyond what style and chance explain."
+        return (
+            f"No passage of this track matches any of the {pieces} pieces of the corpus "
+            "beyond what style and chance explain."
+        )
     if outcome == "incomplete":
         return f"The audit is incomplete: {reasons[0]}."
     if flagged and outcome == worst([f.verdict for f in flagged]):
@@ -253,7 +308,7 @@ def _sentence(outcome: Outcome, flagged: list[Finding], reasons: list[str], corp
         there, end = strongest.piece_bars
         what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
         return (
-            f"This track {what}: its bars {first}-{last} match bars {there}-{end} of "
-            f"\u201c{strongest.title}\u201d ({strongest.piece}), {strongest.matched} of {strongest.notes} notes."
+            f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
+            f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
         )
     return f"The gate says {outcome}: {reasons[0]}."

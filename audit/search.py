@@ -98,7 +98,10 @@ def _passage(index: Index, voice: Any, rows: NDArray[np.int64], candidate: Any, 
     p_pitch, p_onset = np.asarray(index.pitch[start:end]), np.asarray(index.onset[start:end])
     q, p = int(candidate["hit_q"]), int(candidate["hit_p"])
     ratio = float((onset[q + FIGURE] - onset[q]) / max(p_onset[p + FIGURE] - p_onset[p], 1e-3))
-    first, last = max(int(candidate["first"]) - MARGIN, 0), min(int(candidate["last"]) + FIGURE + MARGIN, len(pitch) - 1)
+    first, last = (
+        max(int(candidate["first"]) - MARGIN, 0),
+        min(int(candidate["last"]) + FIGURE + MARGIN, len(pitch) - 1),
+    )
     part = slice(first, last + 1)
     low, high = int(candidate["low"]) - MARGIN + first, int(candidate["high"]) + MARGIN + first
     shift = int(candidate["shift"])
@@ -133,7 +136,7 @@ def _tempo(q_onset: NDArray[np.float32], p_onset: NDArray[np.float32], found: Al
 
 
 def _apart(passages: list[Passage]) -> list[Passage]:
-    """The strongest passages of one piece that do not share query notes' time."""
+    """Return the strongest passages of one piece that do not share query notes' time."""
     kept: list[Passage] = []
     for passage in sorted(passages, key=lambda p: -p.bits):
         span = (passage.query_rows[0], passage.query_rows[-1])

@@ -47,7 +47,9 @@ def candidates(index: Index, pitch: IntArray) -> NDArray[Any]:
     start, end = index.starts[slot], index.starts[slot + 1]
     count = np.where(known & (end - start <= MAX_PLACES), end - start, 0)
     where = np.repeat(np.arange(len(codes)), count)
-    place = np.asarray(index.places)[np.repeat(start, count) + np.arange(len(where)) - np.repeat(np.cumsum(count) - count, count)]
+    place = np.asarray(index.places)[
+        np.repeat(start, count) + np.arange(len(where)) - np.repeat(np.cumsum(count) - count, count)
+    ]
     voice = np.asarray(index.voice_of)[place].astype(np.int64)
     diagonal = place - index.voice_start[voice] - where
     shift = index.pitch[place].astype(np.int64) - pitch[where]
@@ -56,7 +58,8 @@ def candidates(index: Index, pitch: IntArray) -> NDArray[Any]:
     key = key[order]
     found = _vote(key >> 18, where[order], diagonal[order], index.rarity[slot].astype(np.float32))
     table = np.zeros(len(found[0]), CANDIDATE)
-    for name, column in zip(("window", "votes", "first", "last", "low", "high", "hit_q", "hit_p"), found[1:], strict=True):
+    names = ("window", "votes", "first", "last", "low", "high", "hit_q", "hit_p")
+    for name, column in zip(names, found[1], strict=True):
         table[name] = column
     group = key[found[0]] >> 18
     table["voice"], table["shift"] = group >> 21, (group >> 13 & 0xFF) - 128
@@ -103,7 +106,7 @@ def _vote(group: Any, where: Any, diagonal: Any, rarity: Any) -> Any:
             if total > best:
                 best, hit = total, right
         i = j
-    return out_at[:rows], out[0, :rows], out[1, :rows], out[2, :rows], out[3, :rows], out[4, :rows], out[5, :rows], out[6, :rows], out[7, :rows]  # fmt: skip
+    return out_at[:rows], out[:, :rows]
 
 
 def _best_per_window(table: NDArray[Any], index: Index) -> NDArray[Any]:

@@ -30,9 +30,15 @@ from music.notes import FloatArray, NoteSequence, build
 CHANCE_QUERIES = 200
 HUMAN_QUERIES = 150
 CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
-VERSION_SHARE, VERSION_NOTES = 0.4, 16  # of the shorter voice, and at least so many notes: then it is the same tune
+VERSION_SHARE, VERSION_NOTES = (
+    0.4,
+    16,
+)  # of the shorter voice, and at least so many notes: then it is the same tune
 SEED = 20260802
-FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any store measured, so cautious
+FALLBACK = (
+    0.5,
+    0.0,
+)  # for a store too small to fit: fewer bits a unit of E than any store measured, so cautious
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Calibration:
     human_bits: tuple[float, ...]
 
     def evalue(self, bits: float, query_notes: int) -> float:
-        """Number of unrelated passages expected to score `bits` or more; > 0."""
+        """Return the number of unrelated passages expected to score `bits` or more; > 0."""
         exponent = self.log2_k + np.log2(max(query_notes, 1)) + np.log2(self.notes) - self.slope * bits
         return float(2.0 ** min(max(exponent, -1000.0), 1000.0))
 
@@ -65,7 +71,7 @@ class Calibration:
 
 
 def query_notes(query: NoteSequence) -> int:
-    """m of the chance model: the pitched notes of a query."""
+    """M of the chance model: the pitched notes of a query."""
     return int((~query.is_drum).sum())
 
 
@@ -125,7 +131,7 @@ def calibrate(
     if scored.sum() < CHANCE_QUERIES // 4:
         slope, log2_k = FALLBACK
     else:
-        slope, log2_k = fit(chance[scored], lengths[scored] * float(len(index.pitch)))
+        slope, log2_k = fit(chance[scored], np.asarray(lengths[scored] * float(len(index.pitch)), np.float64))
     found_calibration = Calibration(slope, log2_k, len(index.pitch), tuple(sorted(human)))
     try:
         write_synced(index.path / "calibration.json", json.dumps(asdict(found_calibration)).encode())
@@ -173,10 +179,15 @@ def open_calibration(index: Index) -> Calibration | None:
     try:
         data = json.loads(path.read_bytes())
         return Calibration(
-            float(data["slope"]), float(data["log2_k"]), int(data["notes"]), tuple(float(x) for x in data["human_bits"])
+            float(data["slope"]),
+            float(data["log2_k"]),
+            int(data["notes"]),
+            tuple(float(x) for x in data["human_bits"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: the calibration is damaged ({error}); delete {index.path} and it is made again") from error
+        raise StoreError(
+            f"{path}: the calibration is damaged ({error}); delete {index.path} and it is made again"
+        ) from error
 
 
 def _is_version(passage: Passage) -> bool:

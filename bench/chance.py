@@ -92,9 +92,7 @@ def pooled(levels: list[dict[str, Chance]]) -> dict[str, Chance]:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=2000, help="pairs for each style")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=SHIPPED)
@@ -116,8 +114,7 @@ def main() -> None:
         "seed": options.seed,
         "renderer": renderer_info(),
         "by_style": {
-            style: {n: asdict(c) for n, c in level.items()}
-            for style, level in zip(STYLES, levels, strict=True)
+            style: {n: asdict(c) for n, c in level.items()} for style, level in zip(STYLES, levels, strict=True)
         },
         "levels": {name: asdict(level) for name, level in pooled(levels).items()},
     }

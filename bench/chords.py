@@ -36,9 +36,7 @@ def scores(corpus: Path, song: Path) -> tuple[list[float], float]:
 
 def main() -> None:
     """Print the means over both halves."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()

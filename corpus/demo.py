@@ -22,7 +22,7 @@ CONTROL = "monteverdi/madrigal.3.6.mxl"
 PLANT_BARS, PLANT_FROM, PLANT_AT, PLANT_SHIFT = 8, 5, 7, 3  # bars copied, from and to bar, semitones up
 
 
-class DemoUnavailable(RuntimeError):
+class DemoMusicError(RuntimeError):
     """Raised when the music of the demonstration is not installed."""
 
 
@@ -31,13 +31,15 @@ def scores() -> Path:
 
     Raises
     ------
-    DemoUnavailable
+    DemoMusicError
         When the package is not installed.
     """
     package = find_spec("music21")
     folder = Path(package.origin).parent / "corpus" if package and package.origin else None
     if folder is None or not (folder / "bach").is_dir():
-        raise DemoUnavailable("the demo's music comes with the package music21; install it with: pip install 'contraste[demo]'")
+        raise DemoMusicError(
+            "the demo's music comes with the package music21; install it with: pip install 'contraste[demo]'"
+        )
     return folder
 
 
@@ -93,10 +95,10 @@ def plant(host: NoteSequence, source: NoteSequence, first_bar: int, at_bar: int,
 
 
 def choose_source(store: Store) -> int:
-    """Row of the chorale to plant: the first in 4/4, without duplicates, four parts, long enough for `PLANT_BARS` twice."""
+    """Choose the chorale to plant: the first in 4/4, of four parts, without duplicates, of 2 * `PLANT_BARS` bars."""
     groups = [piece.group for piece in store.pieces]
     for row, piece in enumerate(store.pieces):
         fits = piece.meter == "4/4" and piece.bars >= 2 * PLANT_BARS and groups.count(piece.group) == 1
         if fits and len(store.notes(row).parts) == 4 and piece.split == "train":
             return row
-    raise DemoUnavailable(f"{store.path}: no chorale in it is long enough to be planted")
+    raise DemoMusicError(f"{store.path}: no chorale in it is long enough to be planted")

@@ -91,7 +91,8 @@ def read_rights(path: str | Path) -> RightsTable:
             unknown = sorted(set(reader.fieldnames or ()) - known)
             if "path" not in (reader.fieldnames or ()) or unknown:
                 raise RightsError(
-                    f"{path}: columns {reader.fieldnames}; 'path' is needed, and of others only {sorted(known)} are known"
+                    f"{path}: columns {reader.fieldnames}; 'path' is needed, "
+                    f"and of others only {sorted(known)} are known"
                 )
             rows = [_row(record, f"{path}: line {reader.line_num}") for record in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -111,7 +112,9 @@ def _row(record: dict[str, str], where: str) -> RightsRow:
     if not cells["path"]:
         raise RightsError(f"{where}: the path is empty")
     if rights.consent not in CONSENTS:
-        raise RightsError(f"{where}: consent {rights.consent!r}; it is one of {', '.join(c or '(empty)' for c in CONSENTS)}")
+        raise RightsError(
+            f"{where}: consent {rights.consent!r}; it is one of {', '.join(c or '(empty)' for c in CONSENTS)}"
+        )
     for name, pattern in (("isrc", _ISRC), ("iswc", _ISWC)):
         value = asdict(rights)[name]
         if value and not pattern.fullmatch(value):

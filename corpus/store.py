@@ -38,9 +38,7 @@ from music.read import music_files
 
 SCHEMA = "contraste-store/1"
 BATCH = 1000  # pieces a segment: an interrupted run loses at most these
-NOTE = np.dtype(
-    [("onset", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1"), ("part", "<u2")]
-)
+NOTE = np.dtype([("onset", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1"), ("part", "<u2")])
 
 
 class StoreError(ValueError):
@@ -81,7 +79,9 @@ class Store:
         try:
             data = json.loads(manifest.read_bytes())
         except FileNotFoundError:
-            raise StoreError(f"{path}: no store here (no manifest.json); make one with: contraste ingest SRC --into {path}") from None
+            raise StoreError(
+                f"{path}: no store here (no manifest.json); make one with: contraste ingest SRC --into {path}"
+            ) from None
         except OSError as error:
             raise StoreError(f"{manifest}: cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
@@ -164,7 +164,9 @@ class Store:
                 title=piece.title,
             )
         except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: notes of {piece.path!r} in segment {piece.segment} are damaged: {error}") from error
+            raise StoreError(
+                f"{self.path}: notes of {piece.path!r} in segment {piece.segment} are damaged: {error}"
+            ) from error
 
     def verify(self) -> None:
         """Hash every segment again and compare with the manifest.
@@ -281,34 +283,11 @@ def ingest(
     music.notes.MusicError
         When a source does not exist.
     """
-    table = rights or RightsTable()
-    todo, known, refused, seen = [], 0, [], {}
     store = Store.create(path)
     with writing(store.path):
         store = Store.open(path)
         _clean_up(store)
-        have = {p.path: p.file_digest for p in store.pieces}
-        for source in map(Path, sources):
-            for file in music_files(source):
-                name = file.relative_to(source).as_posix() if source.is_dir() else file.name
-                if name in seen and seen[name] != file.resolve():
-                    refused.append(Refused(name, f"{file}: a second file of this name ({seen[name]} came first)"))
-                    continue
-                seen[name] = file.resolve()
-                row = table.look_up(name)
-                about = row.rights if row else Rights()
-                reason = about.refusal
-                if not reason and require_rights and not about.cleared:
-                    reason = "no licence and consent on file, and --require-rights was given"
-                if reason:
-                    refused.append(Refused(name, f"{file}: {reason}"))
-                elif name in have:
-                    same = have[name] == _file_digest(file)
-                    known += same
-                    if not same:
-                        refused.append(Refused(name, f"{file}: the store holds another file under {name!r}; pieces are never overwritten"))
-                else:
-                    todo.append((file, name, about, row.title if row else "", row.artist if row else ""))
+        todo, known, refused = _plan(store, sources, rights or RightsTable(), require_rights)
         added = 0
         try:
             for start in range(0, len(todo), BATCH):
@@ -324,12 +303,48 @@ def ingest(
                 added += len(batch)
         except OSError as error:
             raise StoreError(
-                f"{path}: writing failed: {error.strerror or error}; {added} pieces were added before, the store is whole"
+                f"{path}: writing failed: {error.strerror or error}; "
+                f"{added} pieces were added before, the store is whole"
             ) from error
     return IngestReport(added, known, tuple(refused))
 
 
-def _prepare_all(jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Prepared | Refused]:
+Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
+
+
+def _plan(
+    store: Store, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
+) -> tuple[list[Job], int, list[Refused]]:
+    """Sort the files of the sources into those to read, the number already there, and those refused."""
+    have = {p.path: p.file_digest for p in store.pieces}
+    seen: dict[str, Path] = {}
+    todo: list[Job] = []
+    known, refused = 0, []
+    for file, name in ((f, _name(f, source)) for source in map(Path, sources) for f in music_files(source)):
+        if seen.setdefault(name, file.resolve()) != file.resolve():
+            refused.append(Refused(name, f"{file}: a second file of this name ({seen[name]} came first)"))
+            continue
+        row = table.look_up(name)
+        rights = row.rights if row else Rights()
+        reason = rights.refusal
+        if not reason and require_rights and not rights.cleared:
+            reason = "no licence and consent on file, and --require-rights was given"
+        if not reason and name in have and have[name] != _file_digest(file):
+            reason = f"the store holds another file under {name!r}; pieces are never overwritten"
+        if reason:
+            refused.append(Refused(name, f"{file}: {reason}"))
+        elif name in have:
+            known += 1
+        else:
+            todo.append((file, name, rights, row.title if row else "", row.artist if row else ""))
+    return todo, known, refused
+
+
+def _name(file: Path, source: Path) -> str:
+    return file.relative_to(source).as_posix() if source.is_dir() else file.name
+
+
+def _prepare_all(jobs: Sequence[Job], workers: int) -> Iterator[Prepared | Refused]:
     """Prepare in parallel; a file on which a reader process dies is refused, the others are read."""
     if workers == 1 or len(jobs) < 16:  # starting processes takes longer than reading
         yield from (prepare(*job) for job in jobs)

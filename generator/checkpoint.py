@@ -73,9 +73,7 @@ def read_description(folder: str | Path) -> Description:
     except ValueError as error:
         raise GeneratorError(f"{path}: is not JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise GeneratorError(
-            f"{path}: says no {FORMAT!r}; it was not written by this program or by another version"
-        )
+        raise GeneratorError(f"{path}: says no {FORMAT!r}; it was not written by this program or by another version")
     if content.get("vocabulary_digest") != VOCABULARY_DIGEST:
         raise GeneratorError(
             f"{path}: vocabulary {content.get('vocabulary_digest')!r}, this program's is "
@@ -124,8 +122,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
             for name in sorted(wanted | found):
                 if wanted.get(name) != found.get(name):
                     raise GeneratorError(
-                        f"{path}: weight {name!r} has shape {found.get(name)}, "
-                        f"{CONFIG} asks for {wanted.get(name)}"
+                        f"{path}: weight {name!r} has shape {found.get(name)}, {CONFIG} asks for {wanted.get(name)}"
                     )
             weights = {name: file.get_tensor(name) for name in wanted}
     except OSError as error:
@@ -166,13 +163,8 @@ def load_state(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise GeneratorError(f"{path}: there is nothing to resume; train without --resume") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise GeneratorError(
-            f"{path}: can't be read ({type(error).__name__}); train anew in another folder"
-        ) from error
-    if (
-        not isinstance(state, dict)
-        or not {"weights", "optimiser", "step", "seconds", "curve"} <= state.keys()
-    ):
+        raise GeneratorError(f"{path}: can't be read ({type(error).__name__}); train anew in another folder") from error
+    if not isinstance(state, dict) or not {"weights", "optimiser", "step", "seconds", "curve"} <= state.keys():
         raise GeneratorError(f"{path}: is not the state of a training run; train anew in another folder")
     return state
 

@@ -55,9 +55,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.width < 128 or self.heads < 1 or self.width % (2 * self.heads):
-            raise GeneratorError(
-                f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}"
-            )
+            raise GeneratorError(f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}")
         if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1:
             raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, dropout is in [0, 1)")
 
@@ -129,9 +127,7 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * config.width, config.width, bias=False)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(
-        self, x: Tensor, angles: Tensor, memory: Tensor | None, mask: Tensor | None, past: int
-    ) -> Tensor:
+    def forward(self, x: Tensor, angles: Tensor, memory: Tensor | None, mask: Tensor | None, past: int) -> Tensor:
         """Return (B, T, D); with `memory` (2, B, H, context, K) read and extend what came before."""
         rows, length, width = x.shape  # (B, T, D)
         qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
@@ -141,9 +137,7 @@ class Block(nn.Module):
             memory[0, :, :, past : past + length] = k
             memory[1, :, :, past : past + length] = v
             k, v = memory[:, :, :, : past + length].to(q.dtype)  # (B, H, S, K) each
-        y = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None
-        )  # (B, H, T, K)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)  # (B, H, T, K)
         x = x + self.drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
         hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
         return cast(Tensor, x + self.drop(self.down(self.drop(hidden))))  # (B, T, D)
@@ -174,11 +168,7 @@ class Transformer(nn.Module):
         self.register_buffer("angles", angles, persistent=False)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
-                scale = (
-                    0.02 / (2 * config.layers) ** 0.5
-                    if name.endswith(("out.weight", "down.weight"))
-                    else 0.02
-                )
+                scale = 0.02 / (2 * config.layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
                 nn.init.normal_(weight, std=scale)
 
     def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:

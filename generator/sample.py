@@ -80,9 +80,7 @@ class SamplingSettings:
         }
         for name, holds in rules.items():
             if not holds:
-                raise GeneratorError(
-                    f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help"
-                )
+                raise GeneratorError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,9 +377,7 @@ def statistics(sequence: NoteSequence) -> dict[str, Any]:
     """
     onset, end = sequence.onset_beat, sequence.onset_beat + sequence.duration_beat
     lines = _bar_lines(sequence)
-    sounding = [
-        set(sequence.part[(onset < b - 1e-9) & (end > a + 1e-9)].tolist()) for a, b in pairwise(lines)
-    ]
+    sounding = [set(sequence.part[(onset < b - 1e-9) & (end > a + 1e-9)].tolist()) for a, b in pairwise(lines)]
     onsets = np.unique(onset)
     chords = [tuple(np.unique(sequence.pitch[(onset <= t) & (end > t + 1e-9)]).tolist()) for t in onsets]
     windows = [tuple(chords[i : i + 4]) for i in range(len(chords) - 3)]
@@ -390,9 +386,7 @@ def statistics(sequence: NoteSequence) -> dict[str, Any]:
         "notes": len(sequence),
         "bars": len(sounding),
         "empty_bars": sum(not parts for parts in sounding),
-        "full_bars": float(np.mean([len(parts) == len(sequence.parts) for parts in sounding]))
-        if sounding
-        else 0.0,
+        "full_bars": float(np.mean([len(parts) == len(sequence.parts) for parts in sounding])) if sounding else 0.0,
         "distinct_pitches": len(np.unique(sequence.pitch)),
         "distinct_chords": len(set(chords)),
         "longest_hold": float(gaps.max()),

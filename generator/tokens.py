@@ -168,9 +168,7 @@ class Grammar:
             When the token may not stand here.
         """
         if not 0 <= token < len(VOCABULARY) or not self.allowed()[token]:
-            raise GeneratorError(
-                f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed"
-            )
+            raise GeneratorError(f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed")
         self.last = token
         match _KIND[token]:
             case "Program":
@@ -216,9 +214,7 @@ def _lay_out(sequence: NoteSequence) -> _Layout:
     velocity = np.abs(sequence.velocity[:, None] - np.array(VELOCITIES)).argmin(axis=1)
     used, part = np.unique(sequence.part, return_inverse=True)
     if len(used) > MAX_PARTS:
-        raise GeneratorError(
-            f"{sequence.title!r}: {len(used)} parts with notes; the vocabulary has {MAX_PARTS}"
-        )
+        raise GeneratorError(f"{sequence.title!r}: {len(used)} parts with notes; the vocabulary has {MAX_PARTS}")
     if len(onset) and onset.max() >= MAX_BARS * MAX_BAR_TICKS:
         raise GeneratorError(
             f"{sequence.title!r}: a note at quarter {onset.max() // GRID}; "
@@ -235,8 +231,7 @@ def _lay_out(sequence: NoteSequence) -> _Layout:
     duration[:-1] = np.where(same_line, np.minimum(duration[:-1], np.diff(onset)), duration[:-1])
     order = np.lexsort((pitch, part, onset))
     parts = tuple(
-        Part(program=0 if p.is_drum else p.program, is_drum=p.is_drum)
-        for p in (sequence.parts[i] for i in used)
+        Part(program=0 if p.is_drum else p.program, is_drum=p.is_drum) for p in (sequence.parts[i] for i in used)
     )
     last = int(onset.max()) if len(onset) else 0
     bars = _bars(sequence.time_signatures, last)
@@ -290,9 +285,7 @@ def _tempos(tempos: Sequence[Tempo], end: int) -> tuple[tuple[int, int], ...]:
 
 def _sequence(layout: _Layout, title: str = "") -> NoteSequence:
     meters = [
-        bar
-        for before, bar in zip((None, *layout.bars), layout.bars, strict=False)
-        if not before or before[1] != bar[1]
+        bar for before, bar in zip((None, *layout.bars), layout.bars, strict=False) if not before or before[1] != bar[1]
     ]
     return build(
         layout.onset / GRID,

@@ -94,9 +94,7 @@ class Settings:
         }
         for name, holds in rules.items():
             if not holds:
-                raise GeneratorError(
-                    f"training setting {name} = {getattr(self, name)!r} is out of range; see the help"
-                )
+                raise GeneratorError(f"training setting {name} = {getattr(self, name)!r} is out of range; see the help")
         if self.minutes is None and self.steps is None:
             raise GeneratorError("training needs an end: give minutes, steps or both")
 
@@ -226,18 +224,14 @@ class Team:
         return Likelihood.of(sum(self.pool.map(work, batches)), tokens, notes)
 
 
-def baseline(
-    train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray], transpose: int
-) -> dict[str, Any]:
+def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray], transpose: int) -> dict[str, Any]:
     """Score the count model; return the fields of a `Likelihood` and the best `order`."""
     moves = [movable(p) for p in train_pieces]
     if sum(len(p) for p in train_pieces) * (2 * transpose + 1) > NGRAM_TOKENS:
         transpose = 0
     moved = [
         piece + shift * move
-        for piece, move, allowed in zip(
-            train_pieces, moves, shifts(train_pieces, moves, transpose), strict=True
-        )
+        for piece, move, allowed in zip(train_pieces, moves, shifts(train_pieces, moves, transpose), strict=True)
         for shift in allowed
     ]
     nats = NGram(moved, NGRAM_ORDER).nats(valid_pieces).sum(axis=1)
@@ -338,17 +332,13 @@ def train(
         For a setting out of range, a store without training pieces, an `out_dir` that holds a model, or
         nothing to resume or another store's or size's.
     """
-    settings = Settings(
-        size, minutes, steps, seed, batch, transpose, rate_first, rate_last, device, precision, workers
-    )
+    settings = Settings(size, minutes, steps, seed, batch, transpose, rate_first, rate_last, device, precision, workers)
     folder = Path(out_dir)
     if not resume and (folder / WEIGHTS).exists():
         raise GeneratorError(f"{folder}: holds a model already; resume it, or name another folder")
     pieces, skipped = read_split(store, "train")
     if not pieces:
-        raise GeneratorError(
-            f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'"
-        )
+        raise GeneratorError(f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'")
     valid, valid_skipped = read_split(store, "valid")
     with one_thread():  # the team has its own; PyTorch's would only wait for each other between its steps
         run = _Run(settings, Description(SIZES[size], store.digest), folder, pieces, valid)
@@ -395,9 +385,7 @@ class _Run:
     def resume(self) -> None:
         """Load the state of the folder."""
         if read_description(self.folder) != self.description:
-            raise GeneratorError(
-                f"{self.folder / CONFIG}: names other sizes or another store; resume with the same"
-            )
+            raise GeneratorError(f"{self.folder / CONFIG}: names other sizes or another store; resume with the same")
         state = load_state(self.folder)
         try:
             self.model.load_state_dict(state["weights"])

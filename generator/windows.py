@@ -84,8 +84,7 @@ class Windows:
 def shifts(pieces: Sequence[IntArray], moves: Sequence[BoolArray], transpose: int) -> list[IntArray]:
     """Return the transpositions of each piece, at most `transpose`, that stay in the pitch range of all."""
     spans = [
-        (int(p[m].min()), int(p[m].max())) if m.any() else (PITCH, PITCH)
-        for p, m in zip(pieces, moves, strict=True)
+        (int(p[m].min()), int(p[m].max())) if m.any() else (PITCH, PITCH) for p, m in zip(pieces, moves, strict=True)
     ]
     low, high = min(s[0] for s in spans), max(s[1] for s in spans)
     return [np.arange(max(-transpose, low - a), min(transpose, high - b) + 1) for a, b in spans]

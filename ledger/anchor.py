@@ -74,9 +74,7 @@ class Anchor:
             Otherwise, with the first thing that differs.
         """
         if self.content != content:
-            raise Malformed(
-                f"it anchors the content {self.content.hex[:16]}..., and here is {content.hex[:16]}..."
-            )
+            raise Malformed(f"it anchors the content {self.content.hex[:16]}..., and here is {content.hex[:16]}...")
         if self.payload != payload:
             raise Malformed("it anchors another signed statement than the one beside it")
         if self.leaf != leaf_hash(content, payload):

@@ -347,9 +347,7 @@ class Chain(ABC):
         found = self._code(address)
         if found != bytes.fromhex(_artefact(name)["deployedBytecode"][2:]):
             what = "other code" if found else "no code"
-            raise ContractMismatch(
-                f"there is {what} at {address}; expected the contract {name} of this program"
-            )
+            raise ContractMismatch(f"there is {what} at {address}; expected the contract {name} of this program")
 
     def _entry(self, contract: str, root: bytes, leaf: bytes) -> Entry | None:
         raw = self._call(contract, _encode("lookup(bytes32,bytes32)", root, leaf))
@@ -359,9 +357,7 @@ class Chain(ABC):
         return Entry(contract, _address(issuer), time, block, revoked_at, self._is_final(block))
 
 
-def open_chain(
-    *, chain_dir: Path | None = None, rpc: str | None = None, account_key: bytes | None = None
-) -> Chain:
+def open_chain(*, chain_dir: Path | None = None, rpc: str | None = None, account_key: bytes | None = None) -> Chain:
     """Return the chain that the options name.
 
     Parameters

@@ -104,9 +104,7 @@ def hash_file(path: Path) -> Digest:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if os.path.islink(path):
-            raise PathRefused(
-                f"{path} is a symlink, and links are not hashed; put the file itself there"
-            ) from None
+            raise PathRefused(f"{path} is a symlink, and links are not hashed; put the file itself there") from None
         raise PathRefused(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise PathRefused(f"cannot read {str(path)!r}: {error}") from None

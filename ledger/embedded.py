@@ -86,9 +86,7 @@ class EmbeddedChain(Chain):
         damage = _classes().damage
         self._prepare_file(write)
         try:
-            with closing(
-                sqlite3.connect(self.file, timeout=self._timeout_s, isolation_level=None)
-            ) as database:
+            with closing(sqlite3.connect(self.file, timeout=self._timeout_s, isolation_level=None)) as database:
                 database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 self._database = database
                 self._load(write)
@@ -126,13 +124,9 @@ class EmbeddedChain(Chain):
         """Open the chain at its head, making the genesis block in an empty database."""
         if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             if not write:
-                raise ChainUnreachable(
-                    f"there is no embedded chain at {self.file.parent} yet; anchor something first"
-                )
+                raise ChainUnreachable(f"there is no embedded chain at {self.file.parent} yet; anchor something first")
             self._connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-            self._connection.execute(
-                "CREATE TABLE nodes (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-            )
+            self._connection.execute("CREATE TABLE nodes (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
             self._create()
         chain = _classes()
         self._evm = chain.evm(chain.database(self._connection))

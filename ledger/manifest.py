@@ -145,6 +145,4 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
             yield prefix + entry.name
         else:
             kind = "a symlink" if entry.is_symlink() else "neither a file nor a folder"
-            raise PathRefused(
-                f"{folder / entry.name} is {kind} and cannot be signed; remove it or copy the file"
-            )
+            raise PathRefused(f"{folder / entry.name} is {kind} and cannot be signed; remove it or copy the file")

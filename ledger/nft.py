@@ -61,9 +61,7 @@ def token_metadata(
     digests = {"track": track, "model": model, "data set": dataset, "report": report}
     traits = [(f"{what} SHA-256", digest.hex) for what, digest in digests.items() if digest is not None]
     provenance: dict[str, Any] = {
-        what.replace(" ", ""): {"sha256": digest.hex}
-        for what, digest in digests.items()
-        if digest is not None
+        what.replace(" ", ""): {"sha256": digest.hex} for what, digest in digests.items() if digest is not None
     }
     if anchor is not None:
         traits.append(("anchor", "simulated" if anchor.simulated else f"chain {anchor.chain.chain_id}"))
@@ -174,9 +172,7 @@ def _signed_origin(
     return digest, signed.origin.materials, hash_bytes(signed.envelope.payload)
 
 
-def _dataset_of(
-    path: Path, model: Material, keys: Mapping[str, ec.EllipticCurvePublicKey]
-) -> Material | None:
+def _dataset_of(path: Path, model: Material, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Material | None:
     """Return the data set that the model's signed statement names; None if the model is not at hand."""
     folder = path if path.is_dir() else path.resolve().parent
     place = None if model.path is None else folder / model.path

@@ -238,9 +238,7 @@ def sign_path(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
     record = read_record(path)
     measured = measure(path)
     if isinstance(measured, Manifest):
-        statement = folder_statement(
-            _named(path).name, measured, record.origin if record else Origin("folder")
-        )
+        statement = folder_statement(_named(path).name, measured, record.origin if record else Origin("folder"))
     else:
         name = _named(path).name
         subjects = {name: measured}

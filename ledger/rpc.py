@@ -115,20 +115,14 @@ class RpcChain(Chain):
             parts = urlsplit(url)
             self._host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
         except ValueError:
-            raise ChainRefused(
-                "the URL of the chain is malformed; expected http(s)://host[:port]/..."
-            ) from None
+            raise ChainRefused("the URL of the chain is malformed; expected http(s)://host[:port]/...") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ChainRefused(
-                f"the URL of the chain must start with http:// or https://, not {parts.scheme!r}"
-            )
+            raise ChainRefused(f"the URL of the chain must start with http:// or https://, not {parts.scheme!r}")
         with requires_extra():
             from eth_account import Account
             from web3.providers import HTTPProvider
         # Retries would repeat eth_sendRawTransaction and triple the wait for a dead node.
-        self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
-        )
+        self._provider = HTTPProvider(url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None)
         self._account = None if account_key is None else Account.from_key(account_key)
         self._mining_timeout_s = mining_timeout_s
 
@@ -169,9 +163,7 @@ class RpcChain(Chain):
     def _transact(self, to: str | None, data: bytes) -> Mined:
         base_fee = int(self._text(self._block("latest"), "baseFeePerGas"), 16)
         priority_fee = self._quantity("eth_maxPriorityFeePerGas")
-        fields: dict[str, Any] = {"from": self.account, "data": "0x" + data.hex()} | (
-            {"to": to} if to else {}
-        )
+        fields: dict[str, Any] = {"from": self.account, "data": "0x" + data.hex()} | ({"to": to} if to else {})
         gas = self._quantity("eth_estimateGas", fields) * 6 // 5
         max_fee = 2 * base_fee + priority_fee
         balance = self._quantity("eth_getBalance", self.account, "latest")
@@ -289,24 +281,18 @@ class RpcChain(Chain):
         try:
             return int(answer, 16)
         except (TypeError, ValueError):
-            raise ChainUnreachable(
-                f"{self._host} answered {method} with {answer!r}, which is no number"
-            ) from None
+            raise ChainUnreachable(f"{self._host} answered {method} with {answer!r}, which is no number") from None
 
     def _bytes(self, answer: object) -> bytes:
         try:
             return bytes.fromhex(str(answer).removeprefix("0x"))
         except ValueError:
-            raise ChainUnreachable(
-                f"{self._host} answered {str(answer)[:80]!r}, which is not hexadecimal"
-            ) from None
+            raise ChainUnreachable(f"{self._host} answered {str(answer)[:80]!r}, which is not hexadecimal") from None
 
     def _text(self, answer: Any, field: str) -> str:
         value = answer.get(field) if isinstance(answer, dict) else None
         if not isinstance(value, str) or not value.startswith("0x"):
-            raise ChainUnreachable(
-                f"{self._host} sent no {field}; the node is not an EIP-1559 chain or is broken"
-            )
+            raise ChainUnreachable(f"{self._host} sent no {field}; the node is not an EIP-1559 chain or is broken")
         return value
 
 

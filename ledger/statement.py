@@ -182,8 +182,7 @@ class Statement:
             {
                 "_type": STATEMENT_TYPE,
                 "subject": [
-                    {"name": name, "digest": {"sha256": digest.hex}}
-                    for name, digest in sorted(self.subjects.items())
+                    {"name": name, "digest": {"sha256": digest.hex}} for name, digest in sorted(self.subjects.items())
                 ],
                 "predicateType": self.predicate_type,
                 "predicate": dict(self.predicate),
@@ -309,9 +308,7 @@ def verify_envelope(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePubli
 
 def folder_statement(name: str, manifest: Manifest, origin: Origin) -> Statement:
     """Return the statement for a folder: its root digest as subject, its files as resources."""
-    resources = [
-        {"name": file, "digest": digest.hex, "algorithm": "sha256"} for file, digest in manifest.files.items()
-    ]
+    resources = [{"name": file, "digest": digest.hex, "algorithm": "sha256"} for file, digest in manifest.files.items()]
     predicate = {"resources": resources, "serialization": SERIALIZATION} | origin.to_json()
     return Statement({name: manifest.root}, FOLDER_PREDICATE, predicate)
 
@@ -384,9 +381,7 @@ def signed_manifest(statement: Statement) -> Manifest:
     if statement.predicate_type != FOLDER_PREDICATE:
         raise Malformed(f"the statement is about a file ({statement.predicate_type}), not about a folder")
     if statement.predicate.get("serialization") != SERIALIZATION:
-        raise Malformed(
-            f"serialization {statement.predicate.get('serialization')!r} is not {SERIALIZATION!r}"
-        )
+        raise Malformed(f"serialization {statement.predicate.get('serialization')!r} is not {SERIALIZATION!r}")
     files: dict[str, Digest] = {}
     names = []
     for item in _list(statement.predicate.get("resources"), "resources"):

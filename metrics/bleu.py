@@ -37,9 +37,7 @@ def bleu(references: Sequence[Sequence[Token]], candidate: Sequence[Token]) -> f
     return float(value)
 
 
-def corpus_bleu(
-    references: Sequence[Sequence[Sequence[Token]]], candidates: Sequence[Sequence[Token]]
-) -> float:
+def corpus_bleu(references: Sequence[Sequence[Sequence[Token]]], candidates: Sequence[Sequence[Token]]) -> float:
     """BLEU-4 of a set: counts are summed over all candidates before precisions are taken.
 
     Parameters
@@ -56,9 +54,7 @@ def corpus_bleu(
     from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
 
     if not candidates or len(references) != len(candidates) or not all(references):
-        raise MetricError(
-            f"{len(references)} sets of references for {len(candidates)} candidates; one each, not empty"
-        )
+        raise MetricError(f"{len(references)} sets of references for {len(candidates)} candidates; one each, not empty")
     value = nltk_corpus_bleu(
         [list(r) for r in references], list(candidates), smoothing_function=SmoothingFunction().method1
     )

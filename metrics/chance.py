@@ -81,9 +81,7 @@ def chance_levels(
         raise MetricError(f"{len(labels)} groups for {len(pieces)} pieces; wanted one each")
     drawn = unrelated_pairs(labels, pairs, seed)
     if not drawn:
-        raise MetricError(
-            f"{len(set(labels))} groups in {len(pieces)} pieces; chance needs two unrelated pieces"
-        )
+        raise MetricError(f"{len(set(labels))} groups in {len(pieces)} pieces; chance needs two unrelated pieces")
     known = {
         i: piece if isinstance(piece := pieces[i], Features) else features(piece)
         for i in sorted({i for pair in drawn for i in pair})

@@ -112,9 +112,7 @@ def lcs_length(reference: Sequence[Chord], candidate: Sequence[Chord]) -> int:
     return len(reference) - row.bit_count()
 
 
-def weighted_scores(
-    reference: Sequence[tuple[float, float, str]], candidate: Sequence[ChordSpan]
-) -> dict[str, float]:
+def weighted_scores(reference: Sequence[tuple[float, float, str]], candidate: Sequence[ChordSpan]) -> dict[str, float]:
     """Duration-weighted scores of mir_eval.chord against an annotation: weighted recall in 0..1, no F1.
 
     Parameters
@@ -136,9 +134,7 @@ def weighted_scores(
     import mir_eval
 
     if not reference or not candidate:
-        raise MetricError(
-            f"{len(reference)} annotated and {len(candidate)} found chords; both need at least one"
-        )
+        raise MetricError(f"{len(reference)} annotated and {len(candidate)} found chords; both need at least one")
     try:
         scores = mir_eval.chord.evaluate(
             np.array([[start, end] for start, end, _ in reference]),

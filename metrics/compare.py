@@ -80,7 +80,5 @@ def compare(
             rows.append(value)
             continue
         mean, p95 = (level.mean, level.p95) if level else (None, None)
-        rows.append(
-            MetricValue(spec.name, value, spec.unit, spec.low, spec.high, spec.better, mean, p95, spec.note)
-        )
+        rows.append(MetricValue(spec.name, value, spec.unit, spec.low, spec.high, spec.better, mean, p95, spec.note))
     return rows

@@ -79,9 +79,7 @@ def overlap_area(reference: FloatArray, candidate: FloatArray) -> float:
     from scipy.stats import gaussian_kde
 
     if reference.ndim != 2 or candidate.ndim != 2 or reference.shape[1] != candidate.shape[1]:
-        raise MetricError(
-            f"feature tables of shapes {reference.shape} and {candidate.shape}; wanted (n, d), (m, d)"
-        )
+        raise MetricError(f"feature tables of shapes {reference.shape} and {candidate.shape}; wanted (n, d), (m, d)")
     if len(reference) < 3 or len(candidate) < 2:
         raise MetricError(f"{len(reference)} references and {len(candidate)} candidates; at least 3 and 2")
     inside, between = pdist(reference), cdist(reference, candidate).ravel()
@@ -89,9 +87,7 @@ def overlap_area(reference: FloatArray, candidate: FloatArray) -> float:
         raise MetricError("all distances are equal: they have no density, and so no overlapped area")
     kernels = gaussian_kde(inside), gaussian_kde(between)
     margin = 4 * max(float(np.sqrt(k.covariance[0, 0])) for k in kernels)
-    at = np.linspace(
-        min(inside.min(), between.min()) - margin, max(inside.max(), between.max()) + margin, GRID
-    )
+    at = np.linspace(min(inside.min(), between.min()) - margin, max(inside.max(), between.max()) + margin, GRID)
     return min(1.0, float(np.trapezoid(np.minimum(kernels[0](at), kernels[1](at)), at)))
 
 

@@ -55,9 +55,7 @@ def edit_similarity(reference: Sequence[Hashable], candidate: Sequence[Hashable]
     return 1.0 - Levenshtein.distance(list(reference), list(candidate)) / longer
 
 
-def best_window(
-    reference: Sequence[Hashable], candidate: Sequence[Hashable], length: int = WINDOW_TOKENS
-) -> Window:
+def best_window(reference: Sequence[Hashable], candidate: Sequence[Hashable], length: int = WINDOW_TOKENS) -> Window:
     """Find the `length` tokens of the candidate that some passage of the reference resembles most.
 
     For every window w of the candidate, d(w) is the least edit distance to any substring of the reference

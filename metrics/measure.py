@@ -128,9 +128,7 @@ def _pitch_classes(reference: Features, candidate: Features) -> float:
     return distributions.overlap(reference.pitch_classes, candidate.pitch_classes)
 
 
-def _token_overlap(
-    histogram: Callable[[list[Token]], FloatArray], reference: Features, candidate: Features
-) -> float:
+def _token_overlap(histogram: Callable[[list[Token]], FloatArray], reference: Features, candidate: Features) -> float:
     ours, theirs = _melodies(reference, candidate)
     return distributions.overlap(histogram(ours), histogram(theirs))
 

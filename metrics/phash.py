@@ -50,9 +50,7 @@ def mel_hash(mel: FloatArray, bits: int = 64) -> Hash:
     from PIL import Image
 
     if bits not in SIDES or mel.ndim != 2 or not mel.size:
-        raise MetricError(
-            f"mel of shape {mel.shape}, {bits} bits; wanted (bands, frames > 0) and 64 or 256 bits"
-        )
+        raise MetricError(f"mel of shape {mel.shape}, {bits} bits; wanted (bands, frames > 0) and 64 or 256 bits")
     grey = np.clip((mel - FLOOR_DB) / -FLOOR_DB * 255.0, 0.0, 255.0).astype(np.uint8)
     return np.asarray(imagehash.phash(Image.fromarray(grey), hash_size=SIDES[bits]).hash, bool).reshape(-1)
 
@@ -75,9 +73,7 @@ def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: i
     """
     shortest = min(reference_mel.shape[1], candidate_mel.shape[1])
     if shortest < MIN_FRAMES:
-        raise MetricError(
-            f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides"
-        )
+        raise MetricError(f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides")
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
     distances = []
     for shift in sorted(shifts, key=abs):

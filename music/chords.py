@@ -123,9 +123,7 @@ def beat_phase(sequence: NoteSequence) -> float:
     return float((best / _PHASE_BINS + np.average(off[near], weights=weight[near])) % 1.0)
 
 
-def _frames(
-    onset: FloatArray, end: FloatArray, pitch: IntArray, edges: FloatArray
-) -> tuple[FloatArray, IntArray]:
+def _frames(onset: FloatArray, end: FloatArray, pitch: IntArray, edges: FloatArray) -> tuple[FloatArray, IntArray]:
     """Chroma (frames, 12) in beats sounded; pitch class of each frame's lowest note, -1 without one."""
     count = len(edges) - 1
     begins = np.clip(np.searchsorted(edges, onset, side="right") - 1, 0, count - 1)

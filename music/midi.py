@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from symusic import Note, Score, Track
@@ -73,8 +73,10 @@ def check_midi(data: bytes, name: str) -> None:
         MIDI, tempo 0, a meter of zero, or more than `MAX_TRACKS` tracks or `MAX_EVENTS` events.
     """
     if data[:4] != b"MThd":
-        kind = {b"RIFF": "a RIFF file", b"<htm": "HTML", b"<!DO": "HTML", b"<?xm": "XML"}.get(data[:4], f"{data[:4]!r}")
-        raise MusicError(f"{name}: begins as {kind}; a MIDI file begins with b'MThd'")
+        found_kind = {b"RIFF": "a RIFF file", b"<htm": "HTML", b"<!DO": "HTML", b"<?xm": "XML"}.get(
+            data[:4], f"{data[:4]!r}"
+        )
+        raise MusicError(f"{name}: begins as {found_kind}; a MIDI file begins with b'MThd'")
     if len(data) < 14:
         raise MusicError(f"{name}: {len(data)} bytes; the header of a MIDI file alone has 14")
     header = int.from_bytes(data[4:8], "big")
@@ -100,7 +102,9 @@ def check_midi(data: bytes, name: str) -> None:
             found += 1
             events = _check_track(data, at + 8, at + 8 + length, f"{name}: track {found}", events)
         elif not tag.isalnum():
-            raise MusicError(f"{name}: no chunk begins at byte {at} ({tag!r}); track {found + 1} of {tracks} is missing")
+            raise MusicError(
+                f"{name}: no chunk begins at byte {at} ({tag!r}); track {found + 1} of {tracks} is missing"
+            )
         at += 8 + length
 
 
@@ -161,7 +165,9 @@ def _check_track(data: bytes, at: int, end: int, name: str, events: int) -> int:
 
 def _check_meta(data: bytes, at: int, kind: int, length: int, name: str) -> None:
     if kind == 0x51 and (length != 3 or not any(data[at : at + 3])):
-        raise MusicError(f"{name}: tempo {data[at : at + length].hex() or 'empty'} at byte {at}; it is 3 bytes and not 0")
+        raise MusicError(
+            f"{name}: tempo {data[at : at + length].hex() or 'empty'} at byte {at}; it is 3 bytes and not 0"
+        )
     if kind == 0x58 and (length < 2 or data[at] == 0 or data[at + 1] > 6):
         raise MusicError(f"{name}: meter {data[at : at + length].hex()} at byte {at}; it is n/2^k, n > 0, k <= 6")
 
@@ -179,7 +185,7 @@ def parse_midi(data: bytes, name: str) -> NoteSequence:
     """
     check_midi(data, name)
     try:
-        score = Score.from_midi(data)
+        score: Any = Score.from_midi(data)  # symusic's own annotations lose the class behind its factory
     except (RuntimeError, ValueError) as error:
         raise MusicError(f"{name}: {error}") from error
     tpq = score.ticks_per_quarter
@@ -188,9 +194,7 @@ def parse_midi(data: bytes, name: str) -> NoteSequence:
         if not len(track.notes):
             continue
         notes = track.notes.numpy()
-        columns.append(
-            np.stack([notes["time"], np.maximum(notes["duration"], 1), notes["pitch"], notes["velocity"]])
-        )
+        columns.append(np.stack([notes["time"], np.maximum(notes["duration"], 1), notes["pitch"], notes["velocity"]]))
         parts.append(Part(_clean(track.name), int(track.program), bool(track.is_drum)))
     table = np.concatenate(columns, axis=1).astype(np.int64) if columns else np.zeros((4, 0), np.int64)
     owners = np.repeat(np.arange(len(parts)), [c.shape[1] for c in columns])
@@ -239,7 +243,7 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
     grid and no two notes of one part overlap at one pitch (a MIDI channel cannot say which of them ends).
     """
     tpq = sequence.ticks_per_quarter
-    score = Score(tpq)
+    score: Any = Score(tpq)
     score.tempos.extend([ScoreTempo(round(t.beat * tpq), t.bpm) for t in sequence.tempos])
     score.time_signatures.extend(
         [ScoreTimeSignature(round(t.beat * tpq), t.numerator, t.denominator) for t in sequence.time_signatures]
@@ -250,11 +254,9 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
         mine = np.flatnonzero(sequence.part == index)
         if not len(mine):
             continue
-        track = Track(part.name, part.program, part.is_drum)
+        track: Any = Track(part.name, part.program, part.is_drum)
         for i in mine:
-            track.notes.append(
-                Note(int(start[i]), int(ticks[i]), int(sequence.pitch[i]), int(sequence.velocity[i]))
-            )
+            track.notes.append(Note(int(start[i]), int(ticks[i]), int(sequence.pitch[i]), int(sequence.velocity[i])))
         score.tracks.append(track)
     return bytes(score.dumps_midi())
 

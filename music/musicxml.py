@@ -66,9 +66,7 @@ def parse_musicxml(data: bytes, name: str) -> NoteSequence:
     xml = _unpack(data, name)
     seen = _walk(xml, name)
     if seen.root not in ("score-partwise", "score-timewise"):
-        raise MusicError(
-            f"{name}: root element <{seen.root}>; a score has <score-partwise> or <score-timewise>"
-        )
+        raise MusicError(f"{name}: root element <{seen.root}>; a score has <score-partwise> or <score-timewise>")
     text = _decode(xml, seen.encoding, name)
     text = _partwise(text) if seen.root == "score-timewise" else text
     sequence = parse_midi(score_to_midi(text, name), name)
@@ -121,12 +119,8 @@ def _unpack(data: bytes, name: str) -> bytes:
 
 def _entry(archive: zipfile.ZipFile, entry: str, limit: int, name: str) -> bytes:
     if archive.getinfo(entry).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise MusicError(
-            f"{name}: {entry!r} is packed with another method than deflate, which MusicXML prescribes"
-        )
-    with archive.open(
-        entry
-    ) as file:  # read() stops at the limit whatever the directory says: bombs stay packed
+        raise MusicError(f"{name}: {entry!r} is packed with another method than deflate, which MusicXML prescribes")
+    with archive.open(entry) as file:  # read() stops at the limit whatever the directory says: bombs stay packed
         content = file.read(limit + 1)
     if len(content) > limit:
         raise MusicError(f"{name}: {entry!r} unpacks to more than {limit} bytes; that is the limit")
@@ -187,9 +181,7 @@ def _walk(xml: bytes, name: str) -> _Seen:
         seen.root = seen.root or tag
         if tag == "rootfile":
             seen.rootfile = seen.rootfile or attributes.get("full-path", "")
-        if tag in ("work-title", "movement-title") or (
-            tag == "creator" and attributes.get("type") == "composer"
-        ):
+        if tag in ("work-title", "movement-title") or (tag == "creator" and attributes.get("type") == "composer"):
             wanted, text[0] = tag, ""
 
     def characters(content: str) -> None:

@@ -227,7 +227,12 @@ def build(
     pitches = np.asarray(pitch, dtype=np.int64).reshape(-1)
     velocities = np.full(n, 80) if velocity is None else np.asarray(velocity, dtype=np.int64).reshape(-1)
     owners = np.zeros(n, np.int64) if part is None else np.asarray(part, dtype=np.int64).reshape(-1)
-    for name, column in (("duration", duration), ("pitch", pitches), ("velocity", velocities), ("part", owners)):
+    for name, column in (
+        ("duration", duration),
+        ("pitch", pitches),
+        ("velocity", velocities),
+        ("part", owners),
+    ):
         if len(column) != n:
             raise MusicError(f"column {name} has {len(column)} values where onset has {n}")
     if n:
@@ -248,7 +253,15 @@ def build(
     onset, duration = onset[order], duration[order]
     onset_s = beats_to_seconds(onset, bpm)
     end_s = beats_to_seconds(onset + duration, bpm)
-    columns = (onset, duration, onset_s, end_s - onset_s, pitches[order], velocities[order].astype(np.int64), owners[order])
+    columns = (
+        onset,
+        duration,
+        onset_s,
+        end_s - onset_s,
+        pitches[order],
+        velocities[order].astype(np.int64),
+        owners[order],
+    )
     for column in columns:
         column.flags.writeable = False
     return NoteSequence(*columns, tuple(parts), tuple(bpm), tuple(meters), ticks_per_quarter, title)

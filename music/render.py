@@ -154,9 +154,7 @@ def render_passage(
     return _levelled(np.asarray(samples.mean(axis=1), np.float32), rate), rate
 
 
-def renderer_info(
-    *, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None
-) -> dict[str, str | int]:
+def renderer_info(*, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None) -> dict[str, str | int]:
     """Say what renders here, for provenance: renderer, version, soundfont, its SHA-256, sample rate.
 
     Raises
@@ -186,9 +184,7 @@ def _soundfont(soundfont: str | Path | None) -> Path:
     else:  # found without importing pretty_midi, which takes 0.5 s
         spec = importlib.util.find_spec("pretty_midi")
         if spec is None or spec.origin is None:
-            raise MusicError(
-                "no soundfont: pretty_midi, which ships TimGM6mb.sf2, is not installed; name one"
-            )
+            raise MusicError("no soundfont: pretty_midi, which ships TimGM6mb.sf2, is not installed; name one")
         font = Path(spec.origin).with_name("TimGM6mb.sf2")
     if not font.is_file():
         raise MusicError(f"{font}: no such soundfont; name an .sf2 file")

@@ -51,9 +51,7 @@ class _Worker:
             if not answer:
                 self._stop()
         if late:
-            raise MusicError(
-                f"{name}: verovio took longer than {limit:.1f} s, the limit for {len(data)} bytes"
-            )
+            raise MusicError(f"{name}: verovio took longer than {limit:.1f} s, the limit for {len(data)} bytes")
         if not answer:
             raise MusicError(f"{name}: verovio ended abnormally on this score; is the file damaged?")
         if answer[:1] != b"M":
@@ -100,9 +98,7 @@ class _Worker:
             self._owner = os.getpid()
             if self._ask(self._child, b"", START_SECONDS)[0] != b"R":
                 self._stop()
-                raise MusicError(
-                    "verovio does not start; check the installation with: python -c 'import verovio'"
-                )
+                raise MusicError("verovio does not start; check the installation with: python -c 'import verovio'")
         return self._child
 
     def _stop(self) -> None:

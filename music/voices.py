@@ -94,21 +94,21 @@ def melody(sequence: NoteSequence) -> NoteSequence:
 
 
 def _chords(onset: FloatArray) -> IntArray:
-    """Number the chords: notes within the tolerance of the chord's first note share a number."""
+    """Number the chords; notes within the tolerance of the chord's first note share a number."""
     chord = np.zeros(len(onset), np.int64)
     gaps = np.flatnonzero(np.diff(onset) > 0) + 1
-    first = 0.0 if not len(onset) else onset[0]
+    first = float(onset[0]) if len(onset) else 0.0
     number, last = 0, 0
-    for at in gaps:
+    for at in gaps.tolist():
         if onset[at] - first > ONSET_TOLERANCE_BEATS:
             chord[last:at] = number
-            number, first, last = number + 1, onset[at], at
+            number, first, last = number + 1, float(onset[at]), at
     chord[last:] = number
     return chord
 
 
 def _extreme(chord: IntArray, height: IntArray) -> IntArray:
-    """Row of the highest note of each chord, in order of chords."""
+    """Return the row of the highest note of each chord, in order of chords."""
     order = np.lexsort((height, chord))
     last = np.append(np.flatnonzero(np.diff(chord[order])), len(order) - 1) if len(order) else np.zeros(0, np.int64)
     return np.asarray(order[last], dtype=np.int64)

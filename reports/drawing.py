@@ -10,16 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from markupsafe import Markup
 
 from audit.findings import Finding, MetricResult, PassageNote
 from reports.words import bars, clean, clock, figure, metric_words
 
-TIME_TOLERANCE = 0.17  # of the inter-onset interval, as the alignment judges it
-SHORTEST_GAP_S = 0.05
-MAX_TEMPI = 200
 LEFT, RIGHT = 46.0, 14.0
 MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
 GUTTER, CAPTION = 34.0, 20.0
@@ -59,12 +55,9 @@ class _Frame:
         """Draw ticks in minutes and seconds of the file, at least 70 pixels apart."""
         step = _step(TICK_PIXELS / self.scale)
         ticks = range(math.ceil(self.start_s / step - 1e-6), math.floor(self.end_s / step + 1e-6) + 1)
-        lines = "".join(
-            f"M{number(self.x(k * step))} {number(self.top)}v{number(self.height)}" for k in ticks
-        )
+        lines = "".join(f"M{number(self.x(k * step))} {number(self.top)}v{number(self.height)}" for k in ticks)
         names = "".join(
-            f'<text x="{number(self.x(k * step))}" y="{number(text_y)}">{_tick(k * step, step)}</text>'
-            for k in ticks
+            f'<text x="{number(self.x(k * step))}" y="{number(text_y)}">{_tick(k * step, step)}</text>' for k in ticks
         )
         return f'<path class="grid" d="{lines}"/><g class="tick">{names}</g>' if names else ""
 
@@ -90,31 +83,6 @@ def number(value: float) -> str:
 def pitch_name(pitch: int) -> str:
     """Return the scientific name of a MIDI pitch, 60 = C4."""
     return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
-
-
-def kept_time(finding: Finding) -> dict[int, bool]:
-    """Whether each aligned pair keeps time with the pair before it (the first: after it), by its number.
-
-    A pair is in time when the gap before it, in the track, differs from the gap in the piece times the tempo
-    by at most 17 %, as in the alignment. The alignment's own tempo is not in the finding (`tempo_ratio` is an
-    average over the passage); of that average and the gaps' own ratios, the one is taken that gives the
-    number nearest to `Finding.in_time`.
-    """
-    there = {n.pair: n.onset_s for n in finding.piece_notes if n.pair is not None}
-    pairs = sorted(
-        (n.pair, n.onset_s, there[n.pair])
-        for n in finding.query_notes
-        if n.pair is not None and n.pair in there
-    )
-    gaps = [(b[1] - a[1], b[2] - a[2]) for a, b in pairwise(pairs)]
-    ratios = {round(q / p, 2): q / p for q, p in reversed(gaps) if q > 0 and p > 0}
-    best: list[bool] = [False] * len(pairs)
-    for ratio in (finding.tempo_ratio, *[ratios[key] for key in sorted(ratios)[:MAX_TEMPI]]):
-        steps = [abs(q - ratio * p) <= TIME_TOLERANCE * max(q, SHORTEST_GAP_S) for q, p in gaps]
-        around = [*steps[:1], *steps]
-        if steps and abs(sum(around) - finding.in_time) < abs(sum(best) - finding.in_time):
-            best = around
-    return {pair: good for (pair, _, _), good in zip(pairs, best, strict=True)}
 
 
 def rolls(finding: Finding, label: str) -> Markup:
@@ -143,14 +111,13 @@ def rolls(finding: Finding, label: str) -> Markup:
     height = below + panel + CAPTION
     track = _Frame(LEFT, right, CAPTION, panel, q0, q1, scale, row, high)
     piece = _Frame(LEFT, right, below, panel, p0, p1, scale * ratio, row, high - shift)
-    timing = kept_time(finding)
     inside = "".join(
         [
             *(frame.ground() + frame.octaves() for frame in (track, piece)),
             track.seconds(CAPTION - 6) + piece.seconds(height - 7),
-            _strands(finding, track, piece, timing),
-            _notes(finding.query_notes, track, timing),
-            _notes(finding.piece_notes, piece, timing),
+            _strands(finding, track, piece),
+            _notes(finding.query_notes, track),
+            _notes(finding.piece_notes, piece),
             f'<line class="playhead" x1="{number(LEFT)}" x2="{number(LEFT)}" y1="{number(CAPTION)}"'
             f' y2="{number(below + panel)}"/>',
         ]
@@ -161,7 +128,7 @@ def rolls(finding: Finding, label: str) -> Markup:
     ).format(label, size, number(LEFT), scale, Markup(inside))
 
 
-def _notes(notes: Sequence[PassageNote], frame: _Frame, timing: dict[int, bool]) -> str:
+def _notes(notes: Sequence[PassageNote], frame: _Frame) -> str:
     """Draw a passage's notes, one path for each kind, what matters most on top.
 
     Filled kinds are thick lines, which takes half the bytes; kinds with an outline are boxes.
@@ -171,7 +138,7 @@ def _notes(notes: Sequence[PassageNote], frame: _Frame, timing: dict[int, bool])
     thick = max(frame.row - 0.6, 1.2)
     for note in notes:
         if note.pair is not None:
-            kind = "both" if timing.get(note.pair) else "pitch"
+            kind = "both" if note.in_time else "pitch"
         else:
             kind = "alone" if note.part in voices else "other"
         x, y = frame.x(note.onset_s), frame.y(note.pitch) + frame.row / 2
@@ -186,7 +153,7 @@ def _notes(notes: Sequence[PassageNote], frame: _Frame, timing: dict[int, bool])
     )
 
 
-def _strands(finding: Finding, track: _Frame, piece: _Frame, timing: dict[int, bool]) -> str:
+def _strands(finding: Finding, track: _Frame, piece: _Frame) -> str:
     """Join each matched note with its pair: down to the gap between the rolls, across it, down again."""
     there = {n.pair: n for n in finding.piece_notes if n.pair is not None}
     paths: dict[str, list[str]] = {"both": [], "pitch": []}
@@ -197,7 +164,7 @@ def _strands(finding: Finding, track: _Frame, piece: _Frame, timing: dict[int, b
         above = f"M{number(track.x(note.onset_s))} {number(track.y(note.pitch) + track.row / 2)}"
         across = f"V{number(track.top + track.height)}L{number(piece.x(other.onset_s))} {number(piece.top)}"
         down = f"V{number(piece.y(other.pitch) + piece.row / 2)}"
-        paths["both" if timing.get(note.pair) else "pitch"].append(above + across + down)
+        paths["both" if note.in_time else "pitch"].append(above + across + down)
     return "".join(f'<path class="s-{kind}" d="{"".join(d)}"/>' for kind, d in paths.items() if d)
 
 
@@ -229,11 +196,7 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Mark
     for index, finding in findings:
         w = min(max((finding.query_span_s[1] - finding.query_span_s[0]) * scale, MARK_WIDTH), right - left)
         x = max(min(left + finding.query_span_s[0] * scale, right - w), left)
-        free = (
-            i
-            for i, taken in enumerate(lanes)
-            if all(x + w + LANE_GAP <= a or b + LANE_GAP <= x for a, b in taken)
-        )
+        free = (i for i, taken in enumerate(lanes) if all(x + w + LANE_GAP <= a or b + LANE_GAP <= x for a, b in taken))
         place = next(free, len(lanes))
         if place == len(lanes):
             lanes.append([])
@@ -254,9 +217,7 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Mark
     return Markup(
         '<svg class="timeline" role="group" aria-label="Timeline of the track, with its findings"'
         ' viewBox="0 0 {0} {1}" width="{0}" height="{1}">{2}{3}</svg>'
-    ).format(
-        number(width), number(bottom + 4), Markup(frame.ground() + frame.seconds(18)), Markup("").join(marks)
-    )
+    ).format(number(width), number(bottom + 4), Markup(frame.ground() + frame.seconds(18)), Markup("").join(marks))
 
 
 def chance_line(metric: MetricResult) -> Markup:
@@ -271,8 +232,7 @@ def chance_line(metric: MetricResult) -> Markup:
     low, high = min(0.0, *values), max(0.0, *values)
     high = 1.0 if low >= 0 and high <= 1 else high + 0.08 * (high - low)
     mean, edge, value = (
-        left + (v - low) / (high - low) * (right - left)
-        for v in (metric.chance_mean, metric.chance_p95, metric.value)
+        left + (v - low) / (high - low) * (right - left) for v in (metric.chance_mean, metric.chance_p95, metric.value)
     )
     band = (left, edge) if metric.better == "higher" else (edge, right)
     words = (
@@ -288,6 +248,4 @@ def chance_line(metric: MetricResult) -> Markup:
         + (diamond if metric_words(metric).startswith("more") else circle)
     )
     size = Markup('viewBox="0 0 {0} 32" width="{0}" height="32"').format(number(width))
-    return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(
-        words, size, Markup(inside)
-    )
+    return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(words, size, Markup(inside))

@@ -16,9 +16,7 @@ INTERVALS = (
     *("unison", "semitone", "whole tone", "minor third", "major third", "perfect fourth", "tritone"),
     *("perfect fifth", "minor sixth", "major sixth", "minor seventh", "major seventh"),
 )
-SUPERSCRIPT = str.maketrans(
-    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
-)
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 LONG_ODDS = 1e12  # a fitted tail says nothing beyond this
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
@@ -82,10 +80,7 @@ def evalue_words(evalue: float) -> str:
         return f"Chance alone is expected to give about {number} {what} this strong in a search of this size."
     chances = 1.0 / -math.expm1(-evalue) if evalue > 0 else math.inf
     share = "Fewer than 1 in a trillion" if chances > LONG_ODDS else f"About {odds(chances)}"
-    return (
-        f"{share} searches of this size with unrelated music would find a passage this strong, "
-        "by the chance model."
-    )
+    return f"{share} searches of this size with unrelated music would find a passage this strong, by the chance model."
 
 
 def percentile_words(percentile: float, human_pieces: int | None = None) -> str:
@@ -131,13 +126,17 @@ def finding_words(finding: Finding) -> str:
         notes = f"{finding.matched:,} of {counted(finding.notes, 'note')} agree in pitch"
     else:
         notes = f"all {counted(finding.notes, 'note')} agree in pitch"
+    others = ""
+    if finding.all_notes > finding.notes:
+        sounding = counted(finding.all_notes, "note")
+        others = f" With the other parts, {finding.all_matched:,} of the {sounding} that sound there agree."
     here, there = bars(finding.query_bars), bars(finding.piece_bars)
     verb = "matches" if here.startswith("bar ") else "match"
     title = f"\u201c{finding.title or finding.piece}\u201d{f' by {finding.artist}' if finding.artist else ''}"
     return (
         f"{here.capitalize()} of the track {verb} {there} of {clean(title)}: {notes}, "
         f"{finding.in_time:,} of them in the same rhythm; the track sounds "
-        f"{transposition_words(finding.transposition)} and runs {tempo_words(finding.tempo_ratio)}."
+        f"{transposition_words(finding.transposition)} and runs {tempo_words(finding.tempo_ratio)}.{others}"
     )
 
 

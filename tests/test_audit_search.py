@@ -21,7 +21,7 @@ SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 
 
 def tune(seed: int, notes: int = 96) -> NoteSequence:
-    """A diatonic melody by random walk, in quavers and quarters."""
+    """Make a diatonic melody by random walk, in quavers and quarters."""
     rng = np.random.default_rng(seed)
     degree = np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes))
     degree = 14 + np.abs(degree % 20 - 10)
@@ -36,7 +36,9 @@ def joined(*tunes: NoteSequence) -> NoteSequence:
         onset.append(t.onset_beat - t.onset_beat[0] + at)
         at = onset[-1][-1] + t.duration_beat[-1]
     return build(
-        np.concatenate(onset), np.concatenate([t.duration_beat for t in tunes]), np.concatenate([t.pitch for t in tunes])
+        np.concatenate(onset),
+        np.concatenate([t.duration_beat for t in tunes]),
+        np.concatenate([t.pitch for t in tunes]),
     )
 
 
@@ -106,6 +108,27 @@ def test_a_tune_in_a_merged_part_is_found(corpus: Corpus) -> None:
         np.concatenate([base.pitch, bass]),
     )
     assert paths(corpus, query)[0] == "12.mid"
+
+
+def test_the_other_parts_of_a_copy_are_matched_too(corpus: Corpus, tmp_path: Path) -> None:
+    lead, under = tune(70, 60), tune(71, 60)
+    both = build(
+        np.concatenate([lead.onset_beat, under.onset_beat]),
+        np.concatenate([lead.duration_beat, under.duration_beat]),
+        np.concatenate([lead.pitch + 12, under.pitch - 12]),
+        part=np.repeat([0, 1], 60),
+        parts=[Part("lead"), Part("under")],
+    )
+    write_midi(both, tmp_path / "src" / "duet.mid")
+    for i in range(20):
+        write_midi(tune(i), tmp_path / "src" / f"{i}.mid")
+    ingest([tmp_path / "src"], tmp_path / "store", workers=1)
+    store = Store.open(tmp_path / "store")
+    duet = Corpus(store, build_index(store), corpus.calibration, {})
+    finding = find(duet, both.transpose(4), read_policy())[0]
+    assert (finding.piece, finding.matched) == ("duet.mid", 60)
+    assert finding.all_matched == finding.all_notes > 90
+    assert all(note.in_time for note in finding.query_notes)
 
 
 def test_unrelated_music_is_clear(corpus: Corpus) -> None:
@@ -211,8 +234,8 @@ def test_evalue_and_percentile() -> None:
 
 
 def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: Corpus) -> None:
-    first = audit(tune(17), {"name": "x"}, corpus, read_policy())
-    assert first == audit(tune(17), {"name": "x"}, corpus, read_policy())
+    first = audit({"name": "x"}, corpus, read_policy(), find(corpus, tune(17), read_policy()))
+    assert first == audit({"name": "x"}, corpus, read_policy(), find(corpus, tune(17), read_policy()))
     assert first.outcome == "fail"
     assert "17.mid" in first.sentence
 

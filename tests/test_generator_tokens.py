@@ -84,9 +84,7 @@ def test_drums_stay_drums_and_do_not_move():
 
 
 def test_a_pickup_is_a_short_bar():
-    song = build(
-        [0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)]
-    )
+    song = build([0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)])
     assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 1/4", "Bar 4/4", "Bar 4/4"]
 
 
@@ -122,9 +120,7 @@ def test_a_note_beyond_the_limit_is_refused():
 
 @st.composite
 def sequences(draw):
-    parts = draw(
-        st.lists(st.builds(Part, st.just(""), st.integers(0, 127), st.booleans()), min_size=1, max_size=5)
-    )
+    parts = draw(st.lists(st.builds(Part, st.just(""), st.integers(0, 127), st.booleans()), min_size=1, max_size=5))
     note = st.tuples(
         st.integers(0, 700),
         st.integers(1, 1536),
@@ -133,9 +129,7 @@ def sequences(draw):
         st.integers(0, len(parts) - 1),
     )
     notes = np.array(draw(st.lists(note, max_size=40)), dtype=np.int64).reshape(-1, 5)
-    meter = st.builds(
-        TimeSignature, st.integers(0, 40), st.integers(1, 20), st.sampled_from([1, 2, 4, 8, 16, 32, 64])
-    )
+    meter = st.builds(TimeSignature, st.integers(0, 40), st.integers(1, 20), st.sampled_from([1, 2, 4, 8, 16, 32, 64]))
     tempo = st.builds(Tempo, st.integers(0, 40), st.floats(5, 500))
     return build(
         notes[:, 0] / 24,

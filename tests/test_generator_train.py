@@ -97,9 +97,7 @@ def test_the_weights_reach_what_the_report_says(trained):
     folder, report = trained
     pieces = [np.array(encode(tune(i))) for i in range(2)]
     team = Team(load_model(folder), 1, "float32")
-    assert team.likelihood(pieces).bits_per_note == pytest.approx(
-        report.validation["bits_per_note"], rel=1e-5
-    )
+    assert team.likelihood(pieces).bits_per_note == pytest.approx(report.validation["bits_per_note"], rel=1e-5)
     assert report.validation["notes"] == report.baseline["notes"] == 96
     assert report.validation["tokens"] == report.baseline["tokens"] == sum(len(p) - 1 for p in pieces)
 

@@ -14,8 +14,7 @@ from ledger.errors import LedgerError, Malformed, PathRefused
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8")),
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
     ),
 )
 
@@ -67,9 +66,7 @@ def test_canonical_json_is_rfc_8785():
         "\u00e9": None,
         "A": True,
     }
-    expected = (
-        '{"A":true,"a":"\u20ac$\\u000f\\nA\'B\\"\\\\","b":[1e+21,1.5,0,333333333.3333333],"\u00e9":null}'
-    )
+    expected = '{"A":true,"a":"\u20ac$\\u000f\\nA\'B\\"\\\\","b":[1e+21,1.5,0,333333333.3333333],"\u00e9":null}'
     assert canonical_json(value).decode() == expected
 
 

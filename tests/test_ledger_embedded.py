@@ -100,9 +100,7 @@ def test_the_contract_accepts_our_proofs(shared):
     def ask(root, leaf, proof):
         with shared._session(write=False):
             values = (root, leaf, list(proof))
-            answer = shared._call(
-                contract, selector + abi.encode(["bytes32", "bytes32", "bytes32[]"], values)
-            )
+            answer = shared._call(contract, selector + abi.encode(["bytes32", "bytes32", "bytes32[]"], values))
         return bool(int.from_bytes(answer, "big"))
 
     assert all(ask(tree.root, leaf, tree.proof(leaf)) for leaf in leaves)
@@ -227,9 +225,7 @@ def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path):
     pid = os.fork()
     if pid == 0:
         with chain._session(write=True):
-            chain._transact(
-                chain._remembered("Anchor"), keccak256(b"anchor(bytes32)")[:4] + keccak256(b"two")
-            )
+            chain._transact(chain._remembered("Anchor"), keccak256(b"anchor(bytes32)")[:4] + keccak256(b"two"))
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert chain.lookup(keccak256(b"two")) is None

@@ -93,9 +93,7 @@ def test_absent_and_foreign_public_keys_say_why(tmp_path):
     (tmp_path / "public.pem").write_bytes(b"junk")
     with pytest.raises(KeyUnusable, match="not a PEM public key"):
         keys.load_public(tmp_path)
-    (tmp_path / "public.pem").write_bytes(
-        keys.public_pem(ec.generate_private_key(ec.SECP384R1()).public_key())
-    )
+    (tmp_path / "public.pem").write_bytes(keys.public_pem(ec.generate_private_key(ec.SECP384R1()).public_key()))
     with pytest.raises(KeyUnusable, match="not a P-256 key"):
         keys.load_public(tmp_path)
 

@@ -95,11 +95,7 @@ def server():
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = server.node.answer(request["method"], request["params"])
-            data = (
-                answer
-                if isinstance(answer, bytes)
-                else json.dumps({"jsonrpc": "2.0", "id": 1} | answer).encode()
-            )
+            data = answer if isinstance(answer, bytes) else json.dumps({"jsonrpc": "2.0", "id": 1} | answer).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -280,10 +280,7 @@ TAMPER = {
     "root not on the chain": (lambda w: w.chain.entries.clear(), "anchor", "not on chain 7"),
     "root revoked": (
         lambda w: w.chain.entries.update(
-            {
-                root: Entry(e.contract, e.issuer, e.time, e.block, 2000, True)
-                for root, e in w.chain.entries.items()
-            }
+            {root: Entry(e.contract, e.issuer, e.time, e.block, 2000, True) for root, e in w.chain.entries.items()}
         ),
         "anchor",
         "revoked by its issuer on 1970-01-01",

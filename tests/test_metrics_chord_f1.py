@@ -42,9 +42,7 @@ def test_lcs_by_hand() -> None:
 
 
 def test_repeats_and_rests_are_no_changes() -> None:
-    candidate = spans(
-        (2, "C:maj"), (2, "C:maj7"), (1, "N"), (4, "C:maj"), (4, "F:maj"), (4, "G:maj"), (1, "C:maj")
-    )
+    candidate = spans((2, "C:maj"), (2, "C:maj7"), (1, "N"), (4, "C:maj"), (4, "F:maj"), (4, "G:maj"), (1, "C:maj"))
     assert chord_f1_lcs(REFERENCE, candidate) == 1.0
 
 

@@ -25,9 +25,7 @@ def mels() -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("bits", "side"), [(64, 8), (256, 16)])
 def test_hash_is_the_sign_of_the_lowest_cosines(mels: list[np.ndarray], bits: int, side: int) -> None:
-    grey = Image.fromarray(((mels[0] + 80) / 80 * 255).astype(np.uint8)).resize(
-        (4 * side, 4 * side), Image.LANCZOS
-    )
+    grey = Image.fromarray(((mels[0] + 80) / 80 * 255).astype(np.uint8)).resize((4 * side, 4 * side), Image.LANCZOS)
     low = scipy.fft.dctn(np.asarray(grey, float), type=2)[:side, :side]
     np.testing.assert_array_equal(mel_hash(mels[0], bits), (low > np.median(low)).ravel())
 

@@ -49,9 +49,7 @@ def test_inversions_keep_their_root() -> None:
 
 def test_transposing_moves_the_roots() -> None:
     rng = np.random.default_rng(3)
-    music = blocks(
-        *[(int(rng.integers(45, 57)), TRIADS["maj" if rng.random() < 0.5 else "min"]) for _ in range(20)]
-    )
+    music = blocks(*[(int(rng.integers(45, 57)), TRIADS["maj" if rng.random() < 0.5 else "min"]) for _ in range(20)])
     here, there = chord_labels(music), chord_labels(music.transpose(5))
     assert [(s.root + 5) % 12 for s in here if s.root is not None] == [s.root for s in there]
     assert [s.quality for s in here] == [s.quality for s in there]

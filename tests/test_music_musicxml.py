@@ -25,9 +25,7 @@ PART_LIST = (
     "<midi-channel>1</midi-channel><midi-program>74</midi-program></midi-instrument></score-part></part-list>"
 )
 CONTAINER = '<container><rootfiles><rootfile full-path="{}"/></rootfiles></container>'
-REPEAT = (
-    '<barline location="right"><bar-style>light-heavy</bar-style><repeat direction="backward"/></barline>'
-)
+REPEAT = '<barline location="right"><bar-style>light-heavy</bar-style><repeat direction="backward"/></barline>'
 
 
 def note(step: str, octave: int, duration: int = 4, kind: str = "whole", extra: str = "") -> str:
@@ -77,9 +75,7 @@ def test_reads_notes_part_and_title(tmp_path: Path) -> None:
 
 def test_repeats_are_played_and_endings_chosen() -> None:
     first = '<barline location="left"><ending number="1" type="start"/></barline>'
-    first_end = (
-        f'<barline location="right"><ending number="1" type="stop"/>{REPEAT[REPEAT.index("<repeat") :]}'
-    )
+    first_end = f'<barline location="right"><ending number="1" type="stop"/>{REPEAT[REPEAT.index("<repeat") :]}'
     second = '<barline location="left"><ending number="2" type="start"/></barline>'
     second_end = '<barline location="right"><ending number="2" type="stop"/></barline>'
     plain = parse_musicxml(score(note("C", 5), note("D", 5) + REPEAT, note("E", 5)).encode(), "x")
@@ -128,17 +124,13 @@ def test_other_encodings(encoding: str) -> None:
 def test_compressed_scores(tmp_path: Path) -> None:
     xml = score(note("C", 5)).encode()
     path = tmp_path / "piece.mxl"
-    path.write_bytes(
-        archive({"META-INF/container.xml": CONTAINER.format("in/a.xml").encode(), "in/a.xml": xml})
-    )
+    path.write_bytes(archive({"META-INF/container.xml": CONTAINER.format("in/a.xml").encode(), "in/a.xml": xml}))
     assert read_musicxml(path).pitch.tolist() == [72]
     path.write_bytes(archive({"mimetype": b"x", "a.xml": xml}))
     assert read_musicxml(path).pitch.tolist() == [72]
 
 
-BILLION_LAUGHS = (
-    '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>'
-)
+BILLION_LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>'
 CONTAINER_NAME = "META-INF/container.xml"
 
 

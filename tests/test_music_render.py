@@ -25,9 +25,7 @@ def _no_fluidsynth(monkeypatch: pytest.MonkeyPatch) -> None:
 def scale(notes: int = 8, bpm: float = 120.0) -> NoteSequence:
     steps = np.array([0, 2, 4, 5, 7, 9, 11, 12])
     pitch = 60 + steps[np.arange(notes) % 8]
-    return build(
-        np.arange(notes), np.full(notes, 0.9), pitch, parts=(Part("Organ", 19),), tempos=[Tempo(0, bpm)]
-    )
+    return build(np.arange(notes), np.full(notes, 0.9), pitch, parts=(Part("Organ", 19),), tempos=[Tempo(0, bpm)])
 
 
 def test_level_length_and_rate() -> None:
@@ -35,9 +33,7 @@ def test_level_length_and_rate() -> None:
     assert rate == 22_050
     assert samples.shape[1] == 2
     assert samples.dtype == np.float32
-    assert (
-        4.0 - 0.1 < len(samples) / rate < 4.0 + rendering.RING_SECONDS
-    )  # the last note ends at 3.95 s and rings
+    assert 4.0 - 0.1 < len(samples) / rate < 4.0 + rendering.RING_SECONDS  # the last note ends at 3.95 s and rings
     assert np.abs(samples).max() <= rendering.PEAK + 1e-6
     assert loudness(samples, rate) == pytest.approx(rendering.LOUDNESS_LUFS, abs=0.5)
 
@@ -131,9 +127,7 @@ with wave.open(sys.argv[sys.argv.index("-F") + 1], "wb") as out:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_fluidsynth_is_used_where_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
-) -> None:
+def test_fluidsynth_is_used_where_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
     program = tmp_path / "fluidsynth"
     program.write_text(FAKE.format(python=sys.executable, fails=fails))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -120,9 +120,7 @@ def test_report_obeys_its_schema_and_repeats_byte_for_byte() -> None:
     assert read["findings"][0]["query_span_s"] == [0.333333, 9.5]
     assert read["metrics"][0]["chance_p95"] is None
     assert read["track"]["duration_s"] == 30.1235
-    assert (
-        json.dumps(read, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()[:20] == data[:20]
-    )
+    assert json.dumps(read, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()[:20] == data[:20]
 
 
 def test_schema_names_every_field_of_the_report() -> None:

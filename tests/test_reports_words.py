@@ -62,10 +62,7 @@ def test_percentiles_are_never_rounded_up(share: float, wanted: str) -> None:
 
 def test_percentile_in_words() -> None:
     assert "98\u202f% of the 150 human pieces" in words.percentile_words(0.984, 150)
-    assert (
-        words.percentile_words(0.0)
-        == "Each of the human pieces sampled borrows as much or more from another work."
-    )
+    assert words.percentile_words(0.0) == "Each of the human pieces sampled borrows as much or more from another work."
 
 
 @pytest.mark.parametrize(
@@ -122,6 +119,5 @@ def test_metric_sides() -> None:
 
 def test_characters_that_no_page_may_hold_are_replaced() -> None:
     assert (
-        words.clean("a\x00b\x1b[31m\u202egnp.exe\ud800\nok\u00e9")
-        == "a\ufffdb\ufffd[31m\ufffdgnp.exe\ufffd\nok\u00e9"
+        words.clean("a\x00b\x1b[31m\u202egnp.exe\ud800\nok\u00e9") == "a\ufffdb\ufffd[31m\ufffdgnp.exe\ufffd\nok\u00e9"
     )
