@@ -94,7 +94,7 @@ def melody(sequence: NoteSequence) -> NoteSequence:
 
 
 def _chords(onset: FloatArray) -> IntArray:
-    """Number the chords; notes within the tolerance of the chord's first note share a number."""
+    """Give each note the number of its chord; notes within the tolerance of the chord's first note share a number."""
     chord = np.zeros(len(onset), np.int64)
     gaps = np.flatnonzero(np.diff(onset) > 0) + 1
     first = float(onset[0]) if len(onset) else 0.0
