@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
-    from ledger.statement import Material
     from music.notes import NoteSequence
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
@@ -242,8 +241,8 @@ def audit(
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.policy import POLICIES, read_policy
     from corpus.store import Store
-    from ledger.provenance import material_of, write_record
     from music.midi import write_atomically
+    from music.notes import MusicError
     from music.read import music_files, read_music
     from reports.html_report import report_html
     from reports.index_html import index_html, index_row
@@ -258,6 +257,8 @@ def audit(
     opened.verify()
     corpus = open_corpus(opened)
     files = [file for track in tracks for file in music_files(track)]
+    if not files:
+        stop(f"{tracks[0]}: holds no MIDI or MusicXML files", UNREADABLE)
     names = _report_names(files)
     write_atomically(out / "policy.toml", (policy or POLICIES / "default.toml").read_bytes())
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
@@ -265,34 +266,38 @@ def audit(
     rows = []
     with progress("audit") as show:
         for done, (file, name) in enumerate(zip(files, names, strict=True)):
-            sequence = read_music(file)
+            try:
+                sequence = read_music(file)
+            except MusicError as error:
+                say(f"unreadable {file}: {error}")
+                show(done + 1, len(files))
+                continue
             report = _audited(file, sequence, corpus, rules, _provenance(file, trusted, chain), model)
             folder = out / name
             write_atomically(folder / "report.json", report_json(report))
             if "html" in wanted:
                 sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
                 write_atomically(folder / "report.html", report_html(report, sounds).encode())
-            materials: list[Material] = [
-                material_of(kind, path, artefact=folder / "report.json")
-                for kind, path in (
-                    ("track", file),
-                    ("dataset", store),
-                    ("model", model),
-                    ("policy", out / "policy.toml"),
-                )
-                if path is not None
-            ]
-            write_record(folder / "report.json", "report", materials=materials)
+            _record_report(folder / "report.json", track=file, dataset=store, model=model, policy=out / "policy.toml")
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
-    if "html" in wanted and len(files) > 1:
+    if "html" in wanted and len(rows) > 1:
         write_atomically(out / "index.html", index_html(rows).encode())
-    say(f"reports: {out / 'index.html' if len(files) > 1 else out / names[0] / 'report.html'}")
+    say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
     outcomes = {r.outcome for r in reports}
     failed = "fail" in outcomes or ("review" in outcomes and rules.review_blocks)
-    raise typer.Exit(FAILED if failed else UNCHECKED if "incomplete" in outcomes else OK)
+    unread = len(reports) < len(files)
+    raise typer.Exit(FAILED if failed else UNREADABLE if unread else UNCHECKED if "incomplete" in outcomes else OK)
+
+
+def _record_report(report: Path, **made_from: Path | None) -> None:
+    """Write the provenance record of a report: what it judged, and by what."""
+    from ledger.provenance import material_of, write_record
+
+    materials = [material_of(kind, path, artefact=report) for kind, path in made_from.items() if path is not None]
+    write_record(report, "report", materials=materials)
 
 
 def _report_names(files: list[Path]) -> list[str]:
@@ -313,7 +318,7 @@ def _audited(
     model: Path | None,
 ) -> AuditReport:
     from audit.measure import closest_piece, measure_track
-    from audit.run import audit, find
+    from audit.run import audit, find, unsearchable
     from corpus.prepare import notes_digest
     from ledger.provenance import digest_of
     from music.key import estimate_key
@@ -335,7 +340,7 @@ def _audited(
     measured: tuple[MetricResult | Skipped, ...] = measure_track(
         reference, corpus.store.pieces[piece].path, sequence, corpus.chance
     )
-    return audit(about, corpus, rules, findings, measured, provenance)
+    return audit(about, corpus, rules, findings, measured, provenance, unsearchable(sequence))
 
 
 def _provenance(
@@ -481,6 +486,7 @@ def verify(
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
     search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="One line a path, without its links.")] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say at which link it breaks."""
     from ledger.verify import verify_path
@@ -490,8 +496,9 @@ def verify(
     for path in paths:
         found = verify_path(path, trusted, chain, search or ())
         verdicts.append(found.verdict)
-        typer.echo(f"{path}: {found.verdict}" + (f" at {found.fault.name}" if found.fault else ""))
-        for link in found.links:
+        fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
+        typer.echo(f"{path}: {found.verdict}{fault}")
+        for link in () if short else found.links:
             typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
@@ -601,7 +608,7 @@ def demo(
     _step("sign", *pages, "--key", key)
     _step("anchor", *pages)
     _step("mint", first, "--report", reports / first.stem / "report.json")
-    _step("verify", store, model, *files, *pages)
+    _step("verify", "--short", store, model, *files, *pages)
     wrong = _demo_table(files, pages, corpus, source)
     say(f"\nopen {(reports / 'index.html').resolve()}")
     if wrong:
@@ -710,22 +717,18 @@ def _exit_code(error: Exception) -> int | None:
     from metrics.tokens import MetricError
     from music.notes import MusicError
 
-    codes: dict[int, tuple[type[Exception], ...]] = {
-        FAILED: (errors.SignatureInvalid, errors.ManifestMismatch),
-        USAGE: (
-            PolicyError,
-            RightsError,
-            DemoMusicError,
-            errors.KeyUnusable,
-            errors.ChainRefused,
-            errors.ExtraMissing,
-        ),
-        UNREADABLE: (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed),
-        UNCHECKED: (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.LedgerError),
-    }
+    codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
+        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch)),
+        (USAGE, (PolicyError, RightsError, DemoMusicError)),
+        (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
+        (UNREADABLE, (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed)),
+        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),
+        (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
+    ]
     if "generator.tokens" in sys.modules:  # raised only where it was imported
-        codes[UNREADABLE] += (sys.modules["generator.tokens"].GeneratorError,)
-    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), None)
+        tokens = sys.modules["generator.tokens"]
+        codes += [(USAGE, (tokens.SettingError,)), (UNREADABLE, (tokens.GeneratorError,))]
+    return next((code for code, kinds in codes if isinstance(error, kinds)), None)
 
 
 def main() -> None:

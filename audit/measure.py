@@ -15,7 +15,7 @@ from audit.findings import Finding, MetricResult, Skipped
 from audit.index import Index
 from audit.run import Corpus
 from corpus.store import Store, StoreError, write_synced
-from metrics.bleu import nearest_bleu
+from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
 from metrics.phash import opening_mel
@@ -93,9 +93,9 @@ def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) 
         return corpus.store.index_of(findings[0].piece)
     rows = np.random.default_rng(SEED).permutation(len(corpus.store.pieces))[:FALLBACK_PIECES]
     references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
-    usable = [i for i, reference in enumerate(references) if reference]
+    usable = [i for i, reference in enumerate(references) if len(reference) >= MAX_ORDER]
     own = melody_tokens(track)[:FALLBACK_TOKENS]
-    if not usable or not own:
+    if not usable or len(own) < MAX_ORDER:  # too short for BLEU
         return int(rows[0])
     return int(rows[usable[nearest_bleu([references[i] for i in usable], own)[1]]])
 

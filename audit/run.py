@@ -26,6 +26,7 @@ from audit.significance import Calibration, query_notes
 from corpus.store import Store
 from metrics.chance import Chance
 from music.notes import NoteSequence
+from music.voices import MIN_NOTES, voices
 
 LIMITS = (
     "A match is evidence for people to judge; it is no statement about the law.",
@@ -73,6 +74,13 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
         }
         found.append(replace(finding, other_works=len(others - {own})))
     return sorted(found, key=lambda f: -f.bits)
+
+
+def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
+    """Say why the copy search has nothing to compare in `track`; () when it has."""
+    if voices(track):
+        return ()
+    return (Skipped("copy", f"no part holds a line of {MIN_NOTES} notes, and shorter ones are not searched"),)
 
 
 def _judge(corpus: Corpus, track: NoteSequence, passage: Passage, policy: Policy) -> Any:
@@ -206,6 +214,7 @@ def audit(
     findings: list[Finding],
     metrics: tuple[MetricResult | Skipped, ...] = (),
     provenance: tuple[ProvenanceLink | Skipped, ...] = (),
+    unsearched: tuple[Skipped, ...] = (),
 ) -> AuditReport:
     """Judge one track by what was found, measured and verified.
 
@@ -216,15 +225,17 @@ def audit(
     findings : list of Finding
         From `find`.
     metrics : tuple
-        From `audit.measure.measure`, judged here.
+        From `audit.measure.measure_track`, judged here. Where all of them were skipped, none counts as measured.
     provenance : tuple
         Links from the ledger, or what was skipped.
+    unsearched : tuple
+        From `unsearchable`.
     """
     measured = tuple(_judged(m, policy) for m in metrics if isinstance(m, MetricResult))
     links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
     skipped = tuple(
-        Skipped(s.check, s.reason, s.check in policy.required)
-        for s in (*metrics, *provenance)
+        Skipped(s.check, s.reason, (s.check if measured else s.check.partition(":")[0]) in policy.required)
+        for s in (*unsearched, *metrics, *provenance)
         if isinstance(s, Skipped)
     )
     reasons, verdicts = [], []

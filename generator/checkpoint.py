@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from generator.model import ModelConfig, Transformer
-from generator.tokens import VOCABULARY, VOCABULARY_DIGEST, GeneratorError
+from generator.tokens import VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
 from music.midi import write_atomically
 
 FORMAT = "contraste-model/1"
@@ -185,7 +185,7 @@ def pick_device(name: str) -> torch.device:
             raise NotImplementedError(device.type)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise GeneratorError(f"device {name!r} is not to be had here; use auto or cpu") from error
+        raise SettingError(f"device {name!r} is not to be had here; use auto or cpu") from error
     return device
 
 

@@ -37,8 +37,8 @@ from generator.tokens import (
     POSITION,
     VELOCITY,
     BoolArray,
-    GeneratorError,
     Grammar,
+    SettingError,
     bar_starts,
     decode,
     encode,
@@ -80,7 +80,7 @@ class SamplingSettings:
         }
         for name, holds in rules.items():
             if not holds:
-                raise GeneratorError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
+                raise SettingError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +315,7 @@ def generate(
     """
     settings = SamplingSettings(seed, temperature, top_p, beam, bars)
     if not 1 <= n <= 4096:
-        raise GeneratorError(f"{n} tracks asked for; 1 to 4096 can be made at once")
+        raise SettingError(f"{n} tracks asked for; 1 to 4096 can be made at once")
     model = load_model(model_dir, device)
     opening = encode(prime)[:-1] if prime is not None else [BOS]
     with torch.inference_mode(), one_thread():

@@ -87,6 +87,10 @@ class GeneratorError(ValueError):
     """Raised when music, a model folder or a setting can't be used; the message names it and the rule."""
 
 
+class SettingError(GeneratorError):
+    """Raised when the caller has to ask for something else: a setting out of range, a folder that is in use."""
+
+
 def meter_ticks(meter: tuple[int, int]) -> int:
     """Length in ticks of one bar of `meter` (numerator, denominator)."""
     return meter[0] * 4 * GRID // meter[1]

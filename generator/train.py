@@ -50,7 +50,7 @@ from generator.checkpoint import (
 )
 from generator.model import SIZES, Transformer, one_thread
 from generator.ngram import NGram
-from generator.tokens import PAD, PITCH, GeneratorError, IntArray, movable
+from generator.tokens import PAD, PITCH, GeneratorError, IntArray, SettingError, movable
 from generator.windows import Windows, padded, read_split, scored_windows, shifts
 
 WARM_UP_STEPS = 20
@@ -94,9 +94,9 @@ class Settings:
         }
         for name, holds in rules.items():
             if not holds:
-                raise GeneratorError(f"training setting {name} = {getattr(self, name)!r} is out of range; see the help")
+                raise SettingError(f"training setting {name} = {getattr(self, name)!r} is out of range; see the help")
         if self.minutes is None and self.steps is None:
-            raise GeneratorError("training needs an end: give minutes, steps or both")
+            raise SettingError("training needs an end: give minutes, steps or both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +335,7 @@ def train(
     settings = Settings(size, minutes, steps, seed, batch, transpose, rate_first, rate_last, device, precision, workers)
     folder = Path(out_dir)
     if not resume and (folder / WEIGHTS).exists():
-        raise GeneratorError(f"{folder}: holds a model already; resume it, or name another folder")
+        raise SettingError(f"{folder}: holds a model already; resume it, or name another folder")
     pieces, skipped = read_split(store, "train")
     if not pieces:
         raise GeneratorError(f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'")
