@@ -18,12 +18,8 @@ import typer
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from audit.findings import AuditReport, MetricResult, ProvenanceLink, Skipped
-    from audit.policy import Policy
-    from audit.run import Corpus
-    from corpus.store import Store
+    from audit.findings import AuditReport
     from ledger.chain import Chain
-    from music.notes import NoteSequence
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 
@@ -78,28 +74,6 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def open_corpus(store: Store) -> Corpus:
-    """Open a store's index and calibration; build what is missing."""
-    from audit.index import build_index, open_index
-    from audit.measure import measure_chance, open_chance
-    from audit.run import Corpus
-    from audit.significance import calibrate, open_calibration
-
-    index = open_index(store)
-    if index is None:
-        with progress("index") as show:
-            index = build_index(store, show)
-    calibration = open_calibration(index)
-    if calibration is None:
-        with progress("calibrate") as show:
-            calibration = calibrate(store, index, show)
-    chance = open_chance(index)
-    if chance is None:
-        with progress("chance levels") as show:
-            chance = measure_chance(store, index, show)
-    return Corpus(store, index, calibration, chance)
-
-
 @app.command()
 def ingest(
     sources: Annotated[list[Path], typer.Argument(help="Files or folders of MIDI and MusicXML.")],
@@ -115,6 +89,7 @@ def ingest(
     ] = None,
 ) -> None:
     """Read music into a store and build its index; what is there already is left alone."""
+    from audit.track import open_corpus
     from corpus.rights import read_rights
     from corpus.store import Store
     from corpus.store import ingest as run_ingest
@@ -131,7 +106,7 @@ def ingest(
     )
     if not store.pieces:
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
-    open_corpus(store)
+    open_corpus(store, progress)
     from ledger.provenance import write_record
 
     write_record(into, "dataset", parameters={"pieces": len(store.pieces), "manifest_sha256": store.digest})
@@ -151,6 +126,7 @@ def search(
     from audit.findings import worst
     from audit.policy import read_policy
     from audit.run import find
+    from audit.track import open_corpus
     from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
@@ -158,7 +134,7 @@ def search(
     from reports.json_report import search_record, unreadable_record
 
     rules = read_policy(policy)
-    corpus = open_corpus(Store.open(store))
+    corpus = open_corpus(Store.open(store), progress)
     files = [file for query in queries for file in music_files(query)]
     if not files:
         stop(f"{queries[0]}: holds no MIDI or MusicXML files", UNREADABLE)
@@ -240,6 +216,7 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.policy import POLICIES, read_policy
+    from audit.track import audit_track, open_corpus
     from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
@@ -255,7 +232,7 @@ def audit(
     rules = read_policy(policy)
     opened = Store.open(store)
     opened.verify()
-    corpus = open_corpus(opened)
+    corpus = open_corpus(opened, progress)
     files = [file for track in tracks for file in music_files(track)]
     if not files:
         stop(f"{tracks[0]}: holds no MIDI or MusicXML files", UNREADABLE)
@@ -272,7 +249,7 @@ def audit(
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = _audited(file, sequence, corpus, rules, _provenance(file, trusted, chain), model)
+            report = audit_track(file, sequence, corpus, rules, trusted, chain, model)
             folder = out / name
             write_atomically(folder / "report.json", report_json(report))
             if "html" in wanted:
@@ -286,10 +263,16 @@ def audit(
     if "html" in wanted and len(rows) > 1:
         write_atomically(out / "index.html", index_html(rows).encode())
     say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
-    outcomes = {r.outcome for r in reports}
-    failed = "fail" in outcomes or ("review" in outcomes and rules.review_blocks)
-    unread = len(reports) < len(files)
-    raise typer.Exit(FAILED if failed else UNREADABLE if unread else UNCHECKED if "incomplete" in outcomes else OK)
+    raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
+    """Exit code of an audit: the gravest thing that happened to any track."""
+    if "fail" in outcomes or ("review" in outcomes and review_blocks):
+        return FAILED
+    if unread:
+        return UNREADABLE
+    return UNCHECKED if "incomplete" in outcomes else OK
 
 
 def _record_report(report: Path, **made_from: Path | None) -> None:
@@ -307,53 +290,6 @@ def _report_names(files: list[Path]) -> list[str]:
         stem if stems.count(stem) == 1 else f"{file.name}-{stems[:i].count(stem) + 1}"
         for i, (stem, file) in enumerate(zip(stems, files, strict=True))
     ]
-
-
-def _audited(
-    file: Path,
-    sequence: NoteSequence,
-    corpus: Corpus,
-    rules: Policy,
-    provenance: tuple[ProvenanceLink | Skipped, ...],
-    model: Path | None,
-) -> AuditReport:
-    from audit.measure import closest_piece, measure_track
-    from audit.run import audit, find, unsearchable
-    from corpus.prepare import notes_digest
-    from ledger.provenance import digest_of
-    from music.key import estimate_key
-
-    about: dict[str, Any] = {
-        "name": file.name,
-        "sha256": digest_of(file).hex,
-        "notes_sha256": notes_digest(sequence),
-        "duration_s": sequence.end_s,
-        "notes": len(sequence),
-        "key": estimate_key(sequence),
-        "tempo_bpm": sequence.tempos[0].bpm,
-    }
-    if model is not None:
-        about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    findings = find(corpus, sequence, rules)
-    piece = closest_piece(corpus, sequence, findings)
-    reference = corpus.store.notes(piece)
-    measured: tuple[MetricResult | Skipped, ...] = measure_track(
-        reference, corpus.store.pieces[piece].path, sequence, corpus.chance
-    )
-    return audit(about, corpus, rules, findings, measured, provenance, unsearchable(sequence))
-
-
-def _provenance(
-    file: Path, trusted: dict[str, ec.EllipticCurvePublicKey], chain: Chain | None
-) -> tuple[ProvenanceLink | Skipped, ...]:
-    from audit.findings import ProvenanceLink, Skipped
-    from ledger.provenance import beside
-    from ledger.verify import verify_path
-
-    if not beside(file, ".sig").exists():
-        return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
-    links = verify_path(file, trusted, chain).links
-    return tuple(ProvenanceLink(link.name, Path(link.subject).name, link.verdict, link.detail) for link in links)
 
 
 @app.command()
@@ -544,73 +480,13 @@ def demo(
 ) -> None:
     """Do the whole job on Bach's chorales: ingest, train, generate, sign, anchor, audit, verify."""
     import os
-    import shutil
 
-    from corpus import demo as music
-    from corpus.store import Store
-    from ledger.provenance import material_of, write_record
-    from music.midi import read_midi, write_midi
-    from music.read import read_music
-    from music.render import render_wav
+    from corpus.demo import run_demo
 
-    marker = out / ".contraste-demo"
-    if out.exists() and not marker.exists() and (not out.is_dir() or any(out.iterdir())):
-        stop(f"{out}: holds other things; name a folder that the demo may make", USAGE)
-    music.scores()
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    marker.write_text("made by: contraste demo\n")
     # The demo's key has a public password, so it is trusted inside the demo's own folder only.
     os.environ.update(CONTRASTE_HOME=str(out / "home"), CONTRASTE_PASSWORD="demo")
-    store, model, tracks, reports, key = (out / name for name in ("store", "model", "tracks", "reports", "keys"))
-    say(f"{music.copy_chorales(out / 'chorales')} chorales by Bach copied from the music21 package")
-    _step("keys", "new", key)
-    _step("ingest", out / "chorales", "--into", store, "--rights", out / "rights.csv", "--require-rights")
-    _step("sign", store, "--key", key)
-    _step("train", "--store", store, "--out", model, "--minutes", 2, "--seed", 1)
-    _step("sign", model, "--key", key)
-    _step(
-        "generate",
-        "--model",
-        model,
-        "--out",
-        tracks,
-        "-n",
-        4,
-        "--seed",
-        7,
-        "--top-p",
-        0.9,
-        "--temperature",
-        0.9,
-    )
-
-    corpus = Store.open(store)
-    source = music.choose_source(corpus)
-    first = sorted(tracks.glob("*.mid"))[0]
-    planted = music.plant(read_midi(first), corpus.notes(source), music.PLANT_FROM, music.PLANT_AT, music.PLANT_SHIFT)
-    write_midi(planted, tracks / "planted.mid")
-    write_midi(read_music(music.scores() / music.CONTROL), tracks / "control.mid")
-    for name in ("planted", "control"):
-        render_wav(read_midi(tracks / f"{name}.mid"), tracks / f"{name}.wav")
-    made_from = [material_of("model", model, artefact=tracks / "planted.mid")]
-    write_record(tracks / "planted.mid", "track", materials=made_from, also=["planted.wav"])
-    say(
-        f"planted: {music.PLANT_BARS} bars of {corpus.pieces[source].path} inside {first.name}; "
-        f"control: {music.CONTROL}"
-    )
-
-    files = sorted(tracks.glob("*.mid"))
-    _step("sign", *files, "--key", key)
-    _step("anchor", store, model, *files)
-    _step("audit", *files, "--store", store, "--model", model, "--out", reports, expect=FAILED)
-    pages = [reports / file.stem / "report.json" for file in files]
-    _step("sign", *pages, "--key", key)
-    _step("anchor", *pages)
-    _step("mint", first, "--report", reports / first.stem / "report.json")
-    _step("verify", "--short", store, model, *files, *pages)
-    wrong = _demo_table(files, pages, corpus, source)
-    say(f"\nopen {(reports / 'index.html').resolve()}")
+    wrong = run_demo(out, _step, say)
+    say(f"\nopen {(out / 'reports' / 'index.html').resolve()}")
     if wrong:
         stop("not as it should be: " + "; ".join(wrong), FAILED)
 
@@ -624,45 +500,6 @@ def _step(*words: object, expect: int = OK) -> None:
     code = app(arguments, standalone_mode=False) or OK
     if code != expect:
         stop(f"'contraste {arguments[0]}' ended with {code} instead of {expect}", int(code))
-
-
-def _demo_table(files: list[Path], pages: list[Path], corpus: Store, source: int) -> list[str]:
-    """Print what came out of each track; return what is not as it should be."""
-    import json
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from corpus import demo as music
-
-    wrong = []
-    table = Table("track", "verdict", "strongest match", "bars", "provenance", "anchor")
-    for file, page in zip(files, pages, strict=True):
-        report = json.loads(page.read_bytes())
-        best = max(report["findings"], key=lambda f: f["bits"], default=None)
-        (a, b), (c, d) = (best["query_bars"], best["piece_bars"]) if best else ((0, 0), (0, 0))
-        links = {link["name"]: link["verdict"] for link in report["provenance"]}
-        whole = "broken" not in links.values() and "missing" not in links.values()
-        match = f"{best['piece']} ({best['matched']}/{best['notes']} notes, {best['verdict']})" if best else "-"
-        table.add_row(
-            file.name,
-            report["outcome"],
-            match,
-            f"{a}-{b} = {c}-{d}",
-            "whole" if whole else "broken",
-            links.get("anchor", "-"),
-        )
-        if not whole or report["outcome"] == "incomplete":
-            wrong.append(f"{file.name}: {report['sentence']}")
-        if file.stem == "control" and report["outcome"] != "pass":
-            wrong.append("the control, which copies nothing, was flagged")
-        if file.stem == "planted":
-            ends = (music.PLANT_AT, music.PLANT_AT + music.PLANT_BARS - 1)
-            copied = best and best["piece"] == corpus.pieces[source].path and best["verdict"] == "fail"
-            if not copied or max(abs(a - ends[0]), abs(b - ends[1])) > 1:
-                wrong.append(f"the planted copy (bars {ends[0]}-{ends[1]}) was not found as such")
-    Console(width=150).print(table)
-    return wrong
 
 
 def _password(confirm: bool = False) -> str:
@@ -710,16 +547,16 @@ def _extra(name: str) -> Iterator[None]:
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
     from audit.policy import PolicyError
-    from corpus.demo import DemoMusicError
+    from corpus.demo import DemoError
     from corpus.rights import RightsError
-    from corpus.store import StoreError
+    from corpus.store import StoreAltered, StoreError
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch)),
-        (USAGE, (PolicyError, RightsError, DemoMusicError)),
+        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAltered)),
+        (USAGE, (PolicyError, RightsError, DemoError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed)),
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from audit.findings import worst
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from cli import open_corpus
+from audit.track import open_corpus
+from cli import progress
 from corpus.demo import copy_chorales, scores
 from corpus.store import Store, ingest
 from music.notes import MusicError, NoteSequence, build
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("store", nargs="?", type=Path)
     parser.add_argument("-n", type=int, default=60)
     arguments = parser.parse_args()
-    corpus = open_corpus(store_at(arguments.store))
+    corpus = open_corpus(store_at(arguments.store), progress)
     rng = np.random.default_rng(1)
     sources = [int(i) for i in rng.permutation(len(corpus.store.pieces))[: arguments.n]]
     hosts = [piece for piece, _ in zip(others(), range(arguments.n), strict=False)]

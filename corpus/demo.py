@@ -1,4 +1,4 @@
-"""Music for the demonstration: chorales and a control that the music21 package ships, and a planted copy.
+"""The demonstration: chorales and a control that the music21 package ships, a planted copy, and every command.
 
 The scores are files inside the installed package; music21 itself is never imported (it takes seconds). Bach's and
 Monteverdi's music is in the public domain; the package's corpus/license.txt says how each edition may be used.
@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from corpus.store import Store
-from music.midi import write_atomically
+from ledger.provenance import material_of, write_record
+from music.midi import read_midi, write_atomically, write_midi
 from music.notes import NoteSequence, build
+from music.read import read_music
+from music.render import render_wav
 
 CONTROL = "monteverdi/madrigal.3.6.mxl"
 PLANT_BARS, PLANT_FROM, PLANT_AT, PLANT_SHIFT = 8, 5, 7, 3  # bars copied, from and to bar, semitones up
 
 
-class DemoMusicError(RuntimeError):
-    """Raised when the music of the demonstration is not installed."""
+class DemoError(RuntimeError):
+    """Raised when the demonstration can't be given here; the message says why and what to do."""
 
 
 def scores() -> Path:
@@ -31,13 +36,13 @@ def scores() -> Path:
 
     Raises
     ------
-    DemoMusicError
+    DemoError
         When the package is not installed.
     """
     package = find_spec("music21")
     folder = Path(package.origin).parent / "corpus" if package and package.origin else None
     if folder is None or not (folder / "bach").is_dir():
-        raise DemoMusicError(
+        raise DemoError(
             "the demo's music comes with the package music21; install it with: pip install 'contraste[demo]'"
         )
     return folder
@@ -101,4 +106,95 @@ def choose_source(store: Store) -> int:
         fits = piece.meter == "4/4" and piece.bars >= 2 * PLANT_BARS and groups.count(piece.group) == 1
         if fits and len(store.notes(row).parts) == 4 and piece.split == "train":
             return row
-    raise DemoMusicError(f"{store.path}: no chorale in it is long enough to be planted")
+    raise DemoError(f"{store.path}: no chorale in it is long enough to be planted")
+
+
+def run_demo(out: Path, step: Callable[..., None], say: Callable[[str], None]) -> list[str]:
+    """Do the whole job in the folder `out`; return what did not come out as it should.
+
+    Parameters
+    ----------
+    out : Path
+        New or empty, or an earlier demo, which is replaced.
+    step : callable
+        Runs one command of the program, given its words, and fails unless it ends with ``expect`` (0 by default).
+    say : callable
+        Tells people something.
+
+    Raises
+    ------
+    DemoError
+        When `out` holds other things, or the music is not installed.
+    """
+    marker = out / ".contraste-demo"
+    if out.exists() and not marker.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DemoError(f"{out}: holds other things; name a folder that the demo may make")
+    scores()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    marker.write_text("made by: contraste demo\n")
+    store, model, tracks, reports, key = (out / name for name in ("store", "model", "tracks", "reports", "keys"))
+    say(f"{copy_chorales(out / 'chorales')} chorales by Bach copied from the music21 package")
+    step("keys", "new", key)
+    step("ingest", out / "chorales", "--into", store, "--rights", out / "rights.csv", "--require-rights")
+    step("sign", store, "--key", key)
+    step("train", "--store", store, "--out", model, "--minutes", 2, "--seed", 1)
+    step("sign", model, "--key", key)
+    settings = ("-n", 4, "--seed", 7, "--top-p", 0.9, "--temperature", 0.9)
+    step("generate", "--model", model, "--out", tracks, *settings)
+    corpus = Store.open(store)
+    source = choose_source(corpus)
+    first = sorted(tracks.glob("*.mid"))[0]
+    _write_planted(corpus.notes(source), first, model)
+    control = read_music(scores() / CONTROL)
+    write_midi(control, tracks / "control.mid")
+    render_wav(control, tracks / "control.wav")
+    say(f"planted: {PLANT_BARS} bars of {corpus.pieces[source].path} inside {first.name}; control: {CONTROL}")
+    files = sorted(tracks.glob("*.mid"))
+    step("sign", *files, "--key", key)
+    step("anchor", store, model, *files)
+    step("audit", *files, "--store", store, "--model", model, "--out", reports, expect=1)
+    pages = [reports / file.stem / "report.json" for file in files]
+    step("sign", *pages, "--key", key)
+    step("anchor", *pages)
+    step("mint", first, "--report", reports / first.stem / "report.json")
+    step("verify", "--short", store, model, *files, *pages)
+    return _table(files, pages, corpus.pieces[source].path)
+
+
+def _write_planted(source: NoteSequence, host: Path, model: Path) -> None:
+    """Write planted.mid and .wav beside the track `host`, recorded as made by `model`."""
+    planted = plant(read_midi(host), source, PLANT_FROM, PLANT_AT, PLANT_SHIFT)
+    path = host.with_name("planted.mid")
+    write_midi(planted, path)
+    render_wav(planted, path.with_suffix(".wav"))
+    write_record(path, "track", materials=[material_of("model", model, artefact=path)], also=["planted.wav"])
+
+
+def _table(files: list[Path], pages: list[Path], source: str) -> list[str]:
+    """Print what came out of each track; return what is not as it should be."""
+    from rich.console import Console
+    from rich.table import Table
+
+    wrong = []
+    table = Table("track", "verdict", "strongest match", "bars", "provenance", "anchor")
+    for file, page in zip(files, pages, strict=True):
+        report = json.loads(page.read_bytes())
+        best = max(report["findings"], key=lambda f: f["bits"], default=None)
+        (a, b), (c, d) = (best["query_bars"], best["piece_bars"]) if best else ((0, 0), (0, 0))
+        links = {link["name"]: link["verdict"] for link in report["provenance"]}
+        whole = not {"broken", "missing"} & set(links.values())
+        match = f"{best['piece']} ({best['matched']}/{best['notes']} notes, {best['verdict']})" if best else "-"
+        provenance, anchor = "whole" if whole else "broken", links.get("anchor", "-")
+        table.add_row(file.name, report["outcome"], match, f"{a}-{b} = {c}-{d}", provenance, anchor)
+        if not whole or report["outcome"] == "incomplete":
+            wrong.append(f"{file.name}: {report['sentence']}")
+        if file.stem == "control" and report["outcome"] != "pass":
+            wrong.append("the control, which copies nothing, was flagged")
+        if file.stem == "planted":
+            ends = (PLANT_AT, PLANT_AT + PLANT_BARS - 1)
+            copied = best and best["piece"] == source and best["verdict"] == "fail"
+            if not copied or max(abs(a - ends[0]), abs(b - ends[1])) > 1:
+                wrong.append(f"the planted copy of {source} (bars {ends[0]}-{ends[1]}) was not found as such")
+    Console(width=150).print(table)
+    return wrong

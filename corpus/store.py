@@ -45,6 +45,10 @@ class StoreError(ValueError):
     """Raised when a store can't be opened, read or written; the message names file, value and rule."""
 
 
+class StoreAltered(StoreError):
+    """Raised when a store's files are not those its manifest names."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngestReport:
     """What one run added, found already there, and refused with the reason."""
@@ -173,8 +177,10 @@ class Store:
 
         Raises
         ------
+        StoreAltered
+            Naming the first file that differs.
         StoreError
-            Naming the first file that differs or is missing.
+            Naming the first file that can't be read.
         """
         for name, files in self.segments.items():
             for file, wanted in files.items():
@@ -184,7 +190,7 @@ class Store:
                 except OSError as error:
                     raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
                 if found != wanted:
-                    raise StoreError(f"{path}: SHA-256 is {found}, the manifest says {wanted}; the store was altered")
+                    raise StoreAltered(f"{path}: SHA-256 is {found}, the manifest says {wanted}; the store was altered")
 
     @cached_property
     def _open_segments(self) -> dict[str, tuple[NDArray[Any], NDArray[np.int64], list[dict[str, Any]]]]:

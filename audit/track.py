@@ -1,0 +1,104 @@
+"""The audit of a file, from opening the corpus to the report: what `contraste audit` does for each track."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from audit.findings import AuditReport, ProvenanceLink, Skipped
+from audit.index import build_index, open_index
+from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.policy import Policy
+from audit.run import Corpus, audit, find, unsearchable
+from audit.significance import calibrate, open_calibration
+from corpus.prepare import notes_digest
+from corpus.store import Store
+from ledger.chain import Chain
+from ledger.provenance import beside, digest_of
+from ledger.verify import verify_path
+from music.key import estimate_key
+from music.notes import NoteSequence
+
+Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Given the name of a step, opens its progress display: a function of (done, total)."""
+
+
+def open_corpus(store: Store, watch: Watch) -> Corpus:
+    """Open a store's index, calibration and chance levels; make and write what is missing.
+
+    Raises
+    ------
+    corpus.store.StoreError
+        When a part is damaged or can't be written, or the store is empty.
+    """
+    index = open_index(store)
+    if index is None:
+        with watch("index") as show:
+            index = build_index(store, show)
+    calibration = open_calibration(index)
+    if calibration is None:
+        with watch("calibrate") as show:
+            calibration = calibrate(store, index, show)
+    chance = open_chance(index)
+    if chance is None:
+        with watch("chance levels") as show:
+            chance = measure_chance(store, index, show)
+    return Corpus(store, index, calibration, chance)
+
+
+def audit_track(
+    file: Path,
+    track: NoteSequence,
+    corpus: Corpus,
+    policy: Policy,
+    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    chain: Chain | None = None,
+    model: Path | None = None,
+) -> AuditReport:
+    """Search, measure and verify one track, and judge it by the policy.
+
+    Parameters
+    ----------
+    file : Path
+        Where `track` was read; its signature is looked for beside it.
+    keys : mapping
+        Trusted public keys by key id.
+    chain : Chain, optional
+        Where anchors are looked up.
+    model : Path, optional
+        The model folder that wrote the track, named with its digest in the report.
+
+    Raises
+    ------
+    ledger.errors.LedgerError
+        When the file or the model can't be hashed.
+    """
+    about: dict[str, Any] = {
+        "name": file.name,
+        "sha256": digest_of(file).hex,
+        "notes_sha256": notes_digest(track),
+        "duration_s": track.end_s,
+        "notes": len(track),
+        "key": estimate_key(track),
+        "tempo_bpm": track.tempos[0].bpm,
+    }
+    if model is not None:
+        about["model"] = {"name": model.name, "digest": digest_of(model).hex}
+    findings = find(corpus, track, policy)
+    piece = closest_piece(corpus, track, findings)
+    measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+    links = _provenance(file, keys, chain)
+    return audit(about, corpus, policy, findings, measured, links, unsearchable(track))
+
+
+def _provenance(
+    file: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
+) -> tuple[ProvenanceLink | Skipped, ...]:
+    if not beside(file, ".sig").exists():
+        return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
+    links = verify_path(file, keys, chain).links
+    return tuple(ProvenanceLink(link.name, Path(link.subject).name, link.verdict, link.detail) for link in links)

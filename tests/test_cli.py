@@ -1,0 +1,773 @@
+"""The command line as a person meets it: exit codes, messages, files, and what tampering does to each command.
+
+Commands run in this process through `cli.main`, so that the exit codes and the messages are the real ones; an error
+that escapes it would end in a traceback for the user, and fails the test here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+import cli
+from metrics.measure import SPECS
+from music.midi import write_midi
+from music.notes import NoteSequence, build
+
+ROOT = Path(cli.__file__).parent
+SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
+NOBODY = "http://127.0.0.1:9"  # the discard port, on which nothing listens
+POLICY = """schema = "contraste-policy/1"
+name = "test"
+[gate]
+required = {required}
+review_blocks = {review_blocks}
+[copy]
+fail_evalue = 1e-6
+fail_percentile = {fail_percentile}
+review_evalue = 1e-3
+[provenance]
+require_signature = {require_signature}
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+def contraste(*words: object) -> Ran:
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["contraste", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+    ran = Ran(int(code) if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+    assert "Traceback" not in ran.out + ran.err
+    return ran
+
+
+def done(*words: object) -> Ran:
+    ran = contraste(*words)
+    assert ran.code == 0, (words, ran)
+    return ran
+
+
+def refused(ran: Ran, code: int, *says: str) -> None:
+    """One line on stderr with all of `says`, nothing on stdout, and the exit code."""
+    assert ran.code == code, ran
+    lines = ran.err.splitlines()
+    assert [line for line in lines if line.startswith("contraste: ")] == lines[-1:], ran
+    assert all(part in lines[-1] for part in says), ran
+    assert ran.out == ""
+
+
+def tune(seed: int, notes: int = 64) -> NoteSequence:
+    rng = np.random.default_rng(seed)
+    degree = 14 + np.abs(np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes)) % 20 - 10)
+    gaps = rng.choice([0.5, 0.5, 0.5, 1.0, 1.5], notes)
+    onset = np.concatenate([[0], np.cumsum(gaps)[:-1]])
+    return build(onset, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
+
+
+def policy(path: Path, **changes: object) -> Path:
+    values: dict[str, object] = {
+        "required": '["copy"]', "review_blocks": "false", "fail_percentile": 0.9, "require_signature": "false", **changes,
+    }  # fmt: skip
+    path.write_text(POLICY.format(**values))
+    return path
+
+
+@dataclass(frozen=True)
+class House:
+    """A folder in which the whole job was done once: ``src store keys model tracks reports`` and odd files."""
+
+    path: Path
+    first: Path
+    report: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    path = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTRASTE_HOME", str(path / "home"))
+        patch.setenv("CONTRASTE_PASSWORD", "a password")
+        patch.setattr("audit.measure.PAIRS", 30)
+        patch.setattr("audit.measure.SAMPLE", 8)
+        for i in range(20):
+            write_midi(tune(i), path / "src" / f"{i:02d}.mid")
+        write_midi(tune(7).transpose(3), path / "copied.mid")
+        write_midi(tune(999), path / "clean.mid")
+        write_midi(tune(998, 4), path / "short.mid")
+        (path / "text.mid").write_text("hello\n")
+        (path / "text.txt").write_text("hello\n")
+        (path / "empty").mkdir()
+        store, keys, model, tracks = (path / name for name in ("store", "keys", "model", "tracks"))
+        done("keys", "new", keys)
+        done("ingest", path / "src", "--into", store, "--workers", 1)
+        done("sign", store, "--key", keys)
+        done("train", "--store", store, "--out", model, "--steps", 3, "--batch", 2, "--size", "tiny", "--device", "cpu")
+        done("sign", model, "--key", keys)
+        done("generate", "--model", model, "--out", tracks, "-n", 2, "--bars", 2, "--device", "cpu")
+        made = sorted(tracks.glob("*.mid"))
+        assert [file.name for file in made] == ["track-0-1.mid", "track-0-2.mid"]
+        assert all(file.with_suffix(".wav").stat().st_size > 44 for file in made)
+        done("sign", *made, "--key", keys)
+        done("anchor", store, model, *made)
+        audited = contraste("audit", *made, "--store", store, "--model", model, "--out", path / "reports")
+        assert audited.code in (0, 4), audited  # a model of 3 steps may write too few notes to be searched
+        reports = [path / "reports" / file.stem / "report.json" for file in made]
+        done("sign", *reports, "--key", keys)
+        done("anchor", *reports)
+        yield House(path, made[0], reports[0])
+
+
+# What there is
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    group = typer.main.get_command(cli.app)
+    found = dict(group.commands)  # type: ignore[attr-defined]
+    return {**found, **{f"keys {name}": command for name, command in found.pop("keys").commands.items()}}
+
+
+@pytest.mark.parametrize("name", ["", "keys", *commands()])
+def test_every_command_has_help(name: str) -> None:
+    ran = done(*name.split(), "--help")
+    assert "Usage:" in ran.out
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options"),
+    [
+        ("demo", [], ["--out"]),
+        ("ingest", ["sources"], ["--into", "--rights", "--require-rights", "--workers"]),
+        ("search", ["store", "queries"], ["--top", "--jsonl"]),
+        ("compare", ["reference", "candidate"], ["--json"]),
+        ("audit", ["tracks"], ["--store", "--model", "--policy", "--out", "--format", "--rpc", "--chain-dir"]),
+        ("train", [], ["--store", "--out", "--device"]),
+        ("generate", [], ["--model", "--out", "-n", "--device", "--beam"]),
+        ("keys new", ["folder"], []),
+        ("sign", ["paths"], ["--key"]),
+        ("verify", ["paths"], ["--key", "--rpc", "--chain-dir"]),
+        ("anchor", ["paths"], ["--rpc", "--chain-dir"]),
+        ("mint", ["track"], ["--rpc", "--chain-dir"]),
+    ],
+)
+def test_the_contract_of_names(name: str, arguments: list[str], options: list[str]) -> None:
+    params = commands()[name].params
+    assert [p.name for p in params if p.param_type_name == "argument"] == arguments
+    assert set(options) <= {o for p in params if p.param_type_name == "option" for o in p.opts}
+
+
+def python(code: str, *words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    heavy = (
+        "numpy",
+        "torch",
+        "librosa",
+        "scipy",
+        "numba",
+        "verovio",
+        "symusic",
+        "web3",
+        "cryptography",
+        "rich.progress",
+    )
+    ran = python(f"import cli, sys; print([name for name in {heavy} if name in sys.modules])")
+    assert ran.stdout == "[]\n", ran
+
+
+def test_an_audit_never_loads_torch(house: House, tmp_path: Path) -> None:
+    code = "import atexit, sys, cli; atexit.register(lambda: print('torch' in sys.modules)); cli.main()"
+    ran = python(code, "audit", house / "copied.mid", "--store", house / "store", "--out", tmp_path, "--format", "json")
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (1, "False"), ran
+
+
+@pytest.mark.parametrize("words", [[], ["keys"], ["nonsense"], ["search"], ["search", "x", "y", "--top", "0"]])
+def test_wrong_usage_is_2(words: list[str]) -> None:
+    assert contraste(*words).code == 2
+
+
+def test_an_interruption_is_130_and_a_defect_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(error: BaseException) -> Callable[[], None]:
+        def run() -> None:
+            raise error
+
+        return run
+
+    monkeypatch.setattr(cli, "app", stop(KeyboardInterrupt()))
+    assert contraste().code == 130
+    monkeypatch.setattr(cli, "app", stop(OSError(28, "No space left on device", "x/y")))
+    refused(contraste(), 2, "x/y: No space left on device")
+    monkeypatch.setattr(cli, "app", stop(ZeroDivisionError("a defect")))
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        contraste()
+
+
+# Ingest
+
+
+def test_ingesting_twice_adds_nothing_and_says_so(house: House) -> None:
+    before = tree(house / "store")
+    ran = done("ingest", house / "src", "--into", house / "store")
+    assert "0 added, 20 already there, 0 refused; 20 pieces in all" in ran.err
+    assert ran.out == ""
+    assert tree(house / "store") == before
+
+
+def test_ingest_lists_what_it_refuses_and_keeps_the_rest(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    ran = contraste("ingest", house / "clean.mid", house / "text.mid", "--into", store)
+    assert ran.code == 0, ran
+    assert "refused text.mid: " in ran.err
+    assert "1 added, 0 already there, 1 refused; 21 pieces in all" in ran.err
+    assert contraste("search", store, house / "clean.mid").code == 1
+
+
+def test_bad_sources_and_places_for_a_store(house: House, tmp_path: Path) -> None:
+    refused(contraste("ingest", house / "none", "--into", tmp_path / "a"), 3, "none", "no such file")
+    refused(contraste("ingest", house / "empty", "--into", tmp_path / "b"), 3, "the store is empty")
+    refused(contraste("ingest", house / "text.txt", "--into", tmp_path / "c"), 3, "the store is empty")
+    refused(contraste("ingest", house / "src", "--into", house / "text.txt"), 3, "text.txt", "File exists")
+    refused(contraste("ingest", house / "src", "--into", house / "src"), 3, "no store and not empty")
+    ran = contraste("ingest", house / "clean.mid", "--into", tmp_path / "d", "--require-rights")
+    refused(ran, 3, "the store is empty")
+    assert "no licence and consent on file" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("title\nx\n", "'path' is needed"),
+        ("path,consent\n*,maybe\n", "line 2: consent 'maybe'"),
+        ("path,isrc\n*,123\n", "isrc '123' is malformed"),
+        ("path\na.mid,b\n", "another number of cells"),
+    ],
+)
+def test_a_bad_rights_file_is_2(house: House, tmp_path: Path, text: str | None, says: str) -> None:
+    file = tmp_path / "rights.csv"
+    if text is not None:
+        file.write_text(text)
+    refused(contraste("ingest", house / "src", "--into", tmp_path / "s", "--rights", file), 2, "rights.csv", says)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    before = tree(store)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
+
+    ran = python("import cli; cli.main()", "ingest", house / "clean.mid", "--into", store, preexec_fn=limit)
+    assert ran.returncode in (2, 3), ran
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.startswith("contraste: "), ran
+    assert "the store is whole" in ran.stderr
+    assert {name: digest for name, digest in tree(store).items() if name in before} == before
+    assert contraste("search", store, house / "clean.mid").code == 0
+
+
+# Search
+
+
+def test_search_writes_the_contract_and_answers_the_others(house: House, tmp_path: Path) -> None:
+    out = tmp_path / "below" / "found.jsonl"
+    queries = [house / "copied.mid", house / "text.mid", house / "clean.mid"]
+    ran = contraste("search", house / "store", *queries, "--top", 3, "--jsonl", out)
+    assert (ran.code, ran.out) == (1, "")
+    assert "3 searched in 20 pieces: 1 fail, 1 clear, 1 unreadable" in ran.err
+    copied, text, clean = map(json.loads, out.read_text().splitlines())
+    assert [record["query"] for record in (copied, text, clean)] == [str(query) for query in queries]
+    assert [record["verdict"] for record in (copied, text, clean)] == ["fail", "unreadable", "clear"]
+    assert set(text) == {"query", "verdict", "reason"}
+    assert "text.mid" in text["reason"]
+    best = copied["findings"][0]
+    assert (best["piece"], best["transposition"], best["matched"], best["notes"]) == ("07.mid", 3, 64, 64)
+    assert best["query_span_s"] == best["piece_span_s"]
+    for record in (copied, clean):
+        assert set(record) == {"query", "verdict", "findings"}
+        assert len({finding["piece"] for finding in record["findings"]}) <= 3
+        bits = [finding["bits"] for finding in record["findings"]]
+        assert bits == sorted(bits, reverse=True)
+        for finding in record["findings"]:
+            for name in ("query_span_s", "piece_span_s"):
+                start, end = finding[name]
+                assert 0 <= start < end
+            whole = [finding[name] for name in ("transposition", "matched", "notes")]
+            assert all(isinstance(value, int) for value in whole)
+            assert 0 < finding["matched"] <= finding["notes"]
+            assert finding["tempo_ratio"] > 0
+            assert finding["evalue"] >= 0
+            assert 0 <= finding["percentile"] <= 1
+
+
+def test_search_prints_what_it_found_and_ends_as_the_worst(house: House) -> None:
+    ran = contraste("search", house / "store", house / "copied.mid")
+    assert ran.code == 1
+    assert "copied.mid: fail" in ran.out
+    assert "07.mid" in ran.out
+    assert contraste("search", house / "store", house / "clean.mid").code == 0
+    assert contraste("search", house / "store", house / "text.mid", house / "clean.mid").code == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("store", "none.mid"), 3, "none.mid: no such file or folder"),
+        (("store", "empty"), 3, "holds no MIDI or MusicXML files"),
+        (("none", "clean.mid"), 3, "make one with: contraste ingest"),
+        (("empty", "clean.mid"), 3, "no manifest.json"),
+        (("text.txt", "clean.mid"), 3, "manifest.json: cannot be read"),
+        (("store", "clean.mid", "--jsonl", "text.txt/x.jsonl"), 2, "text.txt"),
+        (("store", "clean.mid", "--policy", "none.toml"), 2, "none.toml: cannot be read"),
+    ],
+)
+def test_bad_words_for_search(house: House, words: tuple[str, ...], code: int, says: str) -> None:
+    refused(contraste("search", *(w if w.startswith("--") else house / w for w in words)), code, says)
+
+
+def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    shutil.copy(house / "store.sig", tmp_path)
+    shutil.rmtree(store / "index")
+    assert contraste("search", store, house / "copied.mid").code == 1
+    assert tree(store) == tree(house / "store")
+    done("verify", store)
+
+
+def test_a_damaged_index_says_what_to_do(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    pitch = next(store.glob("index/*/pitch.npy"))
+    pitch.write_bytes(pitch.read_bytes()[:200])
+    refused(contraste("search", store, house / "clean.mid"), 3, "index", "delete that folder and it is built again")
+
+
+# Compare
+
+
+def test_compare_shows_every_metric_with_its_chance(house: House) -> None:
+    ran = done("compare", house / "src" / "01.mid", house / "src" / "02.mid")
+    lines = ran.out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [spec.name for spec in SPECS]
+    for line in lines[1:]:
+        value, mean, extreme = map(float, line.split()[1:4])
+        assert min(value, mean, extreme) >= 0
+    rows = json.loads(done("compare", house / "src" / "01.mid", house / "src" / "01.mid", "--json").out)
+    assert [row["name"] for row in rows] == [spec.name for spec in SPECS]
+    assert all(isinstance(row[name], int | float) for row in rows for name in ("value", "chance_mean", "chance_p95"))
+    same = {row["name"]: row["value"] for row in rows}
+    assert (same["edit_similarity"], same["phash_64"]) == (1, 0)
+    assert same["bleu"] == pytest.approx(1)
+
+
+def test_compare_says_what_it_skips(house: House) -> None:
+    ran = done("compare", house / "src" / "01.mid", house / "short.mid")
+    skipped = {line.split()[0] for line in ran.out.splitlines() if "skipped: " in line}
+    assert {"bleu", "edit_similarity"} <= skipped
+
+
+@pytest.mark.parametrize("name", ["none.mid", "text.txt", "text.mid", "empty"])
+def test_compare_of_what_is_no_music_is_3(house: House, name: str) -> None:
+    refused(contraste("compare", house / "clean.mid", house / name), 3, name)
+
+
+# Audit
+
+
+def test_an_audit_of_several_tracks(house: House, tmp_path: Path) -> None:
+    words = ("audit", house / "copied.mid", house / "clean.mid", "--store", house / "store", "--out")
+    ran = contraste(*words, tmp_path / "one")
+    assert ran.code == 1
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["fail", "pass"]
+    assert "reports: " in ran.err
+    files = {file.relative_to(tmp_path / "one").as_posix() for file in (tmp_path / "one").rglob("*") if file.is_file()}
+    of_each = {
+        f"{name}/report.{end}" for name in ("copied", "clean") for end in ("json", "html", "json.provenance.json")
+    }
+    assert files == {"index.html", "policy.toml"} | of_each
+    report = json.loads((tmp_path / "one" / "copied" / "report.json").read_bytes())
+    assert report["outcome"] == "fail"
+    assert "07.mid" in report["sentence"]
+    assert [s["check"] for s in report["skipped"]] == ["provenance"]
+    page = (tmp_path / "one" / "copied" / "report.html").read_text()
+    assert "07.mid" in page
+    index = (tmp_path / "one" / "index.html").read_text()
+    assert "copied/report.html" in index
+    assert "clean/report.html" in index
+    contraste(*words, tmp_path / "two")
+    for name in ("copied", "clean"):
+        one, two = (tmp_path / run / name / "report.json" for run in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_signed_track_carries_its_provenance(house: House) -> None:
+    links = json.loads(house.report.read_bytes())["provenance"]
+    assert {link["name"]: link["verdict"] for link in links} == {
+        "track": "ok", "anchor": "simulated", "run": "ok", "model": "ok", "data set": "ok",
+    }  # fmt: skip
+
+
+def test_formats(house: House, tmp_path: Path) -> None:
+    words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
+    refused(contraste(*words, "pdf"), 2, "--format pdf", "html and json")
+    assert not (tmp_path / "r").exists()
+    done(*words, "json")
+    assert not list(tmp_path.rglob("*.html"))
+
+
+def test_tracks_of_one_name_get_a_report_each(house: House, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(house / "clean.mid", tmp_path / name / "x.mid")
+    words = ("audit", tmp_path / "a", tmp_path / "b", "--store", house / "store", "--out", tmp_path / "r")
+    done(*words, "--format", "json")
+    assert len(list((tmp_path / "r").glob("*/report.json"))) == 2
+
+
+def test_an_unreadable_track_is_named_and_the_others_are_audited(house: House, tmp_path: Path) -> None:
+    ran = contraste("audit", house / "text.mid", house / "clean.mid", "--store", house / "store", "--out", tmp_path)
+    assert ran.code == 3
+    assert "unreadable" in ran.err
+    assert "text.mid: begins as b'hell'" in ran.err
+    assert (tmp_path / "clean" / "report.html").exists()
+
+
+def test_review_stops_the_release_only_where_the_policy_says_so(house: House, tmp_path: Path) -> None:
+    words = ("audit", house / "copied.mid", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    # No percentile reaches 1, so what is a copy by chance alone is for people to review.
+    ran = done(*words, "--policy", policy(tmp_path / "p.toml", fail_percentile=1))
+    assert ran.out.startswith("review")
+    blocks = policy(tmp_path / "p.toml", fail_percentile=1, review_blocks="true")
+    assert contraste(*words, "--policy", blocks).code == 1
+    assert (tmp_path / "r" / "policy.toml").read_bytes() == blocks.read_bytes()
+
+
+def test_a_required_check_that_was_skipped_is_4(house: House, tmp_path: Path) -> None:
+    words = ("--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    rules = policy(tmp_path / "p.toml", required='["copy", "provenance"]')
+    ran = contraste("audit", house / "clean.mid", *words, "--policy", rules)
+    assert ran.code == 4
+    assert "the policy requires provenance, which was not checked: clean.mid has no signature" in ran.out
+    assert contraste("audit", house / "copied.mid", *words, "--policy", rules).code == 1  # a copy is one all the same
+    ran = contraste("audit", house / "short.mid", *words)
+    assert ran.code == 4
+    assert "the policy requires copy, which was not checked: no part holds a line of 6 notes" in ran.out
+    unsigned = policy(tmp_path / "q.toml", require_signature="true")
+    assert contraste("audit", house / "clean.mid", *words, "--policy", unsigned).code == 1
+
+
+def test_metrics_without_a_chance_level_were_not_measured(house: House, tmp_path: Path) -> None:
+    done("ingest", house / "clean.mid", "--into", tmp_path / "store")  # one piece: there are no unrelated pairs
+    words = ("audit", house / "src" / "01.mid", "--store", tmp_path / "store", "--out", tmp_path / "r")
+    ran = contraste(*words, "--format", "json")
+    assert ran.code == 4
+    assert "the policy requires metrics" in ran.out
+    done(*words, "--format", "json", "--policy", policy(tmp_path / "p.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("[[[", "is not valid TOML"),
+        ('schema = "contraste-policy/2"', "copy"),
+        (POLICY.format(required='["luck"]', review_blocks="true", fail_percentile=0, require_signature="true"), "luck"),
+    ],
+)
+def test_a_bad_policy_is_2(house: House, tmp_path: Path, text: str | None, says: str) -> None:
+    file = tmp_path / "bad.toml"
+    if text is not None:
+        file.write_text(text)
+    words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--policy", file)
+    refused(contraste(*words), 2, "bad.toml", says)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("none.mid", "--store", "store", "--out", "r"), 3, "none.mid: no such file or folder"),
+        (("empty", "--store", "store", "--out", "r"), 3, "holds no MIDI or MusicXML files"),
+        (("clean.mid", "--store", "none", "--out", "r"), 3, "make one with: contraste ingest"),
+        (("clean.mid", "--store", "store", "--out", "text.txt"), 2, "text.txt"),
+        (("clean.mid", "--store", "store", "--out", "text.txt/r"), 2, "text.txt"),
+        (("clean.mid", "--store", "store", "--out", "r", "--model", "none"), 3, "cannot read"),
+        (("clean.mid", "--store", "store", "--out", "r", "--key", "none"), 2, "contraste keys new"),
+        (("clean.mid", "--store", "store", "--out", "r", "--key", "text.txt"), 2, "not a PEM public key"),
+    ],
+)
+def test_bad_words_for_audit(house: House, words: tuple[str, ...], code: int, says: str) -> None:
+    refused(contraste("audit", *(w if w.startswith("--") else house / w for w in words)), code, says)
+
+
+def test_an_altered_store_is_not_audited_against(house: House, tmp_path: Path) -> None:
+    words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path)
+    with altered(notes(house), flipped):
+        refused(contraste(*words), 1, "notes.npy", "the store was altered")
+
+
+# Train and generate
+
+
+def test_bad_words_for_train(house: House, tmp_path: Path) -> None:
+    contraste("ingest", house / "empty", "--into", tmp_path / "nothing")
+    store, out = house / "store", tmp_path / "model"
+
+    def train(*words: object) -> Ran:
+        return contraste("train", "--steps", 1, "--device", "cpu", *words)
+
+    refused(train("--store", house / "none", "--out", out), 3, "make one with: contraste ingest")
+    refused(train("--store", tmp_path / "nothing", "--out", out), 3, "has no pieces to train on")
+    refused(train("--store", store, "--out", out, "--size", "huge"), 2, "size = 'huge'")
+    refused(train("--store", store, "--out", out, "--precision", "int3"), 2, "precision = 'int3'")
+    refused(train("--store", store, "--out", out, "--device", "abacus"), 2, "abacus", "use auto or cpu")
+    refused(train("--store", store, "--out", house / "text.txt"), 2, "text.txt")
+    refused(train("--store", store, "--out", house / "model"), 2, "holds a model already")
+    refused(train("--store", store, "--out", out, "--resume"), 3, "model")
+    assert train("--store", store, "--out", out, "--seed", "-1").code == 2
+    assert not out.exists()
+
+
+def test_bad_words_for_generate(house: House, tmp_path: Path) -> None:
+    model, out = house / "model", tmp_path / "tracks"
+
+    def generate(*words: object) -> Ran:
+        return contraste("generate", "--bars", 1, "-n", 1, "--device", "cpu", *words)
+
+    for folder in ("none", "empty", "store", "text.txt"):
+        refused(generate("--model", house / folder, "--out", out), 3, folder, "contraste train")
+    refused(generate("--model", model, "--out", out, "--temperature", 0), 2, "temperature = 0.0")
+    refused(generate("--model", model, "--out", out, "--top-p", 2), 2, "top_p = 2.0")
+    refused(generate("--model", model, "--out", out, "--prime", house / "text.txt"), 3, "text.txt")
+    refused(generate("--model", model, "--out", house / "text.txt" / "t"), 2, "text.txt")
+    assert generate("--model", model, "--out", out, "-n", 0).code == 2
+    with altered(model / "model.safetensors", lambda data: data[:1000]):
+        refused(generate("--model", model, "--out", out), 3, "model.safetensors")
+    assert not out.exists()
+
+
+def test_a_seed_gives_the_same_tracks_again(house: House, tmp_path: Path) -> None:
+    done("generate", "--model", house / "model", "--out", tmp_path, "-n", 2, "--bars", 2, "--device", "cpu")
+    for file in tmp_path.iterdir():
+        if file.suffix in (".mid", ".wav"):
+            assert file.read_bytes() == (house / "tracks" / file.name).read_bytes()
+
+
+# Keys, signatures, the chain
+
+
+def test_keys(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(contraste("keys", "new", house / "keys"), 2, "private.p12 exists already", "never overwritten")
+    refused(contraste("keys", "new", house / "text.txt" / "k"), 2, "cannot make the folder")
+    refused(contraste("keys", "trust", house / "text.txt"), 2, "not a PEM public key")
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    assert done("keys", "list").out == ""
+    made = done("keys", "new", tmp_path / "keys").out
+    assert (tmp_path / "keys" / "private.p12").stat().st_mode & 0o777 == 0o600
+    trusted = done("keys", "trust", house / "keys").out
+    assert done("keys", "list").out.splitlines() == sorted([made.strip(), trusted.strip()])
+    monkeypatch.setenv("CONTRASTE_PASSWORD", "")
+    refused(contraste("keys", "new", tmp_path / "more"), 2, "the password is empty")
+
+
+def test_bad_words_for_sign(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    refused(contraste("sign", tmp_path / "none", "--key", house / "keys"), 3, "none")
+    refused(contraste("sign", track, "--key", house / "empty"), 2, "private.p12", "contraste keys new")
+    refused(contraste("sign", track, "--key", house / "text.txt"), 2, "text.txt does not open")
+    monkeypatch.setenv("CONTRASTE_PASSWORD", "another")
+    refused(contraste("sign", track, "--key", house / "keys"), 2, "private.p12", "check the password")
+    assert not list(tmp_path.glob("*.sig"))
+
+
+def test_all_of_it_verifies(house: House) -> None:
+    ran = done("verify", house / "store", house / "model", house.first, house.report)
+    heads = [line for line in ran.out.splitlines() if not line.startswith(" ")]
+    assert [head.rpartition(": ")[2] for head in heads] == ["ok"] * 4
+    assert "simulated: an embedded chain on this machine" in ran.out
+
+
+def notes(house: House) -> Path:
+    return next((house / "store").glob("segments/*/notes.npy"))
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def later_block(data: bytes) -> bytes:
+    value = json.loads(data)
+    value["block"] += 1
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+@contextmanager
+def altered(file: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
+    before = file.read_bytes()
+    assert change(before) != before
+    file.write_bytes(change(before))
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+
+
+TAMPERED: dict[str, tuple[Callable[[House], Path], Callable[[House], Path], str]] = {
+    "a note of the store": (notes, lambda h: h / "store", "data set"),
+    "a note of the track's store": (notes, lambda h: h.first, "data set"),
+    "a weight": (lambda h: h / "model" / "model.safetensors", lambda h: h / "model", "model"),
+    "a weight of the track's model": (lambda h: h / "model" / "model.safetensors", lambda h: h.first, "model"),
+    "MIDI": (lambda h: h.first, lambda h: h.first, "track"),
+    "sound": (lambda h: h.first.with_suffix(".wav"), lambda h: h.first, "track"),
+    "record": (lambda h: Path(f"{h.first}.provenance.json"), lambda h: h.first, "track"),
+    "report": (lambda h: h.report, lambda h: h.report, "report"),
+    "the report's track": (lambda h: h.first, lambda h: h.report, "track"),
+    "the report's policy": (lambda h: h / "reports" / "policy.toml", lambda h: h.report, "policy"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_what_was_altered_is_named(house: House, case: str) -> None:
+    file, path, link = (find for find in TAMPERED[case])
+    assert isinstance(link, str)
+    with altered(file(house), flipped):
+        ran = contraste("verify", path(house))
+    assert ran.code == 1, ran
+    head = ran.out.splitlines()[0]
+    assert head.startswith(f"{path(house)}: broken at {link}"), ran.out
+    broken = [line for line in ran.out.splitlines() if line.startswith("  broken")]
+    assert any(link in line and file(house).name in line for line in broken), ran.out
+    done("verify", path(house))
+
+
+@pytest.mark.parametrize("name", ["store", "model", "tracks/track-0-1.mid", "reports/track-0-1/report.json"])
+def test_altered_signatures_and_anchors_are_named(house: House, name: str) -> None:
+    path = house / name
+    for suffix, change, link in (
+        (".sig", flipped, f"{name.rpartition('/')[2]}.sig"),
+        (".anchor.json", later_block, "anchor"),
+    ):
+        with altered(Path(f"{path}{suffix}"), change):
+            ran = contraste("verify", path)
+        assert ran.code == 1, ran
+        assert link in ran.out.splitlines()[0], ran.out
+
+
+def test_an_altered_artefact_signed_again_still_breaks_what_was_made_from_it(house: House) -> None:
+    model = house / "model"
+    with altered(model / "model.safetensors", flipped):
+        signature = Path(f"{model}.sig").read_bytes()
+        done("sign", model, "--key", house / "keys")
+        ran = contraste("verify", house.first)
+        Path(f"{model}.sig").write_bytes(signature)
+    assert ran.code == 1
+    assert "broken at model" in ran.out.splitlines()[0]
+    assert "changed and signed again" in ran.out
+
+
+def test_a_strangers_signature_counts_only_where_the_key_is_given(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+        done("keys", "new", tmp_path / "stranger")
+        done("sign", track, "--key", tmp_path / "stranger")
+    ran = contraste("verify", track)
+    assert ran.code == 1
+    assert "clean.mid.sig" in ran.out
+    assert "trusted" in ran.out
+    words = ("audit", track, "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    ran = contraste(*words)
+    assert ran.code == 1
+    assert "provenance breaks at file" in ran.out
+    refused(contraste("anchor", track), 1, "clean.mid.sig")
+    public = ("--key", tmp_path / "stranger" / "public.pem")
+    done("verify", track, *public)
+    done(*words, *public)
+
+
+def test_what_is_not_there_or_not_signed(house: House, tmp_path: Path) -> None:
+    refused(contraste("verify", tmp_path / "none"), 3, "does not exist")
+    refused(contraste("anchor", tmp_path / "none"), 3, "does not exist")
+    refused(contraste("anchor", house / "clean.mid"), 4, "not signed")
+    refused(contraste("mint", house / "clean.mid"), 4, "not signed")
+    ran = contraste("verify", house / "clean.mid")
+    assert ran.code == 4
+    assert "missing    file" in ran.out
+
+
+def test_a_chain_that_does_not_answer_is_4(house: House, tmp_path: Path) -> None:
+    ran = contraste("verify", house / "store", "--rpc", NOBODY)
+    assert ran.code == 4
+    assert "incomplete at anchor" in ran.out
+    assert "did not answer" in ran.out
+    refused(contraste("anchor", house / "store", "--rpc", NOBODY), 4, "127.0.0.1:9 did not answer")
+    ran = contraste("verify", house / "store", "--chain-dir", tmp_path)
+    assert ran.code == 4
+    assert "there is no embedded chain at" in ran.out
+
+
+def test_a_chain_folder_of_ones_own(house: House, tmp_path: Path) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    done("sign", track, "--key", house / "keys")
+    ran = done("anchor", track, "--chain-dir", tmp_path / "chain")
+    assert ran.out.startswith("0x")
+    assert "simulated" in ran.err
+    done("verify", track, "--chain-dir", tmp_path / "chain")
+    assert contraste("verify", track).code == 4  # anchored elsewhere than on the chain that is asked
+    refused(contraste("anchor", track, "--chain-dir", house / "text.txt"), 2, "text.txt")
+
+
+def test_mint_writes_the_metadata_of_the_token(house: House) -> None:
+    ran = done("mint", house.first, "--report", house.report, "--description", "A test.")
+    file = Path(ran.out.strip())
+    assert file == Path(f"{house.first}.nft.json")
+    assert json.loads(file.read_bytes())["description"].startswith("A test.")
+    assert "simulated" in ran.err
+    done("verify", house.first)
+
+
+def test_demo_never_removes_what_it_did_not_make(house: House) -> None:
+    before = tree(house / "src")
+    refused(contraste("demo", "--out", house / "src"), 2, "holds other things")
+    refused(contraste("demo", "--out", house / "text.txt"), 2, "holds other things")
+    assert tree(house / "src") == before
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {os.fspath(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
