@@ -319,7 +319,8 @@ def train(
         precision=precision, resume=resume,
     )  # fmt: skip
     write_record(out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings)
-    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s")
+    ended = "; interrupted, go on with --resume" if report.interrupted else ""
+    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended}")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
         if scored:
             say(
@@ -549,13 +550,13 @@ def _exit_code(error: Exception) -> int | None:
     from audit.policy import PolicyError
     from corpus.demo import DemoError
     from corpus.rights import RightsError
-    from corpus.store import StoreAltered, StoreError
+    from corpus.store import StoreAlteredError, StoreError
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAltered)),
+        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAlteredError)),
         (USAGE, (PolicyError, RightsError, DemoError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed)),

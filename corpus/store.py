@@ -45,7 +45,7 @@ class StoreError(ValueError):
     """Raised when a store can't be opened, read or written; the message names file, value and rule."""
 
 
-class StoreAltered(StoreError):
+class StoreAlteredError(StoreError):
     """Raised when a store's files are not those its manifest names."""
 
 
@@ -177,7 +177,7 @@ class Store:
 
         Raises
         ------
-        StoreAltered
+        StoreAlteredError
             Naming the first file that differs.
         StoreError
             Naming the first file that can't be read.
@@ -190,7 +190,9 @@ class Store:
                 except OSError as error:
                     raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
                 if found != wanted:
-                    raise StoreAltered(f"{path}: SHA-256 is {found}, the manifest says {wanted}; the store was altered")
+                    raise StoreAlteredError(
+                        f"{path}: SHA-256 is {found}, the manifest says {wanted}; the store was altered"
+                    )
 
     @cached_property
     def _open_segments(self) -> dict[str, tuple[NDArray[Any], NDArray[np.int64], list[dict[str, Any]]]]:

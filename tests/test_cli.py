@@ -90,10 +90,8 @@ def tune(seed: int, notes: int = 64) -> NoteSequence:
 
 
 def policy(path: Path, **changes: object) -> Path:
-    values: dict[str, object] = {
-        "required": '["copy"]', "review_blocks": "false", "fail_percentile": 0.9, "require_signature": "false", **changes,
-    }  # fmt: skip
-    path.write_text(POLICY.format(**values))
+    values = {"required": '["copy"]', "review_blocks": "false", "fail_percentile": 0.9, "require_signature": "false"}
+    path.write_text(POLICY.format(**{**values, **changes}))
     return path
 
 
@@ -117,6 +115,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         patch.setenv("CONTRASTE_PASSWORD", "a password")
         patch.setattr("audit.measure.PAIRS", 30)
         patch.setattr("audit.measure.SAMPLE", 8)
+        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
         write_midi(tune(7).transpose(3), path / "copied.mid")
@@ -503,7 +502,7 @@ def test_metrics_without_a_chance_level_were_not_measured(house: House, tmp_path
     [
         (None, "cannot be read"),
         ("[[[", "is not valid TOML"),
-        ('schema = "contraste-policy/2"', "copy"),
+        ('schema = "contraste-policy/2"\nname = "x"\n[copy]\nfail_evalue = 1\n', "is a required property"),
         (POLICY.format(required='["luck"]', review_blocks="true", fail_percentile=0, require_signature="true"), "luck"),
     ],
 )
@@ -661,8 +660,7 @@ TAMPERED: dict[str, tuple[Callable[[House], Path], Callable[[House], Path], str]
 
 @pytest.mark.parametrize("case", TAMPERED)
 def test_what_was_altered_is_named(house: House, case: str) -> None:
-    file, path, link = (find for find in TAMPERED[case])
-    assert isinstance(link, str)
+    file, path, link = TAMPERED[case]
     with altered(file(house), flipped):
         ran = contraste("verify", path(house))
     assert ran.code == 1, ran
