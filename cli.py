@@ -237,7 +237,7 @@ def audit(
     if not files:
         stop(f"{tracks[0]}: holds no MIDI or MusicXML files", UNREADABLE)
     names = _report_names(files)
-    write_atomically(out / "policy.toml", (policy or POLICIES / "default.toml").read_bytes())
+    rules_text = (policy or POLICIES / "default.toml").read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
     reports: list[AuditReport] = []
     rows = []
@@ -251,11 +251,14 @@ def audit(
                 continue
             report = audit_track(file, sequence, corpus, rules, trusted, chain, model)
             folder = out / name
+            write_atomically(folder / "policy.toml", rules_text)
             write_atomically(folder / "report.json", report_json(report))
             if "html" in wanted:
                 sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
                 write_atomically(folder / "report.html", report_html(report, sounds).encode())
-            _record_report(folder / "report.json", track=file, dataset=store, model=model, policy=out / "policy.toml")
+            _record_report(
+                folder / "report.json", track=file, dataset=store, model=model, policy=folder / "policy.toml"
+            )
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
@@ -554,12 +557,13 @@ def _exit_code(error: Exception) -> int | None:
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError
+    from reports.json_report import ReportError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
         (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAlteredError)),
         (USAGE, (PolicyError, RightsError, DemoError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
-        (UNREADABLE, (MusicError, StoreError, MetricError, errors.PathRefused, errors.Malformed)),
+        (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),
         (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
     ]

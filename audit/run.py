@@ -257,6 +257,12 @@ def audit(
     if policy.require_signature and not any(link.verdict in ("ok", "simulated", "pending") for link in links):
         reasons.append("the track is not signed by a trusted key, and the policy requires it")
         verdicts.append("fail")
+    if "provenance" in policy.required:
+        skipped += tuple(
+            Skipped("provenance", f"{link.name} ({link.subject}) is {link.verdict}: {link.detail}", True)
+            for link in links
+            if link.verdict in ("missing", "unchecked")
+        )
     missing = [s for s in skipped if s.required]
     outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst(verdicts)]  # type: ignore[assignment]
     if missing and outcome != "fail":

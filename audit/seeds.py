@@ -22,6 +22,7 @@ BAND_BITS = 4  # diagonals are counted in bands of 16
 CANDIDATES = 20  # a window
 MIN_VOTES = 4.0  # bits of rarity: a lone common figure is no candidate
 MAX_PLACES = 3000  # figures that stand in more places are left out: they say nothing and cost the most time
+MAX_HITS = 3_000_000  # a voice; beyond it the commonest figures are left out, which bounds memory on hostile input
 
 CANDIDATE = np.dtype(
     [("voice", "<i4"), ("shift", "<i4"), ("low", "<i4"), ("high", "<i4"), ("first", "<i4"), ("last", "<i4"),
@@ -46,6 +47,9 @@ def candidates(index: Index, pitch: IntArray) -> NDArray[Any]:
     known = index.figures[slot] == codes
     start, end = index.starts[slot], index.starts[slot + 1]
     count = np.where(known & (end - start <= MAX_PLACES), end - start, 0)
+    if count.sum() > MAX_HITS:
+        order = np.argsort(count, kind="stable")
+        count[order[np.cumsum(count[order]) > MAX_HITS]] = 0
     where = np.repeat(np.arange(len(codes)), count)
     place = np.asarray(index.places)[
         np.repeat(start, count) + np.arange(len(where)) - np.repeat(np.cumsum(count) - count, count)
@@ -53,7 +57,8 @@ def candidates(index: Index, pitch: IntArray) -> NDArray[Any]:
     voice = np.asarray(index.voice_of)[place].astype(np.int64)
     diagonal = place - index.voice_start[voice] - where
     shift = index.pitch[place].astype(np.int64) - pitch[where]
-    key = voice << 39 | (shift + 128) << 31 | ((diagonal >> BAND_BITS) + 2048) << 18 | where
+    # voice 22 bits, shift 8, band 15, note 18: midi.MAX_EVENTS allows no voice of more than 2**18 notes.
+    key = voice << 41 | (shift + 128) << 33 | ((diagonal >> BAND_BITS) + 16384) << 18 | where
     order = np.argsort(key)
     key = key[order]
     found = _vote(key >> 18, where[order], diagonal[order], index.rarity[slot].astype(np.float32))
@@ -62,7 +67,7 @@ def candidates(index: Index, pitch: IntArray) -> NDArray[Any]:
     for name, column in zip(names, found[1], strict=True):
         table[name] = column
     group = key[found[0]] >> 18
-    table["voice"], table["shift"] = group >> 21, (group >> 13 & 0xFF) - 128
+    table["voice"], table["shift"] = group >> 23, (group >> 15 & 0xFF) - 128
     return _best_per_window(table, index)
 
 

@@ -100,5 +100,8 @@ def _provenance(
 ) -> tuple[ProvenanceLink | Skipped, ...]:
     if not beside(file, ".sig").exists():
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
-    links = verify_path(file, keys, chain).links
-    return tuple(ProvenanceLink(link.name, Path(link.subject).name, link.verdict, link.detail) for link in links)
+    links = []
+    for link in verify_path(file, keys, chain).links:
+        name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
+        links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
+    return tuple(links)

@@ -1,12 +1,14 @@
 """Training of a `Transformer` on a store, and the figures that say what it learned.
 
-Protocol of the figures ----------------------- Every token of every piece of a split is predicted once,
-``BOS`` apart, ``EOS`` included. The network reads a piece in windows of its context that start at a bar and
-advance by about half; a token counts in the first window that reaches it. *Perplexity* is exp of the mean
-nats a token, so it holds for this vocabulary only (its digest stands beside it); *bits per note* is the nats
-of all tokens over ln 2 and the number of notes, and can be compared across vocabularies. The count model of
-`generator.ngram`, with the order that does best on the same split (which flatters it), is scored on the same
-tokens; it learns from the training split in all the transpositions the network may see.
+Protocol of the figures
+-----------------------
+Every token of every piece of a split is predicted once, ``BOS`` apart, ``EOS`` included. The network reads a
+piece in windows of its context that start at a bar and advance by about half; a token counts in the first
+window that reaches it. *Perplexity* is exp of the mean nats a token, so it holds for this vocabulary only (its
+digest stands beside it); *bits per note* is the nats of all tokens over ln 2 and the number of notes, and can
+be compared across vocabularies. The count model of `generator.ngram`, with the order that does best on the same
+split (which flatters it), is scored on the same tokens; it learns from the training split in all the
+transpositions the network may see.
 """
 
 from __future__ import annotations

@@ -220,7 +220,8 @@ class _Walk:
 
     def _run(self, signed: Signed) -> None:
         models = [material.name for material in signed.origin.materials if material.kind == "model"]
-        settings = ", ".join(f"{key} {value}" for key, value in sorted(signed.origin.parameters.items()))
+        plain = (item for item in sorted(signed.origin.parameters.items()) if isinstance(item[1], str | int | float))
+        settings = ", ".join(f"{key} {value}" for key, value in plain)
         settings = settings if len(settings) <= 160 else settings[:157] + "..."
         if models:
             self.add(

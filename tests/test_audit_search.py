@@ -267,3 +267,18 @@ def test_policy_files(tmp_path: Path) -> None:
     assert rules.judge_copy(1e-9, 0.2, 30) == "review"
     assert rules.judge_copy(0.5, 0.99, 30) == "clear"
     assert rules.judge_copy(1e-9, 0.99, 5) == "clear"
+
+
+def test_a_quote_after_40000_other_notes_is_found(corpus: Corpus) -> None:
+    rng = np.random.default_rng(9)
+    noise = build(np.arange(40_000) / 4, np.full(40_000, 0.25), rng.integers(30, 100, 40_000))
+    passage = search(corpus.index, joined(noise, tune(5, 40)))[0]
+    assert corpus.store.pieces[passage.piece].path == "05.mid"
+    assert len(passage.query_rows) == 40
+
+
+def test_common_figures_are_left_out_before_they_fill_the_memory(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.seeds.MAX_HITS", 200)
+    assert paths(corpus, tune(17))[0] == "17.mid"

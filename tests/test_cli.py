@@ -416,7 +416,8 @@ def test_an_audit_of_several_tracks(house: House, tmp_path: Path) -> None:
     of_each = {
         f"{name}/report.{end}" for name in ("copied", "clean") for end in ("json", "html", "json.provenance.json")
     }
-    assert files == {"index.html", "policy.toml"} | of_each
+    rules = {f"{name}/policy.toml" for name in ("copied", "clean")}
+    assert files == {"index.html"} | rules | of_each
     report = json.loads((tmp_path / "one" / "copied" / "report.json").read_bytes())
     assert report["outcome"] == "fail"
     assert "07.mid" in report["sentence"]
@@ -471,7 +472,7 @@ def test_review_stops_the_release_only_where_the_policy_says_so(house: House, tm
     assert ran.out.startswith("review")
     blocks = policy(tmp_path / "p.toml", fail_percentile=1, review_blocks="true")
     assert contraste(*words, "--policy", blocks).code == 1
-    assert (tmp_path / "r" / "policy.toml").read_bytes() == blocks.read_bytes()
+    assert (tmp_path / "r" / "copied" / "policy.toml").read_bytes() == blocks.read_bytes()
 
 
 def test_a_required_check_that_was_skipped_is_4(house: House, tmp_path: Path) -> None:
@@ -654,7 +655,7 @@ TAMPERED: dict[str, tuple[Callable[[House], Path], Callable[[House], Path], str]
     "record": (lambda h: Path(f"{h.first}.provenance.json"), lambda h: h.first, "track"),
     "report": (lambda h: h.report, lambda h: h.report, "report"),
     "the report's track": (lambda h: h.first, lambda h: h.report, "track"),
-    "the report's policy": (lambda h: h / "reports" / "policy.toml", lambda h: h.report, "policy"),
+    "the report's policy": (lambda h: h.report.with_name("policy.toml"), lambda h: h.report, "policy"),
 }
 
 
