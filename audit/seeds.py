@@ -22,7 +22,7 @@ BAND_BITS = 4  # diagonals are counted in bands of 16
 CANDIDATES = 20  # a window
 MIN_VOTES = 4.0  # bits of rarity: a lone common figure is no candidate
 MAX_PLACES = 3000  # figures that stand in more places are left out: they say nothing and cost the most time
-MAX_HITS = 3_000_000  # a voice; beyond it the commonest figures are left out, which bounds memory on hostile input
+MAX_HITS = 2_000_000  # a voice; beyond it the commonest figures are left out, which bounds memory on hostile input
 
 CANDIDATE = np.dtype(
     [("voice", "<i4"), ("shift", "<i4"), ("low", "<i4"), ("high", "<i4"), ("first", "<i4"), ("last", "<i4"),
