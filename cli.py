@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ledger.chain import Chain
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
+INTERRUPTED = 130  # as a shell reports it
 
 app = typer.Typer(
     name="contraste",
@@ -329,6 +330,8 @@ def train(
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -577,9 +580,11 @@ def main() -> None:
     """Run the command line; no error of ours or of the system's ends in a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into the exit code 130
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         say("contraste: interrupted; what was finished is kept")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         say(f"contraste: {error.filename or 'system'}: {error.strerror or error}")
         sys.exit(USAGE)

@@ -18,13 +18,16 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +360,7 @@ def _prepare_all(jobs: Sequence[Job], workers: int) -> Iterator[Prepared | Refus
     if workers == 1 or len(jobs) < 16:  # starting processes takes longer than reading
         yield from (prepare(*job) for job in jobs)
         return
-    context = get_context("forkserver")
+    context = _quiet_context()
     done = 0
     try:
         with ProcessPoolExecutor(workers, context) as pool:
@@ -371,6 +374,17 @@ def _prepare_all(jobs: Sequence[Job], workers: int) -> Iterator[Prepared | Refus
                     yield single.submit(prepare, *job).result()
                 except BrokenProcessPool:
                     yield Refused(job[1], f"{job[0]}: the reader crashed on this file")
+
+
+def _quiet_context() -> BaseContext:
+    """Start the server that forks readers, deaf to Ctrl-C: this process hears it, and ends them."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return get_context("forkserver")
 
 
 def _clean_up(store: Store) -> None:
