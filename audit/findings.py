@@ -60,7 +60,7 @@ class Finding:
     evalue : float
         Passages this strong expected from unrelated music in a search of this size.
     percentile : float
-        Share of human pieces whose strongest borrowing is weaker, in [0, 1).
+        Share of human pieces whose strongest borrowing is weaker, in [0, 1].
     other_works : int
         Other works of the corpus that share this part of the track (prior art), among the pieces searched.
     query_part, piece_part : str

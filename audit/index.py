@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.style import INTERVALS, RATIOS, StyleModel, interval_symbols, learn, ratio_symbols
-from corpus.store import Store, StoreError
+from corpus.store import Store, StoreError, write_synced
 from music.notes import FloatArray, IntArray, NoteSequence
 from music.voices import voices
 
@@ -71,6 +71,25 @@ class Index:
     starts: NDArray[np.int64]
     places: NDArray[np.int32]
     rarity: NDArray[np.float32]
+
+    def read(self, name: str) -> Any:
+        """Read the JSON file `name` beside the index; None when there is none, `StoreError` when it is damaged."""
+        path = self.path / name
+        try:
+            return json.loads(path.read_bytes()) if path.exists() else None
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.damaged(name, error) from error
+
+    def write(self, name: str, value: Any) -> None:
+        """Write `value` as the JSON file `name` beside the index; `StoreError` when it can't be."""
+        try:
+            write_synced(self.path / name, json.dumps(value).encode())
+        except OSError as error:
+            raise StoreError(f"{self.path / name}: can't be written: {error.strerror}") from error
+
+    def damaged(self, name: str, error: Exception) -> StoreError:
+        """Return the error that says that the file `name` beside the index can't be used."""
+        return StoreError(f"{self.path / name}: is damaged ({error}); delete {self.path} and it is made again")
 
 
 def figures(pitch: IntArray) -> NDArray[np.uint32]:

@@ -5,7 +5,6 @@ Chance levels are measured once for each state of a store, on pairs of unrelated
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -14,7 +13,7 @@ import numpy as np
 from audit.findings import Finding, MetricResult, Skipped
 from audit.index import Index
 from audit.run import Corpus
-from corpus.store import Store, StoreError, write_synced
+from corpus.store import Store
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
@@ -22,6 +21,7 @@ from metrics.phash import opening_mel
 from metrics.tokens import MetricError, melody_tokens
 from music.notes import MusicError, NoteSequence
 
+CHANCE = "chance.json"
 SAMPLE = 40  # pieces; their 12 opening seconds are rendered, which takes most of the time
 PAIRS = 300
 SEED = 20260802
@@ -60,13 +60,7 @@ def measure_chance(
         levels = chance_levels(known, [store.pieces[row].group for row in sample], pairs=PAIRS, seed=SEED)
     except MetricError:
         levels = {}
-    try:
-        write_synced(
-            index.path / "chance.json",
-            json.dumps({name: asdict(level) for name, level in levels.items()}).encode(),
-        )
-    except OSError as error:
-        raise StoreError(f"{index.path}: the chance levels can't be written: {error.strerror}") from error
+    index.write(CHANCE, {name: asdict(level) for name, level in levels.items()})
     return levels
 
 
@@ -78,13 +72,13 @@ def open_chance(index: Index) -> dict[str, Chance] | None:
     StoreError
         When they are there and damaged.
     """
-    path = index.path / "chance.json"
-    if not path.exists():
+    data = index.read(CHANCE)
+    if data is None:
         return None
     try:
-        return {name: Chance(**level) for name, level in json.loads(path.read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: is damaged ({error}); delete {index.path} and it is made again") from error
+        return {name: Chance(**level) for name, level in data.items()}
+    except (TypeError, AttributeError) as error:
+        raise index.damaged(CHANCE, error) from error
 
 
 def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) -> int:

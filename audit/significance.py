@@ -15,7 +15,6 @@ without versions of itself: pieces that share most of a whole voice, as settings
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -24,9 +23,10 @@ import numpy as np
 from audit.index import Index
 from audit.search import Passage, search
 from audit.style import LEAP, RATIO_LIMIT, RATIO_STEPS, StyleModel
-from corpus.store import Store, StoreError, write_synced
+from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
 
+CALIBRATION = "calibration.json"
 CHANCE_QUERIES = 200
 HUMAN_QUERIES = 150
 CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
@@ -35,10 +35,8 @@ VERSION_SHARE, VERSION_NOTES = (
     16,
 )  # of the shorter voice, and at least so many notes: then it is the same tune
 SEED = 20260802
-FALLBACK = (
-    0.5,
-    0.0,
-)  # for a store too small to fit: fewer bits a unit of E than any store measured, so cautious
+SLOPES = (0.1, 3.0)  # a fit outside is none: 0.55 to 0.9 were measured
+FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any measured, so cautious
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,12 @@ class Calibration:
         return float(2.0 ** min(max(exponent, -1000.0), 1000.0))
 
     def percentile(self, bits: float) -> float:
-        """Share of human pieces whose strongest borrowing is below `bits`, in [0, 1), (r)/(k + 1) of k pieces."""
-        return float(np.searchsorted(self.human_bits, bits, side="left") / (len(self.human_bits) + 1))
+        """Return the share of human pieces whose strongest borrowing is below `bits`, in [0, 1].
+
+        1 is "stronger than any of them", also where a tiny store gives nothing to compare with.
+        """
+        below = float(np.searchsorted(self.human_bits, bits, side="left"))
+        return below / len(self.human_bits) if self.human_bits else 1.0
 
 
 def query_notes(query: NoteSequence) -> int:
@@ -132,12 +134,9 @@ def calibrate(
         slope, log2_k = FALLBACK
     else:
         slope, log2_k = fit(chance[scored], np.asarray(lengths[scored] * float(len(index.pitch)), np.float64))
-    found_calibration = Calibration(slope, log2_k, len(index.pitch), tuple(sorted(human)))
-    try:
-        write_synced(index.path / "calibration.json", json.dumps(asdict(found_calibration)).encode())
-    except OSError as error:
-        raise StoreError(f"{index.path}: the calibration can't be written: {error.strerror}") from error
-    return found_calibration
+    made = Calibration(slope, log2_k, len(index.pitch), tuple(sorted(human)))
+    index.write(CALIBRATION, asdict(made))
+    return made
 
 
 def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
@@ -154,14 +153,17 @@ def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
     -------
     slope, log2_k : float
         The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
-        scale depends on lambda through the correction for length, so the two are solved in turn.
+        scale depends on lambda through the correction for length, so the two are solved in turn. `FALLBACK`
+        where no such curve fits, as with scores that are all alike.
     """
     from scipy.stats import gumbel_r  # half a second to import, needed at ingest only
 
     slope, place = 1.0, 0.0
     for _ in range(20):
         place, scale = gumbel_r.fit(bits - np.log2(space) / slope)
-        slope = 1.0 / (scale * np.log(2.0))
+        slope = 1.0 / max(scale * np.log(2.0), 1e-6)
+        if not SLOPES[0] <= slope <= SLOPES[1]:
+            return FALLBACK
     return float(slope), float(place * slope)
 
 
@@ -173,21 +175,18 @@ def open_calibration(index: Index) -> Calibration | None:
     StoreError
         When it is there and damaged.
     """
-    path = index.path / "calibration.json"
-    if not path.exists():
+    data = index.read(CALIBRATION)
+    if data is None:
         return None
     try:
-        data = json.loads(path.read_bytes())
         return Calibration(
             float(data["slope"]),
             float(data["log2_k"]),
             int(data["notes"]),
             tuple(float(x) for x in data["human_bits"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path}: the calibration is damaged ({error}); delete {index.path} and it is made again"
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise index.damaged(CALIBRATION, error) from error
 
 
 def _is_version(passage: Passage) -> bool:

@@ -230,7 +230,8 @@ def test_evalue_and_percentile() -> None:
     found = Calibration(0.5, -10.0, 2**20, (10.0, 20.0, 30.0))
     assert found.evalue(40, 2**10) == pytest.approx(1.0)  # 2^(-10 + 10 + 20 - 20)
     assert found.evalue(42, 2**10) == pytest.approx(0.5)
-    assert [found.percentile(b) for b in (5, 10, 25, 99)] == [0.0, 0.0, 0.5, 0.75]
+    assert [found.percentile(b) for b in (5, 10, 25, 99)] == pytest.approx([0, 0, 2 / 3, 1])
+    assert Calibration(0.5, -10.0, 2**20, ()).percentile(1) == 1
 
 
 def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: Corpus) -> None:

@@ -37,7 +37,7 @@ name = "test"
 required = {required}
 review_blocks = {review_blocks}
 [copy]
-fail_evalue = 1e-6
+fail_evalue = {fail_evalue}
 fail_percentile = {fail_percentile}
 review_evalue = 1e-3
 [provenance]
@@ -90,7 +90,13 @@ def tune(seed: int, notes: int = 64) -> NoteSequence:
 
 
 def policy(path: Path, **changes: object) -> Path:
-    values = {"required": '["copy"]', "review_blocks": "false", "fail_percentile": 0.9, "require_signature": "false"}
+    values = {
+        "required": '["copy"]',
+        "review_blocks": "false",
+        "fail_evalue": 1e-6,
+        "fail_percentile": 0.9,
+        "require_signature": "false",
+    }
     path.write_text(POLICY.format(**{**values, **changes}))
     return path
 
@@ -467,10 +473,10 @@ def test_an_unreadable_track_is_named_and_the_others_are_audited(house: House, t
 
 def test_review_stops_the_release_only_where_the_policy_says_so(house: House, tmp_path: Path) -> None:
     words = ("audit", house / "copied.mid", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
-    # No percentile reaches 1, so what is a copy by chance alone is for people to review.
-    ran = done(*words, "--policy", policy(tmp_path / "p.toml", fail_percentile=1))
+    # No match is as rare as that, so what passes the lower threshold is for people to review.
+    ran = done(*words, "--policy", policy(tmp_path / "p.toml", fail_evalue=1e-300))
     assert ran.out.startswith("review")
-    blocks = policy(tmp_path / "p.toml", fail_percentile=1, review_blocks="true")
+    blocks = policy(tmp_path / "p.toml", fail_evalue=1e-300, review_blocks="true")
     assert contraste(*words, "--policy", blocks).code == 1
     assert (tmp_path / "r" / "copied" / "policy.toml").read_bytes() == blocks.read_bytes()
 
@@ -504,7 +510,12 @@ def test_metrics_without_a_chance_level_were_not_measured(house: House, tmp_path
         (None, "cannot be read"),
         ("[[[", "is not valid TOML"),
         ('schema = "contraste-policy/2"\nname = "x"\n[copy]\nfail_evalue = 1\n', "is a required property"),
-        (POLICY.format(required='["luck"]', review_blocks="true", fail_percentile=0, require_signature="true"), "luck"),
+        (
+            POLICY.format(
+                required='["luck"]', review_blocks="true", fail_evalue=1e-6, fail_percentile=0, require_signature="true"
+            ),
+            "luck",
+        ),
     ],
 )
 def test_a_bad_policy_is_2(house: House, tmp_path: Path, text: str | None, says: str) -> None:
