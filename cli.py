@@ -348,7 +348,7 @@ def generate(
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
-    from ledger.provenance import material_of, write_record
+    from ledger.provenance import digest_of, material_of, write_record
     from music.midi import write_midi
     from music.read import read_music
     from music.render import render_wav, renderer_info
@@ -357,6 +357,7 @@ def generate(
         from generator.sample import generate
 
     opening = read_music(prime) if prime else None
+    primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
     made = generate(
         model,
         n,
@@ -373,11 +374,7 @@ def generate(
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_midi(track.sequence, path)
-            parameters = {
-                "sampling": track.settings,
-                "statistics": track.statistics,
-                "renderer": renderer_info(),
-            }
+            parameters = {**track.settings, **primed, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
                 also=[path.with_suffix(".wav").name],
