@@ -94,6 +94,7 @@ def ingest(
     from corpus.rights import read_rights
     from corpus.store import Store
     from corpus.store import ingest as run_ingest
+    from ledger.provenance import write_record
 
     table = read_rights(rights) if rights else None
     with progress("read") as show:
@@ -108,8 +109,6 @@ def ingest(
     if not store.pieces:
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
     open_corpus(store, progress)
-    from ledger.provenance import write_record
-
     write_record(into, "dataset", parameters={"pieces": len(store.pieces), "manifest_sha256": store.digest})
 
 
@@ -119,7 +118,7 @@ def search(
     queries: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="Pieces to list for each query.")] = 10,
     jsonl: Annotated[Path | None, typer.Option(help="Write one JSON object a line for each query.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="TOML file with the thresholds.")] = None,
+    policy: PolicyFile = None,
 ) -> None:
     """Find what each query shares with the store, and say how surprising it is."""
     import json
@@ -131,14 +130,12 @@ def search(
     from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
-    from music.read import music_files, read_music
+    from music.read import read_music
     from reports.json_report import search_record, unreadable_record
 
     rules = read_policy(policy)
     corpus = open_corpus(Store.open(store), progress)
-    files = [file for query in queries for file in music_files(query)]
-    if not files:
-        stop(f"{queries[0]}: holds no MIDI or MusicXML files", UNREADABLE)
+    files = _music(queries)
     records: list[dict[str, Any]] = []
     verdicts: list[str] = []
     with progress("search") as show:
@@ -161,6 +158,16 @@ def search(
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
     say(f"{len(files)} searched in {len(corpus.store.pieces)} pieces: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
+
+
+def _music(paths: list[Path]) -> list[Path]:
+    """Music files at or below the paths; ends the command where there are none."""
+    from music.read import music_files
+
+    files = [file for path in paths for file in music_files(path)]
+    if not files:
+        stop(f"{paths[0]}: holds no MIDI or MusicXML files", UNREADABLE)
+    return files
 
 
 def _print_search(record: dict[str, Any]) -> None:
@@ -221,7 +228,7 @@ def audit(
     from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
-    from music.read import music_files, read_music
+    from music.read import read_music
     from reports.html_report import report_html
     from reports.index_html import index_html, index_row
     from reports.json_report import report_json
@@ -234,9 +241,7 @@ def audit(
     opened = Store.open(store)
     opened.verify()
     corpus = open_corpus(opened, progress)
-    files = [file for track in tracks for file in music_files(track)]
-    if not files:
-        stop(f"{tracks[0]}: holds no MIDI or MusicXML files", UNREADABLE)
+    files = _music(tracks)
     names = _report_names(files)
     rules_text = (policy or POLICIES / "default.toml").read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)

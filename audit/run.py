@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from audit.findings import (
     PassageNote,
     ProvenanceLink,
     Skipped,
+    Verdict,
     worst,
 )
 from audit.index import Index
@@ -54,25 +55,19 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear.
     """
     passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES))
-    spans = [_span(track, p.query_rows) for p in passages]
+    m = query_notes(track)
+    judged = [_judged(corpus, passage, _span(track, passage.query_rows), m, policy) for passage in passages]
     pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
     loaded = {piece: corpus.store.notes(piece) for piece in pieces}
     found: list[Finding] = []
     seen: set[int] = set()
-    for passage, span in zip(passages, spans, strict=True):
-        if passage.piece not in loaded:
+    for one in judged:
+        piece = one.passage.piece
+        if piece not in loaded or (piece in seen and one.verdict == "clear"):
             continue
-        finding = _finding(corpus, track, passage, loaded[passage.piece], policy, span)
-        if passage.piece in seen and finding.verdict == "clear":
-            continue
-        seen.add(passage.piece)
-        own = corpus.store.pieces[passage.piece].group
-        others = {
-            corpus.store.pieces[p.piece].group
-            for p, s in zip(passages, spans, strict=True)
-            if _shared(span, s) > 0.5 and _judge(corpus, track, p, policy)[2] != "clear"
-        }
-        found.append(replace(finding, other_works=len(others - {own})))
+        seen.add(piece)
+        others = {other.group for other in judged if other.verdict != "clear" and _shared(one.span, other.span) > 0.5}
+        found.append(_finding(corpus, track, one, loaded[piece], len(others - {one.group})))
     return sorted(found, key=lambda f: -f.bits)
 
 
@@ -83,22 +78,27 @@ def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     return (Skipped("copy", f"no part holds a line of {MIN_NOTES} notes, and shorter ones are not searched"),)
 
 
-def _judge(corpus: Corpus, track: NoteSequence, passage: Passage, policy: Policy) -> Any:
-    evalue = corpus.calibration.evalue(passage.bits, query_notes(track))
+class _Judged(NamedTuple):
+    """A passage with its seconds in the track, the duplicate group of its piece, and its significance."""
+
+    passage: Passage
+    span: tuple[float, float]
+    group: str
+    evalue: float
+    percentile: float
+    verdict: Verdict
+
+
+def _judged(corpus: Corpus, passage: Passage, span: tuple[float, float], m: int, policy: Policy) -> _Judged:
+    evalue = corpus.calibration.evalue(passage.bits, m)
     percentile = corpus.calibration.percentile(passage.bits)
-    return evalue, percentile, policy.judge_copy(evalue, percentile, len(passage.query_rows))
+    verdict = policy.judge_copy(evalue, percentile, len(passage.query_rows))
+    return _Judged(passage, span, corpus.store.pieces[passage.piece].group, evalue, percentile, verdict)
 
 
-def _finding(
-    corpus: Corpus,
-    track: NoteSequence,
-    passage: Passage,
-    notes: NoteSequence,
-    policy: Policy,
-    span: tuple[float, float],
-) -> Finding:
+def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence, other_works: int) -> Finding:
+    passage, span = judged.passage, judged.span
     piece = corpus.store.pieces[passage.piece]
-    evalue, percentile, verdict = _judge(corpus, track, passage, policy)
     there = _span(notes, passage.piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, span, there)
@@ -109,7 +109,7 @@ def _finding(
         artist=piece.artist,
         split=piece.split,
         rights=rights,
-        verdict=verdict,
+        verdict=judged.verdict,
         query_span_s=span,
         piece_span_s=there,
         query_bars=_bars(track, passage.query_rows),
@@ -120,8 +120,9 @@ def _finding(
         notes=passage.notes,
         in_time=int(passage.in_time.sum()),
         bits=passage.bits,
-        evalue=evalue,
-        percentile=percentile,
+        evalue=judged.evalue,
+        percentile=judged.percentile,
+        other_works=other_works,
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
         piece_part=notes.parts[notes.part[passage.piece_rows[0]]].name,
         all_matched=len(pairs),
@@ -231,7 +232,9 @@ def audit(
     unsearched : tuple
         From `unsearchable`.
     """
-    measured = tuple(_judged(m, policy) for m in metrics if isinstance(m, MetricResult))
+    measured = tuple(
+        replace(m, verdict=policy.judge_metric(m.name, m.value)) for m in metrics if isinstance(m, MetricResult)
+    )
     links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
     skipped = tuple(
         Skipped(s.check, s.reason, (s.check if measured else s.check.partition(":")[0]) in policy.required)
@@ -289,10 +292,6 @@ def audit(
         skipped=skipped,
         limits=LIMITS,
     )
-
-
-def _judged(metric: MetricResult, policy: Policy) -> MetricResult:
-    return replace(metric, verdict=policy.judge_metric(metric.name, metric.value))
 
 
 def _copy_reason(finding: Finding) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
@@ -240,7 +240,7 @@ class Store:
             _sync(file)
         temporary.rename(folder)
         _sync(folder.parent)
-        new = [_placed(p.record, name, row) for row, p in enumerate(batch)]
+        new = [replace(p.record, segment=name, row=row) for row, p in enumerate(batch)]
         store = Store(self.path, tuple(grouped((*self.pieces, *new))), {**self.segments, name: digests})
         store._write_manifest()
         return store
@@ -395,10 +395,6 @@ def _clean_up(store: Store) -> None:
             shutil.rmtree(stray, ignore_errors=True)
     for stray in store.path.glob(".manifest.json.*"):
         stray.unlink()
-
-
-def _placed(record: PieceRecord, segment: str, row: int) -> PieceRecord:
-    return PieceRecord(**{**{k: getattr(record, k) for k in record.__slots__}, "segment": segment, "row": row})
 
 
 def _columns(sequence: NoteSequence) -> NDArray[Any]:
