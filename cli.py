@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from audit.findings import AuditReport
+    from corpus.store import Store
     from ledger.chain import Chain
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
@@ -46,6 +47,7 @@ ChainDir = Annotated[
     typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated."),
 ]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
 
@@ -88,17 +90,25 @@ def ingest(
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Reading processes; one a CPU by default.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help='"local": processes of this machine; "ray": a Ray cluster, RAY_ADDRESS or a local one.')
+    ] = "local",
 ) -> None:
     """Read music into a store and build its index; what is there already is left alone."""
+    import os
+
     from audit.track import open_corpus
+    from corpus.ingest import ingest as run_ingest
     from corpus.rights import read_rights
     from corpus.store import Store
-    from corpus.store import ingest as run_ingest
     from ledger.provenance import write_record
 
     table = read_rights(rights) if rights else None
+    workers = workers or os.cpu_count() or 1
     with progress("read") as show:
-        report = run_ingest(sources, into, rights=table, require_rights=require_rights, workers=workers, progress=show)
+        report = run_ingest(
+            sources, into, rights=table, require_rights=require_rights, workers=workers, engine=engine, progress=show
+        )
     for refused in report.refused:
         say(f"refused {refused.path}: {refused.reason}")
     store = Store.open(into)
@@ -108,7 +118,7 @@ def ingest(
     )
     if not store.pieces:
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
-    open_corpus(store, progress)
+    open_corpus(store, progress, engine, workers)
     write_record(into, "dataset", parameters={"pieces": len(store.pieces), "manifest_sha256": store.digest})
 
 
@@ -119,6 +129,7 @@ def search(
     top: Annotated[int, typer.Option(min=1, max=1000, help="Pieces to list for each query.")] = 10,
     jsonl: Annotated[Path | None, typer.Option(help="Write one JSON object a line for each query.")] = None,
     policy: PolicyFile = None,
+    partial: Partial = False,
 ) -> None:
     """Find what each query shares with the store, and say how surprising it is."""
     import json
@@ -127,14 +138,13 @@ def search(
     from audit.policy import read_policy
     from audit.run import find
     from audit.track import open_corpus
-    from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
     from reports.json_report import search_record, unreadable_record
 
     rules = read_policy(policy)
-    corpus = open_corpus(Store.open(store), progress)
+    corpus = open_corpus(_store(store, partial), progress)
     files = _music(queries)
     records: list[dict[str, Any]] = []
     verdicts: list[str] = []
@@ -158,6 +168,20 @@ def search(
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
     say(f"{len(files)} searched in {len(corpus.store.pieces)} pieces: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
+
+
+def _store(path: Path, partial: bool) -> Store:
+    """Open a store; with `partial`, say which of its segments are left out."""
+    from corpus.store import Store
+
+    store = Store.open(path, partial=partial)
+    for name, reason in store.missing:
+        say(f"{path}: segment {name} is left out: {reason}")
+    if store.missing:
+        say(f"{path}: {int((~store.present).sum())} of {len(store.pieces)} pieces are not searched")
+        if not store.present.any():
+            stop(f"{path}: no piece of the store can be read", UNCHECKED)
+    return store
 
 
 def _music(paths: list[Path]) -> list[Path]:
@@ -217,6 +241,7 @@ def audit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")],
     model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
     policy: PolicyFile = None,
+    partial: Partial = False,
     formats: Annotated[str, typer.Option("--format", help="Of html and json, separated by commas.")] = "html,json",
     key: Trusted = None,
     chain_dir: ChainDir = None,
@@ -225,7 +250,6 @@ def audit(
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.policy import POLICIES, read_policy
     from audit.track import audit_track, open_corpus
-    from corpus.store import Store
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
@@ -238,7 +262,7 @@ def audit(
     if not wanted <= {"html", "json"}:
         stop(f"--format {formats}: html and json are known", USAGE)
     rules = read_policy(policy)
-    opened = Store.open(store)
+    opened = _store(store, partial)
     opened.verify()
     corpus = open_corpus(opened, progress)
     files = _music(tracks)
@@ -557,8 +581,9 @@ def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
     from audit.policy import PolicyError
     from corpus.demo import DemoError
+    from corpus.pool import EngineError
     from corpus.rights import RightsError
-    from corpus.store import StoreAlteredError, StoreError
+    from corpus.store import StoreAlteredError, StoreDamagedError, StoreError
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError
@@ -566,7 +591,8 @@ def _exit_code(error: Exception) -> int | None:
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
         (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAlteredError)),
-        (USAGE, (PolicyError, RightsError, DemoError)),
+        (UNCHECKED, (StoreDamagedError,)),
+        (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),

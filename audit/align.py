@@ -46,7 +46,7 @@ class Alignment(NamedTuple):
     in_time: NDArray[np.bool_]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fill(  # noqa: PLR0912, PLR0915
     q_pitch: Any, q_onset: Any, q_pitch_bits: Any, q_rhythm_bits: Any, p_pitch: Any, p_onset: Any,
     shift: int, ratio: float, low: int, width: int,

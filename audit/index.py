@@ -1,76 +1,131 @@
-"""The fingerprint index of a store: every voice, every 5-interval figure, and the corpus' style.
+"""The fingerprint index of a store: every voice, every figure, and the corpus' style.
 
-The arrays are plain ``.npy`` files, opened memory-mapped, so that any number of processes share one copy. A
-figure is five successive intervals of one voice: the same in every key and at every tempo. Postings are
-compressed-sparse-row: `figures` sorted, `starts` into `places`.
+::
 
-The index lies in ``STORE/index/<first 16 digits of the store's digest>/`` and is made whole before it gets that
-name, so an index that is found belongs to the store as it is.
+    STORE/index/segments/NAME/   voices and postings of some of the store's segments: immutable
+    STORE/index/DIGEST/          what belongs to one state of the store: its index segments, style, calibration
+
+An index *segment* holds up to `FULL` notes, so that the counters of a search stay in the processor's cache. New music
+gets a new segment; while the last one but one is less than twice as long as the last, the two are merged, as in a
+search engine: there are never more than a few small ones. The name of a segment is the digest of the store segments
+that it covers, so one that is found can be used. Everything is written whole before it gets its name, and the state
+before the present one is kept for the processes that still read it.
+
+A voice is stored in two bytes a note: MIDI pitch, and the time to the next note on a logarithmic scale
+(`STEPS_AN_OCTAVE`), which makes a change of tempo a constant. A *figure* is five successive intervals of one voice:
+the same in every key and at every tempo. Figures are hashed to buckets; a bucket lists its places as a count and
+differences in the variable-length bytes of search engines (Scholer et al., SIGIR 2002).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from audit.style import INTERVALS, RATIOS, StyleModel, interval_symbols, learn, ratio_symbols
-from corpus.store import Store, StoreError, write_synced
+from audit.style import StyleModel, model_of, transitions
+from corpus.pool import Crashed, mapped
+from corpus.segment import StoreDamagedError, StoreError
+from corpus.store import Store, write_synced
 from music.notes import FloatArray, IntArray, NoteSequence
 from music.voices import voices
 
-FIGURE = 5  # intervals; the best single contiguous seed measured (docs/design/search.md)
-REACH = 31  # intervals are stored in 6 bits; a wider leap counts as 31
-SCHEMA = "contraste-index/1"
-_ARRAYS = (
-    "pitch",
-    "onset",
-    "row",
-    "voice_of",
-    "voice_start",
-    "voice_piece",
-    "figures",
-    "starts",
-    "places",
-    "rarity",
-)
+FIGURE = 5  # intervals; compared with other lengths and kinds in docs/design/search.md
+REACH = 15  # wider leaps count as this one in a figure; alignments see them as they are
+FULL = 1 << 23  # notes of an index segment
+PLACES_A_BUCKET = 8  # on average
+STEPS_AN_OCTAVE = 20  # of the time to the next note: 3.5 % a step, a fifth of what the alignment tolerates
+SHORTEST = 1 / 64  # quarters; step 0
+SCHEMA = "contraste-index/2"
+_DTYPES = {
+    "pitch": np.uint8,
+    "step": np.uint8,
+    "voice_start": np.uint32,
+    "voice_piece": np.int32,
+    "starts": np.uint32,
+    "places": np.uint8,
+    "intervals": np.uint32,
+    "ratios": np.uint32,
+}
+Bytes = NDArray[np.uint8]
+
+
+class IndexDamagedError(StoreDamagedError):
+    """Raised when a part of an index can't be used; the store's own segments may be whole."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        """Name the folder and what to do about it."""
+        StoreError.__init__(
+            self,
+            f"{folder}: the index is damaged: {reason}; delete {folder} and contraste ingest makes it again, or "
+            "search and audit without its pieces by giving --partial",
+        )
+        self.folder, self.reason = folder, reason
+
+
+@dataclass(frozen=True, eq=False)
+class IndexSegment:
+    """Voices and postings of n notes in v voices; all arrays but the counts are memory-mapped.
+
+    Attributes
+    ----------
+    covers : tuple of str
+        Names of the store's segments whose pieces are in it.
+    pitch, step : uint8 (n,)
+        MIDI pitch of each note, one voice after another, and the time to the next one (`time_steps`).
+    voice_start : uint32 (v+1,); voice_piece : int32 (v,)
+        First note of each voice, and the row of its piece in the store.
+    starts : uint32 (2**k + 1,); places : uint8 (p,)
+        Where each bucket of figures begins in `places`: a count, then the places (positions in `pitch`).
+    intervals, ratios : uint32
+        Transition counts for the style model.
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    pitch: Bytes
+    step: Bytes
+    voice_start: NDArray[np.uint32]
+    voice_piece: NDArray[np.int32]
+    starts: NDArray[np.uint32]
+    places: Bytes
+    intervals: NDArray[np.uint32]
+    ratios: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """An opened index; n notes in v voices of the store's pieces.
+    """The opened index of one state of a store.
 
     Attributes
     ----------
-    pitch : int16 (n,), onset : float32 (n,), row : int32 (n,)
-        The notes of all voices, one voice after another: MIDI pitch, onset in quarters, row in its piece.
-    voice_of : int32 (n,); voice_start : int64 (v+1,); voice_piece : int32 (v,)
-        Voice of each note, first note of each voice, piece of each voice.
-    figures : uint32 (f,); starts : int64 (f+1,); places : int32 (p,)
-        Sorted figures and where they begin (positions in `pitch`).
-    rarity : float32 (f,)
-        log2(pieces / pieces that hold the figure).
+    path : Path
+        Folder of the state.
+    segments : tuple of IndexSegment
+    style : StyleModel
+    missing : tuple of (str, str)
+        Segments that were left out, each with the reason.
     """
 
     path: Path
+    segments: tuple[IndexSegment, ...]
     style: StyleModel
-    pitch: NDArray[np.int16]
-    onset: NDArray[np.float32]
-    row: NDArray[np.int32]
-    voice_of: NDArray[np.int32]
-    voice_start: NDArray[np.int64]
-    voice_piece: NDArray[np.int32]
-    figures: NDArray[np.uint32]
-    starts: NDArray[np.int64]
-    places: NDArray[np.int32]
-    rarity: NDArray[np.float32]
+    missing: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def notes(self) -> int:
+        """Count the notes of all voices."""
+        return sum(len(s.pitch) for s in self.segments)
 
     def read(self, name: str) -> Any:
         """Read the JSON file `name` beside the index; None when there is none, `StoreError` when it is damaged."""
@@ -87,19 +142,20 @@ class Index:
         except OSError as error:
             raise StoreError(f"{self.path / name}: can't be written: {error.strerror}") from error
 
-    def damaged(self, name: str, error: Exception) -> StoreError:
+    def damaged(self, name: str, error: Exception) -> IndexDamagedError:
         """Return the error that says that the file `name` beside the index can't be used."""
-        return StoreError(f"{self.path / name}: is damaged ({error}); delete {self.path} and it is made again")
+        return IndexDamagedError(self.path, f"{name}: {error}")
 
 
-def figures(pitch: IntArray) -> NDArray[np.uint32]:
-    """Code of the `FIGURE` intervals that begin at each note, shape (max(n - FIGURE, 0),)."""
-    steps = (np.clip(np.diff(pitch.astype(np.int64)), -REACH, REACH) + REACH).astype(np.uint32)
-    n = max(len(steps) - FIGURE + 1, 0)
-    code = np.zeros(n, np.uint32)
-    for k in range(FIGURE):
-        code = code << np.uint32(6) | steps[k : k + n]
-    return code
+class Columns(NamedTuple):
+    """What an index segment is built from: voices one after another, and their transition counts."""
+
+    pitch: Bytes
+    step: Bytes
+    lengths: NDArray[np.int64]
+    piece: NDArray[np.int32]
+    intervals: NDArray[np.uint32]
+    ratios: NDArray[np.uint32]
 
 
 def voice_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntArray]]:
@@ -107,123 +163,332 @@ def voice_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntA
     return [(sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in voices(sequence)]
 
 
-def folder_of(store: Store) -> Path:
+def time_steps(onset: FloatArray) -> Bytes:
+    """Code the time from each note to the next, shape (n,); the last note's is 0.
+
+    ``round(20 log2(64 quarters))``, held within 0-255: a 64th of a quarter to 107 quarters.
+    """
+    steps = np.zeros(len(onset), np.uint8)
+    quarters = np.maximum(np.diff(onset), SHORTEST)
+    steps[:-1] = np.minimum(np.round(STEPS_AN_OCTAVE * np.log2(quarters / SHORTEST)), 255)
+    return steps
+
+
+def onsets(step: Bytes) -> NDArray[np.float32]:
+    """Onsets in quarters, from 0, that `time_steps` describes; within 1.8 % of each time between notes."""
+    onset = np.zeros(len(step), np.float32)
+    np.cumsum(SHORTEST * 2.0 ** (step[:-1] / STEPS_AN_OCTAVE), out=onset[1:])
+    return onset
+
+
+def figures(pitch: Bytes, bits: int) -> NDArray[np.uint32]:
+    """Bucket, below 2**bits, of the `FIGURE` intervals that begin at each note, shape (max(n - FIGURE, 0),)."""
+    code: Any = _figures
+    return np.asarray(code(pitch, bits))
+
+
+@njit(cache=True, nogil=True)
+def _figures(pitch: Any, bits: int) -> Any:
+    n = max(len(pitch) - FIGURE, 0)
+    out = np.empty(n, np.uint32)
+    for i in range(n):
+        code = np.uint64(0)
+        for k in range(i, i + FIGURE):
+            leap: Any = min(max(np.int64(pitch[k + 1]) - np.int64(pitch[k]) + REACH, 0), 2 * REACH)
+            code = code * np.uint64(2 * REACH + 1) + np.uint64(leap)
+        # Fibonacci hashing (Knuth, The Art of Computer Programming 3, section 6.4)
+        out[i] = (code * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _postings(pitch: Any, voice_start: Any, bits: int) -> Any:
+    """Sort the places of all figures by bucket, without those that reach across two voices; code them."""
+    buckets = _figures(pitch, bits)
+    ends = np.zeros((1 << bits) + 1, np.int64)
+    for v in range(len(voice_start) - 1):
+        for i in range(voice_start[v], np.int64(voice_start[v + 1]) - FIGURE):
+            ends[buckets[i] + 1] += 1
+    ends = np.cumsum(ends)
+    at = ends[:-1].copy()
+    sorted_places = np.empty(ends[-1], np.uint32)
+    for v in range(len(voice_start) - 1):
+        for i in range(voice_start[v], np.int64(voice_start[v + 1]) - FIGURE):
+            sorted_places[at[buckets[i]]] = i
+            at[buckets[i]] += 1
+    starts = np.zeros(len(ends), np.uint32)
+    coded = np.empty(5 * (len(sorted_places) + len(starts)), np.uint8)
+    k = 0
+    for b in range(len(ends) - 1):
+        starts[b] = k
+        before = np.int64(-1)
+        for i in range(ends[b] - (ends[b + 1] > ends[b]), ends[b + 1]):
+            if i < ends[b]:  # the count comes first
+                value = ends[b + 1] - ends[b]
+            else:
+                value = np.int64(sorted_places[i]) - before - 1
+                before = np.int64(sorted_places[i])
+            while value >= 128:
+                coded[k] = (value & 127) | 128
+                value >>= 7
+                k += 1
+            coded[k] = value
+            k += 1
+    starts[-1] = k
+    return starts, coded[:k].copy()
+
+
+def state_folder(store: Store) -> Path:
     """Where the index of the store as it is now belongs."""
     return store.path / "index" / store.digest[:16]
 
 
-def open_index(store: Store) -> Index | None:
+def open_index(store: Store, *, partial: bool = False) -> Index | None:
     """Open the index that belongs to `store`, or return None when there is none.
+
+    Parameters
+    ----------
+    partial : bool
+        Leave missing and damaged index segments out instead of raising.
 
     Raises
     ------
-    StoreError
+    IndexDamagedError
         When it is there and damaged.
     """
-    folder = folder_of(store)
+    folder = state_folder(store)
     if not folder.is_dir():
         return None
     try:
-        about = json.loads((folder / "index.json").read_bytes())
-        if about["schema"] != SCHEMA or about["store"] != store.digest:
-            raise ValueError(f"it says {about['schema']!r} for store {about['store'][:16]!r}")
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
-        for name, length in about["lengths"].items():
-            if len(arrays[name]) != length:
-                raise ValueError(f"{name} has {len(arrays[name])} rows, {length} were written")
-        style = StyleModel(
-            *(np.load(folder / f"style_{n}.npy", mmap_mode="r", allow_pickle=False) for n in ("interval", "ratio"))
-        )
+        names = _state(folder, store.digest)
+        style = StyleModel(np.load(folder / "intervals.npy", mmap_mode="r"), np.load(folder / "ratios.npy"))
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise StoreError(
-            f"{folder}: the index is damaged ({error}); delete that folder and it is built again"
-        ) from error
-    return Index(folder, style, **arrays)
+        raise IndexDamagedError(folder, str(error)) from error
+    segments, missing = [], []
+    for name in names:
+        try:
+            segments.append(_open_segment(store.path / "index" / "segments" / name))
+        except IndexDamagedError as error:
+            if not partial:
+                raise
+            missing.append((name, error.reason))
+    return Index(folder, tuple(segments), style, tuple(missing))
 
 
-def build_index(store: Store, progress: Callable[[int, int], None] = lambda done, total: None) -> Index:
-    """Build and write the index of `store`; the index of an earlier state is removed.
+def newest_indexed(store: Store) -> Store | None:
+    """Return the store as it was when an index was last made for it; None when there never was one.
+
+    What a reader uses while another process is adding to the store.
+    """
+    states = (store.prefix(count) for count in range(len(store.segments), 0, -1))
+    return next((state for state in states if state_folder(state).is_dir()), None)
+
+
+def _state(folder: Path, digest: str) -> list[str]:
+    about = json.loads((folder / "index.json").read_bytes())
+    if about["schema"] != SCHEMA or about["store"] != digest:
+        raise ValueError(f"index.json says {about['schema']!r} for store {about['store'][:16]!r}")
+    return [str(name) for name in about["segments"]]
+
+
+def _open_segment(folder: Path) -> IndexSegment:
+    try:
+        about = json.loads((folder / "segment.json").read_bytes())
+        arrays = {}
+        for name, dtype in _DTYPES.items():
+            path = folder / f"{name}.npy"
+            if path.stat().st_size != about["files"][path.name]["bytes"]:
+                raise ValueError(f"{path.name} has {path.stat().st_size} bytes, segment.json says otherwise")
+            # numba takes plain arrays; the memory stays mapped
+            arrays[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            if arrays[name].dtype != dtype:
+                raise ValueError(f"{path.name} is {arrays[name].dtype}, not {np.dtype(dtype)}")
+        return IndexSegment(folder.name, tuple(about["covers"]), **arrays)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise IndexDamagedError(folder, str(error)) from error
+
+
+def verify_index(store: Store) -> None:
+    """Hash every file of the index again; nothing where there is none.
+
+    Raises
+    ------
+    IndexDamagedError
+        Naming the first segment with a file that differs.
+    """
+    for folder in sorted((store.path / "index" / "segments").glob("[!.]*")):
+        _open_segment(folder)
+        for name, wanted in json.loads((folder / "segment.json").read_bytes())["files"].items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted["sha256"]:
+                raise IndexDamagedError(folder, f"{name} has another SHA-256 than segment.json says")
+
+
+def build_index(
+    store: Store,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    engine: str = "local",
+    workers: int = 1,
+) -> Index:
+    """Write the index of `store`, using what is there of its earlier states.
+
+    To be called under the lock (`corpus.store.writing`).
 
     Raises
     ------
     StoreError
         When the store is empty or can't be written.
+    StoreDamagedError
+        When a segment of the store can't be read.
     """
-    if not store.pieces:
+    if not len(store.pieces):
         raise StoreError(
             f"{store.path}: the store holds no pieces; add some with: contraste ingest SRC --into {store.path}"
         )
-    columns: list[tuple[IntArray, FloatArray, IntArray]] = []
-    owners: list[int] = []
-    for piece in range(len(store.pieces)):
-        table = voice_table(store.notes(piece))
-        columns += table
-        owners += [piece] * len(table)
-        progress(piece + 1, len(store.pieces))
-    arrays = _arrays(columns, owners, len(store.pieces))
-    style = _style(columns)
-    folder = folder_of(store)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    root = store.path / "index" / "segments"
+    before = newest_indexed(store)
+    kept = _usable(before) if before else []
+    covered = sum(len(segment.covers) for segment in kept)
     try:
-        temporary.mkdir(parents=True)
-        for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array)
-        np.save(temporary / "style_interval.npy", style.interval)
-        np.save(temporary / "style_ratio.npy", style.ratio)
-        about = {"schema": SCHEMA, "store": store.digest, "lengths": {k: len(a) for k, a in arrays.items()}}
-        (temporary / "index.json").write_text(json.dumps(about))
+        for names, columns in _grouped(store, covered, progress, engine, workers):
+            merged: list[IndexSegment] = []
+            while kept and _mergeable(len(kept[-1].pitch), len(columns.pitch) + sum(len(s.pitch) for s in merged)):
+                merged.insert(0, kept.pop())
+            covers = (*(name for s in merged for name in s.covers), *names)
+            kept.append(_write_segment(root, covers, _joined([*map(_columns, merged), columns])))
+        state = state_folder(store)
+        style = model_of([s.intervals for s in kept], [s.ratios for s in kept])
+        _write_state(state, store, kept, style)
+        _clean_up(state, before)
+    except OSError as error:
+        raise StoreError(f"{root.parent}: the index can't be written: {error.strerror or error}") from error
+    return Index(state, tuple(kept), style)
+
+
+def _usable(store: Store) -> list[IndexSegment]:
+    """Return the segments of an earlier state up to the first damaged one."""
+    kept = []
+    try:
+        for name in _state(state_folder(store), store.digest):
+            kept.append(_open_segment(store.path / "index" / "segments" / name))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # what can't be used is made again
+    return kept
+
+
+def _mergeable(last: int, new: int) -> bool:
+    return last < 2 * new and last + new <= FULL
+
+
+def _grouped(
+    store: Store, covered: int, progress: Callable[[int, int], None], engine: str, workers: int
+) -> Iterator[tuple[tuple[str, ...], Columns]]:
+    """Read the voices of the store's segments from number `covered` on, in lots of up to `FULL` notes."""
+    todo = store.segments[covered:]
+    names: list[str] = []
+    lot: list[Columns] = []
+    read = partial(read_voices, store.path)
+    pieces = sum(entry.pieces for entry in todo)
+    done = 0
+    for entry, columns in zip(todo, mapped(read, [e.name for e in todo], engine, workers), strict=True):
+        if isinstance(columns, Crashed):
+            raise StoreError(f"{store.path}: reading the voices of segment {entry.name} crashed")
+        if lot and sum(len(c.pitch) for c in lot) + len(columns.pitch) > FULL:
+            yield tuple(names), _joined(lot)
+            names, lot = [], []
+        names.append(entry.name)
+        lot.append(columns)
+        done += entry.pieces
+        progress(done, pieces)
+    if lot:
+        yield tuple(names), _joined(lot)
+
+
+def read_voices(path: Path, name: str) -> Columns:
+    """Read the voices of all pieces of the store segment `name`."""
+    store = Store.open(path)
+    first = 0
+    for entry in store.segments:
+        if entry.name == name:
+            break
+        first += entry.pieces
+    table, owners = [], []
+    for row in range(first, first + entry.pieces):
+        found = voice_table(store.notes(row))
+        table += [(pitch, onset) for pitch, onset, _ in found]
+        owners += [row] * len(found)
+    pitches = np.concatenate([np.zeros(0, np.int64), *(p for p, _ in table)]).astype(np.uint8)
+    steps = np.concatenate([np.zeros(0, np.uint8), *(time_steps(o) for _, o in table)])
+    lengths = np.array([len(p) for p, _ in table], np.int64)
+    return Columns(pitches, steps, lengths, np.array(owners, np.int32), *transitions(table))
+
+
+def _columns(segment: IndexSegment) -> Columns:
+    lengths = np.diff(segment.voice_start).astype(np.int64)
+    return Columns(segment.pitch, segment.step, lengths, segment.voice_piece, segment.intervals, segment.ratios)
+
+
+def _joined(lot: Sequence[Columns]) -> Columns:
+    pitch, step, lengths, piece = (np.concatenate([c[k] for c in lot]) for k in range(4))
+    intervals, ratios = np.sum([c.intervals for c in lot], axis=0), np.sum([c.ratios for c in lot], axis=0)
+    return Columns(pitch, step, lengths, piece, intervals.astype(np.uint32), ratios.astype(np.uint32))
+
+
+def _write_segment(root: Path, covers: tuple[str, ...], columns: Columns) -> IndexSegment:
+    """Write and open the segment that covers those segments of the store; one that is whole is taken as it is."""
+    folder = root / hashlib.sha256("\n".join((SCHEMA, *covers)).encode()).hexdigest()[:16]
+    try:
+        return _open_segment(folder)
+    except IndexDamagedError:
+        shutil.rmtree(folder, ignore_errors=True)
+    voice_start = np.concatenate([[0], np.cumsum(columns.lengths)]).astype(np.uint32)
+    bits = int(np.clip(np.ceil(np.log2(max(len(columns.pitch), 1) / PLACES_A_BUCKET)), 8, 24))
+    code: Any = _postings
+    starts, places = code(columns.pitch, voice_start, bits)
+    arrays = (
+        columns.pitch, columns.step, voice_start, columns.piece, starts, places, columns.intervals, columns.ratios
+    )  # fmt: skip
+    _write_folder(folder, dict(zip(_DTYPES, arrays, strict=True)), "segment.json", {"covers": covers})
+    return _open_segment(folder)
+
+
+def _write_state(folder: Path, store: Store, segments: Sequence[IndexSegment], style: StyleModel) -> None:
+    about = {"store": store.digest, "segments": [s.name for s in segments]}
+    _write_folder(folder, {"intervals": style.interval, "ratios": style.ratio}, "index.json", about)
+
+
+def _write_folder(folder: Path, arrays: dict[str, Any], name: str, about: dict[str, Any]) -> None:
+    """Write arrays and a description that holds their sizes and digests; the folder gets its name last."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        files = {}
+        for array_name, array in arrays.items():
+            path = temporary / f"{array_name}.npy"
+            np.save(path, array)
+            data = path.read_bytes()
+            files[path.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        write_synced(temporary / name, json.dumps({"schema": SCHEMA, **about, "files": files}).encode())
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
-    except OSError as error:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StoreError(f"{folder}: the index can't be written: {error.strerror or error}") from error
-    for old in folder.parent.iterdir():
-        if old.name != folder.name:
-            shutil.rmtree(old, ignore_errors=True)
-    return Index(folder, style, **arrays)
+        raise
 
 
-def _arrays(columns: list[tuple[IntArray, FloatArray, IntArray]], owners: list[int], pieces: int) -> dict[str, Any]:
-    lengths = np.array([len(c[0]) for c in columns], np.int64)
-    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    pitch, onset, row = (np.concatenate([c[k] for c in columns] or [np.zeros(0)]) for k in range(3))
-    owner = np.array(owners, np.int32)
-    voice_of = np.repeat(np.arange(len(columns), dtype=np.int32), lengths)
-    codes = [figures(c[0]) for c in columns]
-    code = np.concatenate(codes or [np.zeros(0, np.uint32)])
-    place = np.concatenate([s + np.arange(len(c)) for s, c in zip(start, codes, strict=False)] or [np.zeros(0)]).astype(
-        np.int32
-    )
-    order = np.argsort(code, kind="stable")
-    code, place = code[order], place[order]
-    unique, first = np.unique(code, return_index=True)
-    holders = np.unique(
-        np.stack([np.repeat(np.arange(len(unique)), np.diff(np.append(first, len(code)))), owner[voice_of[place]]]),
-        axis=1,
-    )
-    spread = np.bincount(holders[0].astype(np.int64), minlength=len(unique))
-    return {
-        "pitch": pitch.astype(np.int16),
-        "onset": onset.astype(np.float32),
-        "row": row.astype(np.int32),
-        "voice_of": voice_of,
-        "voice_start": start,
-        "voice_piece": owner,
-        "figures": unique,
-        "starts": np.append(first, len(code)).astype(np.int64),
-        "places": place,
-        "rarity": np.log2(pieces / np.maximum(spread, 1)).astype(np.float32),
-    }
-
-
-def _style(columns: list[tuple[IntArray, FloatArray, IntArray]]) -> StyleModel:
-    def chain(symbols: list[IntArray], size: int, order: int) -> NDArray[np.float32]:
-        flat = np.concatenate(symbols or [np.zeros(0, np.int64)]).astype(np.int64)
-        breaks = np.zeros(len(flat), bool)
-        breaks[np.cumsum([0, *(len(s) for s in symbols)])[:-1].clip(max=max(len(flat) - 1, 0))] = True
-        return learn(flat, breaks, size, order)
-
-    return StyleModel(
-        chain([interval_symbols(c[0]) for c in columns], INTERVALS, 3),
-        chain([ratio_symbols(c[1]) for c in columns], RATIOS, 2),
-    )
+def _clean_up(state: Path, before: Store | None) -> None:
+    """Remove all states but this one and the one before it, and the segments that neither names."""
+    root = state.parent
+    keep = {state, *([state_folder(before)] if before else [])}
+    used = set()
+    for folder in keep:
+        try:
+            used |= set(json.loads((folder / "index.json").read_bytes())["segments"])
+        except (OSError, ValueError, KeyError):
+            keep = keep - {folder}
+    for folder in root.iterdir():
+        if folder not in keep and folder.name != "segments":
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (root / "segments").iterdir():
+        if folder.name not in used:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -85,7 +85,7 @@ def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) 
     """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU."""
     if findings:
         return corpus.store.index_of(findings[0].piece)
-    rows = np.random.default_rng(SEED).permutation(len(corpus.store.pieces))[:FALLBACK_PIECES]
+    rows = np.random.default_rng(SEED).permutation(np.flatnonzero(corpus.store.present))[:FALLBACK_PIECES]
     references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
     usable = [i for i, reference in enumerate(references) if len(reference) >= MAX_ORDER]
     own = melody_tokens(track)[:FALLBACK_TOKENS]

@@ -20,7 +20,7 @@ from audit.findings import (
     Verdict,
     worst,
 )
-from audit.index import Index
+from audit.index import Index, voice_table
 from audit.policy import Policy
 from audit.search import Passage, search
 from audit.significance import Calibration, query_notes
@@ -54,7 +54,7 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear.
     """
-    passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES))
+    passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES), corpus.store.present)
     m = query_notes(track)
     judged = [_judged(corpus, passage, _span(track, passage.query_rows), m, policy) for passage in passages]
     pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
@@ -83,7 +83,7 @@ class _Judged(NamedTuple):
 
     passage: Passage
     span: tuple[float, float]
-    group: str
+    group: int
     evalue: float
     percentile: float
     verdict: Verdict
@@ -93,15 +93,16 @@ def _judged(corpus: Corpus, passage: Passage, span: tuple[float, float], m: int,
     evalue = corpus.calibration.evalue(passage.bits, m)
     percentile = corpus.calibration.percentile(passage.bits)
     verdict = policy.judge_copy(evalue, percentile, len(passage.query_rows))
-    return _Judged(passage, span, corpus.store.pieces[passage.piece].group, evalue, percentile, verdict)
+    return _Judged(passage, span, int(corpus.store.groups[passage.piece]), evalue, percentile, verdict)
 
 
 def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence, other_works: int) -> Finding:
     passage, span = judged.passage, judged.span
     piece = corpus.store.pieces[passage.piece]
-    there = _span(notes, passage.piece_rows)
+    piece_rows = voice_table(notes)[passage.voice][2][passage.positions]
+    there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
-    pairs = _all_parts(track, notes, passage, span, there)
+    pairs = _all_parts(track, notes, passage, piece_rows)
     query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span)
     return Finding(
         piece=piece.path,
@@ -113,9 +114,9 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         query_span_s=span,
         piece_span_s=there,
         query_bars=_bars(track, passage.query_rows),
-        piece_bars=_bars(notes, passage.piece_rows),
+        piece_bars=_bars(notes, piece_rows),
         transposition=passage.transposition,
-        tempo_ratio=_tempo_ratio(track, notes, passage),
+        tempo_ratio=_tempo_ratio(track, notes, passage, piece_rows),
         matched=len(passage.query_rows),
         notes=passage.notes,
         in_time=int(passage.in_time.sum()),
@@ -124,7 +125,7 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         percentile=judged.percentile,
         other_works=other_works,
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
-        piece_part=notes.parts[notes.part[passage.piece_rows[0]]].name,
+        piece_part=notes.parts[notes.part[piece_rows[0]]].name,
         all_matched=len(pairs),
         all_notes=len(query_notes),
         query_notes=query_notes,
@@ -142,9 +143,9 @@ def _bars(sequence: NoteSequence, rows: Any) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _tempo_ratio(track: NoteSequence, notes: NoteSequence, passage: Passage) -> float:
+def _tempo_ratio(track: NoteSequence, notes: NoteSequence, passage: Passage, piece_rows: Any) -> float:
     here = np.ptp(track.onset_s[passage.query_rows])
-    there = np.ptp(notes.onset_s[passage.piece_rows])
+    there = np.ptp(notes.onset_s[piece_rows])
     return float(here / there) if there > 0 else passage.tempo_ratio
 
 
@@ -157,25 +158,21 @@ def _all_parts(
     track: NoteSequence,
     notes: NoteSequence,
     passage: Passage,
-    span: tuple[float, float],
-    there: tuple[float, float],
+    piece_rows: Any,
 ) -> list[tuple[int, int, bool]]:
     """Pair the notes of all parts, not only of the aligned voice: equal pitch at the moment the alignment gives.
 
     Returns (row in the track, row in the piece, keeps time), by onset in the track.
     """
-    pairs = [
-        (int(q), int(p), bool(t))
-        for q, p, t in zip(passage.query_rows, passage.piece_rows, passage.in_time, strict=True)
-    ]
+    pairs = [(int(q), int(p), bool(t)) for q, p, t in zip(passage.query_rows, piece_rows, passage.in_time, strict=True)]
     used = {p for _, p, _ in pairs}
     at_pitch: dict[int, list[int]] = {}
-    for row in _rows(notes, there):
+    for row in _rows(notes, _span(notes, piece_rows)):
         if row not in used:
             at_pitch.setdefault(int(notes.pitch[row]) + passage.transposition, []).append(row)
     known = {q for q, _, _ in pairs}
-    here_beats, there_beats = track.onset_beat[passage.query_rows], notes.onset_beat[passage.piece_rows]
-    for row in _rows(track, span):
+    here_beats, there_beats = track.onset_beat[passage.query_rows], notes.onset_beat[piece_rows]
+    for row in _rows(track, _span(track, passage.query_rows)):
         rows = at_pitch.get(int(track.pitch[row]), [])
         if row in known or not rows:
             continue
@@ -280,7 +277,7 @@ def audit(
             "name": corpus.store.path.name,
             "digest": corpus.store.digest,
             "pieces": len(corpus.store.pieces),
-            "works": len({p.group for p in corpus.store.pieces}),
+            "works": corpus.store.works,
             "chance": {"slope": corpus.calibration.slope, "log2_k": corpus.calibration.log2_k},
             "human_pieces": len(corpus.calibration.human_bits),
         },

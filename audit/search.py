@@ -1,11 +1,14 @@
 """Copy search: a query's voices against every voice of a store.
 
 Figures name candidate places (`audit.seeds`), alignment scores them in bits (`audit.align`), and each piece
-keeps its best passages that do not overlap in the query. Pieces are ranked by their best passage.
+keeps its passages that do not overlap in the query. Pieces are ranked by their best passage. The segments of the
+index are searched by threads side by side; the compiled code runs without the interpreter's lock.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.align import Alignment, align
-from audit.index import FIGURE, Index, voice_table
-from audit.seeds import candidates
+from audit.index import FIGURE, Index, IndexSegment, onsets, time_steps, voice_table
+from audit.seeds import CANDIDATE, Line, candidates, counters
 from audit.style import surprise
 from music.notes import NoteSequence
 
 MARGIN = 24  # diagonals around the hits, and notes before and after them, that an alignment may reach
-MAX_ALIGNMENTS = 600  # a query; the best voted are taken
-PASSAGES = 4  # of one piece
+ALIGNMENTS = 500  # a query, the best by bits, and as many by votes
 MIN_PAIRS = 6  # notes; fewer are no passage
+THREADS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +37,10 @@ class Passage:
         Row of the piece in the store.
     bits : float
         Shared surprise: what is ranked and judged.
-    query_rows, piece_rows : int64 (k,)
-        Aligned equal notes: rows of the two sequences.
+    query_rows : int64 (k,)
+        Aligned equal notes: rows of the query.
+    voice, positions : int, int64 (k,)
+        The same in the piece: number of the voice among the piece's `audit.index.voice_table`, and positions in it.
     in_time : bool (k,)
         Whether each pair keeps time with the one before it.
     notes : int
@@ -51,7 +56,8 @@ class Passage:
     piece: int
     bits: float
     query_rows: NDArray[np.int64]
-    piece_rows: NDArray[np.int64]
+    voice: int
+    positions: NDArray[np.int64]
     in_time: NDArray[np.bool_]
     notes: int
     voice_notes: int
@@ -59,71 +65,104 @@ class Passage:
     tempo_ratio: float
 
 
-def search(index: Index, query: NoteSequence, top: int = 10, skip: frozenset[int] = frozenset()) -> list[Passage]:
+def lines(index: Index, query: NoteSequence) -> list[Line]:
+    """Return the voices of a query, with the surprise of their notes."""
+    found = []
+    for pitch, onset, rows in voice_table(query):
+        bits = surprise(index.style, pitch, onset)
+        found.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
+    return found
+
+
+def search(index: Index, query: NoteSequence, top: int = 10, among: NDArray[np.bool_] | None = None) -> list[Passage]:
     """Find the passages of `query` that the store also holds, strongest piece first.
 
     Parameters
     ----------
     top : int
-        Pieces to return; each with up to `PASSAGES` passages that do not overlap in the query.
-    skip : frozenset of int
-        Pieces that are not looked at (a piece's own duplicates, for the human baseline).
+        Pieces to return; each with its passages that do not overlap in the query.
+    among : bool, one for each piece of the store, optional
+        The pieces to look at; all by default.
     """
-    jobs = []
-    for pitch, onset, rows in voice_table(query):
-        bits = surprise(index.style, pitch, onset)
-        voice = (pitch.astype(np.int16), onset.astype(np.float32), *bits)
-        jobs += [(float(c["votes"]), voice, rows, c) for c in candidates(index, pitch)]
-    jobs.sort(key=lambda job: -job[0])
-    best: dict[int, list[Passage]] = {}
-    count = 0
-    for _, voice, rows, candidate in jobs:
-        piece = int(index.voice_piece[candidate["voice"]])
-        if piece in skip:
-            continue
-        if count == MAX_ALIGNMENTS:
-            break
-        count += 1
-        passage = _passage(index, voice, rows, candidate, piece)
-        if passage is not None:
-            best.setdefault(piece, []).append(passage)
-    ranked = sorted(best.items(), key=lambda item: -max(p.bits for p in item[1]))[:top]
-    return [passage for _, passages in ranked for passage in _apart(passages)]
+    voices = lines(index, query)
+
+    def look(number: int) -> NDArray[Any]:
+        segment = index.segments[number]
+        memory = counters(segment)
+        found = [np.zeros(0, CANDIDATE)]
+        for i, line in enumerate(voices):
+            places = candidates(segment, line, index.notes, memory)
+            if among is not None:
+                places = places[among[segment.voice_piece[places["voice"]]]]
+            places["segment"], places["line"] = number, i
+            found.append(places)
+        return _strongest(np.concatenate(found))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *pool.map(look, range(len(index.segments)))]))
+        passages = pool.map(
+            lambda part: [_passage(voices[p["line"]], index.segments[p["segment"]], p) for p in part],
+            [places[k::THREADS] for k in range(THREADS)],
+        )
+        best: dict[int, list[Passage]] = {}
+        for passage in (p for part in passages for p in part if p is not None):
+            best.setdefault(passage.piece, []).append(passage)
+    ranked = sorted(best.items(), key=lambda item: (-max(p.bits for p in item[1]), item[0]))[:top]
+    return [passage for _, found in ranked for passage in _apart(found)]
 
 
-def _passage(index: Index, voice: Any, rows: NDArray[np.int64], candidate: Any, piece: int) -> Passage | None:
-    pitch, onset, pitch_bits, rhythm_bits = voice
-    number = int(candidate["voice"])
-    start, end = index.voice_start[number], index.voice_start[number + 1]
-    p_pitch, p_onset = np.asarray(index.pitch[start:end]), np.asarray(index.onset[start:end])
-    q, p = int(candidate["hit_q"]), int(candidate["hit_p"])
-    ratio = float((onset[q + FIGURE] - onset[q]) / max(p_onset[p + FIGURE] - p_onset[p], 1e-3))
+def _strongest(places: NDArray[Any]) -> NDArray[Any]:
+    """Keep the `ALIGNMENTS` best places by bits and by votes; those that would align the same notes become one."""
+    strong = [np.argsort(-places[name], kind="stable")[:ALIGNMENTS] for name in ("bits", "votes")]
+    places = places[np.unique(np.concatenate(strong))]
+    diagonal = (places["hit_p"] - places["hit_q"]) // MARGIN
+    names = ("line", "segment", "voice", "shift")
+    key = np.stack([*(places[name] for name in names), diagonal, places["hit_q"] // (4 * MARGIN)], axis=1)
+    order = np.lexsort((-places["bits"], *key.T))
+    places, key = places[order], key[order]
+    first = np.flatnonzero(np.append(True, (key[1:] != key[:-1]).any(axis=1))[: len(places)])
+    kept = places[first]
+    if len(kept):
+        for name, bound in (("low", np.minimum), ("high", np.maximum), ("first", np.minimum), ("last", np.maximum)):
+            kept[name] = bound.reduceat(places[name], first)
+    return kept
+
+
+def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
+    """Align one line with one place of a segment."""
+    number = int(place["voice"])
+    start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
+    pitch, onset = segment.pitch[start:end].astype(np.int16), onsets(segment.step[start:end])
+    q, p = int(place["hit_q"]), int(place["hit_p"])
+    ratio = float((line.onset[q + FIGURE] - line.onset[q]) / max(onset[p + FIGURE] - onset[p], 1e-3))
     first, last = (
-        max(int(candidate["first"]) - MARGIN, 0),
-        min(int(candidate["last"]) + FIGURE + MARGIN, len(pitch) - 1),
+        max(int(place["first"]) - MARGIN, 0),
+        min(int(place["last"]) + MARGIN, len(line.pitch) - 1),
     )
     part = slice(first, last + 1)
-    low, high = int(candidate["low"]) - MARGIN + first, int(candidate["high"]) + MARGIN + first
-    shift = int(candidate["shift"])
-    query = (pitch[part], onset[part], pitch_bits[part], rhythm_bits[part])
-    found = align(query, (p_pitch, p_onset), shift, ratio, low, high)
+    low, high = int(place["low"]) - MARGIN + first, int(place["high"]) + MARGIN + first
+    shift = int(place["shift"])
+    query = (line.pitch[part].astype(np.int16), line.onset[part], line.pitch_bits[part], line.rhythm_bits[part])
+    found = align(query, (pitch, onset), shift, ratio, low, high)
     if len(found.pairs) >= MIN_PAIRS:
-        refined = _tempo(query[1], p_onset, found)
+        refined = _tempo(query[1], onset, found)
         if abs(np.log2(refined / ratio)) > 0.02:
-            again = align(query, (p_pitch, p_onset), shift, refined, low, high)
+            again = align(query, (pitch, onset), shift, refined, low, high)
             if again.bits > found.bits:
                 found, ratio = again, refined
     if len(found.pairs) < MIN_PAIRS:
         return None
     where, there = found.pairs[:, 0] + first, found.pairs[:, 1]
+    piece = int(segment.voice_piece[number])
     return Passage(
         piece=piece,
         bits=found.bits,
-        query_rows=rows[where],
-        piece_rows=np.asarray(index.row[start:end])[there].astype(np.int64),
+        query_rows=line.rows[where],
+        voice=number - int(np.searchsorted(segment.voice_piece, piece)),
+        positions=there,
         in_time=found.in_time,
         notes=int(where[-1] - where[0]) + 1,
-        voice_notes=min(len(pitch), int(end - start)),
+        voice_notes=min(len(line.pitch), end - start),
         transposition=-shift,
         tempo_ratio=ratio,
     )
@@ -140,6 +179,6 @@ def _apart(passages: list[Passage]) -> list[Passage]:
     kept: list[Passage] = []
     for passage in sorted(passages, key=lambda p: -p.bits):
         span = (passage.query_rows[0], passage.query_rows[-1])
-        if len(kept) < PASSAGES and all(span[1] < k.query_rows[0] or span[0] > k.query_rows[-1] for k in kept):
+        if all(span[1] < k.query_rows[0] or span[0] > k.query_rows[-1] for k in kept):
             kept.append(passage)
     return kept

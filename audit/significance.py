@@ -120,12 +120,9 @@ def calibrate(
         chance[i] = _strongest(search(index, random_melody(index.style, int(notes), rng), top=1))
         progress(i + 1, total)
     human = []
-    groups: dict[str, set[int]] = {}
-    for i, piece in enumerate(store.pieces):
-        groups.setdefault(piece.group, set()).add(i)
     for done, row in enumerate(sample):
         own = store.notes(int(row))
-        found = search(index, own, top=20, skip=frozenset(groups[store.pieces[row].group]))
+        found = search(index, own, top=20, among=store.groups != store.groups[row])
         versions = {p.piece for p in found if _is_version(p)}
         human.append(_strongest([p for p in found if p.piece not in versions]))
         progress(CHANCE_QUERIES + done + 1, total)
@@ -133,8 +130,8 @@ def calibrate(
     if scored.sum() < CHANCE_QUERIES // 4:
         slope, log2_k = FALLBACK
     else:
-        slope, log2_k = fit(chance[scored], np.asarray(lengths[scored] * float(len(index.pitch)), np.float64))
-    made = Calibration(slope, log2_k, len(index.pitch), tuple(sorted(human)))
+        slope, log2_k = fit(chance[scored], np.asarray(lengths[scored] * float(index.notes), np.float64))
+    made = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
     index.write(CALIBRATION, asdict(made))
     return made
 

@@ -10,13 +10,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.findings import AuditReport, ProvenanceLink, Skipped
-from audit.index import build_index, open_index
+from audit.index import build_index, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
 from audit.policy import Policy
 from audit.run import Corpus, audit, find, unsearchable
 from audit.significance import calibrate, open_calibration
 from corpus.prepare import notes_digest
-from corpus.store import Store
+from corpus.segment import StoreBusyError
+from corpus.store import Store, writing
 from ledger.chain import Chain
 from ledger.provenance import beside, digest_of
 from ledger.verify import verify_path
@@ -27,18 +28,26 @@ Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
 
 
-def open_corpus(store: Store, watch: Watch) -> Corpus:
+def open_corpus(store: Store, watch: Watch, engine: str = "local", workers: int = 1) -> Corpus:
     """Open a store's index, calibration and chance levels; make and write what is missing.
+
+    While another process adds to the store, this is the store as it was when it was last indexed.
 
     Raises
     ------
     corpus.store.StoreError
         When a part is damaged or can't be written, or the store is empty.
     """
-    index = open_index(store)
+    index = open_index(store, partial=bool(store.missing))
     if index is None:
-        with watch("index") as show:
-            index = build_index(store, show)
+        try:
+            with writing(store.path), watch("index") as show:
+                index = build_index(store, show, engine, workers)
+        except StoreBusyError:
+            earlier = newest_indexed(store)
+            if earlier is None:
+                raise
+            return open_corpus(earlier, watch)
     calibration = open_calibration(index)
     if calibration is None:
         with watch("calibrate") as show:

@@ -26,7 +26,8 @@ from audit.run import Corpus, find
 from audit.track import open_corpus
 from cli import progress
 from corpus.demo import copy_chorales, scores
-from corpus.store import Store, ingest
+from corpus.ingest import ingest
+from corpus.store import Store
 from music.notes import MusicError, NoteSequence, build
 from music.read import read_music
 from music.voices import melody

@@ -12,6 +12,7 @@ import csv
 import fnmatch
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 CONSENTS = ("", "granted", "not_required", "unknown", "opt_out")
@@ -62,7 +63,7 @@ class RightsRow:
     rights: Rights
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RightsTable:
     """All rows of a rights file; `look_up` finds what holds for a piece."""
 
@@ -70,9 +71,18 @@ class RightsTable:
 
     def look_up(self, path: str) -> RightsRow | None:
         """Return the row for `path` (POSIX, below its source), or None."""
-        exact = [row for row in self.rows if row.path == path]
-        matching = exact or [row for row in self.rows if fnmatch.fnmatchcase(path, row.path)]
-        return matching[-1] if matching else None
+        if path in self._exact:
+            return self._exact[path]
+        return next((row for row in self._patterns if fnmatch.fnmatchcase(path, row.path)), None)
+
+    @cached_property
+    def _exact(self) -> dict[str, RightsRow]:
+        return {row.path: row for row in self.rows}
+
+    @cached_property
+    def _patterns(self) -> list[RightsRow]:
+        """Last row first; a row without a wildcard matches only as an exact path."""
+        return [row for row in reversed(self.rows) if set("*?[") & set(row.path)]
 
 
 def read_rights(path: str | Path) -> RightsTable:

@@ -2,13 +2,16 @@
 
 ::
 
-    STORE/manifest.json        every piece and the digest of every segment; replaced in one rename
-    STORE/segments/NAME/       notes.npy, offsets.npy, pieces.json: immutable once the manifest names them
+    STORE/manifest.json        the segments, with their sizes and digests; replaced in one rename
+    STORE/segments/NAME/       up to 1,000 pieces each (`corpus.segment`); immutable once the manifest names them
     STORE/index/NAME/          fingerprints, written by the copy search
 
 A store changes only by the rename of its manifest, after the segments it names were synced to disk. Killed at
 any moment it opens as it was before; what an interrupted run left is removed by the next one. Writers take a
 lock on the folder; readers need none.
+
+Opening reads the manifest and compares file sizes; everything else is read when it is asked for. What depends on
+all pieces (duplicate groups, the split) is worked out from the keys and stored nowhere.
 """
 
 from __future__ import annotations
@@ -17,97 +20,113 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from multiprocessing import forkserver, get_context
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.prepare import PieceRecord, Prepared, Refused, grouped, prepare
-from corpus.rights import Rights, RightsTable
+from corpus.prepare import PieceRecord, groups_of, split_of
+from corpus.rights import Rights
+from corpus.segment import (
+    FILES,
+    KEYS,
+    LINE_FIELDS,
+    FileEntry,
+    Segment,
+    SegmentEntry,
+    StoreAlteredError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    path_hash,
+    sync,
+)
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
-from music.read import music_files
 
-SCHEMA = "contraste-store/1"
-BATCH = 1000  # pieces a segment: an interrupted run loses at most these
-NOTE = np.dtype([("onset", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1"), ("part", "<u2")])
+__all__ = ["Pieces", "Store", "StoreAlteredError", "StoreDamagedError", "StoreError", "write_synced", "writing"]
 
-
-class StoreError(ValueError):
-    """Raised when a store can't be opened, read or written; the message names file, value and rule."""
+SCHEMA = "contraste-store/2"
 
 
-class StoreAlteredError(StoreError):
-    """Raised when a store's files are not those its manifest names."""
+class Pieces(Sequence[PieceRecord]):
+    """The records of a store in the order they were added; each is read when it is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        """Remember the store; nothing is read."""
+        self._store = store
+
+    def __len__(self) -> int:
+        """Count the pieces, those of missing segments too."""
+        return int(self._store._starts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> PieceRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PieceRecord]: ...
+    def __getitem__(self, index: int | slice) -> PieceRecord | list[PieceRecord]:
+        """Read one record or several; `StoreDamagedError` where the segment is missing or damaged."""
+        rows = range(len(self))[index]
+        return self._store._record(rows) if isinstance(rows, int) else [self._store._record(row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What one run added, found already there, and refused with the reason."""
-
-    added: int
-    known: int
-    refused: tuple[Refused, ...]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Store:
-    """An open store; `pieces` in the order they were added.
+    """An open store. Use `Store.open` or `Store.create`; the constructor trusts its arguments.
 
-    Use `Store.open` or `Store.create`; the constructor trusts its arguments.
+    Attributes
+    ----------
+    digest : str
+        SHA-256 (hex) of the manifest, which holds the digests of all other files.
+    missing : tuple of (str, str)
+        Names of the segments that were left out, each with the reason; () unless opened with `partial`.
     """
 
     path: Path
-    pieces: tuple[PieceRecord, ...]
-    segments: dict[str, dict[str, str]] = field(default_factory=dict)
+    segments: tuple[SegmentEntry, ...]
+    digest: str
+    missing: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path, *, partial: bool = False) -> Store:
         """Open an existing store for reading.
+
+        Parameters
+        ----------
+        partial : bool
+            Leave missing and damaged segments out instead of raising. Rows keep their numbers; see `missing` and
+            `present`. Groups are those of the pieces that are left.
 
         Raises
         ------
         StoreError
-            When there is no store, its manifest is damaged, or a segment it names is missing.
+            When there is no store, or its manifest is damaged or of another version.
+        StoreDamagedError
+            When a file of a segment is missing or has another size, unless `partial`.
         """
         path = Path(path)
-        manifest = path / "manifest.json"
         try:
-            data = json.loads(manifest.read_bytes())
+            data = (path / "manifest.json").read_bytes()
         except FileNotFoundError:
             raise StoreError(
                 f"{path}: no store here (no manifest.json); make one with: contraste ingest SRC --into {path}"
             ) from None
         except OSError as error:
-            raise StoreError(f"{manifest}: cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise StoreError(f"{manifest}: is not valid JSON ({error}); restore the store from its source") from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            found = data.get("schema") if isinstance(data, dict) else type(data).__name__
-            raise StoreError(f"{manifest}: schema {found!r}; this version reads {SCHEMA!r}")
-        try:
-            pieces = tuple(PieceRecord(**{**p, "rights": Rights(**p["rights"])}) for p in data["pieces"])
-            segments = {str(k): dict(v) for k, v in data["segments"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreError(f"{manifest}: a piece or segment is malformed ({error})") from error
-        for name in segments:
-            if Path(name).name != name or not (path / "segments" / name).is_dir():
-                raise StoreError(f"{path}: segment {name!r} is named by the manifest and missing")
-        unnamed = next((p for p in pieces if p.segment not in segments), None)
-        if unnamed:
-            raise StoreError(f"{manifest}: {unnamed.path!r} lies in segment {unnamed.segment!r}, which is not listed")
-        return cls(path, pieces, segments)
+            raise StoreError(f"{path / 'manifest.json'}: cannot be read: {error.strerror}") from error
+        store = cls(path, _read_manifest(path / "manifest.json", data), hashlib.sha256(data).hexdigest())
+        missing = []
+        for segment in store._opened:
+            try:
+                segment.check(arrays=partial)
+            except StoreDamagedError as error:
+                if not partial:
+                    raise
+                missing.append((segment.entry.name, error.reason))
+        return replace(store, missing=tuple(missing))
 
     @classmethod
     def create(cls, path: str | Path) -> Store:
@@ -116,134 +135,206 @@ class Store:
         Raises
         ------
         StoreError
-            When `path` is a file, a folder with other content, or not writable.
+            When `path` is a file, a folder with other content, or not writable; otherwise as `open`.
         """
         path = Path(path)
-        if (path / "manifest.json").exists():
-            return cls.open(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            strangers = sorted(p.name for p in path.iterdir() if p.name not in ("segments", "index"))
-            if strangers:
-                raise StoreError(f"{path}: is no store and not empty ({strangers[0]}); name a new folder")
-            store = cls(path, ())
-            store._write_manifest()
+            if not (path / "manifest.json").exists():
+                path.mkdir(parents=True, exist_ok=True)
+                strangers = sorted(p.name for p in path.iterdir() if p.name not in ("segments", "index"))
+                strangers = [name for name in strangers if not name.startswith(".manifest.json.")]  # of a killed run
+                with writing(path):
+                    if not (path / "manifest.json").exists():  # nobody else made one in the meantime
+                        if strangers:
+                            raise StoreError(f"{path}: is no store and not empty ({strangers[0]}); name a new folder")
+                        write_synced(path / "manifest.json", _manifest(()))
         except OSError as error:
             raise StoreError(f"{path}: a store can't be made here: {error.strerror}") from error
-        return store
+        return cls.open(path)
+
+    def extend(self, entry: SegmentEntry) -> Store:
+        """Name a segment, whose files are on disk, in the manifest; return the store as it is then.
+
+        To be called under the lock (`writing`), on the store as it was opened under it.
+        """
+        data = _manifest((*self.segments, entry))
+        write_synced(self.path / "manifest.json", data)
+        return Store(self.path, (*self.segments, entry), hashlib.sha256(data).hexdigest())
+
+    def prefix(self, count: int) -> Store:
+        """Return the store as it was with its first `count` segments."""
+        entries = self.segments[:count]
+        names = {entry.name for entry in entries}
+        missing = tuple((name, reason) for name, reason in self.missing if name in names)
+        return Store(self.path, entries, hashlib.sha256(_manifest(entries)).hexdigest(), missing)
 
     @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the manifest, which holds the digests of all notes."""
-        return hashlib.sha256(self._manifest_bytes()).hexdigest()
+    def pieces(self) -> Pieces:
+        """The records, read one by one."""
+        return Pieces(self)
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Mask (n,) of the pieces that can be read: all, unless some segments are `missing`."""
+        there = [entry.name not in dict(self.missing) for entry in self.segments]
+        return np.repeat(np.array(there, bool), np.diff(self._starts))
+
+    @cached_property
+    def keys(self) -> NDArray[Any]:
+        """`KEYS` (n,) of all pieces; zeros where a segment is missing."""
+        absent = dict(self.missing)
+        return np.concatenate(
+            [
+                np.zeros(0, KEYS),
+                *(np.zeros(s.entry.pieces, KEYS) if s.entry.name in absent else s.keys for s in self._opened),
+            ]
+        )
+
+    @cached_property
+    def groups(self) -> NDArray[np.int32]:
+        """Row (n,) of the oldest piece of each piece's duplicate group; -1 where a segment is missing."""
+        rows = np.flatnonzero(self.present).astype(np.int32)
+        found = np.full(len(self.pieces), -1, np.int32)
+        found[rows] = rows[groups_of(self.keys["content"][rows], self.keys["melody"][rows])]
+        return found
+
+    @property
+    def works(self) -> int:
+        """Count the duplicate groups."""
+        return int(np.count_nonzero(self.groups == np.arange(len(self.groups))))
 
     def index_of(self, path: str) -> int:
         """Row of the piece called `path`; KeyError when there is none."""
-        return self._rows[path]
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {piece.path: i for i, piece in enumerate(self.pieces)}
+        order, hashes = self._by_path
+        wanted = np.uint64(path_hash(path))
+        for row in order[np.searchsorted(hashes, wanted) : np.searchsorted(hashes, wanted, side="right")]:
+            if self.present[row] and self._line(row)["path"] == path:
+                return int(row)
+        raise KeyError(path)
 
     def notes(self, index: int) -> NoteSequence:
         """Load the notes of piece `index` from its memory-mapped segment.
 
         Raises
         ------
-        StoreError
-            When the segment's arrays are damaged.
+        StoreDamagedError
+            When the segment is missing or its arrays are damaged.
         """
-        piece = self.pieces[index]
-        notes, offsets, about = self._segment(piece.segment)
+        segment, row = self._place(range(len(self.pieces))[index])
+        line, span = segment.line(row), segment.offsets["note"]
+        rows = segment.notes[span[row] : span[row + 1]]
         try:
-            rows = notes[offsets[piece.row] : offsets[piece.row + 1]]
-            meta = about[piece.row]
             return build(
                 rows["onset"],
                 rows["duration"],
                 rows["pitch"],
                 rows["velocity"],
                 rows["part"],
-                parts=[Part(*p) for p in meta["parts"]],
-                tempos=[Tempo(*t) for t in meta["tempos"]],
-                time_signatures=[TimeSignature(*t) for t in meta["meters"]],
-                ticks_per_quarter=meta["ticks"],
-                title=piece.title,
+                parts=[Part(*p) for p in line["parts"]],
+                tempos=[Tempo(*t) for t in line["tempos"]],
+                time_signatures=[TimeSignature(*t) for t in line["meters"]],
+                ticks_per_quarter=line["ticks"],
+                title=line["title"],
             )
         except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"{self.path}: notes of {piece.path!r} in segment {piece.segment} are damaged: {error}"
-            ) from error
+            raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error
 
     def verify(self) -> None:
-        """Hash every segment again and compare with the manifest.
+        """Hash every segment again and compare with the manifest; missing segments are left out.
 
         Raises
         ------
         StoreAlteredError
             Naming the first file that differs.
-        StoreError
+        StoreDamagedError
             Naming the first file that can't be read.
         """
-        for name, files in self.segments.items():
-            for file, wanted in files.items():
-                path = self.path / "segments" / name / file
+        for segment in self._opened:
+            for name, file in () if segment.entry.name in dict(self.missing) else segment.entry.files.items():
                 try:
-                    found = hashlib.sha256(path.read_bytes()).hexdigest()
+                    with (segment.folder / name).open("rb") as data:
+                        found = hashlib.file_digest(data, "sha256").hexdigest()
                 except OSError as error:
-                    raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
-                if found != wanted:
+                    raise StoreDamagedError(segment.folder, f"{name}: {error.strerror}") from error
+                if found != file.sha256:
                     raise StoreAlteredError(
-                        f"{path}: SHA-256 is {found}, the manifest says {wanted}; the store was altered"
+                        f"{segment.folder / name}: SHA-256 is {found}, the manifest says {file.sha256}; "
+                        "the store was altered"
                     )
 
     @cached_property
-    def _open_segments(self) -> dict[str, tuple[NDArray[Any], NDArray[np.int64], list[dict[str, Any]]]]:
-        return {}
+    def _opened(self) -> tuple[Segment, ...]:
+        return tuple(Segment(self.path / "segments" / entry.name, entry) for entry in self.segments)
 
-    def _segment(self, name: str) -> tuple[NDArray[Any], NDArray[np.int64], list[dict[str, Any]]]:
-        if name not in self._open_segments:
-            folder = self.path / "segments" / name
-            try:
-                notes = np.load(folder / "notes.npy", mmap_mode="r", allow_pickle=False)
-                offsets = np.load(folder / "offsets.npy", allow_pickle=False)
-                about = json.loads((folder / "pieces.json").read_bytes())
-            except (OSError, ValueError, EOFError) as error:
-                raise StoreError(f"{folder}: cannot be read: {error}") from error
-            if notes.dtype != NOTE or offsets.dtype != np.int64 or len(offsets) != len(about) + 1:
-                raise StoreError(f"{folder}: arrays have the wrong type or length; the store was altered")
-            self._open_segments[name] = (notes, offsets, about)
-        return self._open_segments[name]
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(entry.pieces for entry in self.segments)], dtype=np.int64)
 
-    def _manifest_bytes(self) -> bytes:
-        data = {"schema": SCHEMA, "segments": self.segments, "pieces": [asdict(p) for p in self.pieces]}
-        return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    @cached_property
+    def _by_path(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        order = np.argsort(self.keys["path"], kind="stable")
+        return order, self.keys["path"][order]
 
-    def _write_manifest(self) -> None:
-        write_synced(self.path / "manifest.json", self._manifest_bytes())
+    def _place(self, index: int) -> tuple[Segment, int]:
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        segment = self._opened[number]
+        if self.missing and segment.entry.name in dict(self.missing):
+            raise StoreDamagedError(segment.folder, dict(self.missing)[segment.entry.name])
+        return segment, index - int(self._starts[number])
 
-    def _with(self, batch: Sequence[Prepared]) -> Store:
-        """Write `batch` as a new segment, then the manifest that names it; return the store as it is then."""
-        table = np.concatenate([_columns(p.sequence) for p in batch])
-        offsets = np.concatenate([[0], np.cumsum([len(p.sequence) for p in batch])]).astype(np.int64)
-        about = [_about(p.sequence) for p in batch]
-        name = f"{len(self.segments):05d}-{hashlib.sha256(table.tobytes()).hexdigest()[:12]}"
-        folder, temporary = self.path / "segments" / name, self.path / "segments" / f".{name}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        np.save(temporary / "notes.npy", table)
-        np.save(temporary / "offsets.npy", offsets)
-        (temporary / "pieces.json").write_text(json.dumps(about, separators=(",", ":")))
-        digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(temporary.iterdir())}
-        for file in (*temporary.iterdir(), temporary):
-            _sync(file)
-        temporary.rename(folder)
-        _sync(folder.parent)
-        new = [replace(p.record, segment=name, row=row) for row, p in enumerate(batch)]
-        store = Store(self.path, tuple(grouped((*self.pieces, *new))), {**self.segments, name: digests})
-        store._write_manifest()
-        return store
+    def _line(self, index: int) -> dict[str, Any]:
+        segment, row = self._place(index)
+        return segment.line(row)
+
+    def _record(self, index: int) -> PieceRecord:
+        segment, row = self._place(index)
+        line = segment.line(row)
+        oldest = int(self.groups[index])
+        group = line if oldest == index else self._line(oldest)
+        try:
+            about = {name: line[name] for name in LINE_FIELDS}
+            split = split_of(group["content_key"])
+            return PieceRecord(**about, rights=Rights(**line["rights"]), group=group["path"], split=split)
+        except (KeyError, TypeError) as error:
+            raise StoreDamagedError(segment.folder, f"pieces.jsonl: line {row + 1}: {error!r}") from error
+
+
+def _manifest(segments: Sequence[SegmentEntry]) -> bytes:
+    data = {"schema": SCHEMA, "segments": [asdict(entry) for entry in segments]}
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _read_manifest(manifest: Path, data: bytes) -> tuple[SegmentEntry, ...]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{manifest}: is not valid JSON ({error}); restore the store from its source") from error
+    schema = found.get("schema") if isinstance(found, dict) else type(found).__name__
+    if schema == "contraste-store/1":
+        raise StoreError(
+            f"{manifest}: schema {schema!r} was written by contraste 0.1; ingest its sources again into a new folder"
+        )
+    if schema != SCHEMA:
+        raise StoreError(
+            f"{manifest}: schema {schema!r}; this version reads {SCHEMA!r}; "
+            "use the version that wrote it, or ingest its sources again into a new folder"
+        )
+    try:
+        entries = tuple(
+            SegmentEntry(**{**e, "files": {name: FileEntry(**file) for name, file in e["files"].items()}})
+            for e in found["segments"]
+        )
+        for e in entries:
+            counts = (e.pieces, e.notes, *(file.bytes for file in e.files.values()))
+            if Path(e.name).name != e.name or e.files.keys() != FILES or not all(type(c) is int for c in counts):
+                raise ValueError(f"segment {e.name!r} has a wrong name, files or counts")
+            if min(counts) < 0:
+                raise ValueError(f"segment {e.name!r} has a negative count")
+        if len({e.name for e in entries}) < len(entries):
+            raise ValueError("a segment stands there twice")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{manifest}: is malformed ({error}); restore the store from its source") from error
+    return entries
 
 
 @contextmanager
@@ -252,7 +343,7 @@ def writing(path: Path) -> Iterator[None]:
 
     Raises
     ------
-    StoreError
+    StoreBusyError
         When another process is writing to the store.
     """
     handle = os.open(path, os.O_RDONLY)
@@ -260,170 +351,7 @@ def writing(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise StoreError(f"{path}: another process is writing to this store; wait for it to end") from None
-    finally:
-        os.close(handle)
-
-
-def ingest(
-    sources: Sequence[str | Path],
-    path: str | Path,
-    *,
-    rights: RightsTable | None = None,
-    require_rights: bool = False,
-    workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> IngestReport:
-    """Add every music file at or below `sources` to the store at `path`, in batches that each are atomic.
-
-    Parameters
-    ----------
-    rights : RightsTable, optional
-        Looked up by the path below the source. A piece that opted out is refused.
-    require_rights : bool
-        Refuse pieces without a licence and a consent on file.
-    workers : int, optional
-        Reading processes; as many as there are CPUs by default.
-    progress : callable
-        Called with (files done, files in all).
-
-    Raises
-    ------
-    StoreError
-        When the store can't be made or written (no permission, full disk, locked); what was committed stays.
-    music.notes.MusicError
-        When a source does not exist.
-    """
-    store = Store.create(path)
-    with writing(store.path):
-        store = Store.open(path)
-        _clean_up(store)
-        todo, known, refused = _plan(store, sources, rights or RightsTable(), require_rights)
-        added = 0
-        try:
-            for start in range(0, len(todo), BATCH):
-                batch = []
-                for result in _prepare_all(todo[start : start + BATCH], workers or os.cpu_count() or 1):
-                    if isinstance(result, Refused):
-                        refused.append(result)
-                    else:
-                        batch.append(result)
-                    progress(added + len(batch), len(todo))
-                if batch:
-                    store = store._with(batch)
-                added += len(batch)
-        except OSError as error:
-            raise StoreError(
-                f"{path}: writing failed: {error.strerror or error}; "
-                f"{added} pieces were added before, the store is whole"
-            ) from error
-    return IngestReport(added, known, tuple(refused))
-
-
-Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
-
-
-def _plan(
-    store: Store, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
-) -> tuple[list[Job], int, list[Refused]]:
-    """Sort the files of the sources into those to read, the number already there, and those refused."""
-    have = {p.path: p.file_digest for p in store.pieces}
-    seen: dict[str, Path] = {}
-    todo: list[Job] = []
-    known, refused = 0, []
-    for file, name in ((f, _name(f, source)) for source in map(Path, sources) for f in music_files(source)):
-        if seen.setdefault(name, file.resolve()) != file.resolve():
-            refused.append(Refused(name, f"{file}: a second file of this name ({seen[name]} came first)"))
-            continue
-        row = table.look_up(name)
-        rights = row.rights if row else Rights()
-        reason = rights.refusal
-        if not reason and require_rights and not rights.cleared:
-            reason = "no licence and consent on file, and --require-rights was given"
-        if not reason and name in have and have[name] != _file_digest(file):
-            reason = f"the store holds another file under {name!r}; pieces are never overwritten"
-        if reason:
-            refused.append(Refused(name, f"{file}: {reason}"))
-        elif name in have:
-            known += 1
-        else:
-            todo.append((file, name, rights, row.title if row else "", row.artist if row else ""))
-    return todo, known, refused
-
-
-def _name(file: Path, source: Path) -> str:
-    return file.relative_to(source).as_posix() if source.is_dir() else file.name
-
-
-def _prepare_all(jobs: Sequence[Job], workers: int) -> Iterator[Prepared | Refused]:
-    """Prepare in parallel; a file on which a reader process dies is refused, the others are read."""
-    if workers == 1 or len(jobs) < 16:  # starting processes takes longer than reading
-        yield from (prepare(*job) for job in jobs)
-        return
-    context = _quiet_context()
-    done = 0
-    try:
-        with ProcessPoolExecutor(workers, context) as pool:
-            for result in pool.map(prepare, *zip(*jobs, strict=True), chunksize=16):
-                done += 1
-                yield result
-    except BrokenProcessPool:
-        for job in jobs[done:]:
-            with ProcessPoolExecutor(1, context) as single:
-                try:
-                    yield single.submit(prepare, *job).result()
-                except BrokenProcessPool:
-                    yield Refused(job[1], f"{job[0]}: the reader crashed on this file")
-
-
-def _quiet_context() -> BaseContext:
-    """Start the server that forks readers, deaf to Ctrl-C: this process hears it, and ends them."""
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
-    return get_context("forkserver")
-
-
-def _clean_up(store: Store) -> None:
-    """Remove what an interrupted writer left: segments that no manifest names, half-written files."""
-    folder = store.path / "segments"
-    for stray in [*folder.iterdir()] if folder.is_dir() else []:
-        if stray.name not in store.segments:
-            shutil.rmtree(stray, ignore_errors=True)
-    for stray in store.path.glob(".manifest.json.*"):
-        stray.unlink()
-
-
-def _columns(sequence: NoteSequence) -> NDArray[Any]:
-    table = np.zeros(len(sequence), NOTE)
-    table["onset"], table["duration"] = sequence.onset_beat, sequence.duration_beat
-    table["pitch"], table["velocity"], table["part"] = sequence.pitch, sequence.velocity, sequence.part
-    return table
-
-
-def _about(sequence: NoteSequence) -> dict[str, Any]:
-    return {
-        "parts": [[p.name, p.program, p.is_drum] for p in sequence.parts],
-        "tempos": [[t.beat, t.bpm] for t in sequence.tempos],
-        "meters": [[t.beat, t.numerator, t.denominator] for t in sequence.time_signatures],
-        "ticks": sequence.ticks_per_quarter,
-    }
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
+        raise StoreBusyError(f"{path}: another process is writing to this store; wait for it to end") from None
     finally:
         os.close(handle)
 
@@ -433,9 +361,9 @@ def write_synced(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)

@@ -15,6 +15,8 @@ from music.notes import FloatArray, NoteSequence
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 _MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+_KEYS = [f"{name} {mode}" for mode in ("major", "minor") for name in NAMES]
+_PROFILES = np.stack([np.roll(p - p.mean(), tonic) / np.std(p) for p in (_MAJOR, _MINOR) for tonic in range(12)])
 
 
 def pitch_class_histogram(sequence: NoteSequence) -> FloatArray:
@@ -30,9 +32,5 @@ def estimate_key(sequence: NoteSequence) -> str:
     histogram = pitch_class_histogram(sequence)
     if not histogram.any() or np.ptp(histogram) == 0:
         return ""
-    scores = [
-        (float(np.corrcoef(np.roll(profile, tonic), histogram)[0, 1]), f"{NAMES[tonic]} {mode}")
-        for profile, mode in ((_MAJOR, "major"), (_MINOR, "minor"))
-        for tonic in range(12)
-    ]
-    return max(scores)[1]
+    scores = _PROFILES @ ((histogram - histogram.mean()) / histogram.std()) / 12
+    return max(zip(scores.round(12).tolist(), _KEYS, strict=True))[1]  # rounded: keys that tie do so on every machine

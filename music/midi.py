@@ -134,7 +134,7 @@ def _check_track(data: bytes, at: int, end: int, name: str, events: int) -> int:
             running = status
             count = _DATA_BYTES[status >> 4]
             body = data[at : at + count]
-            if at + count > end or max(body) > 0x7F:
+            if at + count > end or not body.isascii():
                 raise MusicError(f"{name}: event {status:#04x} at byte {at} wants {count} data bytes below 0x80")
             at += count
             continue

@@ -67,13 +67,18 @@ def voices(sequence: NoteSequence) -> list[Voice]:
 
 
 def melody(sequence: NoteSequence) -> NoteSequence:
-    """Return the line that most likely carries the tune.
+    """Return the line that most likely carries the tune (`melody_rows`) as a sequence."""
+    return sequence.select(melody_rows(sequence))
+
+
+def melody_rows(sequence: NoteSequence) -> IntArray:
+    """Rows (m,), rising, of the line that most likely carries the tune.
 
     A part called melody, vocal, voice, lead or soprano wins; otherwise the part that plays mostly one note at
     a time and lies highest (mean pitch). A part of chords gives its sounding skyline. Empty when there are no
     pitched notes.
     """
-    best, best_rank = None, (-1.0, 0.0)
+    best, best_top, best_rank = None, np.zeros(0, np.int64), (-1.0, 0.0)
     for part, info in enumerate(sequence.parts):
         rows = np.flatnonzero(sequence.part == part)
         if info.is_drum or not len(rows):
@@ -83,28 +88,25 @@ def melody(sequence: NoteSequence) -> NoteSequence:
         single = len(top) > 0.9 * len(rows) and len(top) >= 16
         rank = (2.0 * named + single, float(np.mean(sequence.pitch[rows])))
         if rank > best_rank:
-            best, best_rank = rows, rank
+            best, best_top, best_rank = rows, top, rank
     if best is None:
-        return sequence.select(np.zeros(len(sequence), bool))
-    onset, pitch = sequence.onset_beat[best], sequence.pitch[best]
-    top = _extreme(_chords(onset), pitch)
-    if len(top) < (1 - POLYPHONIC_SHARE) * len(best):
-        top = top[_uncovered(onset[top], sequence.duration_beat[best][top], pitch[top])]
-    return sequence.select(np.sort(best[top]))
+        return best_top
+    rows = best[best_top]
+    if len(rows) < (1 - POLYPHONIC_SHARE) * len(best):
+        rows = rows[_uncovered(sequence.onset_beat[rows], sequence.duration_beat[rows], sequence.pitch[rows])]
+    return np.sort(rows)
 
 
 def _chords(onset: FloatArray) -> IntArray:
     """Give each note the number of its chord; notes within the tolerance of the chord's first note share a number."""
-    chord = np.zeros(len(onset), np.int64)
     gaps = np.flatnonzero(np.diff(onset) > 0) + 1
+    begins = np.zeros(len(onset), np.int64)
     first = float(onset[0]) if len(onset) else 0.0
-    number, last = 0, 0
-    for at in gaps.tolist():
-        if onset[at] - first > ONSET_TOLERANCE_BEATS:
-            chord[last:at] = number
-            number, first, last = number + 1, float(onset[at]), at
-    chord[last:] = number
-    return chord
+    for at, here in zip(gaps.tolist(), onset[gaps].tolist(), strict=True):
+        if here - first > ONSET_TOLERANCE_BEATS:
+            begins[at] = 1
+            first = here
+    return np.cumsum(begins)
 
 
 def _extreme(chord: IntArray, height: IntArray) -> IntArray:
@@ -118,9 +120,10 @@ def _uncovered(onset: FloatArray, duration: FloatArray, pitch: IntArray) -> NDAr
     """Mask of the notes that do not begin under a higher note that still sounds."""
     keep = np.ones(len(onset), bool)
     held_until, held_pitch = -1.0, -1
-    for i in range(len(onset)):
-        if pitch[i] >= held_pitch or onset[i] >= held_until:
-            held_until, held_pitch = onset[i] + HELD_SHARE * duration[i], int(pitch[i])
+    held = (onset + HELD_SHARE * duration).tolist()
+    for i, (begin, until, height) in enumerate(zip(onset.tolist(), held, pitch.tolist(), strict=True)):
+        if height >= held_pitch or begin >= held_until:
+            held_until, held_pitch = until, height
         else:
             keep[i] = False
     return keep

@@ -13,7 +13,8 @@ from audit.run import Corpus, audit, find
 from audit.search import search
 from audit.significance import Calibration, calibrate, fit, open_calibration
 from audit.style import INTERVALS, interval_symbols, learn, ratio_symbols, surprise
-from corpus.store import Store, StoreError, ingest
+from corpus.ingest import ingest
+from corpus.store import Store, StoreError
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
 

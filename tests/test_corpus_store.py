@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus.prepare import SPLITS, content_key, grouped, melody_key, prepare
-from corpus.rights import Rights, RightsError, read_rights
-from corpus.store import Store, StoreError, ingest, writing
+import cli
+import corpus.ingest
+from corpus.ingest import ingest
+from corpus.prepare import SPLITS, content_key, groups_of, melody_key, split_of
+from corpus.rights import RightsError, read_rights
+from corpus.store import Store, StoreDamagedError, StoreError, writing
 from music.midi import write_midi
 from music.notes import MusicError, NoteSequence, Tempo, build
 
@@ -57,12 +62,19 @@ def test_notes_come_back_exactly(folder: Path, tmp_path: Path) -> None:
         assert store.index_of(piece.path) == i
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_parallel_and_single_give_the_same_store(folder: Path, tmp_path: Path) -> None:
     for i in range(6, 30):
         write_midi(tune(i), folder / f"{i}.mid")
-    ingest([folder], tmp_path / "one", workers=1)
-    ingest([folder], tmp_path / "two", workers=2)
-    assert Store.open(tmp_path / "one").digest == Store.open(tmp_path / "two").digest
+    (folder / "broken.mid").write_bytes(b"<html>gone</html>")
+    one = ingest([folder], tmp_path / "one", workers=1)
+    two = ingest([folder], tmp_path / "two", workers=2)
+    assert (one.added, len(one.refused)) == (30, 1)
+    assert two == one
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_bad_files_are_listed_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -148,18 +160,178 @@ def test_keys_ignore_transposition_and_tempo_only() -> None:
     assert melody_key(build(np.arange(60), np.ones(60), np.full(60, 60))) == ""
 
 
-def test_the_split_has_its_shares_and_parts_no_group(tmp_path: Path) -> None:
-    write_midi(tune(0), tmp_path / "a.mid")
-    made = prepare(tmp_path / "a.mid", "a.mid", Rights(), "", "")
-    fields = {n: getattr(made.record, n) for n in made.record.__slots__}  # type: ignore[union-attr]
-    records = [
-        type(made.record)(**{**fields, "path": str(i), "content_key": str(i // 2), "melody_key": ""})  # type: ignore[union-attr]
-        for i in range(8000)
-    ]
-    done = grouped(records)
-    assert all(a.split == b.split and a.group == b.group for a, b in zip(done[::2], done[1::2], strict=True))
+def slow_groups(content: list[int], melody: list[int]) -> list[int]:
+    """Join the pieces one after another, each to all before it that share a key."""
+    group = list(range(len(content)))
+    for i in range(len(content)):
+        linked = {group[k] for k in range(i) if content[k] == content[i] or (melody[i] and melody[k] == melody[i])}
+        oldest = min(linked, default=i)
+        group = [oldest if g in linked or k == i else g for k, g in enumerate(group)]
+    return group
+
+
+def test_groups_are_closed_under_both_keys() -> None:
+    assert groups_of(np.zeros(0, np.uint64), np.zeros(0, np.uint64)).tolist() == []
+    random = np.random.default_rng(3)
+    for size in (1, 5, 40, 120):
+        content, melody = random.integers(0, size, size), random.integers(0, size // 2 + 1, size)
+        found = groups_of(content.astype(np.uint64), melody.astype(np.uint64))
+        assert found.dtype == np.int32
+        assert found.tolist() == slow_groups(content.tolist(), melody.tolist())
+    step = random.permutation(5000)  # one chain, its links in no order
+    assert not groups_of((step // 2 + 1).astype(np.uint64), ((step + 1) // 2 + 1).astype(np.uint64)).any()
+
+
+def test_the_split_has_its_shares() -> None:
+    drawn = [split_of(f"{key:016x}") for key in range(8000)]
     for name, share in SPLITS:
-        assert sum(r.split == name for r in done) / len(done) == pytest.approx(share, abs=0.02)
+        assert drawn.count(name) / len(drawn) == pytest.approx(share, abs=0.02)
+
+
+def test_a_corpus_of_duplicates_is_one_work(tmp_path: Path) -> None:
+    for i in range(20):
+        write_midi(tune(0).transpose(i % 5), tmp_path / "src" / f"{i:02d}.mid")
+    assert ingest([tmp_path / "src"], tmp_path / "store", workers=1).added == 20
+    store = Store.open(tmp_path / "store")
+    assert store.works == 1
+    assert {(p.group, p.split) for p in store.pieces} == {("00.mid", store.pieces[0].split)}
+
+
+def test_a_file_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:
+    report = ingest([folder, folder], tmp_path / "store", workers=1)
+    assert (report.added, report.known, report.refused) == (6, 0, ())
+
+
+def test_a_name_that_is_no_utf8(folder: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mid")
+    write_midi(tune(7), tmp_path / "x.mid")
+    (tmp_path / "x.mid").rename(folder / name)
+    ingest([folder], tmp_path / "store", workers=1)
+    store = Store.open(tmp_path / "store")
+    assert store.pieces[store.index_of(name)].path == name
+    assert ingest([folder], tmp_path / "store", workers=1).known == 7
+
+
+def segmented(folder: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Six pieces in three segments."""
+    monkeypatch.setattr(corpus.ingest, "BATCH", 2)
+    ingest([folder], store, workers=1)
+    opened = Store.open(store)
+    assert [entry.pieces for entry in opened.segments] == [2, 2, 2]
+    return opened
+
+
+def test_records_are_read_one_by_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = segmented(folder, tmp_path / "store", monkeypatch)
+    paths = [f"sub/{i}.mid" for i in range(6)]
+    assert [p.path for p in store.pieces] == paths
+    assert [p.path for p in store.pieces[1:5:2]] == paths[1:5:2]
+    assert store.pieces[-1] == store.pieces[np.int64(5)] == list(store.pieces)[5]
+    assert [store.index_of(path) for path in paths] == list(range(6))
+    assert store.present.all()
+    with pytest.raises(IndexError):
+        store.pieces[6]
+    with pytest.raises(IndexError):
+        store.notes(6)
+    with pytest.raises(KeyError):
+        store.index_of("sub/6.mid")
+
+
+DAMAGES = {
+    "folder": (shutil.rmtree, r"keys\.npy: No such file"),
+    "file": (lambda folder: (folder / "keys.npy").unlink(), r"keys\.npy: No such file"),
+    "size": (lambda folder: os.truncate(folder / "notes.npy", 200), r"notes\.npy has 200 bytes, the manifest says"),
+    "type": (lambda folder: replaced(folder / "keys.npy", b"'<u8'", b"'<i8'"), r"keys\.npy holds"),
+    "offsets": (lambda folder: replaced(folder / "offsets.npy", b"\0" * 16, b"\1" * 16), r"offsets\.npy: column note"),
+    "no array": (lambda folder: replaced(folder / "notes.npy", b"NUMPY", b"HUMPY"), r"notes\.npy: "),
+}
+
+
+def replaced(file: Path, old: bytes, new: bytes) -> None:
+    data = file.read_bytes()
+    at = data.rindex(old) if file.name == "keys.npy" else data.index(old)
+    file.write_bytes(data[:at] + new + data[at + len(old) :])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_segment_is_named_or_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    whole = segmented(folder, tmp_path / "store", monkeypatch)
+    name, piece, notes = whole.segments[1].name, whole.pieces[4], whole.notes(5)
+    change, says = DAMAGES[damage]
+    change(tmp_path / "store" / "segments" / name)
+    with pytest.raises(StoreDamagedError, match=rf"{name}: the segment is damaged: {says}.*--partial"):
+        [(p.path, Store.open(tmp_path / "store").notes(i)) for i, p in enumerate(Store.open(tmp_path / "store").pieces)]
+    left = Store.open(tmp_path / "store", partial=True)
+    assert [missing for missing, _ in left.missing] == [name]
+    assert left.present.tolist() == [True, True, False, False, True, True]
+    assert (left.digest, len(left.pieces)) == (whole.digest, 6)
+    assert left.groups.tolist() == [0, 1, -1, -1, 4, 5]
+    assert left.works == 4
+    assert (left.pieces[4], left.index_of("sub/5.mid")) == (piece, 5)
+    assert np.array_equal(left.notes(5).pitch, notes.pitch)
+    left.verify()
+    for use in (left.notes, left.pieces.__getitem__):
+        with pytest.raises(StoreDamagedError, match=says) as caught:
+            use(2)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # as from a worker process
+    with pytest.raises(KeyError):
+        left.index_of("sub/2.mid")
+
+
+def test_the_command_line_refuses_a_damaged_store_or_says_what_it_leaves_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    names = [entry.name for entry in segmented(folder, store, monkeypatch).segments]
+    shutil.rmtree(store / "segments" / names[0])
+    monkeypatch.setattr(sys, "argv", ["contraste", "search", str(store), str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4
+    assert f"{names[0]}: the segment is damaged" in capsys.readouterr().err
+    assert cli._store(store, partial=True).present.sum() == 4
+    said = capsys.readouterr().err
+    assert f"segment {names[0]} is left out: " in said
+    assert "2 of 6 pieces are not searched" in said
+    shutil.rmtree(store / "segments")
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--partial"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 4
+    assert "no piece of the store can be read" in capsys.readouterr().err
+
+
+def test_a_damaged_line_is_named(folder: Path, tmp_path: Path) -> None:
+    ingest([folder], tmp_path / "store", workers=1)
+    lines = next((tmp_path / "store" / "segments").glob("*/pieces.jsonl"))
+    whole = lines.read_bytes()
+    for old, new, says in ((b'{"path"', b'["path"', "line 1: "), (b'"path"', b'"pith"', "line 1: KeyError")):
+        lines.write_bytes(whole.replace(old, new, 1))
+        with pytest.raises(StoreDamagedError, match=says):
+            Store.open(tmp_path / "store").pieces[0]
+    lines.write_bytes(whole.replace(b'"parts"', b'"party"', 1))
+    with pytest.raises(StoreDamagedError, match="notes of piece 0"):
+        Store.open(tmp_path / "store").notes(0)
+
+
+def test_a_reader_sees_the_old_or_the_new_state(folder: Path, tmp_path: Path) -> None:
+    for i in range(6, 46):
+        write_midi(tune(i), folder / f"{i}.mid")
+    store = tmp_path / "store"
+    ingest([folder / "sub"], store, workers=1)
+    code = f"import corpus.ingest as s; s.BATCH = 4; s.ingest([{str(folder)!r}], {str(store)!r}, workers=1)"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
+    seen = []
+    while child.poll() is None:
+        opened = Store.open(store)
+        assert opened.notes(len(opened.pieces) - 1).pitch.size == 60
+        seen.append(len(opened.pieces))
+    assert child.returncode == 0
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2
+    assert len(Store.open(store).pieces) == 52
 
 
 def test_a_second_writer_is_refused(tmp_path: Path, folder: Path) -> None:
@@ -174,7 +346,7 @@ def test_killed_at_any_moment_the_store_opens_as_before(tmp_path: Path, folder: 
     store = tmp_path / "store"
     ingest([folder / "sub"], store, workers=1)
     have = {p.path for p in Store.open(store).pieces}
-    code = f"import corpus.store as s; s.BATCH = 5; s.ingest([{str(folder)!r}], {str(store)!r}, workers=1)"
+    code = f"import corpus.ingest as s; s.BATCH = 5; s.ingest([{str(folder)!r}], {str(store)!r}, workers=1)"
     for delay in np.linspace(0.15, 0.6, 8):
         child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
         time.sleep(delay)
@@ -187,7 +359,7 @@ def test_killed_at_any_moment_the_store_opens_as_before(tmp_path: Path, folder: 
         have = now
     report = ingest([folder], store, workers=1)
     assert report.known + report.added == 60  # the six of sub/ are there once as "0.mid" and once as "sub/0.mid"
-    assert {p.name for p in (store / "segments").iterdir()} == set(Store.open(store).segments)
+    assert {p.name for p in (store / "segments").iterdir()} == {entry.name for entry in Store.open(store).segments}
 
 
 def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path, folder: Path) -> None:
@@ -200,7 +372,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path, folder: Path) -> N
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
-        "from corpus.store import ingest, StoreError\n"
+        "from corpus.ingest import ingest, StoreError\n"
         f"try: ingest([{str(folder)!r}], {str(store)!r}, workers=1)\n"
         "except StoreError as e: sys.exit(str(e))\n"
     )
@@ -229,12 +401,20 @@ def test_damage_is_named(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(StoreError, match=r"notes\.npy: SHA-256 is .* the store was altered"):
         Store.open(store).verify()
     manifest = json.loads((store / "manifest.json").read_bytes())
+    segment = manifest["segments"][0]
     for broken, message in (
         (b"{", "not valid JSON"),
         (b"[]", "schema 'list'"),
         (json.dumps({**manifest, "schema": "other/9"}).encode(), "this version reads"),
-        (json.dumps({**manifest, "pieces": [{"path": 1}]}).encode(), "malformed"),
-        (json.dumps({**manifest, "segments": {"../x": {}}}).encode(), "missing"),
+        (
+            json.dumps({**manifest, "schema": "contraste-store/1"}).encode(),
+            r"by contraste 0\.1; ingest its sources again",
+        ),
+        (json.dumps({**manifest, "segments": [{"name": 1}]}).encode(), "malformed"),
+        (json.dumps({**manifest, "segments": [{**segment, "name": "../x"}]}).encode(), "malformed .*wrong name"),
+        (json.dumps({**manifest, "segments": [{**segment, "pieces": "6"}]}).encode(), "malformed .*counts"),
+        (json.dumps({**manifest, "segments": [{**segment, "notes": -1}]}).encode(), "malformed .*negative"),
+        (json.dumps({**manifest, "segments": [segment, segment]}).encode(), "malformed .*twice"),
     ):
         (store / "manifest.json").write_bytes(broken)
         with pytest.raises(StoreError, match=message):

@@ -1,0 +1,163 @@
+"""A segment of a store: a folder of pieces that is written once.
+
+::
+
+    notes.npy        `NOTE` (m,): the notes of all pieces, one piece after another
+    keys.npy         `KEYS` (n,): what pieces are looked up and grouped by
+    pieces.jsonl     one line a piece: its record, parts, tempos and meters
+    offsets.npy      `OFFSET` (n + 1,): where the notes and the line of each piece begin
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.prepare import PieceRecord
+
+NOTE = np.dtype([("onset", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1"), ("part", "<u2")])
+OFFSET = np.dtype([("note", "<i8"), ("line", "<i8")])
+KEYS = np.dtype([("path", "<u8"), ("file", "u1", (32,)), ("content", "<u8"), ("melody", "<u8")])
+LINE_FIELDS = tuple(f.name for f in fields(PieceRecord) if f.name not in ("rights", "group", "split"))
+FILES = {"keys.npy", "notes.npy", "offsets.npy", "pieces.jsonl"}
+
+
+class StoreError(ValueError):
+    """Raised when a store can't be opened, read or written; the message names file, value and rule."""
+
+
+class StoreAlteredError(StoreError):
+    """Raised when a store's files are not those its manifest names."""
+
+
+class StoreBusyError(StoreError):
+    """Raised when another process is writing to the store."""
+
+
+class StoreDamagedError(StoreError):
+    """Raised when a segment is missing or can't be used; `reason` says why, without the segment's name."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        """Name the segment and what to do about it."""
+        super().__init__(
+            f"{folder}: the segment is damaged: {reason}; restore the folder from a copy, or search and audit "
+            "without its pieces by giving --partial"
+        )
+        self.folder, self.reason = folder, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments, not the message: the error may come out of a worker process."""
+        return type(self), (self.folder, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hex) of one file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment as the manifest lists it; the counts let rows keep their numbers when its folder is gone."""
+
+    name: str
+    pieces: int
+    notes: int
+    files: dict[str, FileEntry]
+
+
+class Segment:
+    """The files of one segment; each is opened when it is first used.
+
+    Raises
+    ------
+    StoreDamagedError
+        From every member, when a file is missing or is not what the manifest says.
+    """
+
+    def __init__(self, folder: Path, entry: SegmentEntry) -> None:
+        """Name the folder; nothing is read."""
+        self.folder, self.entry = folder, entry
+
+    def check(self, arrays: bool) -> None:
+        """Compare the sizes of the files, and with `arrays` their types too."""
+        for name, file in self.entry.files.items():
+            try:
+                found = os.stat(f"{self.folder}/{name}").st_size
+            except OSError as error:
+                raise StoreDamagedError(self.folder, f"{name}: {error.strerror}") from error
+            if found != file.bytes:
+                raise StoreDamagedError(self.folder, f"{name} has {found} bytes, the manifest says {file.bytes}")
+        if arrays:
+            _ = self.notes, self.keys, self.offsets
+
+    @cached_property
+    def notes(self) -> NDArray[Any]:
+        """`NOTE` (m,), memory-mapped."""
+        return self._array("notes.npy", NOTE, self.entry.notes, "r")
+
+    @cached_property
+    def keys(self) -> NDArray[Any]:
+        """`KEYS` (n,)."""
+        return self._array("keys.npy", KEYS, self.entry.pieces, None)
+
+    @cached_property
+    def offsets(self) -> NDArray[Any]:
+        """`OFFSET` (n + 1,), rising."""
+        offsets = self._array("offsets.npy", OFFSET, self.entry.pieces + 1, None)
+        for column, last in (("note", self.entry.notes), ("line", self.entry.files["pieces.jsonl"].bytes)):
+            places = offsets[column]
+            if places[0] != 0 or places[-1] != last or (np.diff(places) < 0).any():
+                raise StoreDamagedError(self.folder, f"offsets.npy: column {column} does not rise from 0 to {last}")
+        return offsets
+
+    def line(self, row: int) -> dict[str, Any]:
+        """Line of the piece `row` of this segment, parsed."""
+        begin, end = (int(self.offsets["line"][i]) for i in (row, row + 1))
+        try:
+            found = json.loads(self._lines[begin:end].tobytes())
+        except (ValueError, RecursionError) as error:
+            raise StoreDamagedError(self.folder, f"pieces.jsonl: line {row + 1}: {error}") from error
+        if not isinstance(found, dict):
+            raise StoreDamagedError(self.folder, f"pieces.jsonl: line {row + 1} is no object")
+        return found
+
+    @cached_property
+    def _lines(self) -> NDArray[np.uint8]:
+        try:
+            return np.memmap(self.folder / "pieces.jsonl", np.uint8, "r")
+        except (OSError, ValueError) as error:
+            raise StoreDamagedError(self.folder, f"pieces.jsonl: {error}") from error
+
+    def _array(self, name: str, dtype: np.dtype[Any], length: int, mode: Any) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.load(self.folder / name, mmap_mode=mode, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreDamagedError(self.folder, f"{name}: {getattr(error, 'strerror', None) or error}") from error
+        if array.dtype != dtype or array.shape != (length,):
+            raise StoreDamagedError(self.folder, f"{name} holds {array.dtype} {array.shape}, not {dtype} ({length},)")
+        return array
+
+
+def path_hash(path: str) -> int:
+    """First 64 bits of the SHA-256 of a piece's path; names that are no UTF-8 have one too."""
+    return int.from_bytes(hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()[:8], "little")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
