@@ -63,6 +63,10 @@ class Finding:
         Share of human pieces whose strongest borrowing is weaker, in [0, 1].
     other_works : int
         Other works of the corpus that share this part of the track (prior art), among the pieces searched.
+    commonplace : str
+        Name of the common figure that the passage is mostly made of, or "" (`audit.figures`).
+    allowed : str
+        The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
     query_part, piece_part : str
         Names of the parts.
     query_notes, piece_notes : tuple of PassageNote
@@ -88,6 +92,8 @@ class Finding:
     evalue: float
     percentile: float
     other_works: int = 0
+    commonplace: str = ""
+    allowed: str = ""
     all_matched: int = 0
     all_notes: int = 0
     query_part: str = ""

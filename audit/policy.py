@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from ledger.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
 MAX_BYTES = 2**20
+CUSTOM_ALONE = 10  # the percentile speaks alone only where E is within so many times the review threshold
 
 
 class PolicyError(ValueError):
@@ -48,21 +52,50 @@ class Policy:
         """Whether an unsigned track fails."""
         return bool(self.values["provenance"]["require_signature"])
 
-    def judge_copy(self, evalue: float, percentile: float, matched: int) -> Verdict:
-        """Judge one passage: "fail" when chance and custom both speak, "review" when chance does.
+    def judge_copy(
+        self, evalue: float, percentile: float, matched: int, bars: float = inf, common: bool = False
+    ) -> Verdict:
+        """Judge one passage: "fail" when chance and custom both speak, "review" when one does.
 
         Parameters
         ----------
         evalue, percentile : float
             See `audit.findings.Finding`.
-        matched : int
-            Aligned notes; passages of fewer than ``copy.min_notes`` are always clear.
+        matched, bars : int, float
+            Aligned notes, and length in bars of the track; shorter passages than ``copy.min_notes`` or
+            ``copy.min_bars`` are always clear.
+        common : bool
+            Whether the passage is a common figure, which lowers the verdict by a step.
         """
         copy = self.values["copy"]
-        if matched < copy["min_notes"] or evalue > copy["review_evalue"]:
+        if matched < copy["min_notes"] or bars < copy["min_bars"]:
             return "clear"
-        both = evalue <= copy["fail_evalue"] and percentile >= copy["fail_percentile"]
-        return "fail" if both else "review"
+        unlikely = evalue <= copy["review_evalue"]
+        unusual = percentile >= copy["review_percentile"] and evalue <= CUSTOM_ALONE * copy["review_evalue"]
+        if evalue <= copy["fail_evalue"] and percentile >= copy["fail_percentile"]:
+            return "review" if common else "fail"
+        return "review" if (unlikely or unusual) and not common else "clear"
+
+    def is_common(self, commonplace: str, other_works: int) -> bool:
+        """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
+        return bool(commonplace) or other_works >= self.values["copy"]["common_works"]
+
+    def allowance(self, paths: Sequence[str], artist: str, licence: str) -> str:
+        """Say which rule of ``copy.allow`` lets a piece be used, or return "".
+
+        Parameters
+        ----------
+        paths : sequence of str
+            Of the piece, and of the oldest piece of its duplicate group.
+        artist, licence : str
+            As the store lists them.
+        """
+        allow = self.values["copy"]["allow"]
+        if licence and licence in allow["licences"]:
+            return f"licence {licence}"
+        if artist and artist in allow["artists"]:
+            return f"artist {artist}"
+        return next((f"pieces {p}" for p in allow["pieces"] if any(fnmatchcase(path, p) for path in paths)), "")
 
     def judge_metric(self, name: str, value: float) -> Verdict:
         """Judge one metric by its thresholds, inclusive; "clear" where the policy has none."""
@@ -114,7 +147,11 @@ def check_policy(values: dict[str, Any], name: str) -> Policy:
         "name": values["name"],
         "description": values.get("description", ""),
         "gate": {"required": ["copy", "metrics"], "review_blocks": False, **values.get("gate", {})},
-        "copy": {"min_notes": 6, **values["copy"]},
+        "copy": {
+            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10},
+            **values["copy"],
+            "allow": {"licences": [], "artists": [], "pieces": [], **values["copy"].get("allow", {})},
+        },
         "metrics": values.get("metrics", {}),
         "provenance": {"require_signature": False, **values.get("provenance", {})},
     }

@@ -55,19 +55,17 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear.
     """
     passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES), corpus.store.present)
-    m = query_notes(track)
-    judged = [_judged(corpus, passage, _span(track, passage.query_rows), m, policy) for passage in passages]
+    judged = _judged(corpus, track, passages, policy)
     pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
     loaded = {piece: corpus.store.notes(piece) for piece in pieces}
     found: list[Finding] = []
     seen: set[int] = set()
     for one in judged:
         piece = one.passage.piece
-        if piece not in loaded or (piece in seen and one.verdict == "clear"):
+        if piece not in loaded or (piece in seen and one.verdict == "clear" and not one.allowed):
             continue
         seen.add(piece)
-        others = {other.group for other in judged if other.verdict != "clear" and _shared(one.span, other.span) > 0.5}
-        found.append(_finding(corpus, track, one, loaded[piece], len(others - {one.group})))
+        found.append(_finding(corpus, track, one, loaded[piece]))
     return sorted(found, key=lambda f: -f.bits)
 
 
@@ -79,24 +77,47 @@ def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
 
 
 class _Judged(NamedTuple):
-    """A passage with its seconds in the track, the duplicate group of its piece, and its significance."""
+    """A passage with its seconds in the track, its significance, what is said against it, and the verdict."""
 
     passage: Passage
     span: tuple[float, float]
-    group: int
     evalue: float
     percentile: float
+    other_works: int
+    allowed: str
     verdict: Verdict
 
 
-def _judged(corpus: Corpus, passage: Passage, span: tuple[float, float], m: int, policy: Policy) -> _Judged:
-    evalue = corpus.calibration.evalue(passage.bits, m)
-    percentile = corpus.calibration.percentile(passage.bits)
-    verdict = policy.judge_copy(evalue, percentile, len(passage.query_rows))
-    return _Judged(passage, span, int(corpus.store.groups[passage.piece]), evalue, percentile, verdict)
+def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy: Policy) -> list[_Judged]:
+    m = query_notes(track)
+    spans = [_span(track, passage.query_rows) for passage in passages]
+    groups = [int(corpus.store.groups[passage.piece]) for passage in passages]
+    evalues = [corpus.calibration.evalue(passage.bits, m) for passage in passages]
+    percentiles = [corpus.calibration.percentile(passage.bits) for passage in passages]
+    strong = [
+        k
+        for k, passage in enumerate(passages)
+        if policy.judge_copy(evalues[k], percentiles[k], len(passage.query_rows)) != "clear"
+    ]
+    judged = []
+    for k, passage in enumerate(passages):
+        works = {groups[other] for other in strong if _shared(spans[k], spans[other]) > 0.5} - {groups[k]}
+        first, last = (track.bar_at(float(track.onset_beat[passage.query_rows[i]])) for i in (0, -1))
+        common = policy.is_common(passage.commonplace, len(works))
+        verdict = policy.judge_copy(evalues[k], percentiles[k], len(passage.query_rows), last - first, common)
+        allowed = "" if verdict == "clear" else _allowance(corpus, passage.piece, groups[k], policy)
+        judged.append(
+            _Judged(passage, spans[k], evalues[k], percentiles[k], len(works), allowed, "clear" if allowed else verdict)
+        )
+    return judged
 
 
-def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence, other_works: int) -> Finding:
+def _allowance(corpus: Corpus, piece: int, group: int, policy: Policy) -> str:
+    record, oldest = corpus.store.pieces[piece], corpus.store.pieces[group]
+    return policy.allowance((record.path, oldest.path), record.artist, record.rights.licence)
+
+
+def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence) -> Finding:
     passage, span = judged.passage, judged.span
     piece = corpus.store.pieces[passage.piece]
     piece_rows = voice_table(notes)[passage.voice][2][passage.positions]
@@ -123,7 +144,9 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         bits=passage.bits,
         evalue=judged.evalue,
         percentile=judged.percentile,
-        other_works=other_works,
+        other_works=judged.other_works,
+        commonplace=passage.commonplace,
+        allowed=judged.allowed,
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
         piece_part=notes.parts[notes.part[piece_rows[0]]].name,
         all_matched=len(pairs),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.align import Alignment, align
+from audit.figures import commonplace
 from audit.index import FIGURE, Index, IndexSegment, onsets, time_steps, voice_table
 from audit.seeds import CANDIDATE, Line, candidates, counters
 from audit.style import surprise
@@ -51,6 +52,8 @@ class Passage:
         Semitones from the piece up to the query.
     tempo_ratio : float
         Query duration over piece duration, in quarters.
+    commonplace : str
+        Name of the common figure that the passage is mostly made of, or "" (`audit.figures`).
     """
 
     piece: int
@@ -63,6 +66,7 @@ class Passage:
     voice_notes: int
     transposition: int
     tempo_ratio: float
+    commonplace: str
 
 
 def lines(index: Index, query: NoteSequence) -> list[Line]:
@@ -165,6 +169,7 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
         voice_notes=min(len(line.pitch), end - start),
         transposition=-shift,
         tempo_ratio=ratio,
+        commonplace=commonplace(line.pitch[where].astype(np.int64)),
     )
 
 

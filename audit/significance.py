@@ -8,9 +8,12 @@ drawn from the corpus' own style model, searched in the corpus like any query.
 
 Custom
 ------
-Borrowing is normal, so E alone would accuse tradition. The second leg is the percentile among what pieces of the
-corpus share with pieces of *other* works: each of a sample of pieces is searched without its duplicate group, and
-without versions of itself: pieces that share most of a whole voice, as settings of one hymn tune do.
+Borrowing is normal, so a fit on random music alone would accuse tradition. The second leg is the percentile among
+what pieces of the corpus share with pieces of *other* works: each of a sample of pieces is searched without its
+duplicate group, and without versions of itself: pieces that share most of a whole voice, as settings of one hymn tune
+do.
+
+Passages that are a commonplace figure (`audit.figures`) count in neither leg.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ VERSION_SHARE, VERSION_NOTES = (
     0.4,
     16,
 )  # of the shorter voice, and at least so many notes: then it is the same tune
+TOP = 20  # pieces of a search that are looked through for one that is no version and no commonplace
 SEED = 20260802
 SLOPES = (0.1, 3.0)  # a fit outside is none: 0.55 to 0.9 were measured
 FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any measured, so cautious
@@ -117,15 +121,15 @@ def calibrate(
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
     chance = np.empty(CHANCE_QUERIES)
     for i, notes in enumerate(lengths):
-        chance[i] = _strongest(search(index, random_melody(index.style, int(notes), rng), top=1))
+        chance[i] = _strongest(search(index, random_melody(index.style, int(notes), rng), top=TOP))
         progress(i + 1, total)
     human = []
-    for done, row in enumerate(sample):
+    for i, row in enumerate(sample):
         own = store.notes(int(row))
-        found = search(index, own, top=20, among=store.groups != store.groups[row])
+        found = search(index, own, top=TOP, among=store.groups != store.groups[row])
         versions = {p.piece for p in found if _is_version(p)}
         human.append(_strongest([p for p in found if p.piece not in versions]))
-        progress(CHANCE_QUERIES + done + 1, total)
+        progress(CHANCE_QUERIES + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
         slope, log2_k = FALLBACK
@@ -191,4 +195,4 @@ def _is_version(passage: Passage) -> bool:
 
 
 def _strongest(passages: list[Passage]) -> float:
-    return max((p.bits for p in passages), default=0.0)
+    return max((p.bits for p in passages if not p.commonplace), default=0.0)

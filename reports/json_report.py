@@ -90,7 +90,9 @@ def report_json(report: AuditReport) -> bytes:
     return canonical(report.to_dict())
 
 
-def search_record(query: str, verdict: Verdict, findings: Sequence[Finding]) -> dict[str, Any]:
+def search_record(
+    query: str, verdict: Verdict, findings: Sequence[Finding], left_out: tuple[int, Sequence[str]] = (0, ())
+) -> dict[str, Any]:
     """Return one line of ``contraste search --jsonl``: what was found for one query.
 
     Parameters
@@ -101,22 +103,38 @@ def search_record(query: str, verdict: Verdict, findings: Sequence[Finding]) -> 
         The strongest verdict among the findings.
     findings : sequence of Finding
         Strongest first.
+    left_out : (int, sequence of str)
+        How many pieces were not searched, and the names of their segments.
 
     Returns
     -------
     dict
         ``query``, ``verdict`` and ``findings``, each with ``piece, query_span_s, piece_span_s, query_bars,
-        piece_bars, transposition, tempo_ratio, matched, notes, in_time, bits, evalue, percentile, verdict``.
+        piece_bars, transposition, tempo_ratio, matched, notes, in_time, bits, evalue, percentile, verdict``;
+        where pieces were left out, also ``partial``: ``pieces_left_out`` and ``segments``.
     """
     names = (
         *("piece", "verdict", "query_span_s", "piece_span_s", "query_bars", "piece_bars", "transposition"),
-        *("tempo_ratio", "matched", "notes", "in_time", "bits", "evalue", "percentile"),
+        *(
+            "tempo_ratio",
+            "matched",
+            "notes",
+            "in_time",
+            "bits",
+            "evalue",
+            "percentile",
+            "other_works",
+            "commonplace",
+            "allowed",
+        ),
     )
-    record = {
+    record: dict[str, Any] = {
         "query": query,
         "verdict": verdict,
         "findings": [{name: getattr(finding, name) for name in names} for finding in findings],
     }
+    if left_out[0]:
+        record["partial"] = {"pieces_left_out": left_out[0], "segments": list(left_out[1])}
     return dict(plain(record))
 
 

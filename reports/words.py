@@ -140,6 +140,9 @@ def finding_words(finding: Finding) -> str:
     )
 
 
+COMMONPLACE = "The passage is mostly this figure, which much music shares: its verdict is lowered by one step."
+
+
 def prior_art_words(other_works: int) -> str:
     """Say how many other works share the passage, and what follows."""
     if not other_works:
