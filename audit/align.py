@@ -18,7 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-SUBSTITUTION = 4.0  # bits; a wrong note in an otherwise equal passage
+SUBSTITUTION = 5.0  # bits; a wrong note in an otherwise equal passage
+NEAR, NEAR_SEMITONES = 3.0, 2  # the same for a neighbouring note, which keeps the contour
 GAP_OPEN = 4.0
 GAP_EXTEND = 1.5
 RHYTHM_MISS = 1.0  # an equal note that comes early or late
@@ -108,8 +109,9 @@ def _fill(  # noqa: PLR0912, PLR0915
                     b = other[i - 1, d] if k == 0 else (skip_q[i - 1, d] if k == 1 else skip_p[i - 1, d])
                     if b > a:
                         a, state = b, _OTHER + k
-                if a > SUBSTITUTION:
-                    other[i, d] = a - SUBSTITUTION
+                cost = NEAR if abs(q_pitch[i] + shift - p_pitch[j]) <= NEAR_SEMITONES else SUBSTITUTION
+                if a > cost:
+                    other[i, d] = a - cost
                     came[1, i, d] = state
                     # A substitute that comes on time keeps the clock; else the last equal pair does.
                     last = offset[state - 1, i - 1, d]

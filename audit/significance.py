@@ -127,7 +127,7 @@ def calibrate(
     for i, row in enumerate(sample):
         own = store.notes(int(row))
         found = search(index, own, top=TOP, among=store.groups != store.groups[row])
-        versions = {p.piece for p in found if _is_version(p)}
+        versions = {p.piece for p in found if is_version(p)}
         human.append(_strongest([p for p in found if p.piece not in versions]))
         progress(CHANCE_QUERIES + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
@@ -190,7 +190,8 @@ def open_calibration(index: Index) -> Calibration | None:
         raise index.damaged(CALIBRATION, error) from error
 
 
-def _is_version(passage: Passage) -> bool:
+def is_version(passage: Passage) -> bool:
+    """Whether a passage is so much of a voice that its piece is taken for a version of the query."""
     return len(passage.query_rows) >= max(VERSION_NOTES, VERSION_SHARE * passage.voice_notes)
 
 
