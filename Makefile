@@ -26,8 +26,10 @@ lint: venv
 test: lint
 	$(BIN)/python -m pytest
 
+# All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
+PIECES ?= 1000,10000
 bench: venv
-	$(BIN)/python bench/search.py
+	$(BIN)/python bench/scale.py --pieces $(PIECES) --out docs
 
 clean:
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from audit.findings import AuditReport
+    from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
 
@@ -118,7 +119,7 @@ def ingest(
     )
     if not store.pieces:
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
-    open_corpus(store, progress, engine, workers)
+    open_corpus(store, progress, engine, workers, repair=True)
     write_record(into, "dataset", parameters={"pieces": len(store.pieces), "manifest_sha256": store.digest})
 
 
@@ -135,16 +136,18 @@ def search(
     import json
 
     from audit.findings import worst
+    from audit.index import left_out
     from audit.policy import read_policy
     from audit.run import find
-    from audit.track import open_corpus
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
     from reports.json_report import search_record, unreadable_record
 
     rules = read_policy(policy)
-    corpus = open_corpus(_store(store, partial), progress)
+    corpus = _corpus(_store(store, partial), partial)
+    pieces, segments = left_out(corpus.store, corpus.index)
+    unsearched = (pieces, [name for name, _ in segments])
     files = _music(queries)
     records: list[dict[str, Any]] = []
     verdicts: list[str] = []
@@ -158,7 +161,7 @@ def search(
             else:
                 verdict = worst([f.verdict for f in findings])
                 verdicts.append(verdict)
-                records.append(search_record(str(file), verdict, findings))
+                records.append(search_record(str(file), verdict, findings, unsearched))
             show(done + 1, len(files))
     if jsonl:
         write_atomically(jsonl, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
@@ -166,7 +169,7 @@ def search(
         for record in records:
             _print_search(record)
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
-    say(f"{len(files)} searched in {len(corpus.store.pieces)} pieces: {counts}")
+    say(f"{len(files)} searched in {len(corpus.store.pieces) - pieces} pieces: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
 
 
@@ -182,6 +185,24 @@ def _store(path: Path, partial: bool) -> Store:
         if not store.present.any():
             stop(f"{path}: no piece of the store can be read", UNCHECKED)
     return store
+
+
+def _corpus(store: Store, partial: bool) -> Corpus:
+    """Open a store's index and what belongs to it; say what is left out and what can't be kept."""
+    from audit.index import left_out
+    from audit.track import open_corpus
+
+    corpus = open_corpus(store, progress, partial=partial)
+    for name, reason in corpus.index.missing:
+        say(f"{store.path}: index segment {name} is left out: {reason}")
+    if corpus.index.missing:
+        pieces, _ = left_out(corpus.store, corpus.index)
+        say(f"{store.path}: {pieces} of {len(corpus.store.pieces)} pieces are not searched")
+        if pieces == len(corpus.store.pieces):
+            stop(f"{store.path}: no piece of the store can be searched", UNCHECKED)
+    for name, reason in corpus.index.unsaved.items():
+        say(f"{store.path}: {name} can't be kept ({reason}), so it is worked out anew each time")
+    return corpus
 
 
 def _music(paths: list[Path]) -> list[Path]:
@@ -203,6 +224,59 @@ def _print_search(record: dict[str, Any]) -> None:
             f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  "
             f"E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
         )
+
+
+@app.command()
+def originality(
+    store: Annotated[Path, typer.Argument(help="The store to compare with.")],
+    tracks: Tracks,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
+    window: Annotated[str, typer.Option(help="Length of a window: '8 bars', '24 notes'.")] = "8 bars",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+    partial: Partial = False,
+) -> None:
+    """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
+    import os
+
+    from audit.originality import Setting, human_baseline, measure_originality, originality_report
+    from music.midi import write_atomically
+    from music.notes import MusicError
+    from music.read import read_music
+    from reports.originality import originality_html, originality_json, originality_lines, originality_sentence
+
+    try:
+        setting = Setting.parse(window)
+    except ValueError as error:
+        stop(f"--window {error}", USAGE)
+    corpus = _corpus(_store(store, partial), partial)
+    files = _music(tracks)
+    above = os.path.commonpath([file.parent for file in files])  # reports name no folders of this machine
+    names = [file.relative_to(above).as_posix() for file in files]
+    with progress("human baseline") as show:
+        baseline = human_baseline(corpus.store, corpus.index, setting, show)
+    results = []
+    unreadable: list[tuple[str, str]] = []
+    with progress("originality") as show:
+        for done, (file, name) in enumerate(zip(files, names, strict=True)):
+            try:
+                sequence = read_music(file)
+            except MusicError as error:
+                say(f"unreadable {file}: {error}")
+                unreadable.append((name, str(error).removeprefix(f"{file}: ")))
+            else:
+                results.append(measure_originality(corpus.store, corpus.index, name, sequence, setting))
+            show(done + 1, len(files))
+    report = originality_report(corpus.store, corpus.index, setting, results, baseline, unreadable)
+    for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
+        write_atomically(path, originality_json(report))
+    if out:
+        write_atomically(out / "originality.html", originality_html(report).encode())
+    for line in originality_lines(report):
+        typer.echo(line)
+    for skipped in report.skipped:
+        say(f"skipped {skipped.check}: {skipped.reason}")
+    say(originality_sentence(report) + (f"\nreport: {out / 'originality.html'}" if out else ""))
+    raise typer.Exit(UNREADABLE if unreadable else OK if report.tracks else UNCHECKED)
 
 
 @app.command()
@@ -248,8 +322,9 @@ def audit(
     rpc: Rpc = None,
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
+    from audit.index import verify_index
     from audit.policy import POLICIES, read_policy
-    from audit.track import audit_track, open_corpus
+    from audit.track import audit_track
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
@@ -264,7 +339,8 @@ def audit(
     rules = read_policy(policy)
     opened = _store(store, partial)
     opened.verify()
-    corpus = open_corpus(opened, progress)
+    corpus = _corpus(opened, partial)
+    verify_index(corpus.index)
     files = _music(tracks)
     names = _report_names(files)
     rules_text = (policy or POLICIES / "default.toml").read_bytes()
@@ -461,7 +537,7 @@ def verify(
     from ledger.verify import verify_path
 
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
-    verdicts = []
+    verdicts: list[str] = []
     for path in paths:
         found = verify_path(path, trusted, chain, search or ())
         verdicts.append(found.verdict)
@@ -469,7 +545,28 @@ def verify(
         typer.echo(f"{path}: {found.verdict}{fault}")
         for link in () if short else found.links:
             typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
+        verdicts.append(_verify_store(path))
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
+
+
+def _verify_store(path: Path) -> str:
+    """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
+    from audit.index import open_index, verify_index
+    from corpus.store import Store, StoreAlteredError, StoreError
+
+    if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
+        return "ok"
+    try:
+        store = Store.open(path)
+        store.verify()
+        index = open_index(store)
+        if index is not None:
+            verify_index(index)
+    except StoreError as error:
+        verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
+        typer.echo(f"  {verdict:10s} {'store':9s} {error}")
+        return verdict
+    return "ok"
 
 
 @app.command()

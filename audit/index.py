@@ -19,12 +19,13 @@ differences in the variable-length bytes of search engines (Scholer et al., SIGI
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 
 from audit.style import StyleModel, model_of, transitions
 from corpus.pool import Crashed, mapped
-from corpus.segment import StoreDamagedError, StoreError
+from corpus.segment import StoreDamagedError, StoreError, sync
 from corpus.store import Store, write_synced
 from music.notes import FloatArray, IntArray, NoteSequence
 from music.voices import voices
@@ -47,6 +48,7 @@ PLACES_A_BUCKET = 8  # on average
 STEPS_AN_OCTAVE = 20  # of the time to the next note: 3.5 % a step, a fifth of what the alignment tolerates
 SHORTEST = 1 / 64  # quarters; step 0
 SCHEMA = "contraste-index/2"
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DTYPES = {
     "pitch": np.uint8,
     "step": np.uint8,
@@ -64,11 +66,12 @@ class IndexDamagedError(StoreDamagedError):
     """Raised when a part of an index can't be used; the store's own segments may be whole."""
 
     def __init__(self, folder: Path, reason: str) -> None:
-        """Name the folder and what to do about it."""
+        """Name the folder, or the file, and what to do about it."""
+        leave_out = "search and audit without its pieces by giving --partial"
         StoreError.__init__(
             self,
-            f"{folder}: the index is damaged: {reason}; delete {folder} and contraste ingest makes it again, or "
-            "search and audit without its pieces by giving --partial",
+            f"{folder}: the index is damaged: {reason}; contraste ingest into this store makes it again, also where "
+            f"nothing is added{f', or {leave_out}' if folder.parent.name == 'segments' else ''}",
         )
         self.folder, self.reason = folder, reason
 
@@ -115,12 +118,18 @@ class Index:
     style : StyleModel
     missing : tuple of (str, str)
         Segments that were left out, each with the reason.
+    whole : bool
+        Whether nothing of the index and of its store is missing.
+    unsaved : dict
+        Names that `write` could not keep, each with the reason.
     """
 
     path: Path
     segments: tuple[IndexSegment, ...]
     style: StyleModel
     missing: tuple[tuple[str, str], ...] = ()
+    whole: bool = True
+    unsaved: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def notes(self) -> int:
@@ -136,15 +145,23 @@ class Index:
             raise self.damaged(name, error) from error
 
     def write(self, name: str, value: Any) -> None:
-        """Write `value` as the JSON file `name` beside the index; `StoreError` when it can't be."""
+        """Write `value` as the JSON file `name` beside the index; `StoreError` when it can't be.
+
+        In a folder that may only be read, and where a part is missing, it is not written, which `unsaved` then says.
+        """
+        if not self.whole:
+            self.unsaved[name] = "a part of the corpus is missing"
+            return
         try:
             write_synced(self.path / name, json.dumps(value).encode())
         except OSError as error:
-            raise StoreError(f"{self.path / name}: can't be written: {error.strerror}") from error
+            if error.errno not in READ_ONLY:
+                raise StoreError(f"{self.path / name}: can't be written: {error.strerror}") from error
+            self.unsaved[name] = str(error.strerror)
 
     def damaged(self, name: str, error: Exception) -> IndexDamagedError:
         """Return the error that says that the file `name` beside the index can't be used."""
-        return IndexDamagedError(self.path, f"{name}: {error}")
+        return IndexDamagedError(self.path / name, str(error))
 
 
 class Columns(NamedTuple):
@@ -244,7 +261,7 @@ def state_folder(store: Store) -> Path:
 
 
 def open_index(store: Store, *, partial: bool = False) -> Index | None:
-    """Open the index that belongs to `store`, or return None when there is none.
+    """Open the index that belongs to `store`, or return None when there is none, or one of another version.
 
     Parameters
     ----------
@@ -257,10 +274,10 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
         When it is there and damaged.
     """
     folder = state_folder(store)
-    if not folder.is_dir():
-        return None
     try:
         names = _state(folder, store.digest)
+        if names is None:
+            return None
         style = StyleModel(np.load(folder / "intervals.npy", mmap_mode="r"), np.load(folder / "ratios.npy"))
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise IndexDamagedError(folder, str(error)) from error
@@ -272,7 +289,7 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
             if not partial:
                 raise
             missing.append((name, error.reason))
-    return Index(folder, tuple(segments), style, tuple(missing))
+    return Index(folder, tuple(segments), style, tuple(missing), whole=not (missing or store.missing))
 
 
 def newest_indexed(store: Store) -> Store | None:
@@ -280,21 +297,39 @@ def newest_indexed(store: Store) -> Store | None:
 
     What a reader uses while another process is adding to the store.
     """
-    states = (store.prefix(count) for count in range(len(store.segments), 0, -1))
-    return next((state for state in states if state_folder(state).is_dir()), None)
+    for count in range(len(store.segments), 0, -1):
+        state = store.prefix(count)
+        try:
+            if _state(state_folder(state), state.digest) is not None:
+                return state
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
-def _state(folder: Path, digest: str) -> list[str]:
+def left_out(store: Store, index: Index) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Count the pieces that a search of `index` can't find, and name the missing segments, each with the reason."""
+    covered = {name for segment in index.segments for name in segment.covers} - {name for name, _ in store.missing}
+    pieces = sum(entry.pieces for entry in store.segments if entry.name not in covered)
+    return pieces, (*store.missing, *index.missing)
+
+
+def _state(folder: Path, digest: str) -> list[str] | None:
+    """Return the names of a state's index segments; None where there is no state, or one of another version."""
+    if not folder.is_dir():
+        return None
     about = json.loads((folder / "index.json").read_bytes())
-    if about["schema"] != SCHEMA or about["store"] != digest:
-        raise ValueError(f"index.json says {about['schema']!r} for store {about['store'][:16]!r}")
+    if about["schema"] != SCHEMA:
+        return None
+    if about["store"] != digest:
+        raise ValueError(f"index.json is of store {about['store'][:16]!r}, not {digest[:16]!r}")
     return [str(name) for name in about["segments"]]
 
 
 def _open_segment(folder: Path) -> IndexSegment:
     try:
         about = json.loads((folder / "segment.json").read_bytes())
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, dtype in _DTYPES.items():
             path = folder / f"{name}.npy"
             if path.stat().st_size != about["files"][path.name]["bytes"]:
@@ -303,24 +338,47 @@ def _open_segment(folder: Path) -> IndexSegment:
             arrays[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             if arrays[name].dtype != dtype:
                 raise ValueError(f"{path.name} is {arrays[name].dtype}, not {np.dtype(dtype)}")
-        return IndexSegment(folder.name, tuple(about["covers"]), **arrays)
+        segment = IndexSegment(folder.name, tuple(about["covers"]), **arrays)
+        _check_segment(segment)
+        return segment
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise IndexDamagedError(folder, str(error)) from error
 
 
-def verify_index(store: Store) -> None:
-    """Hash every file of the index again; nothing where there is none.
+def _check_segment(segment: IndexSegment) -> None:
+    """Raise `ValueError` where an array would lead compiled code, which checks nothing, out of another one."""
+    ends = {"voice_start": len(segment.pitch), "starts": len(segment.places)}
+    for name, end in ends.items():
+        array = getattr(segment, name)
+        if not len(array) or array[0] != 0 or array[-1] != end or (array[1:] < array[:-1]).any():
+            raise ValueError(f"{name}.npy does not rise from 0 to {end}")
+    if len(segment.places) and segment.places[-1] >= 128:
+        raise ValueError("places.npy ends within a number")
+    if len(segment.starts).bit_count() != 2 or not len(segment.starts) % 2:
+        raise ValueError(f"starts.npy has {len(segment.starts)} entries, which are not 2**k + 1")
+    if (len(segment.step), len(segment.voice_piece)) != (len(segment.pitch), len(segment.voice_start) - 1):
+        raise ValueError("its arrays do not fit together")
+    owners = segment.voice_piece
+    if len(owners) and (owners[0] < 0 or (owners[1:] < owners[:-1]).any()):
+        raise ValueError("voice_piece.npy does not rise")
+
+
+def verify_index(index: Index) -> None:
+    """Hash every file of an index again, but those of its missing segments.
 
     Raises
     ------
     IndexDamagedError
-        Naming the first segment with a file that differs.
+        Naming the first folder with a file that differs.
     """
-    for folder in sorted((store.path / "index" / "segments").glob("[!.]*")):
-        _open_segment(folder)
-        for name, wanted in json.loads((folder / "segment.json").read_bytes())["files"].items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted["sha256"]:
-                raise IndexDamagedError(folder, f"{name} has another SHA-256 than segment.json says")
+    segments = [(index.path.parent / "segments" / segment.name, "segment.json") for segment in index.segments]
+    for folder, about in ((index.path, "index.json"), *segments):
+        try:
+            for name, wanted in json.loads((folder / about).read_bytes())["files"].items():
+                if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted["sha256"]:
+                    raise ValueError(f"{name} has another SHA-256 than {about} says")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IndexDamagedError(folder, str(error)) from error
 
 
 def build_index(
@@ -354,11 +412,11 @@ def build_index(
             while kept and _mergeable(len(kept[-1].pitch), len(columns.pitch) + sum(len(s.pitch) for s in merged)):
                 merged.insert(0, kept.pop())
             covers = (*(name for s in merged for name in s.covers), *names)
-            kept.append(_write_segment(root, covers, _joined([*map(_columns, merged), columns])))
+            kept.append(write_segment(root, covers, _joined([*map(_columns, merged), columns])))
         state = state_folder(store)
         style = model_of([s.intervals for s in kept], [s.ratios for s in kept])
         _write_state(state, store, kept, style)
-        _clean_up(state, before)
+        _clean_up(state, newest_indexed(store.prefix(len(store.segments) - 1)))
     except OSError as error:
         raise StoreError(f"{root.parent}: the index can't be written: {error.strerror or error}") from error
     return Index(state, tuple(kept), style)
@@ -368,7 +426,7 @@ def _usable(store: Store) -> list[IndexSegment]:
     """Return the segments of an earlier state up to the first damaged one."""
     kept = []
     try:
-        for name in _state(state_folder(store), store.digest):
+        for name in _state(state_folder(store), store.digest) or ():
             kept.append(_open_segment(store.path / "index" / "segments" / name))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # what can't be used is made again
@@ -433,7 +491,7 @@ def _joined(lot: Sequence[Columns]) -> Columns:
     return Columns(pitch, step, lengths, piece, intervals.astype(np.uint32), ratios.astype(np.uint32))
 
 
-def _write_segment(root: Path, covers: tuple[str, ...], columns: Columns) -> IndexSegment:
+def write_segment(root: Path, covers: tuple[str, ...], columns: Columns) -> IndexSegment:
     """Write and open the segment that covers those segments of the store; one that is whole is taken as it is."""
     folder = root / hashlib.sha256("\n".join((SCHEMA, *covers)).encode()).hexdigest()[:16]
     try:
@@ -466,11 +524,13 @@ def _write_folder(folder: Path, arrays: dict[str, Any], name: str, about: dict[s
         for array_name, array in arrays.items():
             path = temporary / f"{array_name}.npy"
             np.save(path, array)
+            sync(path)
             data = path.read_bytes()
             files[path.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         write_synced(temporary / name, json.dumps({"schema": SCHEMA, **about, "files": files}).encode())
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import PurePosixPath
@@ -22,7 +23,8 @@ from audit.findings import (
 )
 from audit.index import Index, voice_table
 from audit.policy import Policy
-from audit.search import Passage, search
+from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
+from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
 from corpus.store import Store
 from metrics.chance import Chance
@@ -36,6 +38,9 @@ LIMITS = (
     "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
 )
 PRIOR_ART_PIECES = 50
+# Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
+# a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
+EVIDENCE, EVIDENCE_NAMED = 0.05, 0.1
 SAME_MOMENT_BEATS = 1 / 8  # notes of other parts count as equal when they begin this close to where they should
 
 
@@ -47,26 +52,38 @@ class Corpus:
     index: Index
     calibration: Calibration
     chance: dict[str, Chance]
+    tunes: Tunes | None = None  # of a small index: every piece is compared
 
 
 def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
-    """Search the corpus for what `track` shares with it, strongest finding first.
+    """Search the corpus for what `track` shares with it: passages that are not clear first, strongest first.
 
-    Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear.
+    Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear. Pieces whose
+    passages are all clear are ordered by how closely a whole line is related (`audit.relatedness`), and by what the
+    passage holds against chance. In a small store a relative is listed also where the search named no passage.
     """
-    passages = search(corpus.index, track, max(top, PRIOR_ART_PIECES), corpus.store.present)
-    judged = _judged(corpus, track, passages, policy)
-    pieces: list[int] = list(dict.fromkeys(p.piece for p in passages))[:top]
-    loaded = {piece: corpus.store.notes(piece) for piece in pieces}
-    found: list[Finding] = []
-    seen: set[int] = set()
-    for one in judged:
-        piece = one.passage.piece
-        if piece not in loaded or (piece in seen and one.verdict == "clear" and not one.allowed):
-            continue
-        seen.add(piece)
-        found.append(_finding(corpus, track, one, loaded[piece]))
-    return sorted(found, key=lambda f: -f.bits)
+    here = lines(corpus.index, track)
+    passages = search(corpus.index, here, max(top, PRIOR_ART_PIECES), corpus.store.present)
+    judged: dict[int, list[_Judged]] = {}
+    for one in _judged(corpus, track, passages, policy):
+        judged.setdefault(one.passage.piece, []).append(one)
+    kin = relatives(corpus.index, corpus.tunes, here, passages)
+    every = all_compared(corpus.tunes, here)
+    places = {piece: min(_place(one, kin.get(piece), every) for one in found) for piece, found in judged.items()}
+    for piece, relative in kin.items():
+        if piece not in places and relative.degree > 0 and corpus.store.present[piece]:
+            places[piece] = (1, -relative.degree)
+    found: list[tuple[tuple[int, float], Finding]] = []
+    for piece in sorted(places, key=lambda p: (places[p], p))[:top]:
+        if piece not in judged:
+            passage = passage_of(corpus.index, here, kin[piece])
+            judged[piece] = _judged(corpus, track, [passage] if passage else [], policy)
+        notes = corpus.store.notes(piece)
+        for k, one in enumerate(judged[piece]):
+            place = _place(one, kin.get(piece), every)
+            if k == 0 or place[0] == 0:
+                found.append((place, _finding(corpus, track, one, notes)))
+    return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
 
 
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
@@ -86,6 +103,17 @@ class _Judged(NamedTuple):
     other_works: int
     allowed: str
     verdict: Verdict
+
+
+def _place(judged: _Judged, relative: Relative | None, every: bool) -> tuple[int, float]:
+    """Say what a passage is ranked by, lowest first: its bits, or where it is clear relatedness and evidence.
+
+    Where `every` piece is compared, also those without a passage, one that chance explains counts as much as none.
+    """
+    if judged.verdict != "clear" or judged.allowed:
+        return 0, -judged.passage.bits
+    degree, against_chance = relative.degree if relative else 0.0, -math.log2(judged.evalue)
+    return 1, -(degree + (EVIDENCE * max(0.0, against_chance) if every else EVIDENCE_NAMED * against_chance))
 
 
 def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy: Policy) -> list[_Judged]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from audit.align import Alignment, align
 from audit.figures import commonplace
-from audit.index import FIGURE, Index, IndexSegment, onsets, time_steps, voice_table
+from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, time_steps, voice_table
 from audit.seeds import CANDIDATE, Line, candidates, counters
 from audit.style import surprise
 from music.notes import NoteSequence
@@ -78,24 +78,36 @@ def lines(index: Index, query: NoteSequence) -> list[Line]:
     return found
 
 
-def search(index: Index, query: NoteSequence, top: int = 10, among: NDArray[np.bool_] | None = None) -> list[Passage]:
+def search(
+    index: Index, query: NoteSequence | list[Line], top: int = 10, among: NDArray[np.bool_] | None = None
+) -> list[Passage]:
     """Find the passages of `query` that the store also holds, strongest piece first.
 
     Parameters
     ----------
+    query : NoteSequence or list of Line
+        The music, or its `lines`.
     top : int
         Pieces to return; each with its passages that do not overlap in the query.
     among : bool, one for each piece of the store, optional
         The pieces to look at; all by default.
+
+    Raises
+    ------
+    audit.index.IndexDamagedError
+        When the places of a segment are damaged.
     """
-    voices = lines(index, query)
+    voices = lines(index, query) if isinstance(query, NoteSequence) else query
 
     def look(number: int) -> NDArray[Any]:
         segment = index.segments[number]
         memory = counters(segment)
         found = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
-            places = candidates(segment, line, index.notes, memory)
+            try:
+                places = candidates(segment, line, index.notes, memory)
+            except ValueError as error:
+                raise IndexDamagedError(index.path.parent / "segments" / segment.name, str(error)) from error
             if among is not None:
                 places = places[among[segment.voice_piece[places["voice"]]]]
             places["segment"], places["line"] = number, i
@@ -134,18 +146,40 @@ def _strongest(places: NDArray[Any]) -> NDArray[Any]:
 
 def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
     """Align one line with one place of a segment."""
-    number = int(place["voice"])
-    start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
-    pitch, onset = segment.pitch[start:end].astype(np.int16), onsets(segment.step[start:end])
-    q, p = int(place["hit_q"]), int(place["hit_p"])
+    number, q, p = (int(place[name]) for name in ("voice", "hit_q", "hit_p"))
+    onset = onsets(segment.step[int(segment.voice_start[number]) : int(segment.voice_start[number + 1])])
     ratio = float((line.onset[q + FIGURE] - line.onset[q]) / max(onset[p + FIGURE] - onset[p], 1e-3))
     first, last = (
         max(int(place["first"]) - MARGIN, 0),
         min(int(place["last"]) + MARGIN, len(line.pitch) - 1),
     )
-    part = slice(first, last + 1)
-    low, high = int(place["low"]) - MARGIN + first, int(place["high"]) + MARGIN + first
-    shift = int(place["shift"])
+    band = int(place["low"]) - MARGIN, int(place["high"]) + MARGIN
+    return aligned(line, segment, number, int(place["shift"]), ratio, (first, last), band)
+
+
+def aligned(
+    line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, reach: tuple[int, int],
+    band: tuple[int, int], least: int = MIN_PAIRS,
+) -> Passage | None:  # fmt: skip
+    """Return the best passage of a line and a voice of a segment, or None when it has fewer than `least` pairs.
+
+    Parameters
+    ----------
+    number : int
+        The voice.
+    shift : int
+        Semitones from the line up to the voice.
+    ratio : float
+        Duration in the line over duration in the voice; refined where the passage says otherwise.
+    reach : tuple of int
+        First and last position in the line to look at, inclusive.
+    band : tuple of int
+        Lowest and highest diagonal (position in the voice - position in the line), inclusive.
+    """
+    start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
+    pitch, onset = segment.pitch[start:end].astype(np.int16), onsets(segment.step[start:end])
+    part = slice(reach[0], reach[1] + 1)
+    low, high = band[0] + reach[0], band[1] + reach[0]
     query = (line.pitch[part].astype(np.int16), line.onset[part], line.pitch_bits[part], line.rhythm_bits[part])
     found = align(query, (pitch, onset), shift, ratio, low, high)
     if len(found.pairs) >= MIN_PAIRS:
@@ -154,9 +188,9 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
             again = align(query, (pitch, onset), shift, refined, low, high)
             if again.bits > found.bits:
                 found, ratio = again, refined
-    if len(found.pairs) < MIN_PAIRS:
+    if len(found.pairs) < least:
         return None
-    where, there = found.pairs[:, 0] + first, found.pairs[:, 1]
+    where, there = found.pairs[:, 0] + reach[0], found.pairs[:, 1]
     piece = int(segment.voice_piece[number])
     return Passage(
         piece=piece,

@@ -23,7 +23,7 @@ LONG, LONG_HOP, LONG_BAND, LONG_BANDS = 192, 96, 6, 200
 PIECES = 20  # that a window names by bits, and as many by votes
 HITS_A_NOTE = 3000  # in the whole index; the commonest figures of a window are left out where there would be more
 HITS = 10_000_000  # of a whole line, which bounds the time that hostile input takes
-RUN_MISS, RUN_DROP, RUN_LATE = 4.0, 8.0, 1.0  # bits: a wrong note, when a run ends, a note out of time
+RUN_MISS, RUN_DROP, RUN_LATE = 4.0, 8.0, 2.5  # bits: a wrong note, when a run ends, a note out of time
 LEVELS = 1024  # of votes, in bits, that are told apart
 STEP_TOLERANCE = 4  # steps of `index.time_steps`: 15 %, below the 1/4 that turns a dotted rhythm into an even one
 
@@ -77,6 +77,11 @@ def candidates(segment: IndexSegment, line: Line, notes: int, memory: NDArray[np
         bits (of the best run), votes (bits of rarity), voice (in the segment), shift (semitones up from the query),
         low..high (diagonals of the hits, in the voice), first..last (positions in the line of what was found), hit_q
         and hit_p (a figure's positions in the line and in the voice). segment and line are for the caller to fill.
+
+    Raises
+    ------
+    ValueError
+        When the places of the segment are damaged; `memory` can't be used again then.
     """
     buckets = figures(line.pitch, int(np.log2(len(segment.starts) - 1)))
     if not len(buckets):
@@ -118,8 +123,11 @@ def _candidates(  # noqa: PLR0912
     count = np.zeros(n, np.int64)
     weight = np.zeros(n, np.int64)  # 16ths of a bit
     for q in range(n):
-        if starts[buckets[q]] < starts[buckets[q] + 1]:
+        size = np.int64(starts[buckets[q] + 1]) - np.int64(starts[buckets[q]])
+        if size > 0:
             count[q], _ = _varint(coded, starts[buckets[q]])
+            if not 0 < count[q] < size:  # a place takes a byte or more
+                raise ValueError("places.npy: a bucket does not hold as many places as it says")
             weight[q] = np.int64(16 * max(np.log2(notes / count[q]), 1.0))
     for a in range(0, n, SHORT):  # the rarest figures first, as far as the budget goes
         part = count[a : a + SHORT]
@@ -144,8 +152,12 @@ def _candidates(  # noqa: PLR0912
                 _, k = _varint(coded, starts[buckets[q]])
                 place = np.int64(-1)
                 for j in range(at[q - a], at[q - a + 1]):
+                    if k >= starts[buckets[q] + 1]:
+                        raise ValueError("places.npy: a bucket ends before its last place")
                     gap, k = _varint(coded, k)
                     place += gap + 1
+                    if not 0 <= place < len(pitch):
+                        raise ValueError("places.npy: a place lies beyond the last note")
                     hits[j] = place
         last = end == n
         for b in range(a, n if last else a + LONG_HOP, SHORT_HOP):
@@ -251,10 +263,12 @@ def _look(
     best, best_i, best_voice, best_first, best_last = 0.0, -1, 0, 0, 0
     for i in range(len(where)):
         q, p = where[i], place[i]
-        inside = False  # of a run that an earlier hit began
+        inside: Any = False  # of a run that an earlier hit began, one that shares more than its bucket
         k = i - 1
         while k >= 0 and where[k] >= q - 1 and not inside:
-            inside = where[k] == q - 1 and place[k] == p - 1
+            if where[k] == q - 1 and place[k] == p - 1:
+                step_up = np.int64(pitch[p]) - np.int64(pitch[p - 1])
+                inside = step_up == np.int64(q_pitch[q]) - np.int64(q_pitch[q - 1])
             k -= 1
         if inside:
             continue

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.findings import AuditReport, ProvenanceLink, Skipped
-from audit.index import build_index, newest_indexed, open_index
+from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
 from audit.policy import Policy
+from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import Corpus, audit, find, unsearchable
 from audit.significance import calibrate, open_calibration
 from corpus.prepare import notes_digest
-from corpus.segment import StoreBusyError
+from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chain import Chain
 from ledger.provenance import beside, digest_of
@@ -24,39 +25,71 @@ from ledger.verify import verify_path
 from music.key import estimate_key
 from music.notes import NoteSequence
 
+T = TypeVar("T")
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
 
 
-def open_corpus(store: Store, watch: Watch, engine: str = "local", workers: int = 1) -> Corpus:
-    """Open a store's index, calibration and chance levels; make and write what is missing.
+def open_corpus(
+    store: Store, watch: Watch, engine: str = "local", workers: int = 1, *, partial: bool = False, repair: bool = False
+) -> Corpus:
+    """Open a store's index, calibration and chance levels; make what is missing, and write it where that is allowed.
 
     While another process adds to the store, this is the store as it was when it was last indexed.
+
+    Parameters
+    ----------
+    partial : bool
+        Leave missing and damaged segments of the index out (`audit.index.left_out`) instead of raising.
+    repair : bool
+        Make damaged parts again instead of raising.
 
     Raises
     ------
     corpus.store.StoreError
         When a part is damaged or can't be written, or the store is empty.
     """
-    index = open_index(store, partial=bool(store.missing))
+
+    def found(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except IndexDamagedError:
+            if not repair:
+                raise
+            return None
+
+    index = found(lambda: open_index(store, partial=partial))
     if index is None:
+        if store.missing:
+            raise StoreDamagedError(
+                store.path / "segments" / store.missing[0][0],
+                f"{store.missing[0][1]}, and there is no index of the store, which can't be made without it",
+            )
         try:
             with writing(store.path), watch("index") as show:
-                index = build_index(store, show, engine, workers)
+                store = Store.open(store.path)  # another process may have added to it, or made the index
+                index = found(lambda: open_index(store)) or build_index(store, show, engine, workers)
         except StoreBusyError:
             earlier = newest_indexed(store)
             if earlier is None:
                 raise
-            return open_corpus(earlier, watch)
-    calibration = open_calibration(index)
+            return open_corpus(earlier, watch, partial=partial)
+    calibration = found(lambda: open_calibration(index))
     if calibration is None:
         with watch("calibrate") as show:
             calibration = calibrate(store, index, show)
-    chance = open_chance(index)
+    chance = found(lambda: open_chance(index))
     if chance is None:
         with watch("chance levels") as show:
             chance = measure_chance(store, index, show)
-    return Corpus(store, index, calibration, chance)
+    tunes = tunes_of(index)
+    if tunes is not None:
+        bare = tunes
+        tunes = found(lambda: open_usual(index, bare))
+        if tunes is None:
+            with watch("relatedness") as show:
+                tunes = measure_usual(index, bare, show)
+    return Corpus(store, index, calibration, chance, tunes)
 
 
 def audit_track(
@@ -101,7 +134,15 @@ def audit_track(
     piece = closest_piece(corpus, track, findings)
     measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
     links = _provenance(file, keys, chain)
-    return audit(about, corpus, policy, findings, measured, links, unsearchable(track))
+    return audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+
+
+def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
+    """Say which part of the corpus the copy search could not look at; () when it saw all of it."""
+    pieces, segments = left_out(corpus.store, corpus.index)
+    names = ", ".join(name for name, _ in segments)
+    total = len(corpus.store.pieces)
+    return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
 
 
 def _provenance(

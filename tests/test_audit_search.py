@@ -7,14 +7,14 @@ import pytest
 
 from audit.align import align
 from audit.findings import worst
-from audit.index import FIGURE, build_index, figures, open_index
+from audit.index import FIGURE, build_index, figures
 from audit.policy import PolicyError, check_policy, read_policy
 from audit.run import Corpus, audit, find
 from audit.search import search
-from audit.significance import Calibration, calibrate, fit, open_calibration
-from audit.style import INTERVALS, interval_symbols, learn, ratio_symbols, surprise
+from audit.significance import Calibration, calibrate, fit
+from audit.style import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
 from corpus.ingest import ingest
-from corpus.store import Store, StoreError
+from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
 
@@ -147,38 +147,29 @@ def test_drums_and_plain_figures_say_nothing(corpus: Corpus) -> None:
     assert search(corpus.index, build([], [], [])) == []
 
 
-def test_the_index_is_reused_and_belongs_to_its_store(corpus: Corpus, tmp_path: Path) -> None:
-    again = open_index(corpus.store)
-    assert again is not None
-    assert np.array_equal(again.places, corpus.index.places)
-    assert open_calibration(again) == corpus.calibration
-    (again.path / "pitch.npy").write_bytes(b"junk")
-    with pytest.raises(StoreError, match="the index is damaged"):
-        open_index(corpus.store)
-    np.save(again.path / "pitch.npy", corpus.index.pitch)
-    write_midi(tune(3), tmp_path / "more" / "x.mid")
-    ingest([tmp_path / "more"], tmp_path / "other", workers=1)
-    assert open_index(Store.open(tmp_path / "other")) is None
-
-
 def test_figures_are_the_intervals() -> None:
-    up = np.array([60, 62, 64, 65, 67, 69, 71])
-    codes = figures(up)
+    up = np.array([60, 62, 64, 65, 67, 69, 71], np.uint8)
+    codes = figures(up, 24)
     assert len(codes) == len(up) - FIGURE
-    assert np.array_equal(codes, figures(up + 5))
+    assert np.array_equal(codes, figures(up + 5, 24))
     assert codes[0] != codes[1]
-    assert len(figures(up[:5])) == 0
+    assert len(figures(up[:5], 24)) == 0
+    wide = np.array([20, 60, 62, 64, 65, 67], np.uint8)
+    assert np.array_equal(figures(wide, 24), figures(wide + np.array([3, 0, 0, 0, 0, 0], np.uint8), 24))
+    assert figures(up, 8).max() < 256
 
 
-def test_alignment_by_hand() -> None:
-    # Six notes, each worth 4 bits of pitch and 2 of rhythm. The third is substituted (-4 bits). The first pair is free;
-    # notes 1, 4, 5 earn 6 each, and note 3, after the break, at most 3 + 2: 6 - 4 + 5 + 6 + 6 = 19.
+@pytest.mark.parametrize(("wrong", "bits"), [(1, 20.0), (2, 20.0), (3, 18.0), (-7, 18.0)])
+def test_alignment_by_hand(wrong: int, bits: float) -> None:
+    # Six notes, each worth 4 bits of pitch and 2 of rhythm. The third is substituted: -3 bits up to two semitones away,
+    # -5 beyond. The first pair is free; notes 1, 4, 5 earn 6 each, and note 3, after the break, at most 3 + 2:
+    # 6 - 3 + 5 + 6 + 6 = 20.
     pitch = np.array([60, 62, 64, 65, 67, 69], np.int16)
-    other = np.array([65, 67, 70, 70, 72, 74], np.int16)  # five semitones up, the third one wrong
+    other = np.array([65, 67, 69 + wrong, 70, 72, 74], np.int16)  # five semitones up, the third one wrong
     onset = np.arange(6, dtype=np.float32)
-    bits, rhythm = np.full(6, 4, np.float32), np.full(6, 2, np.float32)
-    found = align((pitch, onset, bits, rhythm), (other, 2 * onset), 5, 0.5, -3, 3)
-    assert found.bits == pytest.approx(19.0)
+    pitch_bits, rhythm = np.full(6, 4, np.float32), np.full(6, 2, np.float32)
+    found = align((pitch, onset, pitch_bits, rhythm), (other, 2 * onset), 5, 0.5, -3, 3)
+    assert found.bits == pytest.approx(bits)
     assert found.pairs.tolist() == [[0, 0], [1, 1], [3, 3], [4, 4], [5, 5]]
     assert found.in_time.all()
 
@@ -195,15 +186,33 @@ def test_alignment_across_an_added_note_keeps_time() -> None:
 
 
 def test_the_markov_model_by_hand() -> None:
-    # Symbols 0 0 1 0 0 1: order 0 has N(0) = 4, N(1) = 2, two kinds, uniform below: P(0) = (4 + 2 * .5) / 8.
-    symbols = np.array([0, 0, 1, 0, 0, 1])
-    breaks = np.array([True, False, False, False, False, False])
-    order0 = learn(symbols, breaks, 2, 0)
-    assert order0 == pytest.approx([5 / 8, 3 / 8])
-    # After 1 only 0 was seen, once: (1 + 1 * 5/8) / 2.
-    order1 = learn(symbols, breaks, 2, 1)
-    assert order1[1, 0] == pytest.approx((1 + 5 / 8) / 2)
-    assert order1.sum(axis=1) == pytest.approx([1, 1])
+    # Steps 0 0 1 0 0 1, so the runs of four 0010, 0100, 1001. Their last steps: N(0) = 2, N(1) = 1, two kinds.
+    voice = (np.array([60, 60, 60, 61, 61, 61, 62]), np.arange(7.0))
+    intervals, ratios = transitions([voice, (np.array([50, 50]), np.arange(2.0))])
+    assert (intervals.sum(), intervals[LEAP, LEAP, LEAP + 1, LEAP]) == (3, 1)
+    model = model_of([intervals, 0 * intervals], [ratios]).interval
+    zero, one, new = LEAP, LEAP + 1, LEAP + 2
+    none = [(n + 2 / INTERVALS) / (3 + 2) for n in (2, 1, 0)]
+    assert model[new, new, new, [zero, one, new]] == pytest.approx(none)
+    # After 1 only 0 was seen, once; after 0 both, once each. The symbols before were never seen.
+    assert model[new, new, one, zero] == pytest.approx((1 + none[0]) / 2)
+    assert model[new, new, zero, one] == pytest.approx((1 + 2 * none[1]) / 4)
+    # After 0 1 and 0 0 1 only 0, once.
+    second = (1 + (1 + none[0]) / 2) / 2
+    assert model[new, zero, one, zero] == pytest.approx(second)
+    assert model[zero, zero, one, zero] == pytest.approx((1 + second) / 2)
+    assert model.sum(axis=-1) == pytest.approx(np.ones((INTERVALS,) * 3), abs=1e-5)
+
+
+def test_a_style_is_learned_in_parts() -> None:
+    voices = [(t.pitch, t.onset_beat) for t in map(tune, range(6))]
+    whole, parts = transitions(voices), [transitions(voices[:2]), transitions(voices[2:]), transitions([])]
+    for k in (0, 1):
+        assert np.array_equal(whole[k], np.sum([part[k] for part in parts], axis=0))
+    model = model_of(*([part[k] for part in parts] for k in (0, 1)))
+    assert np.array_equal(model.interval, model_of([whole[0]], [whole[1]]).interval)
+    empty = model_of([transitions([])[0]], [transitions([])[1]])
+    assert np.allclose(empty.interval, 1 / INTERVALS)
 
 
 def test_a_repeated_figure_stops_surprising(corpus: Corpus) -> None:
@@ -282,5 +291,5 @@ def test_a_quote_after_40000_other_notes_is_found(corpus: Corpus) -> None:
 def test_common_figures_are_left_out_before_they_fill_the_memory(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.seeds.MAX_HITS", 200)
+    monkeypatch.setattr("audit.seeds.HITS_A_NOTE", 1)
     assert paths(corpus, tune(17))[0] == "17.mid"

@@ -6,6 +6,7 @@ that escapes it would end in a traceback for the user, and fails the test here.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ import typer
 import cli
 from metrics.measure import SPECS
 from music.midi import write_midi
-from music.notes import NoteSequence, build
+from music.notes import NoteSequence, Part, build
 
 ROOT = Path(cli.__file__).parent
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
@@ -373,11 +375,166 @@ def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path
     done("verify", store)
 
 
-def test_a_damaged_index_says_what_to_do(house: House, tmp_path: Path) -> None:
+@pytest.fixture
+def two_segments(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Make a store whose last piece, clean.mid, has an index segment of its own; return both folders."""
+    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
+    monkeypatch.setattr("audit.significance.HUMAN_QUERIES", 10)
     store = shutil.copytree(house / "store", tmp_path / "store")
-    pitch = next(store.glob("index/*/pitch.npy"))
-    pitch.write_bytes(pitch.read_bytes()[:200])
-    refused(contraste("search", store, house / "clean.mid"), 3, "index", "delete that folder and it is built again")
+    before = set(store.glob("index/segments/*"))
+    done("ingest", house / "clean.mid", "--into", store)
+    (segment,) = set(store.glob("index/segments/*")) - before
+    return store, segment
+
+
+def test_a_damaged_index_is_named_left_out_or_made_again(
+    house: House, tmp_path: Path, two_segments: tuple[Path, Path]
+) -> None:
+    store, segment = two_segments
+    whole = tree(store)
+    queries = (house / "clean.mid", house / "copied.mid")
+    assert contraste("search", store, queries[0]).code == 1
+    os.truncate(segment / "pitch.npy", 100)
+    for words in (("search", store, queries[0]), ("audit", queries[0], "--store", store, "--out", tmp_path / "r")):
+        refused(contraste(*words), 4, segment.name, "contraste ingest", "--partial")
+    found = tmp_path / "found.jsonl"
+    ran = contraste("search", store, *queries, "--partial", "--jsonl", found)
+    assert ran.code == 1
+    assert f"index segment {segment.name} is left out: pitch.npy has 100 bytes" in ran.err
+    assert "1 of 21 pieces are not searched" in ran.err
+    assert "2 searched in 20 pieces: 1 fail, 1 clear" in ran.err
+    for record in map(json.loads, found.read_text().splitlines()):
+        assert record["partial"] == {"pieces_left_out": 1, "segments": [segment.name]}
+    ran = contraste("verify", store)
+    assert ran.code == 4
+    assert f"incomplete store     {segment}: the index is damaged" in ran.out
+    done("ingest", house / "clean.mid", "--into", store)
+    assert tree(store) == whole
+    next(store.glob("segments/00001-*/notes.npy")).write_bytes(b"")
+    assert contraste("verify", store).code == 4
+    refused(contraste("search", store, queries[0]), 4, "00001-", "--partial")
+    ran = contraste("search", store, queries[0], "--partial", "--jsonl", found)
+    assert ran.code == 0
+    (record,) = map(json.loads, found.read_text().splitlines())
+    assert record["partial"]["pieces_left_out"] == 1
+    assert record["partial"]["segments"][0].startswith("00001-")
+
+
+def test_an_audit_of_a_part_of_the_corpus_is_incomplete(
+    house: House, tmp_path: Path, two_segments: tuple[Path, Path]
+) -> None:
+    store, segment = two_segments
+    shutil.rmtree(segment)
+    words = ("--store", store, "--partial", "--format", "json", "--out", tmp_path / "r")
+    ran = contraste("audit", house / "clean.mid", *words)
+    assert ran.code == 4, ran
+    says = f"1 of 21 pieces were left out (segment {segment.name})"
+    assert f"the policy requires copy, which was not checked: {says}" in ran.out
+    report = json.loads((tmp_path / "r" / "clean" / "report.json").read_bytes())
+    assert {"check": "copy", "reason": says, "required": True} in report["skipped"]
+    assert contraste("audit", house / "copied.mid", *words).code == 1
+    loose = policy(tmp_path / "p.toml", required="[]")
+    done("audit", house / "clean.mid", *words, "--policy", loose)
+
+
+def test_where_no_index_segment_is_left(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    shutil.rmtree(next(store.glob("index/segments/*")))
+    ran = contraste("search", store, house / "clean.mid", "--partial")
+    refused(ran, 4, "no piece of the store can be searched")
+
+
+def test_a_store_of_the_first_version_is_refused(house: House, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text('{"schema": "contraste-store/1", "pieces": []}')
+    refused(contraste("search", tmp_path / "old", house / "clean.mid"), 3, "0.1", "ingest its sources again")
+
+
+def test_a_store_that_may_only_be_read(house: House, tmp_path: Path) -> None:
+    store = shutil.copytree(house / "store", tmp_path / "store")
+    state = next(path for path in store.glob("index/*") if path.name != "segments")
+
+    def searched() -> subprocess.CompletedProcess[str]:
+        for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
+            folder.chmod(0o555)
+        try:
+            code = "import audit.significance as s, cli; s.CHANCE_QUERIES = s.HUMAN_QUERIES = 5; cli.main()"
+            return python(code, "search", store, house / "copied.mid", preexec_fn=without_privileges)
+        finally:
+            for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
+                folder.chmod(0o755)
+
+    ran = searched()
+    assert (ran.returncode, "can't be kept" in ran.stderr) == (1, False), ran
+    before = tree(store)
+    (state / "calibration.json").unlink()
+    ran = searched()
+    assert ran.returncode == 1, ran
+    assert "calibration.json can't be kept (Permission denied), so it is worked out anew each time" in ran.stderr
+    assert set(tree(store)) < set(before)
+
+
+def without_privileges() -> None:
+    """Take the right to write where permissions forbid it from root, for the program that is started next."""
+    drop_from_bounding_set, dac_override = 24, 1  # linux/prctl.h, linux/capability.h
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
+
+
+def drums(notes: int) -> NoteSequence:
+    return build(range(notes), [1] * notes, [36 + i % 12 for i in range(notes)], parts=[Part("kit", 0, True)])
+
+
+def test_odd_queries_are_answered(house: House, tmp_path: Path) -> None:
+    (tmp_path / "empty.mid").write_bytes(b"")
+    write_midi(build([0], [1], [60]), tmp_path / "one.mid")
+    write_midi(drums(200), tmp_path / "drums.mid")
+    names = ("drums", "empty", "one")
+    ran = contraste("search", house / "store", tmp_path, "--jsonl", tmp_path / "found.jsonl")
+    assert ran.code == 3
+    records = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    assert [Path(record["query"]).stem for record in records] == [*names]
+    assert [record["verdict"] for record in records] == ["clear", "unreadable", "clear"]
+    assert records[0]["findings"] == records[2]["findings"] == []
+    words = ("--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    ran = contraste("audit", tmp_path / "one.mid", tmp_path / "drums.mid", *words)
+    assert ran.code == 4
+    assert ran.out.count("the policy requires copy, which was not checked: no part holds a line of 6 notes") == 2
+
+
+@pytest.mark.parametrize(("notes", "beats", "parts"), [(100_000, 0.05, 1), (21_900, 1.0, 3)])
+def test_long_queries_are_answered_in_time(house: House, tmp_path: Path, notes: int, beats: float, parts: int) -> None:
+    """200,000 events in one part; an hour at 120 in three, each with a copied tune at its end."""
+    rng, copied = np.random.default_rng(notes), tune(7)
+    here = notes // parts - len(copied)
+    onset = [rng.permutation(here) * beats for _ in range(parts)]
+    pitch = [rng.integers(30, 100, here) for _ in range(parts)]
+    whole = build(
+        np.concatenate([o for part in onset for o in (part, here * beats + copied.onset_beat)]),
+        np.full(notes, beats),
+        np.concatenate([p for part in pitch for p in (part, copied.pitch)]),
+        part=np.repeat(np.arange(parts), here + len(copied)),
+        parts=[Part(str(i)) for i in range(parts)],
+    )
+    assert parts == 1 or whole.end_s > 3600
+    write_midi(whole, tmp_path / "long.mid")
+    begin = time.monotonic()
+    ran = contraste("search", house / "store", tmp_path / "long.mid", "--jsonl", tmp_path / "found.jsonl")
+    assert time.monotonic() - begin < 15
+    assert ran.code == 1
+    (record,) = map(json.loads, (tmp_path / "found.jsonl").read_text().splitlines())
+    assert (record["findings"][0]["piece"], record["findings"][0]["matched"]) == ("07.mid", 64)
+
+
+def test_a_store_of_duplicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
+    for i in range(6):
+        write_midi(tune(3).transpose(i), tmp_path / "src" / f"{i}.mid")
+    done("ingest", tmp_path / "src", "--into", tmp_path / "store", "--workers", 1)
+    ran = contraste("search", tmp_path / "store", tmp_path / "src" / "2.mid", "--jsonl", tmp_path / "found.jsonl")
+    assert ran.code in (0, 1)
+    (record,) = map(json.loads, (tmp_path / "found.jsonl").read_text().splitlines())
+    assert {finding["piece"] for finding in record["findings"]} == {f"{i}.mid" for i in range(6)}
+    assert all(finding["matched"] == 64 for finding in record["findings"])
 
 
 # Compare
