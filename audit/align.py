@@ -23,6 +23,7 @@ NEAR, NEAR_SEMITONES = 3.0, 2  # the same for a neighbouring note, which keeps t
 GAP_OPEN = 4.0
 GAP_EXTEND = 1.5
 RHYTHM_MISS = 3.0  # an equal note that comes early or late: 76 % of clean songs' best matches have some, copies few
+OTHER_RHYTHM = 10.0  # bits; what a passage pays once for being compared by its pitches alone
 TIME_TOLERANCE = 0.17  # of the inter-onset interval: below the 1/4 that turns a dotted rhythm into an even one
 REENTRY_BITS = 3.0  # after a break an equal pitch may be luck in the key: it earns no more than log2 of a scale
 
@@ -50,7 +51,7 @@ class Alignment(NamedTuple):
 @njit(cache=True, nogil=True)
 def _fill(  # noqa: PLR0912, PLR0915
     q_pitch: Any, q_onset: Any, q_pitch_bits: Any, q_rhythm_bits: Any, p_pitch: Any, p_onset: Any,
-    shift: int, ratio: float, low: int, width: int,
+    shift: int, ratio: float, low: int, width: int, late: float,
 ) -> Any:  # fmt: skip
     """Fill the band of diagonals low..low+width-1 (piece - query position); return the best score and its pairs."""
     n, m = len(q_pitch), len(p_pitch)
@@ -76,26 +77,26 @@ def _fill(  # noqa: PLR0912, PLR0915
                     a = equal[i - 1, d]
                     if a >= 0:
                         s = a + pitch_bits
-                        s += q_rhythm_bits[i] if abs(here - offset[0, i - 1, d]) <= tolerance else -RHYTHM_MISS
+                        s += q_rhythm_bits[i] if abs(here - offset[0, i - 1, d]) <= tolerance else -late
                         if s > score:
                             score, state = s, _EQUAL
                     again = min(pitch_bits, REENTRY_BITS)
                     b = other[i - 1, d]
                     if b > 0:
                         s = b + again
-                        s += q_rhythm_bits[i] if abs(here - offset[1, i - 1, d]) <= tolerance else -RHYTHM_MISS
+                        s += q_rhythm_bits[i] if abs(here - offset[1, i - 1, d]) <= tolerance else -late
                         if s > score:
                             score, state = s, _OTHER
                     b = skip_q[i - 1, d]
                     if b > 0:
                         s = b + again
-                        s += q_rhythm_bits[i] if abs(here - offset[2, i - 1, d]) <= tolerance else -RHYTHM_MISS
+                        s += q_rhythm_bits[i] if abs(here - offset[2, i - 1, d]) <= tolerance else -late
                         if s > score:
                             score, state = s, _SKIP_QUERY
                     b = skip_p[i - 1, d]
                     if b > 0:
                         s = b + again
-                        s += q_rhythm_bits[i] if abs(here - offset[3, i - 1, d]) <= tolerance else -RHYTHM_MISS
+                        s += q_rhythm_bits[i] if abs(here - offset[3, i - 1, d]) <= tolerance else -late
                         if s > score:
                             score, state = s, _SKIP_PIECE
                 equal[i, d] = score
@@ -165,7 +166,9 @@ def _fill(  # noqa: PLR0912, PLR0915
     return best, pairs[:count][::-1].copy(), clock[:count][::-1].copy()
 
 
-def align(query: Any, piece: Any, shift: int, ratio: float, low: int, high: int) -> Alignment:
+def align(
+    query: Any, piece: Any, shift: int, ratio: float, low: int, high: int, late: float = RHYTHM_MISS
+) -> Alignment:
     """Find the best local alignment in a band of diagonals.
 
     Parameters
@@ -180,7 +183,9 @@ def align(query: Any, piece: Any, shift: int, ratio: float, low: int, high: int)
         Query duration / piece duration.
     low, high : int
         Diagonals (piece position - query position) to look at, inclusive.
+    late : float
+        Bits that an equal note out of time costs.
     """
     fill: Any = _fill
-    bits, pairs, in_time = fill(*query, *piece, shift, ratio, low, high - low + 1)
+    bits, pairs, in_time = fill(*query, *piece, shift, ratio, low, high - low + 1, late)
     return Alignment(float(bits), pairs, in_time)

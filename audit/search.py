@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.align import Alignment, align
+from audit.align import OTHER_RHYTHM, Alignment, align
 from audit.figures import commonplace
 from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, time_steps, voice_table
 from audit.seeds import CANDIDATE, Line, candidates, counters
@@ -154,12 +154,14 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
         min(int(place["last"]) + MARGIN, len(line.pitch) - 1),
     )
     band = int(place["low"]) - MARGIN, int(place["high"]) + MARGIN
-    return aligned(line, segment, number, int(place["shift"]), ratio, (first, last), band)
+    return aligned(
+        line, segment, number, int(place["shift"]), ratio, (first, last), band, promised=float(place["votes"])
+    )
 
 
 def aligned(
     line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, reach: tuple[int, int],
-    band: tuple[int, int], least: int = MIN_PAIRS,
+    band: tuple[int, int], least: int = MIN_PAIRS, promised: float = 0.0,
 ) -> Passage | None:  # fmt: skip
     """Return the best passage of a line and a voice of a segment, or None when it has fewer than `least` pairs.
 
@@ -175,6 +177,9 @@ def aligned(
         First and last position in the line to look at, inclusive.
     band : tuple of int
         Lowest and highest diagonal (position in the voice - position in the line), inclusive.
+    promised : float
+        Bits that the figures alone, which have no rhythm, promise. Where they promise much more than is found in time,
+        the pitches are aligned without the rhythm: a tune may be copied in another metre.
     """
     start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
     pitch, onset = segment.pitch[start:end].astype(np.int16), onsets(segment.step[start:end])
@@ -188,6 +193,11 @@ def aligned(
             again = align(query, (pitch, onset), shift, refined, low, high)
             if again.bits > found.bits:
                 found, ratio = again, refined
+    if promised > found.bits + OTHER_RHYTHM:
+        untimed = (*query[:3], np.zeros_like(query[3]))
+        free = align(untimed, (pitch, onset), shift, ratio, low, high, late=0.0)
+        if free.bits - OTHER_RHYTHM > found.bits:
+            found = free._replace(bits=free.bits - OTHER_RHYTHM)
     if len(found.pairs) < least:
         return None
     where, there = found.pairs[:, 0] + reach[0], found.pairs[:, 1]
