@@ -149,25 +149,24 @@ def search(
     pieces, segments = left_out(corpus.store, corpus.index)
     unsearched = (pieces, [name for name, _ in segments])
     files = _music(queries)
-    records: list[dict[str, Any]] = []
+    lines: list[bytes] = []
     verdicts: list[str] = []
     with progress("search") as show:
         for done, file in enumerate(files):
             try:
                 findings = find(corpus, read_music(file), rules, top)
             except MusicError as error:
-                records.append(unreadable_record(str(file), str(error)))
-                verdicts.append("unreadable")
+                record = unreadable_record(str(file), str(error))
             else:
-                verdict = worst([f.verdict for f in findings])
-                verdicts.append(verdict)
-                records.append(search_record(str(file), verdict, findings, unsearched))
+                record = search_record(str(file), worst([f.verdict for f in findings]), findings, unsearched)
+            verdicts.append(record["verdict"])
+            if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
+                lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            else:
+                _print_search(record)
             show(done + 1, len(files))
     if jsonl:
-        write_atomically(jsonl, b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
-    else:
-        for record in records:
-            _print_search(record)
+        write_atomically(jsonl, b"".join(lines))
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
     say(f"{len(files)} searched in {len(corpus.store.pieces) - pieces} pieces: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
@@ -231,7 +230,7 @@ def originality(
     store: Annotated[Path, typer.Argument(help="The store to compare with.")],
     tracks: Tracks,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
-    window: Annotated[str, typer.Option(help="Length of a window: '8 bars', '24 notes'.")] = "8 bars",
+    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
     partial: Partial = False,
 ) -> None:
@@ -701,8 +700,25 @@ def _exit_code(error: Exception) -> int | None:
     return next((code for code, kinds in codes if isinstance(error, kinds)), None)
 
 
+def _keep_compiled_code() -> None:
+    """Name a temporary folder for numba where neither the installation nor the home folder can be written to.
+
+    The search is compiled again by every command then; `NUMBA_CACHE_DIR` can name a better place.
+    """
+    import atexit
+    import os
+    import shutil
+    import tempfile
+
+    usual = (Path(__file__).parent, Path.home())
+    if "NUMBA_CACHE_DIR" not in os.environ and not any(os.access(folder, os.W_OK) for folder in usual):
+        os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="contraste-")
+        atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
+
+
 def main() -> None:
     """Run the command line; no error of ours or of the system's ends in a traceback."""
+    _keep_compiled_code()
     try:
         app()
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into the exit code 130

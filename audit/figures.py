@@ -2,7 +2,7 @@
 
 Scales, broken chords and repeated notes are the material of music, and an accompaniment is made of little else. The
 style model gives them few bits a note, but a long one still adds up, so a passage that is mostly one of them is named,
-and its verdict is lowered by a step (`audit.policy`).
+and has to be less likely than others to be reported (`audit.policy`).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def measure_chance(
     StoreError
         When the result can't be written.
     """
-    sample = np.random.default_rng(SEED).permutation(len(store.pieces))[:SAMPLE]
+    sample = np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:SAMPLE]
     known = []
     for done, row in enumerate(sample):
         known.append(rendered(store.notes(int(row))))

@@ -54,7 +54,9 @@ SEED = 20260802
 class Setting:
     """How tracks are cut: windows of `size` "bars" or "notes", each begun half a window after the one before.
 
-    The last window ends with the line, and a line that is shorter than a window is one window.
+    The last window ends with the line. A line of fewer notes than a window of notes has none; one of fewer bars is one
+    window, and windows of bars with fewer than `MIN_NOTES` notes are left out. The fewer notes a window has, the sooner
+    a passage covers it, so windows of bars compare only music that is equally dense.
     """
 
     size: int
@@ -323,8 +325,12 @@ def measure_windows(
         notes += int(used.sum())
         notes_found += int(held.sum())
     if not windows:
-        return Skipped(name, f"no line has a window ({setting}) with {MIN_NOTES} notes")
+        return Skipped(name, f"no line has a window of {setting}{_condition(setting)}")
     return Measured(name, track.end_s, tuple(windows), notes, notes_found)
+
+
+def _condition(setting: Setting) -> str:
+    return f" with {MIN_NOTES} notes" if setting.unit == "bars" else ""
 
 
 def _bars(track: NoteSequence, onset: FloatArray) -> FloatArray:
@@ -338,11 +344,10 @@ def _cuts(bar: FloatArray, setting: Setting) -> list[tuple[int, int]]:
     length = int(bar[-1]) if setting.unit == "bars" else len(bar)
     count = 1 + max(-(-(length - setting.size) // setting.hop), 0)
     starts = np.minimum(setting.hop * np.arange(count), max(length - setting.size, 0))  # the last one is whole too
+    cuts, least = np.stack([starts, starts + setting.size]), setting.size
     if setting.unit == "bars":
-        cuts = np.searchsorted(bar, np.stack([starts, starts + setting.size]) + 1)
-    else:
-        cuts = np.minimum(np.stack([starts, starts + setting.size]), len(bar))
-    return [(int(a), int(b)) for a, b in cuts.T if b - a >= MIN_NOTES]
+        cuts, least = np.searchsorted(bar, cuts + 1), MIN_NOTES
+    return [(int(a), int(b)) for a, b in cuts.T if min(b, len(bar)) - a >= least]
 
 
 def group_of(members: Sequence[Measured]) -> Group | None:
@@ -453,7 +458,7 @@ def originality_report(
     tracks = sorted((r for r in results if isinstance(r, Measured)), key=lambda t: (t.mean, t.name))
     skipped = tuple(r for r in results if isinstance(r, Skipped))
     if baseline is None:
-        reason = f"the store holds fewer than {MIN_PIECES} different works with a window ({setting})"
+        reason = f"the store holds fewer than {MIN_PIECES} different works with a window of {setting}"
         skipped = (Skipped("baseline", reason), *skipped)
     return OriginalityReport(
         setting=setting,

@@ -65,16 +65,17 @@ class Policy:
             Aligned notes, and length in bars of the track; shorter passages than ``copy.min_notes`` or
             ``copy.min_bars`` are always clear.
         common : bool
-            Whether the passage is a common figure, which lowers the verdict by a step.
+            Whether the passage is a common figure: its E-value counts ``copy.common_factor`` times, and the
+            percentile does not speak alone.
         """
         copy = self.values["copy"]
         if matched < copy["min_notes"] or bars < copy["min_bars"]:
             return "clear"
-        unlikely = evalue <= copy["review_evalue"]
-        unusual = percentile >= copy["review_percentile"] and evalue <= CUSTOM_ALONE * copy["review_evalue"]
+        evalue *= copy["common_factor"] if common else 1
+        unusual = not common and percentile >= copy["review_percentile"]
         if evalue <= copy["fail_evalue"] and percentile >= copy["fail_percentile"]:
-            return "review" if common else "fail"
-        return "review" if (unlikely or unusual) and not common else "clear"
+            return "fail"
+        return "review" if evalue <= copy["review_evalue"] * (CUSTOM_ALONE if unusual else 1) else "clear"
 
     def is_common(self, commonplace: str, other_works: int) -> bool:
         """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
@@ -148,7 +149,7 @@ def check_policy(values: dict[str, Any], name: str) -> Policy:
         "description": values.get("description", ""),
         "gate": {"required": ["copy", "metrics"], "review_blocks": False, **values.get("gate", {})},
         "copy": {
-            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10},
+            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e4},
             **values["copy"],
             "allow": {"licences": [], "artists": [], "pieces": [], **values["copy"].get("allow", {})},
         },

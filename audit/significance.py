@@ -39,6 +39,7 @@ VERSION_SHARE, VERSION_NOTES = (
 )  # of the shorter voice, and at least so many notes: then it is the same tune
 TOP = 20  # pieces of a search that are looked through for one that is no version and no commonplace
 SEED = 20260802
+FITTED_FROM = 0.3  # quantile
 SLOPES = (0.1, 3.0)  # a fit outside is none: 0.55 to 0.9 were measured
 FALLBACK = (0.5, 0.0)  # for a store too small to fit: fewer bits a unit of E than any measured, so cautious
 
@@ -116,7 +117,7 @@ def calibrate(
         When the result can't be written.
     """
     rng = np.random.default_rng(SEED)
-    sample = rng.permutation(len(store.pieces))[:HUMAN_QUERIES]
+    sample = rng.permutation(np.flatnonzero(store.present))[:HUMAN_QUERIES]
     total = CHANCE_QUERIES + len(sample)
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
     chance = np.empty(CHANCE_QUERIES)
@@ -126,7 +127,7 @@ def calibrate(
     human = []
     for i, row in enumerate(sample):
         own = store.notes(int(row))
-        found = search(index, own, top=TOP, among=store.groups != store.groups[row])
+        found = search(index, own, top=TOP, among=store.present & (store.groups != store.groups[row]))
         versions = {p.piece for p in found if is_version(p)}
         human.append(_strongest([p for p in found if p.piece not in versions]))
         progress(CHANCE_QUERIES + i + 1, total)
@@ -154,14 +155,16 @@ def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
     -------
     slope, log2_k : float
         The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
-        scale depends on lambda through the correction for length, so the two are solved in turn. `FALLBACK`
-        where no such curve fits, as with scores that are all alike.
+        scale depends on lambda through the correction for length, so the two are solved in turn, by least squares over
+        the upper quantiles: what matters is the tail, and the lowest scores are cut off by the search. `FALLBACK` where
+        no such curve fits, as with scores that are all alike.
     """
-    from scipy.stats import gumbel_r  # half a second to import, needed at ingest only
-
+    rank = (np.arange(len(bits)) + 0.5) / len(bits)
+    upper = rank >= FITTED_FROM
+    reduced = -np.log(-np.log(rank[upper]))
     slope, place = 1.0, 0.0
     for _ in range(20):
-        place, scale = gumbel_r.fit(bits - np.log2(space) / slope)
+        scale, place = np.polyfit(reduced, np.sort(bits - np.log2(space) / slope)[upper], 1)
         slope = 1.0 / max(scale * np.log(2.0), 1e-6)
         if not SLOPES[0] <= slope <= SLOPES[1]:
             return FALLBACK

@@ -140,7 +140,7 @@ def finding_words(finding: Finding) -> str:
     )
 
 
-COMMONPLACE = "The passage is mostly this figure, which much music shares: its verdict is lowered by one step."
+COMMONPLACE = "The passage is mostly this figure, which much music shares, so it needs stronger evidence."
 
 
 def prior_art_words(other_works: int) -> str:

@@ -109,8 +109,8 @@ def test_a_window_of_few_notes_is_refused() -> None:
 
 def test_windows_overlap_by_half_and_the_last_is_whole() -> None:
     assert _cuts(np.ones(40), NOTES) == [(0, 24), (12, 36), (16, 40)]
-    assert _cuts(np.ones(20), NOTES) == [(0, 20)]
-    assert _cuts(np.ones(11), NOTES) == []
+    assert _cuts(np.ones(24), NOTES) == [(0, 24)]
+    assert _cuts(np.ones(23), NOTES) == []
     bars = 1 + np.arange(40) / 4  # four notes a bar, ten bars
     assert _cuts(bars, Setting(4, "bars")) == [(0, 16), (8, 24), (16, 32), (24, 40)]
     assert _cuts(bars, Setting(7, "bars")) == [(0, 28), (12, 40)]
@@ -157,7 +157,10 @@ def test_what_has_no_window_is_skipped_and_never_0(corpus: Corpus) -> None:
     for track in (drums, first(base, 11), build([], [], [])):
         found = measure_originality(corpus.store, corpus.index, "x.mid", track, NOTES)
         assert not isinstance(found, Measured)
-        assert (found.check, found.reason) == ("x.mid", "no line has a window (24 notes) with 12 notes")
+        assert (found.check, found.reason) == ("x.mid", "no line has a window of 24 notes")
+    bars = measure_originality(corpus.store, corpus.index, "x.mid", first(base, 11), Setting(8, "bars"))
+    assert not isinstance(bars, Measured)
+    assert bars.reason == "no line has a window of 8 bars with 12 notes"
 
 
 def test_nothing_found_is_all_original(corpus: Corpus) -> None:
@@ -276,7 +279,7 @@ def contraste(*words: object) -> tuple[int, str, str]:
 def test_the_command_measures_a_folder(corpus: Corpus, tmp_path: Path) -> None:
     write_midi(tune(7), tmp_path / "tracks" / "copy.mid")
     write_midi(tune(777), tmp_path / "tracks" / "deep" / "new.mid")
-    words = ("originality", corpus.store.path, tmp_path / "tracks", "--window", "24 notes")
+    words = ("originality", corpus.store.path, tmp_path / "tracks")
     code, out, err = contraste(*words, "--out", tmp_path / "out", "--json", tmp_path / "f" / "o.json")
     assert code == 0, err
     assert out.startswith("0.000  ")
@@ -293,14 +296,14 @@ def test_what_can_t_be_read_is_3_and_what_can_t_be_measured_is_4(corpus: Corpus,
     write_midi(first(tune(7), 5), tmp_path / "short" / "short.mid")
     (tmp_path / "text.mid").write_text("hello\n")
     store = corpus.store.path
-    code, out, err = contraste("originality", store, tmp_path, "--window", "24 notes", "--json", tmp_path / "o.json")
+    code, out, err = contraste("originality", store, tmp_path, "--json", tmp_path / "o.json")
     assert code == 3
     assert "copy.mid" in out
     assert "unreadable" in err
     data = json.loads((tmp_path / "o.json").read_bytes())
     assert [u["track"] for u in data["unreadable"]] == ["text.mid"]
     assert [s["check"] for s in data["skipped"]] == ["short/short.mid"]
-    code, out, err = contraste("originality", store, tmp_path / "short", "--window", "24 notes")
+    code, out, err = contraste("originality", store, tmp_path / "short")
     assert (code, out) == (4, "")
     assert "None of the tracks could be measured." in err
     assert contraste("originality", store, tmp_path / "no.mid")[0] == 3
