@@ -21,7 +21,7 @@ from audit.findings import (
     Verdict,
     worst,
 )
-from audit.index import Index, voice_table
+from audit.index import Index, left_out, voice_table
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
 from audit.search import Passage, lines, search
@@ -40,7 +40,7 @@ LIMITS = (
 PRIOR_ART_PIECES = 50
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
-EVIDENCE, EVIDENCE_NAMED = 0.05, 0.1
+EVIDENCE, EVIDENCE_NAMED = 0.05, 0.3
 SAME_MOMENT_BEATS = 1 / 8  # notes of other parts count as equal when they begin this close to where they should
 
 
@@ -358,12 +358,11 @@ def _named(finding: Finding) -> str:
 
 
 def _sentence(outcome: Outcome, flagged: list[Finding], reasons: list[str], corpus: Corpus) -> str:
-    pieces = len(corpus.store.pieces)
     if outcome == "pass":
-        return (
-            f"No passage of this track matches any of the {pieces} pieces of the corpus "
-            "beyond what style and chance explain."
-        )
+        pieces = len(corpus.store.pieces)
+        unsearched, _ = left_out(corpus.store, corpus.index)
+        searched = f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {pieces} pieces"
+        return f"No passage of this track matches any of {searched} of the corpus beyond what style and chance explain."
     if outcome == "incomplete":
         return f"The audit is incomplete: {reasons[0]}."
     if flagged and outcome == worst([f.verdict for f in flagged]):

@@ -45,6 +45,13 @@ review_evalue = 1e-3
 [provenance]
 require_signature = {require_signature}
 """
+VALUES = {
+    "required": '["copy"]',
+    "review_blocks": "false",
+    "fail_evalue": 1e-6,
+    "fail_percentile": 0.9,
+    "require_signature": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,7 @@ def tune(seed: int, notes: int = 64) -> NoteSequence:
 
 
 def policy(path: Path, **changes: object) -> Path:
-    values = {
-        "required": '["copy"]',
-        "review_blocks": "false",
-        "fail_evalue": 1e-6,
-        "fail_percentile": 0.9,
-        "require_signature": "false",
-    }
-    path.write_text(POLICY.format(**{**values, **changes}))
+    path.write_text(POLICY.format(**{**VALUES, **changes}))
     return path
 
 
@@ -175,6 +175,7 @@ def test_every_command_has_help(name: str) -> None:
         ("ingest", ["sources"], ["--into", "--rights", "--require-rights", "--workers"]),
         ("search", ["store", "queries"], ["--top", "--jsonl"]),
         ("compare", ["reference", "candidate"], ["--json"]),
+        ("originality", ["store", "tracks"], ["--out", "--window", "--json"]),
         ("audit", ["tracks"], ["--store", "--model", "--policy", "--out", "--format", "--rpc", "--chain-dir"]),
         ("train", [], ["--store", "--out", "--device"]),
         ("generate", [], ["--model", "--out", "-n", "--device", "--beam"]),
@@ -435,6 +436,8 @@ def test_an_audit_of_a_part_of_the_corpus_is_incomplete(
     assert contraste("audit", house / "copied.mid", *words).code == 1
     loose = policy(tmp_path / "p.toml", required="[]")
     done("audit", house / "clean.mid", *words, "--policy", loose)
+    report = json.loads((tmp_path / "r" / "clean" / "report.json").read_bytes())
+    assert "any of the 20 searched pieces (of 21) of the corpus" in report["sentence"]
 
 
 def test_where_no_index_segment_is_left(house: House, tmp_path: Path) -> None:
@@ -667,12 +670,9 @@ def test_metrics_without_a_chance_level_were_not_measured(house: House, tmp_path
         (None, "cannot be read"),
         ("[[[", "is not valid TOML"),
         ('schema = "contraste-policy/2"\nname = "x"\n[copy]\nfail_evalue = 1\n', "is a required property"),
-        (
-            POLICY.format(
-                required='["luck"]', review_blocks="true", fail_evalue=1e-6, fail_percentile=0, require_signature="true"
-            ),
-            "luck",
-        ),
+        (POLICY.format(**{**VALUES, "required": '["luck"]'}), "luck"),
+        (POLICY.format(**VALUES).replace("[copy]", "[copy]\ncommon_factor = 0.5"), "copy.common_factor: 0.5"),
+        (POLICY.format(**VALUES) + '[copy.allow]\npieces = "own/*"\n', "copy.allow.pieces: 'own/*'"),
     ],
 )
 def test_a_bad_policy_is_2(house: House, tmp_path: Path, text: str | None, says: str) -> None:
