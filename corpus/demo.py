@@ -177,7 +177,7 @@ def _table(files: list[Path], pages: list[Path], source: str) -> list[str]:
     from rich.table import Table
 
     wrong = []
-    table = Table("track", "verdict", "strongest match", "bars", "provenance", "anchor")
+    table = Table("track", "verdict", "closest match", "bars", "provenance", "anchor")
     for file, page in zip(files, pages, strict=True):
         report = json.loads(page.read_bytes())
         best = max(report["findings"], key=lambda f: f["bits"], default=None)

@@ -87,7 +87,7 @@ def _facts(report: AuditReport) -> list[dict[str, str]]:
     strongest = report.findings[0] if report.findings else None
     links, anchor = provenance_summary(report)
     missing = sum(s.required for s in report.skipped)
-    match = {"name": "Strongest match", "verdict": "", "word": "none", "detail": ""}
+    match = {"name": "Closest match", "verdict": "", "word": "none", "detail": ""}
     if strongest:
         match["word"] = f"{strongest.matched} of {words.counted(strongest.notes, 'note')}"
         match["detail"] = f"{words.bars(strongest.piece_bars)} of {strongest.title or strongest.piece}"

@@ -28,9 +28,9 @@ class IndexRow:
     folder : str
         Folder of its report below the index; the line links to ``<folder>/report.html``.
     match, where : str
-        The strongest match, and its bars in track and piece; "" where there is none.
+        The closest match, and its bars in track and piece; "" where there is none.
     evalue : float
-        Of the strongest match; NaN where there is none.
+        Of the closest match; NaN where there is none.
     provenance, anchor : str
         The gravest link verdict of the statements and of the anchors, as `ProvenanceLink.verdict`; "" where
         none was checked.
