@@ -32,9 +32,9 @@ def test_what_a_policy_leaves_out_has_its_value_in_the_report() -> None:
     ("evalue", "percentile", "verdict"),
     [
         # Both legs for "fail", thresholds inclusive.
-        (1e-6, 0.90, "fail"),
-        (1e-6, 0.89, "review"),
-        (1.1e-6, 0.90, "review"),
+        (1e-7, 0.90, "fail"),
+        (1e-7, 0.89, "review"),
+        (1.1e-7, 0.90, "review"),
         # E alone for "review".
         (2e-3, 0.0, "review"),
         (2.1e-3, 0.98, "clear"),
@@ -50,10 +50,10 @@ def test_chance_and_custom_by_hand(evalue: float, percentile: float, verdict: st
 
 @pytest.mark.parametrize(
     ("evalue", "verdict"),
-    [(9e-11, "fail"), (1.1e-10, "review"), (1.9e-7, "review"), (2.1e-7, "clear"), (1.9e-6, "clear")],
+    [(9e-12, "fail"), (1.1e-11, "review"), (1.9e-7, "review"), (2.1e-7, "clear"), (1.9e-6, "clear")],
 )
 def test_a_common_figure_counts_ten_thousand_times(evalue: float, verdict: str) -> None:
-    # 1e-6 and 2e-3 over 1e4; the percentile of 1 does not make it ten times that, as it does elsewhere.
+    # 1e-7 and 2e-3 over 1e4; the percentile of 1 does not make it ten times that, as it does elsewhere.
     assert changed().judge_copy(evalue, 1.0, 30, common=True) == verdict
     assert changed(common_factor=1).judge_copy(1e4 * evalue, 1.0, 30, common=True) == verdict
 
