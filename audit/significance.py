@@ -164,7 +164,9 @@ def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
     reduced = -np.log(-np.log(rank[upper]))
     slope, place = 1.0, 0.0
     for _ in range(20):
-        scale, place = np.polyfit(reduced, np.sort(bits - np.log2(space) / slope)[upper], 1)
+        scores = np.sort(bits - np.log2(space) / slope)[upper]
+        scale = float(np.mean((reduced - reduced.mean()) * scores) / max(reduced.var(), 1e-12))
+        place = float(scores.mean() - scale * reduced.mean())
         slope = 1.0 / max(scale * np.log(2.0), 1e-6)
         if not SLOPES[0] <= slope <= SLOPES[1]:
             return FALLBACK
