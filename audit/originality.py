@@ -36,18 +36,16 @@ import numpy as np
 from audit.findings import Skipped
 from audit.index import Index, left_out, voice_table
 from audit.search import MIN_PAIRS, Passage, search
-from audit.significance import is_version
+from audit.significance import HUMAN_QUERIES, SEED, borrowed
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence
 
 SCHEMA = "contraste-originality/1"
 MIN_NOTES = 2 * MIN_PAIRS  # of a window; in a shorter one, one passage of the least length is more than half
-HUMAN_QUERIES = 150  # as many as the calibration of the search takes
 MIN_PIECES = 10  # of a baseline, and tracks whose mean is given an interval in words
 EDGE = 5  # per cent of the human windows, and pieces, that lie below what is called low
 GRID = np.linspace(0.0, 1.0, 21)  # share of a track that has passed, at which curves are drawn
 RESAMPLES = 2000
-SEED = 20260802
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,10 +399,7 @@ def _measure_baseline(
         return None
     members = []
     for done, row in enumerate(sample):
-        own = store.notes(int(row))
-        found = search(index, own, len(store.pieces), store.present & (store.groups != store.groups[row]))
-        versions = {p.piece for p in found if is_version(p)}
-        others = [p for p in found if p.piece not in versions]
+        own, others = borrowed(store, index, int(row), len(store.pieces))
         measured = measure_windows(store, store.pieces[int(row)].path, own, others, setting)
         if isinstance(measured, Measured):
             members.append(measured)

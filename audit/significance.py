@@ -18,7 +18,7 @@ Passages that are a commonplace figure (`audit.figures`) count in neither leg.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -122,14 +122,11 @@ def calibrate(
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
     chance = np.empty(CHANCE_QUERIES)
     for i, notes in enumerate(lengths):
-        chance[i] = _strongest(search(index, random_melody(index.style, int(notes), rng), top=TOP))
+        chance[i] = strongest(search(index, random_melody(index.style, int(notes), rng), top=TOP))
         progress(i + 1, total)
     human = []
     for i, row in enumerate(sample):
-        own = store.notes(int(row))
-        found = search(index, own, top=TOP, among=store.present & (store.groups != store.groups[row]))
-        versions = {p.piece for p in found if is_version(p)}
-        human.append(_strongest([p for p in found if p.piece not in versions]))
+        human.append(strongest(borrowed(store, index, int(row), TOP)[1]))
         progress(CHANCE_QUERIES + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
@@ -195,10 +192,22 @@ def open_calibration(index: Index) -> Calibration | None:
         raise index.damaged(CALIBRATION, error) from error
 
 
-def is_version(passage: Passage) -> bool:
+def _is_version(passage: Passage) -> bool:
     """Whether a passage is so much of a voice that its piece is taken for a version of the query."""
     return len(passage.query_rows) >= max(VERSION_NOTES, VERSION_SHARE * passage.voice_notes)
 
 
-def _strongest(passages: list[Passage]) -> float:
+def borrowed(store: Store, index: Index, row: int, top: int) -> tuple[NoteSequence, list[Passage]]:
+    """Return the notes of piece `row`, and what it shares with other works: its duplicate group and versions left out.
+
+    `top` pieces are looked through, versions among them.
+    """
+    own = store.notes(row)
+    found = search(index, own, top=top, among=store.present & (store.groups != store.groups[row]))
+    versions = {p.piece for p in found if _is_version(p)}
+    return own, [p for p in found if p.piece not in versions]
+
+
+def strongest(passages: Sequence[Passage]) -> float:
+    """Bits of the strongest passage that is no commonplace figure; 0.0 without one."""
     return max((p.bits for p in passages if not p.commonplace), default=0.0)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.run import Corpus
 from audit.search import Passage, search
-from audit.significance import CHANCE_NOTES, is_version, query_notes, random_melody
+from audit.significance import CHANCE_NOTES, borrowed, query_notes, random_melody, strongest
 from audit.track import open_corpus
 from cli import progress
 from corpus.demo import copy_chorales
@@ -38,8 +38,7 @@ SEED = 7
 
 def p_value(corpus: Corpus, query: NoteSequence, passages: Sequence[Passage]) -> float:
     """P-value of the strongest passage that is no commonplace figure; 1.0 without one."""
-    bits = max((p.bits for p in passages if not p.commonplace), default=0.0)
-    return float(-np.expm1(-corpus.calibration.evalue(bits, query_notes(query))))
+    return float(-np.expm1(-corpus.calibration.evalue(strongest(passages), query_notes(query))))
 
 
 def random_values(corpus: Corpus, count: int) -> list[float]:
@@ -69,10 +68,7 @@ def own_values(corpus: Corpus, count: int) -> list[float]:
     """P-values of the corpus' own pieces against those of other works, versions left out."""
     store, values = corpus.store, []
     for row in np.random.default_rng(SEED).permutation(len(store.pieces))[:count]:
-        query = store.notes(int(row))
-        found = search(corpus.index, query, top=20, among=store.groups != store.groups[row])
-        versions = {p.piece for p in found if is_version(p)}
-        values.append(p_value(corpus, query, [p for p in found if p.piece not in versions]))
+        values.append(p_value(corpus, *borrowed(store, corpus.index, int(row), 20)))
     return values
 
 
