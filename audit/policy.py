@@ -149,7 +149,7 @@ def check_policy(values: dict[str, Any], name: str) -> Policy:
         "description": values.get("description", ""),
         "gate": {"required": ["copy", "metrics"], "review_blocks": False, **values.get("gate", {})},
         "copy": {
-            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e4},
+            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
             **values["copy"],
             "allow": {"licences": [], "artists": [], "pieces": [], **values["copy"].get("allow", {})},
         },

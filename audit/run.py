@@ -40,7 +40,7 @@ LIMITS = (
 PRIOR_ART_PIECES = 50
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
-EVIDENCE, EVIDENCE_NAMED = 0.05, 0.3
+EVIDENCE, EVIDENCE_NAMED = 0.04, 0.3
 SAME_MOMENT_BEATS = 1 / 8  # notes of other parts count as equal when they begin this close to where they should
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.run import Corpus
 from audit.search import Passage, search
-from audit.significance import CHANCE_NOTES, borrowed, query_notes, random_melody, strongest
+from audit.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
 from audit.track import open_corpus
 from cli import progress
 from corpus.demo import copy_chorales
@@ -44,9 +44,9 @@ def p_value(corpus: Corpus, query: NoteSequence, passages: Sequence[Passage]) ->
 def random_values(corpus: Corpus, count: int) -> list[float]:
     """P-values of random melodies."""
     rng = np.random.default_rng(SEED)
-    values = []
+    chain, values = chain_of(corpus.index, rng), []
     for notes in rng.integers(*CHANCE_NOTES, size=count):
-        melody = random_melody(corpus.index.style, int(notes), rng)
+        melody = random_melody(chain, int(notes), rng)
         values.append(p_value(corpus, melody, search(corpus.index, melody, top=20)))
     return values
 
