@@ -33,11 +33,11 @@ from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
 
 CALIBRATION = "calibration.json"
-CHANCE_QUERIES = 200
+CHANCE_QUERIES = 400
 HUMAN_QUERIES = 150
 CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
 CHAIN_VOICES = 4000  # that the chain is learnt from
-SUPPORT = 5  # pieces
+SUPPORT = 20  # pieces; with 5, settings of one tune were quoted: 7 rare notes of them, and 45 bits for chance
 PACES_AN_OCTAVE = 4  # changes of pace that are told apart; finer ones, as players make, would follow one piece
 MOST_STEP, MOVES_A_STEP = 24, 128  # larger leaps count as two octaves; 128 holds all changes of `time_steps`
 # Of the shorter voice, and at least so many notes: then it is the same tune.
@@ -89,12 +89,12 @@ def query_notes(query: NoteSequence) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """A first-order chain over the moves of some voices, each a step in semitones with a change of pace.
+    """A first-order chain over the moves of some voices: the step into a note, with the change of pace it is made at.
 
     Attributes
     ----------
     step, pace : int64 (s,)
-        Semitones of each move; ``PACES_AN_OCTAVE`` times log2 of the time after it over the time before it.
+        Semitones of each move; ``PACES_AN_OCTAVE`` times log2 of the time before the note over the time before that.
     after : int64 (k,)
         The moves that followed, one for each time that they did: all that followed move x at bounds[x]:bounds[x + 1].
     bounds : int64 (s + 1,)
@@ -143,11 +143,11 @@ def random_melody(chain: Chain, notes: int, rng: np.random.Generator) -> NoteSeq
     while len(pitches) < notes:
         pool = chain.after[chain.bounds[move] : chain.bounds[move + 1]] if move >= 0 and chain.known[move] else None
         move = int(rng.choice(chain.after if pool is None or not len(pool) else pool))
-        beats.append(beats[-1] + gap)
         pitch += int(chain.step[move])
         pitch -= 12 * math.ceil(max(pitch - 90, 0) / 12) - 12 * math.ceil(max(40 - pitch, 0) / 12)
         gap = float(np.clip(gap * 2.0 ** (chain.pace[move] / PACES_AN_OCTAVE), 1 / 16, 8.0))
         pitches.append(pitch)
+        beats.append(beats[-1] + gap)
     return build(beats, np.diff([*beats, beats[-1] + gap]), pitches)
 
 

@@ -22,7 +22,7 @@ def test_what_a_policy_leaves_out_has_its_value_in_the_report() -> None:
     }
     assert check_policy(values, "p.toml").values["copy"] == {
         **values["copy"], "review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10,
-        "common_factor": 1e4, "allow": {"licences": [], "artists": [], "pieces": []},
+        "common_factor": 1e3, "allow": {"licences": [], "artists": [], "pieces": []},
     }  # fmt: skip
     partly = {**values, "copy": {**values["copy"], "allow": {"artists": ["Me"]}}}
     assert check_policy(partly, "p.toml").values["copy"]["allow"] == {"licences": [], "artists": ["Me"], "pieces": []}
@@ -32,16 +32,16 @@ def test_what_a_policy_leaves_out_has_its_value_in_the_report() -> None:
     ("evalue", "percentile", "verdict"),
     [
         # Both legs for "fail", thresholds inclusive.
-        (1e-7, 0.90, "fail"),
-        (1e-7, 0.89, "review"),
-        (1.1e-7, 0.90, "review"),
+        (1e-5, 0.90, "fail"),
+        (1e-5, 0.89, "review"),
+        (1.1e-5, 0.90, "review"),
         # E alone for "review".
-        (2e-3, 0.0, "review"),
-        (2.1e-3, 0.98, "clear"),
-        # The percentile alone, but only where E is at most ten times 2e-3.
-        (2.1e-3, 0.99, "review"),
-        (1.9e-2, 1.0, "review"),
-        (2.1e-2, 1.0, "clear"),
+        (0.02, 0.0, "review"),
+        (0.021, 0.98, "clear"),
+        # The percentile alone, but only where E is at most ten times 0.02.
+        (0.021, 0.99, "review"),
+        (0.19, 1.0, "review"),
+        (0.21, 1.0, "clear"),
     ],
 )
 def test_chance_and_custom_by_hand(evalue: float, percentile: float, verdict: str) -> None:
@@ -50,18 +50,18 @@ def test_chance_and_custom_by_hand(evalue: float, percentile: float, verdict: st
 
 @pytest.mark.parametrize(
     ("evalue", "verdict"),
-    [(9e-12, "fail"), (1.1e-11, "review"), (1.9e-7, "review"), (2.1e-7, "clear"), (1.9e-6, "clear")],
+    [(9.9e-9, "fail"), (1.1e-8, "review"), (1.9e-5, "review"), (2.1e-5, "clear"), (1.9e-4, "clear")],
 )
-def test_a_common_figure_counts_ten_thousand_times(evalue: float, verdict: str) -> None:
-    # 1e-7 and 2e-3 over 1e4; the percentile of 1 does not make it ten times that, as it does elsewhere.
+def test_a_common_figure_counts_a_thousand_times(evalue: float, verdict: str) -> None:
+    # 1e-5 and 0.02 over 1e3; the percentile of 1 does not make it ten times that, as it does elsewhere.
     assert changed().judge_copy(evalue, 1.0, 30, common=True) == verdict
-    assert changed(common_factor=1).judge_copy(1e4 * evalue, 1.0, 30, common=True) == verdict
+    assert changed(common_factor=1).judge_copy(1e3 * evalue, 1.0, 30, common=True) == verdict
 
 
 def test_the_percentile_of_a_common_figure_does_not_speak_alone() -> None:
     plain = changed(common_factor=1)
-    assert plain.judge_copy(1e-2, 1.0, 30) == "review"
-    assert plain.judge_copy(1e-2, 1.0, 30, common=True) == "clear"
+    assert plain.judge_copy(0.1, 1.0, 30) == "review"
+    assert plain.judge_copy(0.1, 1.0, 30, common=True) == "clear"
 
 
 def test_short_passages_are_clear() -> None:

@@ -1,6 +1,7 @@
 """Copy search on tunes made here: what was copied is found, where it lies on both sides, and nothing else."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from audit.index import FIGURE, build_index, figures
 from audit.policy import check_policy, read_policy
 from audit.run import Corpus, audit, find
 from audit.search import search
-from audit.significance import FALLBACK, Calibration, calibrate, fit
+from audit.significance import FALLBACK, SUPPORT, Calibration, Chain, calibrate, chain_of, fit, random_melody
 from audit.style import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
 from corpus.ingest import ingest
 from corpus.rights import read_rights
@@ -356,6 +357,54 @@ def test_the_chance_model_recovers_what_made_it(slope: float, log2_k: float, cut
     model = Calibration(*found, 1, ())
     strong = [model.evalue(bits, int(size)) <= 0.01 for bits, size in zip(scores, space, strict=True)]
     assert np.mean(strong) == pytest.approx(0.01, abs=0.005)
+
+
+def chain_store(folder: Path, tunes: list[NoteSequence]) -> Corpus:
+    for i, one in enumerate(tunes):
+        write_midi(one, folder / "src" / f"{i:02d}.mid")
+    ingest([folder / "src"], folder / "store", workers=1)
+    store = Store.open(folder / "store")
+    return Corpus(store, build_index(store), Calibration(*FALLBACK, 1, ()), {})
+
+
+def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: Path) -> None:
+    # Up a whole tone after a crotchet, down one after a quaver, for ever: the two moves, and each follows the other.
+    figure = build(np.cumsum([0, *[1, 0.5] * 15, 1]), [1, 0.5] * 16, [60, 62] * 16)
+    made = chain_store(tmp_path, [figure.transpose(k) for k in range(SUPPORT)])
+    chain = chain_of(made.index, np.random.default_rng(0))
+    assert sorted(zip(chain.step.tolist(), chain.pace.tolist(), strict=True)) == [(-2, -4), (2, 4)]
+    assert chain.known.all()
+    melody = random_melody(chain, 50, np.random.default_rng(1))
+    steps, gaps = np.diff(melody.pitch), np.diff(melody.onset_beat)
+    assert len(melody) == 50
+    assert (steps[1:] == -steps[:-1]).all()
+    assert (gaps == np.where(steps == 2, gaps.max(), gaps.min())).all()
+    assert gaps.max() == 2 * gaps.min()
+
+
+def test_what_few_pieces_play_is_not_quoted_by_random_melodies(tmp_path: Path) -> None:
+    own = tune(3, 60)
+    made = chain_store(tmp_path, [own, *(tune(100 + k, 60) for k in range(40))])
+    chain = chain_of(made.index, np.random.default_rng(0))
+    assert chain.known.any()
+    assert not chain.known.all()
+    rare = [k for k in np.flatnonzero(~chain.known) if chain.bounds[k + 1] > chain.bounds[k]]
+    following = set()
+    for seed in range(30):
+        melody = random_melody(chain, 400, np.random.default_rng(seed))
+        assert 40 <= melody.pitch.min() <= melody.pitch.max() <= 90
+        steps = np.diff(melody.pitch)
+        following |= {int(b) for a, b in pairwise(steps) if a == chain.step[rare[0]]}
+    assert len(following) > 5  # anything may come after a rare move
+
+
+def test_random_melodies_keep_to_the_range_after_any_leap() -> None:
+    one = np.zeros(1, np.int64)
+    for leap in (24, -24):
+        chain = Chain(one + leap, one + 40, one, np.array([0, 1]), np.ones(1, bool))
+        melody = random_melody(chain, 30, np.random.default_rng(0))
+        assert 40 <= melody.pitch.min() <= melody.pitch.max() <= 90
+        assert np.diff(melody.onset_beat).max() <= 8
 
 
 def test_scores_that_are_all_alike_give_no_curve() -> None:
