@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test lint bench clean
+.PHONY: venv node-tools demo test contracts lint bench clean
 
 venv: $(STAMP)
 
@@ -23,8 +23,18 @@ lint: venv
 	$(BIN)/ruff check $(FILES)
 	$(BIN)/mypy
 
-test: lint
+test: lint node-tools
 	$(BIN)/python -m pytest
+
+# Development tools of npm: anvil, forge, solc, OpenZeppelin. Without them the tests say which of them were skipped.
+NODE_STAMP := tests/contracts/node_modules/.installed
+node-tools:
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_STAMP) || echo "npm did not install: skipping"; \
+	else echo "no npm here: the tests that need anvil or solc are skipped"; fi
+
+$(NODE_STAMP): tests/contracts/package.json tests/contracts/package-lock.json
+	cd tests/contracts && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 # All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
 PIECES ?= 1000,10000

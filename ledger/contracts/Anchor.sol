@@ -14,6 +14,8 @@ contract Anchor {
         uint48 number;
     }
 
+    uint256 private constant MAX_PROOF = 64;
+
     mapping(bytes32 root => Entry) private _entries;
     mapping(bytes32 root => mapping(bytes32 leaf => uint256 time)) private _revoked;
 
@@ -41,20 +43,24 @@ contract Anchor {
         emit Revoked(root, leaf, reason);
     }
 
-    /// @notice Who anchored `root`, when and in which block, and when it or `leaf` was revoked; zeros for never.
+    /// @notice Who anchored `root`, when and in which block, and when it or `leaf` was first
+    /// revoked; zeros for never.
     function lookup(bytes32 root, bytes32 leaf)
         public
         view
         returns (address issuer, uint256 time, uint256 number, uint256 revokedAt)
     {
         Entry memory entry = _entries[root];
-        revokedAt = _revoked[root][bytes32(0)];
-        if (revokedAt == 0) revokedAt = _revoked[root][leaf];
+        revokedAt = _revoked[root][leaf];
+        uint256 whole = _revoked[root][bytes32(0)];
+        if (revokedAt == 0 || (whole != 0 && whole < revokedAt)) revokedAt = whole;
         return (entry.issuer, entry.time, entry.number, revokedAt);
     }
 
     /// @notice Whether `leaf` belongs to an anchored root and neither of them is revoked.
+    /// A proof longer than 64 hashes never holds: no tree has 2**64 leaves.
     function isAnchored(bytes32 root, bytes32 leaf, bytes32[] calldata proof) external view returns (bool) {
+        if (proof.length > MAX_PROOF) return false;
         (address issuer,,, uint256 revokedAt) = lookup(root, leaf);
         return issuer != address(0) && revokedAt == 0 && MerkleProof.verifyCalldata(proof, root, leaf);
     }
