@@ -18,6 +18,16 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/contraste demo --out demo
 
+# Fuzz and invariant tests of the contracts (forge, about two minutes), then static analysis (Slither, an own environment).
+SLITHER := tests/contracts/node_modules/.slither
+contracts: node-tools $(SLITHER)/bin/slither
+	cd tests/contracts && node_modules/.bin/forge test
+	cd tests/contracts && node slither.js
+
+$(SLITHER)/bin/slither: $(NODE_STAMP)
+	$(PYTHON) -m venv $(SLITHER)
+	$(SLITHER)/bin/python -m pip install --quiet slither-analyzer==0.11.6
+
 lint: venv
 	$(BIN)/ruff format --check $(FILES)
 	$(BIN)/ruff check $(FILES)

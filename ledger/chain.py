@@ -411,7 +411,7 @@ class Chain(ABC):
         mined = self._transact(None, code, deploys=name)
         if mined.contract is None:
             raise ChainRefused(f"the transaction {mined.transaction} made no contract {contract}; try again")
-        return checksummed(mined.contract)
+        return self._checked(name, mined.contract)
 
     def _deployed(self, name: str) -> str | None:
         """Return the remembered address, or None if there is none or its code is gone (a reset chain)."""

@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 
 NODE_FOLDER = Path(__file__).parent / "contracts"
-NODE_TOOLS = NODE_FOLDER / "node_modules"
 
 
-def need_node_tools():
-    """Skip a test, and say so, where the development tools of npm are not installed."""
+@pytest.fixture(scope="session")
+def node_tools():
+    """Return the folder of the development tools from npm, or skip the test, and say so."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed (development tool: anvil, solc, OpenZeppelin)")
-    if not NODE_TOOLS.is_dir():
+    if not (NODE_FOLDER / "node_modules").is_dir():
         pytest.skip("the npm tools are not installed; run: make node-tools")
+    return NODE_FOLDER
 
 
 class Anvil:
     """A running anvil: its URL, and its own methods, which simulate what public networks do."""
 
     def __init__(self, *options):
-        need_node_tools()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        command = [NODE_TOOLS / ".bin" / "anvil", "--port", port, "--silent", *options]
+        command = [NODE_FOLDER / "node_modules" / ".bin" / "anvil", "--port", port, "--silent", *options]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
         for _ in range(200):
             try:
@@ -67,7 +67,7 @@ class Anvil:
 
 
 @pytest.fixture(scope="session")
-def anvil():
+def anvil(node_tools):
     """Yield an anvil that all tests share."""
     node = Anvil()
     yield node
@@ -75,7 +75,7 @@ def anvil():
 
 
 @pytest.fixture
-def own_anvil(tmp_path, monkeypatch):
+def own_anvil(node_tools):
     """Yield a function that starts an anvil for one test, with options of its own."""
     started = []
 
