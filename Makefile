@@ -22,7 +22,9 @@ demo: venv
 SLITHER := tests/contracts/node_modules/.slither
 contracts: node-tools $(SLITHER)/bin/slither
 	cd tests/contracts && node_modules/.bin/forge test
-	cd tests/contracts && node slither.js
+	cd tests/contracts && node_modules/.bin/forge build --build-info --skip test > /dev/null
+	cd tests/contracts && PATH=$$PWD/node_modules/.bin:$$PATH node_modules/.slither/bin/slither . --foundry-ignore-compile \
+		--foundry-out-directory node_modules/.forge/out --filter-paths 'node_modules|forge/'
 
 $(SLITHER)/bin/slither: $(NODE_STAMP)
 	$(PYTHON) -m venv $(SLITHER)

@@ -94,7 +94,9 @@ class Evidence:
         """
         with requires_extra():
             rlp, trie = import_module("rlp"), import_module("trie")
-            wrong = (import_module("trie.exceptions").BadTrieProof, import_module("rlp.exceptions").RLPException)
+            odd = import_module("trie.exceptions")
+            garbage = import_module("rlp.exceptions").RLPException
+        wrong = (odd.BadTrieProof, odd.ValidationError, odd.InvalidNode, odd.InvalidNibbles, garbage)
         if len(self.header) > MAX_HEADER or len(self.proof) > MAX_NODES or any(len(n) > MAX_NODE for n in self.proof):
             raise Malformed("the block's header or the receipt's proof is too long")
         try:

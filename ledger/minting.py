@@ -93,8 +93,9 @@ class TokenFile:
             raise Malformed(
                 f"the metadata beside it is {found.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
             )
-        provenance = parse_json(metadata, source="the metadata").get("provenance", {})
-        if provenance.get("track") != {"sha256": content.hex}:
+        said = parse_json(metadata, source="the metadata")
+        provenance = said.get("provenance") if isinstance(said, dict) else None
+        if not isinstance(provenance, dict) or provenance.get("track") != {"sha256": content.hex}:
             raise Malformed("the metadata is about another track")
         if self.evidence is not None and self.mined is not None:
             event = minted_event(self.contract, self.owner, content)

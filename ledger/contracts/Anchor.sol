@@ -30,6 +30,7 @@ contract Anchor {
     /// @notice Records the sender, the time and the block for `root`.
     function anchor(bytes32 root) external {
         if (root == bytes32(0)) revert ZeroRoot();
+        // slither-disable-next-line timestamp (an address is compared, which shares its slot with the time)
         if (_entries[root].issuer != address(0)) revert AlreadyAnchored(root);
         _entries[root] = Entry(msg.sender, uint48(block.timestamp), uint48(block.number));
         emit Anchored(root, msg.sender);
@@ -37,6 +38,7 @@ contract Anchor {
 
     /// @notice Revokes one leaf of `root`, or with `leaf` 0 the whole root.
     function revoke(bytes32 root, bytes32 leaf, string calldata reason) external {
+        // slither-disable-next-line timestamp (as above)
         if (_entries[root].issuer != msg.sender) revert NotIssuer(root, msg.sender);
         if (_revoked[root][leaf] != 0) revert AlreadyRevoked(root, leaf);
         _revoked[root][leaf] = block.timestamp;
@@ -62,6 +64,7 @@ contract Anchor {
     function isAnchored(bytes32 root, bytes32 leaf, bytes32[] calldata proof) external view returns (bool) {
         if (proof.length > MAX_PROOF) return false;
         (address issuer,,, uint256 revokedAt) = lookup(root, leaf);
+        // slither-disable-next-line timestamp,incorrect-equality (0 means never; no clock is compared)
         return issuer != address(0) && revokedAt == 0 && MerkleProof.verifyCalldata(proof, root, leaf);
     }
 }
