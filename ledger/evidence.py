@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from ledger.abi import requires_extra
-from ledger.errors import Malformed
+from ledger.errors import Malformed, NotFinal
 from ledger.merkle import keccak256
 
 __all__ = ["Block", "Event", "Evidence", "MinedReceipt", "encode_header", "encode_receipt", "evidence_of"]
@@ -130,14 +130,14 @@ def evidence_of(block: Block, event: Event) -> tuple[str, int, Evidence | None]:
 
     Raises
     ------
-    Malformed
-        If no receipt of the block holds the event.
+    NotFinal
+        If no receipt of the block holds the event: the block is another one than a moment ago.
     """
     with requires_extra():
         rlp, trie = import_module("rlp"), import_module("trie")
     found = next((i for i, receipt in enumerate(block.receipts) if event in receipt.events), None)
     if found is None:
-        raise Malformed(f"the block {block.hash} holds no such event")
+        raise NotFinal(f"the chain was reorganised at its block {block.hash} meanwhile; run the command again")
     receipts = trie.HexaryTrie({})
     for index, receipt in enumerate(block.receipts):
         receipts[rlp.encode(index)] = receipt.encoded

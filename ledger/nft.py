@@ -10,7 +10,6 @@ The JSON is canonical (RFC 8785), so its SHA-256, which is minted, and its CID f
 
 from __future__ import annotations
 
-import mimetypes
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ __all__ = ["ROLES", "SHARES", "Listing", "Media", "media_of", "metadata_file", "
 ROLES = ("vocals", "instrumentation", "composition", "post-production", "lyrics")
 SHARES = ("none", "partly", "fully")
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
-# What Python knows depends on the machine's own tables, and the JSON must not.
+# Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
 TYPES = {
     ".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".ogg": "audio/ogg",
     ".mid": "audio/midi", ".midi": "audio/midi", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
@@ -93,9 +92,9 @@ class Listing:
 
 def media_of(role: str, path: Path) -> Media:
     """Return a file as media: ``track``, ``audio`` or ``cover``; raises `PathRefused` if it cannot be read."""
-    suffix = path.suffix.lower()
-    mime = TYPES.get(suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Media(role, path.name, mime, path.stat().st_size, hash_file(path), cid_of_file(path))
+    digest = hash_file(path)  # refuses what is no regular file
+    mime = TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return Media(role, path.name, mime, path.stat().st_size, digest, cid_of_file(path))
 
 
 def metadata_json(

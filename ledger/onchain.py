@@ -174,4 +174,6 @@ def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVer
 
 
 def _date(time_s: int) -> str:
+    if time_s >= 2**37:  # a node may say anything, and dates end in the year 9999
+        return f"{time_s} s after 1970"
     return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -242,7 +242,7 @@ class RpcChain(Chain):
             self._node.number(receipt, "blockNumber"),
             self._node.number(self._block_fields(self._node.text(receipt, "blockNumber")), "timestamp"),
             self._node.number(receipt, "gasUsed"),
-            receipt.get("contractAddress"),
+            self._node.text(receipt, "contractAddress") if pending.deploys else None,
         )
         reverted = self._node.number(receipt, "status") != 1
         if pending.deploys and mined.contract and not reverted:
@@ -346,6 +346,6 @@ class RpcChain(Chain):
 
     def _block_fields(self, number: str) -> Any:
         block = self._node.request("eth_getBlockByNumber", number, False)
-        if block is None:
+        if not isinstance(block, dict):
             raise ChainUnreachable(f"the chain at {self._node.host} has no block {number}")
         return block

@@ -356,6 +356,12 @@ CASES = {
         "differ from what the chain says",
     ),
     "chain: no answer": (answering("lookup", unreachable), "anchor", "unchecked", "no answer"),
+    "chain: revoked at the end of time": (
+        answering("lookup", lambda entry: replace(entry, revoked_at=2**255)),
+        "anchor",
+        "broken",
+        "revoked by its issuer on 578960446186580977",
+    ),
     # The token
     "token: metadata changed": (
         lambda w: edit(metadata_file(w.track), {"name": "Another"}),
