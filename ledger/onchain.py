@@ -74,8 +74,8 @@ def _ask(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
         entry = None  # the contract went with its block
     if entry is None:
         return "missing", (
-            f"the {root} is not on {found} (contract {receipt.contract}): its block was reorganised away, or it never "
-            "was there; write it again with contraste anchor --again"
+            f"the {root} is not in the contract {receipt.contract} on {found}: its block was reorganised away, or it "
+            "never was there; write it again with contraste anchor --again"
         )
     if moved:
         return "missing", (
