@@ -600,6 +600,10 @@ def anchor(
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
         say(f"{len(paths)} paths anchored in block {receipt.block}, {state}")
+        if receipt.issuer != chain.account:
+            say(f"the root was anchored before by {receipt.issuer}, who alone can revoke it")
+        if receipt.evidence is None:
+            say("the blocks of this chain are not Ethereum's: the files hold no evidence of the block")
 
 
 @app.command()

@@ -95,7 +95,7 @@ def is_ours(name: str, code: bytes) -> bool:
     ours, theirs = bytearray.fromhex(artefact["deployedBytecode"][2:]), bytearray(code)
     for place in artefact["immutables"]:
         theirs[place["start"] : place["start"] + place["length"]] = bytes(place["length"])
-    return ours == theirs
+    return len(code) == len(ours) and ours == theirs
 
 
 def revert_reason(data: bytes) -> str:

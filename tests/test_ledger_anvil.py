@@ -343,6 +343,15 @@ def test_killed_between_broadcast_and_receipt_the_next_run_finds_the_receipt(own
     assert not record.exists()
 
 
+def test_a_root_that_somebody_else_was_quicker_to_anchor(anvil, home, paths):
+    first, second = (open_chain(rpc=anvil.url, account_key=anvil.new_key()) for _ in range(2))
+    receipt = anchor_paths(paths, first, keys=KEYS)
+    assert anchor_paths(paths, second, keys=KEYS) == receipt
+    assert receipt.issuer == first.account != second.account
+    with pytest.raises(ChainRefused, match="only the account that anchored"):
+        revoke_path(paths[0], second)
+
+
 def test_two_processes_of_one_account_at_once(anvil, home):
     key = anvil.new_key()
     commands = [
