@@ -54,5 +54,5 @@ bench: venv
 	$(BIN)/python bench/scale.py --pieces $(PIECES) --out docs
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -169,14 +169,14 @@ class RpcChain(Chain):
         base_fee = self._base_fee()
         priority_fee = self._node.quantity("eth_maxPriorityFeePerGas")
         max_fee = 2 * base_fee + priority_fee
+        least = base_fee + priority_fee
         if before is not None:
             priority_fee = max(priority_fee, int(before.priority_fee_wei) * 9 // 8 + 1)
-            max_fee = max(max_fee, int(before.max_fee_wei) * 9 // 8 + 1)
-        max_fee = min(max_fee, self._max_fee_wei)
-        priority_fee = min(priority_fee, max_fee)
-        if base_fee + priority_fee > max_fee:
+            least = max(base_fee + priority_fee, int(before.max_fee_wei) * 9 // 8 + 1)
+        max_fee = min(max(max_fee, least), self._max_fee_wei)
+        if least > max_fee:
             raise ChainRefused(
-                f"a unit of gas costs {(base_fee + priority_fee) / GWEI:.9g} gwei on chain "
+                f"a unit of gas costs {least / GWEI:.9g} gwei on chain "
                 f"{self.identity().chain_id}, and at most {self._max_fee_wei / GWEI:.9g} gwei may be paid; wait, or "
                 "raise --max-fee-gwei"
             )
