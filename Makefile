@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test lint bench clean
+.PHONY: venv node-tools demo test contracts lint bench clean
 
 venv: $(STAMP)
 
@@ -18,13 +18,35 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/contraste demo --out demo
 
+# Fuzz and invariant tests of the contracts (forge, about two minutes), then static analysis (Slither, an own environment).
+SLITHER := tests/contracts/node_modules/.slither
+contracts: node-tools $(SLITHER)/bin/slither
+	cd tests/contracts && node_modules/.bin/forge test
+	cd tests/contracts && node_modules/.bin/forge build --build-info --skip test > /dev/null
+	cd tests/contracts && PATH=$$PWD/node_modules/.bin:$$PATH node_modules/.slither/bin/slither . --foundry-ignore-compile \
+		--foundry-out-directory node_modules/.forge/out --filter-paths 'node_modules|forge/'
+
+$(SLITHER)/bin/slither: $(NODE_STAMP)
+	$(PYTHON) -m venv $(SLITHER)
+	$(SLITHER)/bin/python -m pip install --quiet slither-analyzer==0.11.6
+
 lint: venv
 	$(BIN)/ruff format --check $(FILES)
 	$(BIN)/ruff check $(FILES)
 	$(BIN)/mypy
 
-test: lint
+test: lint node-tools
 	$(BIN)/python -m pytest
+
+# Development tools of npm: anvil, forge, solc, OpenZeppelin. Without them the tests say which of them were skipped.
+NODE_STAMP := tests/contracts/node_modules/.installed
+node-tools:
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_STAMP) || echo "npm did not install: skipping"; \
+	else echo "no npm here: the tests that need anvil or solc are skipped"; fi
+
+$(NODE_STAMP): tests/contracts/package.json tests/contracts/package-lock.json
+	cd tests/contracts && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 # All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
 PIECES ?= 1000,10000
@@ -32,5 +54,5 @@ bench: venv
 	$(BIN)/python bench/scale.py --pieces $(PIECES) --out docs
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

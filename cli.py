@@ -48,6 +48,15 @@ ChainDir = Annotated[
     typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated."),
 ]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
+Network = Annotated[
+    str | None, typer.Option("--network", help='Network the node must be on: "sepolia", "hoodi" or a chain id.')
+]
+MeanMainnet = Annotated[
+    bool, typer.Option("--i-mean-mainnet", help="Send to a chain on which transactions cost real money.")
+]
+MaxFee = Annotated[
+    float | None, typer.Option("--max-fee-gwei", help="Most that a unit of gas may cost; 100 by default.")
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
@@ -343,7 +352,7 @@ def audit(
     files = _music(tracks)
     names = _report_names(files)
     rules_text = (policy or POLICIES / "default.toml").read_bytes()
-    trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
+    trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
     with progress("audit") as show:
@@ -535,7 +544,7 @@ def verify(
     """Walk from each path back to the data set and the anchor; say at which link it breaks."""
     from ledger.verify import verify_path
 
-    trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
+    trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     verdicts: list[str] = []
     for path in paths:
         found = verify_path(path, trusted, chain, search or ())
@@ -571,36 +580,107 @@ def _verify_store(path: Path) -> str:
 @app.command()
 def anchor(
     paths: Annotated[list[Path], typer.Argument(help="Signed stores, models, tracks, reports.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Write the roots in the anchor files once more, after a reorganisation.")
+    ] = False,
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    network: Network = None,
+    mean_mainnet: MeanMainnet = False,
+    max_fee_gwei: MaxFee = None,
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
-    from ledger.anchor import anchor_paths
+    from ledger.anchor import anchor_again, anchor_paths
 
-    chain = _chain(chain_dir, rpc, create=True)
-    receipt = anchor_paths(paths, chain, keys=_trusted(key))  # type: ignore[arg-type]
-    typer.echo(f"0x{receipt.root.hex()}")
-    say(f"{len(paths)} paths anchored in block {receipt.block}{', simulated' if receipt.simulated else ''}")
+    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    trusted = _trusted(key)
+    receipts = anchor_again(paths, chain, keys=trusted) if again else (anchor_paths(paths, chain, keys=trusted),)
+    for receipt in receipts:
+        typer.echo(f"0x{receipt.root.hex()}")
+        state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
+        say(f"{len(paths)} paths anchored in block {receipt.block}, {state}")
+        if receipt.issuer != chain.account:
+            say(f"the root was anchored before by {receipt.issuer}, who alone can revoke it")
+        if receipt.evidence is None:
+            say("the blocks of this chain are not Ethereum's: the files hold no evidence of the block")
+
+
+@app.command()
+def revoke(
+    paths: Annotated[list[Path], typer.Argument(help="Anchored paths.")],
+    whole_root: Annotated[
+        bool, typer.Option("--root", help="Revoke the whole root, and with it all paths that were anchored together.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is published.")] = "",
+    chain_dir: ChainDir = None,
+    rpc: Rpc = None,
+    network: Network = None,
+    mean_mainnet: MeanMainnet = False,
+    max_fee_gwei: MaxFee = None,
+) -> None:
+    """Revoke anchors on their chain; only the account that anchored them can."""
+    from ledger.anchor import revoke_path
+
+    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    for path in paths:
+        mined = revoke_path(path, chain, reason, whole_root=whole_root)
+        typer.echo(mined.transaction)
+        say(f"{path}: {'root' if whole_root else 'anchor'} revoked in block {mined.block}")
 
 
 @app.command()
 def mint(
-    track: Annotated[Path, typer.Argument(help="A signed track.")],
-    report: Annotated[Path | None, typer.Option(help="Its signed report.json.")] = None,
+    tracks: Annotated[list[Path], typer.Argument(help="Signed tracks.")],
+    report: Annotated[
+        Path | None, typer.Option(help="The track's signed report.json, or the folder of 'contraste audit'.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
     description: Annotated[str, typer.Option()] = "",
-    uri: Annotated[str, typer.Option(help="Where the metadata will be found.")] = "",
+    licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
+    ai: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ROLE=SHARE: vocals, instrumentation, composition, post-production or lyrics = none, partly or fully."
+        ),
+    ] = None,
+    media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,
+    image: Annotated[str, typer.Option(help="Cover: a file or a URI.")] = "",
+    external_url: Annotated[str, typer.Option(help="Page about the track.")] = "",
+    to: Annotated[str | None, typer.Option(help="Address of the owner; the paying account by default.")] = None,
+    locked: Annotated[bool, typer.Option("--locked", help="The tokens can never be transferred (ERC-5192).")] = False,
+    royalty: Annotated[
+        int | None, typer.Option(min=0, max=10_000, help="Share of every sale in 1/10,000, to the paying account.")
+    ] = None,
+    on_chain: Annotated[
+        bool, typer.Option("--on-chain", help="Store the metadata on the chain too; its URI is a data: URI then.")
+    ] = False,
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    network: Network = None,
+    mean_mainnet: MeanMainnet = False,
+    max_fee_gwei: MaxFee = None,
 ) -> None:
-    """Mint the track's ERC-721 token; its metadata goes to TRACK.nft.json."""
-    from ledger.nft import metadata_file, mint_track
+    """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
+    from ledger.minting import mint_tracks
+    from ledger.nft import Listing, metadata_file
 
-    chain = _chain(chain_dir, rpc, create=True)
-    token = mint_track(track, chain, report=report, description=description, uri=uri, keys=_trusted(key))  # type: ignore[arg-type]
-    typer.echo(metadata_file(track))
-    say(f"token {token.token_id:#x} of {token.owner}{', simulated' if token.simulated else ''}")
+    disclosure = dict(_pair(text) for text in ai or ())
+    listing = Listing(name, description, licence, external_url, image, disclosure)
+    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
+    tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
+    for track, token in zip(dict.fromkeys(tracks), tokens, strict=True):
+        typer.echo(metadata_file(track))
+        state = ", simulated" if token.simulated else f" on chain {token.chain.chain_id}"
+        say(f"token {token.token_id:#x} of {token.owner}{state}{', locked' if token.locked else ''}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Split ROLE=SHARE."""
+    role, _, share = text.partition("=")
+    return role.strip().lower(), share.strip().lower()
 
 
 @app.command()
@@ -649,19 +729,31 @@ def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
     return {**trusted_keys(), **{key_id(public): public for public in given}}
 
 
-def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
-    """Open the chain that the options name; None when it is the default embedded one and was never written to."""
+def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
+    """Open a chain to read; None when it is the default embedded one and was never written to."""
     from ledger.chain import open_chain
     from ledger.keys import data_folder
 
-    if not create and rpc is None and not (chain_dir or data_folder() / "chain").exists():
+    if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
-    account = None
-    if rpc is not None and create:
-        from ledger.rpc import load_account_key
+    return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
-        account = load_account_key()
-    return open_chain(chain_dir=chain_dir, rpc=rpc, account_key=account)
+
+def _writable_chain(
+    chain_dir: Path | None, rpc: str | None, network: str | None, mean_mainnet: bool, max_fee_gwei: float | None
+) -> Chain:
+    """Open the chain that the options of a writing command name."""
+    from ledger.account import load_account_key
+    from ledger.chain import open_chain
+
+    return open_chain(
+        chain_dir=chain_dir,
+        rpc=rpc,
+        account_key=None if rpc is None else load_account_key(),
+        network=network,
+        mean_mainnet=mean_mainnet,
+        max_fee_gwei=max_fee_gwei,
+    )
 
 
 @contextmanager

@@ -2,27 +2,48 @@
 
 The leaf of an artefact is made of its digest and of the SHA-256 of its signed payload, so an anchor shows
 that this statement about these bytes existed when the block was made. ``<path>.anchor.json`` beside each
-artefact holds what is needed to check that: leaf, proof, root, and where the root is.
+artefact holds all that is needed to check that: leaf, proof, root, where the root is, and the evidence for
+that (header of the block, proof of the receipt). Only whether that block is part of the chain, and whether
+the root was revoked since, has to be asked of a node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.chain import Chain, ChainIdentity, Receipt
+from ledger.chain import Chain, Mined, Receipt, anchored_event
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
-from ledger.errors import Malformed, PathRefused
+from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.keys import trusted_keys
 from ledger.manifest import Manifest
 from ledger.merkle import MAX_PROOF, MerkleTree, check_proof, leaf_hash
 from ledger.provenance import beside, check_content, measure, read_signed
+from ledger.sidecar import (
+    address_text,
+    chain_json,
+    digest_object,
+    evidence_json,
+    hex_text,
+    parse_chain,
+    parse_evidence,
+    unhex,
+    whole,
+)
 
-__all__ = ["ANCHOR_SCHEMA", "Anchor", "anchor_file", "anchor_paths", "read_anchor"]
+__all__ = [
+    "ANCHOR_SCHEMA",
+    "Anchor",
+    "anchor_again",
+    "anchor_file",
+    "anchor_paths",
+    "read_anchor",
+    "revoke_path",
+]
 
 ANCHOR_SCHEMA = "contraste-anchor/1"
 FIELDS = (
@@ -38,6 +59,7 @@ FIELDS = (
     "transaction",
     "block",
     "time",
+    "evidence",
 )
 
 
@@ -66,12 +88,14 @@ class Anchor:
     receipt: Receipt
 
     def check(self, content: Digest, payload: Digest) -> None:
-        """Return None if the file is about this artefact and this signature and its proof holds.
+        """Return None if the file is about this artefact and this signature, and its proofs hold.
 
         Raises
         ------
         Malformed
             Otherwise, with the first thing that differs.
+        ExtraMissing
+            If the extra ``chain`` is not installed, which the evidence needs.
         """
         if self.content != content:
             raise Malformed(f"it anchors the content {self.content.hex[:16]}..., and here is {content.hex[:16]}...")
@@ -79,7 +103,11 @@ class Anchor:
             raise Malformed("it anchors another signed statement than the one beside it")
         if self.leaf != leaf_hash(content, payload):
             raise Malformed("its leaf is not made of content and statement")
-        check_proof(self.receipt.root, self.leaf, self.proof)
+        receipt = self.receipt
+        check_proof(receipt.root, self.leaf, self.proof)
+        if receipt.evidence is not None:
+            event = anchored_event(receipt.contract, receipt.root, receipt.issuer)
+            receipt.evidence.check(event, receipt.block, receipt.time)
 
     def to_bytes(self) -> bytes:
         """Return the file: canonical JSON with a final newline."""
@@ -88,19 +116,16 @@ class Anchor:
             "schema": ANCHOR_SCHEMA,
             "content": {"sha256": self.content.hex},
             "payload": {"sha256": self.payload.hex},
-            "leaf": _hex(self.leaf),
-            "proof": [_hex(node) for node in self.proof],
-            "root": _hex(receipt.root),
-            "chain": {
-                "id": receipt.chain.chain_id,
-                "genesis": receipt.chain.genesis,
-                "simulated": receipt.simulated,
-            },
+            "leaf": hex_text(self.leaf),
+            "proof": [hex_text(node) for node in self.proof],
+            "root": hex_text(receipt.root),
+            "chain": chain_json(receipt.chain, receipt.simulated),
             "contract": receipt.contract,
             "issuer": receipt.issuer,
             "transaction": receipt.transaction,
             "block": receipt.block,
             "time": receipt.time,
+            "evidence": evidence_json(receipt.evidence),
         }
         return canonical_json(value) + b"\n"
 
@@ -157,106 +182,100 @@ def anchor_paths(
         See `ledger.chain.Chain`.
     """
     keys = trusted_keys() if keys is None else keys
-    digests: dict[Path, tuple[Digest, Digest]] = {}
-    for path in dict.fromkeys(paths):
-        if not path.exists():
-            raise PathRefused(f"{path} does not exist")
-        signed = read_signed(path, keys)
-        measured = measure(path)
-        check_content(signed, measured)
-        content = measured.root if isinstance(measured, Manifest) else measured
-        digests[path] = (content, hash_bytes(signed.envelope.payload))
+    digests = {path: _signed_digests(path, keys) for path in dict.fromkeys(paths)}
     if not digests:
         raise PathRefused("no paths to anchor")
     tree = MerkleTree([leaf_hash(*pair) for pair in digests.values()])
     receipt = chain.anchor(tree.root)
     for path, (content, payload) in digests.items():
         leaf = leaf_hash(content, payload)
-        anchor = Anchor(content, payload, leaf, tree.proof(leaf), receipt)
-        if receipt.transaction is None and _same_place(path, anchor):
-            continue  # the file there knows the transaction
-        write_atomic(anchor_file(path), anchor.to_bytes())
+        write_atomic(anchor_file(path), Anchor(content, payload, leaf, tree.proof(leaf), receipt).to_bytes())
     return receipt
 
 
-def _same_place(path: Path, anchor: Anchor) -> bool:
-    """Return whether the anchor file that is there names the same leaf, root and contract."""
-    try:
-        old = read_anchor(path)
-    except (Malformed, PathRefused):
-        return False
-    mine, theirs = anchor.receipt, old.receipt
-    return (
-        old.leaf,
-        old.proof,
-        theirs.root,
-        theirs.chain,
-        theirs.contract,
-        theirs.issuer,
-        theirs.block,
-        theirs.time,
-    ) == (
-        anchor.leaf,
-        anchor.proof,
-        mine.root,
-        mine.chain,
-        mine.contract,
-        mine.issuer,
-        mine.block,
-        mine.time,
-    )
+def anchor_again(
+    paths: Sequence[Path], chain: Chain, *, keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None
+) -> tuple[Receipt, ...]:
+    """Anchor the roots in the anchor files of artefacts anew, after a reorganisation or on another chain.
+
+    The proofs stay as they are, so that a batch need not be at hand as a whole. A root that is on the chain is not
+    sent; its anchor files then get the block in which it is now.
+
+    Parameters
+    ----------
+    paths, chain, keys
+        See `anchor_paths`; each path has an anchor file.
+
+    Returns
+    -------
+    tuple of Receipt
+        One for each root.
+    """
+    keys = trusted_keys() if keys is None else keys
+    anchors = {}
+    for path in dict.fromkeys(paths):
+        anchor = anchors[path] = read_anchor(path)
+        if (anchor.content, anchor.payload) != _signed_digests(path, keys):
+            raise Malformed(f"{anchor_file(path)} is about other content or another statement; anchor {path} itself")
+        check_proof(anchor.receipt.root, anchor.leaf, anchor.proof)
+    receipts = {root: chain.anchor(root) for root in dict.fromkeys(a.receipt.root for a in anchors.values())}
+    for path, anchor in anchors.items():
+        write_atomic(anchor_file(path), replace(anchor, receipt=receipts[anchor.receipt.root]).to_bytes())
+    return tuple(receipts.values())
+
+
+def revoke_path(path: Path, chain: Chain, reason: str = "", *, whole_root: bool = False) -> Mined:
+    """Revoke the anchor of an artefact, or of all that share its root, by the account that anchored it.
+
+    Raises
+    ------
+    PathRefused, Malformed
+        If there is no anchor file, or its proof does not lead to its root.
+    ChainRefused
+        If the chain is another one than that of the anchor, the account is not the issuer, or it is revoked already.
+    """
+    anchor = read_anchor(path)
+    check_proof(anchor.receipt.root, anchor.leaf, anchor.proof)
+    receipt = anchor.receipt
+    if chain.identity() != receipt.chain:
+        raise ChainRefused(f"{path} is anchored on {receipt.chain}, and {chain.identity()} was asked")
+    leaf = bytes(32) if whole_root else anchor.leaf
+    return chain.revoke(receipt.root, leaf, reason, receipt.contract)
+
+
+def _signed_digests(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Digest, Digest]:
+    """Return the digest of an artefact and of its signed payload, if it is signed and as signed."""
+    if not path.exists():
+        raise PathRefused(f"{path} does not exist")
+    signed = read_signed(path, keys)
+    measured = measure(path)
+    check_content(signed, measured)
+    content = measured.root if isinstance(measured, Manifest) else measured
+    return content, hash_bytes(signed.envelope.payload)
 
 
 def _parse(value: dict[str, Any]) -> Anchor:
-    chain, proof, transaction = value["chain"], value["proof"], value["transaction"]
-    if set(chain) != {"id", "genesis", "simulated"} or not isinstance(chain["simulated"], bool):
-        raise Malformed("chain must have exactly id, genesis and simulated")
+    (chain, simulated), proof = parse_chain(value["chain"]), value["proof"]
     if not isinstance(proof, list) or len(proof) > MAX_PROOF:
         raise Malformed(f"proof must be an array of at most {MAX_PROOF} hashes")
     for name in ("block", "time"):
-        _whole(value[name], name)
+        whole(value[name], name)
     receipt = Receipt(
-        root=_unhex(value["root"], 32),
-        chain=ChainIdentity(_whole(chain["id"], "chain id"), _hex(_unhex(chain["genesis"], 32))),
-        simulated=chain["simulated"],
-        contract=_address(value["contract"]),
-        issuer=_address(value["issuer"]),
-        transaction=None if transaction is None else _hex(_unhex(transaction, 32)),
+        root=unhex(value["root"], 32),
+        chain=chain,
+        simulated=simulated,
+        contract=address_text(value["contract"]),
+        issuer=address_text(value["issuer"]),
+        transaction=hex_text(unhex(value["transaction"], 32)),
         block=value["block"],
         time=value["time"],
+        gas_used=None,
+        evidence=parse_evidence(value["evidence"]),
     )
     return Anchor(
-        content=_digest(value["content"]),
-        payload=_digest(value["payload"]),
-        leaf=_unhex(value["leaf"], 32),
-        proof=tuple(_unhex(node, 32) for node in proof),
+        content=digest_object(value["content"]),
+        payload=digest_object(value["payload"]),
+        leaf=unhex(value["leaf"], 32),
+        proof=tuple(unhex(node, 32) for node in proof),
         receipt=receipt,
     )
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
-
-
-def _unhex(text: object, length: int) -> bytes:
-    data = bytes.fromhex(text[2:]) if isinstance(text, str) and text.startswith("0x") else b""
-    if len(data) != length:
-        raise Malformed(f"{text!r} is not 0x and {2 * length} hexadecimal digits")
-    return data
-
-
-def _address(text: object) -> str:
-    _unhex(text, 20)
-    return str(text)
-
-
-def _digest(value: object) -> Digest:
-    if not isinstance(value, dict) or set(value) != {"sha256"}:
-        raise Malformed(f"{value!r} is not an object with exactly sha256")
-    return Digest.from_hex(value["sha256"])
-
-
-def _whole(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Malformed(f"{name} {value!r} is not a whole number")
-    return value

@@ -1,71 +1,45 @@
 """Anchoring of Merkle roots, and tokens for tracks, on an Ethereum chain.
 
-`Chain` holds what all chains share: the calls of the two contracts in ``ledger/contracts``, encoded by the
-contract ABI specification. Two chains implement it:
+`Chain` holds what all chains share: the calls of the two contracts in ``ledger/contracts``. Two chains implement it:
 
 - `ledger.embedded.EmbeddedChain`, an EVM in this process over a database on disk. Nobody else keeps a copy,
   so its anchors prove nothing to others: `simulated` is True, and they are labelled so wherever shown.
 - `ledger.rpc.RpcChain`, any Ethereum node by JSON-RPC.
 
-Departure from a usual client: a contract's address alone is never believed. Before an answer counts, the
-code at the address must equal the committed artefact byte for byte.
+Departure from a usual client: a contract's address alone is never believed. Before anything is sent to it and
+before an answer counts, the code at the address must equal the committed artefact byte for byte.
 """
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ledger.abi import address as checksummed
+from ledger.abi import creation_code, decode, encode, is_ours, topic
 from ledger.digest import Digest
-from ledger.errors import ChainRefused, ContractMismatch, ExtraMissing, Malformed
-from ledger.merkle import keccak256
+from ledger.errors import ChainRefused, ContractMismatch, Malformed
+from ledger.evidence import Block, Event, Evidence, evidence_of
+from ledger.networks import ChainIdentity, chain_id_of
 
-__all__ = [
-    "Chain",
-    "ChainIdentity",
-    "Entry",
-    "Mined",
-    "Receipt",
-    "Token",
-    "open_chain",
-    "requires_extra",
-    "revert_reason",
-]
+__all__ = ["Chain", "Entry", "Mined", "Receipt", "Token", "anchored_event", "minted_event", "open_chain"]
 
 ZERO32 = bytes(32)
-
-
-@dataclass(frozen=True, slots=True)
-class ChainIdentity:
-    """What tells one chain from another.
-
-    Parameters
-    ----------
-    chain_id : int
-        EIP-155 chain id.
-    genesis : str
-        Hash of block 0, ``0x`` and 64 hexadecimal digits.
-    """
-
-    chain_id: int
-    genesis: str
+MINT_BATCH = 100
+"""Tokens minted by one transaction: 2.7 million gas, well below the limit of 16.7 million (EIP-7825)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A transaction in a block: its hash, block, time (s, Unix), gas, and the contract if it made one."""
+    """A transaction in a block: its hash, block, time (s, Unix), gas where known, and the contract if it made one."""
 
     transaction: str
     block: int
     time: int
-    gas_used: int
+    gas_used: int | None = None
     contract: str | None = None
 
 
@@ -82,7 +56,7 @@ class Entry:
     time, block : int
         Unix time in seconds, and number, of the block.
     revoked_at : int
-        Unix time at which the root or the leaf asked for was revoked; 0 if it was not.
+        Unix time at which the root or the leaf asked for was first revoked; 0 if it was not.
     final : bool
         Whether the block is finalized, so that no reorganisation removes it.
     """
@@ -109,12 +83,14 @@ class Receipt:
         True on the embedded chain.
     contract, issuer : str
         Addresses of the anchor contract and of the account that sent the root.
-    transaction : str or None
-        Hash of the transaction; None if the root had been anchored before and the hash is not known.
+    transaction : str
+        Hash of the transaction.
     block, time : int
         Number and Unix time (s) of the block.
     gas_used : int or None
-        Gas of the transaction; None if the root had been anchored before.
+        Gas of the transaction; None if the receipt was read from a file.
+    evidence : Evidence or None
+        The block's header and the proof of the receipt; None where the chain's blocks have another form.
     """
 
     root: bytes
@@ -122,15 +98,16 @@ class Receipt:
     simulated: bool
     contract: str
     issuer: str
-    transaction: str | None
+    transaction: str
     block: int
     time: int
-    gas_used: int | None = None
+    gas_used: int | None
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The ERC-721 token of a track.
+    """The ERC-721 token of a track, as the chain has it.
 
     Parameters
     ----------
@@ -142,12 +119,18 @@ class Token:
         SHA-256 of the metadata JSON, fixed at minting.
     uri : str
         What ``tokenURI`` answers.
+    locked : bool
+        Whether it cannot be transferred (ERC-5192).
     chain : ChainIdentity
         The chain.
     simulated : bool
         True on the embedded chain.
-    transaction : str or None
-        Hash of the minting transaction, where it was just minted.
+    minted_to : str or None
+        To whom it was minted, where that was asked for.
+    mined : Mined or None
+        The minting transaction, where it was asked for and the chain can tell.
+    evidence : Evidence or None
+        Header and proof of that transaction's receipt.
     """
 
     token_id: int
@@ -155,9 +138,23 @@ class Token:
     owner: str
     metadata: Digest
     uri: str
+    locked: bool
     chain: ChainIdentity
     simulated: bool
-    transaction: str | None = None
+    minted_to: str | None = None
+    mined: Mined | None = None
+    evidence: Evidence | None = None
+
+
+def anchored_event(contract: str, root: bytes, issuer: str) -> Event:
+    """Return the event that the anchor contract emits for a root."""
+    return Event(_raw(contract), (topic("Anchored(bytes32,address)"), root, _raw(issuer).rjust(32, b"\0")))
+
+
+def minted_event(contract: str, owner: str, content: Digest) -> Event:
+    """Return the event that a Track contract emits when it mints a track to an owner (EIP-721)."""
+    topics = (topic("Transfer(address,address,uint256)"), ZERO32, _raw(owner).rjust(32, b"\0"), content.value)
+    return Event(_raw(contract), topics)
 
 
 class Chain(ABC):
@@ -184,12 +181,16 @@ class Chain(ABC):
         """Return the number of the block that holds a transaction, None if no block does."""
 
     @abstractmethod
-    def _session(self, *, write: bool) -> AbstractContextManager[None]:
-        """Hold the chain for several calls; what one session writes is kept whole or not at all."""
+    def block_hash(self, number: int) -> str | None:
+        """Return the hash of a block of the chain as it is now, None if there is no such block."""
 
     @abstractmethod
-    def _transact(self, to: str | None, data: bytes) -> Mined:
-        """Send a transaction (`to` None: deploy) and wait for its block."""
+    def _session(self, *, write: bool) -> AbstractContextManager[None]:
+        """Hold the chain for several calls; one writer at a time for each account."""
+
+    @abstractmethod
+    def _transact(self, to: str | None, data: bytes, deploys: str | None = None) -> Mined:
+        """Send a transaction (`to` None: deploy and remember the contract `deploys`), and wait for its block."""
 
     @abstractmethod
     def _call(self, to: str, data: bytes) -> bytes:
@@ -200,16 +201,20 @@ class Chain(ABC):
         """Return the code at an address, empty if there is none."""
 
     @abstractmethod
-    def _is_final(self, block: int) -> bool:
+    def _block(self, number: int) -> Block:
+        """Return a block with all its receipts."""
+
+    @abstractmethod
+    def _emitted_in(self, event: Event) -> int | None:
+        """Return the number of the last block in which an event was emitted, None if the chain can't tell."""
+
+    @abstractmethod
+    def is_final(self, block: int) -> bool:
         """Return whether a block is finalized."""
 
     @abstractmethod
     def _remembered(self, contract: str) -> str | None:
         """Return the remembered address of a contract."""
-
-    @abstractmethod
-    def _remember(self, contract: str, address: str) -> None:
-        """Remember the address of a contract."""
 
     def anchor(self, root: bytes) -> Receipt:
         """Anchor a Merkle root, deploying the contract if there is none yet.
@@ -226,23 +231,17 @@ class Chain(ABC):
         with self._session(write=True):
             contract = self._deployed("Anchor") or self._deploy("Anchor")
             entry = self._entry(contract, root, ZERO32)
-            mined = None
             if entry is None:
-                mined = self._transact(contract, _encode("anchor(bytes32)", root))
+                self._transact(contract, encode("anchor(bytes32)", root))
                 entry = self._entry(contract, root, ZERO32)
             if entry is None:
                 raise ChainRefused(f"the root 0x{root.hex()} was sent and is not on the chain; try again")
+            event = anchored_event(contract, root, entry.issuer)
+            transaction, gas_used, evidence = evidence_of(self._block(entry.block), event)
             return Receipt(
-                root,
-                self.identity(),
-                self.simulated,
-                contract,
-                entry.issuer,
-                mined.transaction if mined else None,
-                entry.block,
-                entry.time,
-                mined.gas_used if mined else None,
-            )
+                root, self.identity(), self.simulated, contract, entry.issuer, transaction, entry.block, entry.time,
+                gas_used, evidence,
+            )  # fmt: skip
 
     def lookup(self, root: bytes, leaf: bytes = ZERO32, contract: str | None = None) -> Entry | None:
         """Return what the chain knows of a root, or None if it was not anchored.
@@ -258,106 +257,193 @@ class Chain(ABC):
             must be that of our contract, else `ContractMismatch` is raised.
         """
         with self._session(write=False):
-            address = _address(contract.lower()) if contract else self._deployed("Anchor")
-            if address is None:
-                return None
-            self._check_code("Anchor", address)
-            return self._entry(address, root, leaf)
+            address = self._checked("Anchor", contract) if contract else self._deployed("Anchor")
+            return None if address is None else self._entry(address, root, leaf)
 
-    def revoke(self, root: bytes, leaf: bytes = ZERO32, reason: str = "") -> Mined:
-        """Revoke a leaf of a root, or the root itself; only the account that anchored it can."""
-        with self._session(write=True):
-            contract = self._deployed("Anchor")
-            if contract is None:
-                raise ChainRefused("nothing was anchored on this chain, so nothing can be revoked")
-            return self._transact(contract, _encode("revoke(bytes32,bytes32,string)", root, leaf, reason))
-
-    def mint(self, content: Digest, metadata: Digest, uri: str = "", to: str | None = None) -> Token:
-        """Mint the token of a track, deploying the contract if this account has none yet.
-
-        A track that is minted already with the same metadata is not sent again.
+    def revoke(self, root: bytes, leaf: bytes = ZERO32, reason: str = "", contract: str | None = None) -> Mined:
+        """Revoke a leaf of a root, or the root itself; only the account that anchored it can.
 
         Parameters
         ----------
-        content : Digest
-            SHA-256 of the track; its number is the token id, so the same bytes are minted once only.
-        metadata : Digest
-            SHA-256 of the metadata JSON.
-        uri : str
-            Where the metadata will be served; empty stands for ``urn:sha256:<metadata digest>``.
+        root, leaf : bytes
+            32 bytes each; a leaf of zeros stands for the whole root.
+        reason : str
+            For people; it is published.
+        contract : str, optional
+            Address of the anchor contract; default is the one remembered for this chain.
+        """
+        with self._session(write=True):
+            address = self._checked("Anchor", contract) if contract else self._deployed("Anchor")
+            if address is None:
+                raise ChainRefused("nothing was anchored on this chain, so nothing can be revoked")
+            return self._transact(address, encode("revoke(bytes32,bytes32,string)", root, leaf, reason))
+
+    def mint(
+        self, tracks: Sequence[tuple[Digest, Digest]], *, to: str | None = None, locked: bool = False
+    ) -> tuple[Token, ...]:
+        """Mint the tokens of tracks, deploying the contract if this account has none yet.
+
+        A track that is minted already with the same metadata is not sent again. To the account itself, up to
+        `MINT_BATCH` tracks share a transaction.
+
+        Parameters
+        ----------
+        tracks : sequence of (Digest, Digest)
+            SHA-256 of a track, whose number is the token id, so that the same bytes are minted once only; and
+            SHA-256 of its metadata JSON.
         to : str, optional
             Address of the owner; default is `account`.
+        locked : bool
+            Whether the tokens can never be transferred; they come from a contract of their own then.
 
         Raises
         ------
         ChainRefused
-            If the track was minted before with other metadata, or the address is invalid.
+            If a track was minted before with other metadata, or the address is invalid.
         """
-        owner = self.account if to is None else _address(to)
+        owner = self.account if to is None else checksummed(to)
+        name = _track_contract(locked)
         with self._session(write=True):
-            contract = self._deployed("Track") or self._deploy("Track")
-            if self._minted(contract, content) == metadata.value:
-                return self._token(contract, content, None)
-            signature = "mint(address,bytes32,bytes32,string)"
-            mined = self._transact(contract, _encode(signature, owner, content.value, metadata.value, uri))
-            return self._token(contract, content, mined.transaction)
+            contract = self._deployed(name) or self._deploy(name)
+            new: list[tuple[Digest, Digest]] = []
+            for content, metadata in dict(tracks).items():
+                found = self._minted(contract, content)
+                if found is None:
+                    new.append((content, metadata))
+                elif found != metadata.value:
+                    raise ChainRefused(f"the track {content.hex[:16]}... has been minted already with other metadata")
+            numbers = self._mint_new(contract, owner, new)
+            blocks: dict[int, Block] = {}
+            tokens = []
+            for content, _ in tracks:
+                event = minted_event(contract, owner, content)
+                number = numbers.get(content) or self._emitted_in(event)
+                token = replace(self._token(contract, content), minted_to=owner)
+                if number is not None:
+                    block = blocks[number] = blocks.get(number) or self._block(number)
+                    transaction, gas_used, evidence = evidence_of(block, event)
+                    token = replace(token, mined=Mined(transaction, number, block.time, gas_used), evidence=evidence)
+                tokens.append(token)
+            return tuple(tokens)
 
-    def token(self, content: Digest) -> Token | None:
-        """Return the token of a track, or None if it was not minted by the remembered contract."""
+    def minted(self, contents: Sequence[Digest], *, locked: bool = False) -> dict[Digest, Digest]:
+        """Return the metadata digests of those tracks that the account has minted already."""
+        with self._session(write=True):
+            contract = self._deployed(_track_contract(locked))
+            found = {} if contract is None else {content: self._minted(contract, content) for content in contents}
+            return {content: Digest("sha256", value) for content, value in found.items() if value is not None}
+
+    def publish(self, contract: str, content: Digest, json: str) -> Mined:
+        """Put the metadata JSON of a token on the chain, so that ``tokenURI`` answers it as data: URI."""
+        with self._session(write=True):
+            address = self._checked("Track", contract)
+            return self._transact(address, encode("publish(uint256,string)", int(content.hex, 16), json))
+
+    def set_royalty(self, receiver: str, basis_points: int, *, locked: bool = False) -> None:
+        """Set who gets which share (1/10,000) of a sale of the account's tokens (ERC-2981), if it is not so already."""
+        name = _track_contract(locked)
+        with self._session(write=True):
+            contract = self._deployed(name) or self._deploy(name)
+            wanted = (checksummed(receiver), basis_points)
+            if self._royalty(contract, 0) != wanted:
+                self._transact(contract, encode("setRoyalty(address,uint96)", *wanted))
+
+    def token(self, content: Digest, contract: str) -> Token | None:
+        """Return the token of a track in a Track contract, or None if it was not minted there.
+
+        Raises
+        ------
+        ContractMismatch
+            If the code at the address is not that of our contract.
+        """
         with self._session(write=False):
-            contract = self._deployed("Track")
-            if contract is None:
-                return None
-            return self._token(contract, content, None) if any(self._minted(contract, content)) else None
+            address = self._checked("Track", contract)
+            return None if self._minted(address, content) is None else self._token(address, content)
 
-    def _minted(self, contract: str, content: Digest) -> bytes:
-        """Return the metadata digest of a token, zeros if there is no such token."""
-        return self._call(contract, _encode("metadataDigest(uint256)", int(content.hex, 16)))
+    def _mint_new(self, contract: str, owner: str, new: Sequence[tuple[Digest, Digest]]) -> dict[Digest, int]:
+        """Mint tracks that are not minted yet; return the number of the block of each."""
+        numbers: dict[Digest, int] = {}
+        size = MINT_BATCH if owner == self.account else 1
+        for start in range(0, len(new), size):
+            part = new[start : start + size]
+            if len(part) == 1:
+                content, metadata = part[0]
+                data = encode("mint(address,bytes32,bytes32)", owner, content.value, metadata.value)
+            else:
+                contents, digests = ([digest.value for digest in column] for column in zip(*part, strict=True))
+                data = encode("mintBatch(bytes32[],bytes32[])", contents, digests)
+            block = self._transact(contract, data).block
+            numbers.update((content, block) for content, _ in part)
+        return numbers
 
-    def _token(self, contract: str, content: Digest, transaction: str | None) -> Token:
+    def _minted(self, contract: str, content: Digest) -> bytes | None:
+        """Return the metadata digest of a token, None if there is no such token."""
+        digest = self._call(contract, encode("metadataDigest(uint256)", int(content.hex, 16)))
+        return digest if any(digest) else None
+
+    def _royalty(self, contract: str, token_id: int) -> tuple[str, int]:
+        answer = self._call(contract, encode("royaltyInfo(uint256,uint256)", token_id, 10_000))
+        receiver, share = decode(["address", "uint256"], answer)
+        return checksummed(receiver), share
+
+    def _token(self, contract: str, content: Digest) -> Token:
         token_id = int(content.hex, 16)
-        owner = self._call(contract, _encode("ownerOf(uint256)", token_id))
-        metadata = self._minted(contract, content)
-        (uri,) = _decode(["string"], self._call(contract, _encode("tokenURI(uint256)", token_id)))
+
+        def ask(function: str, kind: str) -> object:
+            return decode([kind], self._call(contract, encode(f"{function}(uint256)", token_id)))[0]
+
+        owner = checksummed(str(ask("ownerOf", "address")))
+        metadata = self._minted(contract, content) or ZERO32
         return Token(
             token_id,
             contract,
-            _checksum(owner[12:]),
+            owner,
             Digest("sha256", metadata),
-            uri,
+            str(ask("tokenURI", "string")),
+            bool(ask("locked", "bool")),
             self.identity(),
             self.simulated,
-            transaction,
         )
 
     def _deploy(self, name: str) -> str:
-        mined = self._transact(None, bytes.fromhex(_artefact(name)["bytecode"][2:]))
+        contract, _, kind = name.partition(" ")
+        code = creation_code(contract, *([bool(kind)] if contract == "Track" else []))
+        mined = self._transact(None, code, deploys=name)
         if mined.contract is None:
-            raise ChainRefused(f"the transaction {mined.transaction} made no contract {name}; try again")
-        address = _address(mined.contract)
-        self._remember(name, address)
-        return address
+            raise ChainRefused(f"the transaction {mined.transaction} made no contract {contract}; try again")
+        return self._checked(name, mined.contract)
 
     def _deployed(self, name: str) -> str | None:
         """Return the remembered address, or None if there is none or its code is gone (a reset chain)."""
         address = self._remembered(name)
-        return address if address is not None and self._code(address) else None
+        return self._checked(name, address) if address is not None and self._code(address) else None
 
-    def _check_code(self, name: str, address: str) -> None:
-        found = self._code(address)
-        if found != bytes.fromhex(_artefact(name)["deployedBytecode"][2:]):
+    def _checked(self, name: str, address: str) -> str:
+        """Return the address with its checksum if our contract is there; raises `ContractMismatch` if not."""
+        contract = name.partition(" ")[0]
+        found = self._code(checksummed(address.lower()))
+        if not is_ours(contract, found):
             what = "other code" if found else "no code"
-            raise ContractMismatch(f"there is {what} at {address}; expected the contract {name} of this program")
+            raise ContractMismatch(f"there is {what} at {address}; expected the contract {contract} of this program")
+        return checksummed(address.lower())
 
     def _entry(self, contract: str, root: bytes, leaf: bytes) -> Entry | None:
-        raw = self._call(contract, _encode("lookup(bytes32,bytes32)", root, leaf))
-        issuer, time, block, revoked_at = _decode(["address", "uint256", "uint256", "uint256"], raw)
+        raw = self._call(contract, encode("lookup(bytes32,bytes32)", root, leaf))
+        issuer, time, block, revoked_at = decode(["address", "uint256", "uint256", "uint256"], raw)
         if not int(issuer, 16):
             return None
-        return Entry(contract, _address(issuer), time, block, revoked_at, self._is_final(block))
+        return Entry(contract, checksummed(issuer), time, block, revoked_at, self.is_final(block))
 
 
-def open_chain(*, chain_dir: Path | None = None, rpc: str | None = None, account_key: bytes | None = None) -> Chain:
+def open_chain(
+    *,
+    chain_dir: Path | None = None,
+    rpc: str | None = None,
+    account_key: bytes | None = None,
+    network: str | None = None,
+    mean_mainnet: bool = False,
+    max_fee_gwei: float | None = None,
+) -> Chain:
     """Return the chain that the options name.
 
     Parameters
@@ -366,85 +452,33 @@ def open_chain(*, chain_dir: Path | None = None, rpc: str | None = None, account
         Folder of the embedded chain; default ``chain`` in the user's data folder.
     rpc : str, optional
         URL of a JSON-RPC node; then `chain_dir` is not used.
-    account_key : bytes, optional
-        Private key for transactions over `rpc`; see `ledger.rpc.load_account_key`.
+    account_key, network, mean_mainnet, max_fee_gwei
+        See `ledger.rpc.RpcChain`; without `rpc` they have no meaning, and `network` is refused.
 
     Raises
     ------
     ExtraMissing
         If the extra ``chain`` is not installed.
+    ChainRefused
+        If a network is named without a node.
     """
     if rpc is not None:
-        from ledger.rpc import RpcChain
+        from ledger.rpc import DEFAULT_MAX_FEE_GWEI, RpcChain
 
-        return RpcChain(rpc, account_key)
+        fee = DEFAULT_MAX_FEE_GWEI if max_fee_gwei is None else max_fee_gwei
+        return RpcChain(rpc, account_key, network=network, mean_mainnet=mean_mainnet, max_fee_gwei=fee)
+    if network is not None:
+        chain_id = chain_id_of(network)
+        raise ChainRefused(f"the network {network} (chain {chain_id}) is reached through a node; add --rpc URL")
     from ledger.embedded import EmbeddedChain
 
     return EmbeddedChain(chain_dir)
 
 
-@contextmanager
-def requires_extra() -> Iterator[None]:
-    """Turn an import that fails for want of the extra ``chain`` into `ExtraMissing`."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            f"the package {error.name} is not installed; install it with: pip install 'contraste[chain]'"
-        ) from None
+def _track_contract(locked: bool) -> str:
+    """Return the name under which the account's Track contract is remembered."""
+    return "Track locked" if locked else "Track"
 
 
-def revert_reason(data: bytes) -> str:
-    """Return what a revert of our contracts means: the name of the custom error, or the raw bytes."""
-    messages = {
-        "AlreadyAnchored(bytes32)": "the root is anchored already",
-        "AlreadyRevoked(bytes32,bytes32)": "it is revoked already",
-        "ERC721InvalidReceiver(address)": "the owner may not be the zero address",
-        "ERC721InvalidSender(address)": "this track has been minted already",
-        "NotIssuer(bytes32,address)": "only the account that anchored the root may revoke it",
-        "OwnableUnauthorizedAccount(address)": "only the owner of the Track contract may mint",
-        "ZeroDigest()": "a digest may not be zero",
-        "ZeroRoot()": "the root may not be zero",
-    }
-    for signature, message in messages.items():
-        if data[:4] == keccak256(signature.encode())[:4]:
-            return f"{message} ({signature.partition('(')[0]})"
-    return f"reverted with 0x{data.hex()}" if data else "reverted without a reason"
-
-
-@cache
-def _artefact(name: str) -> dict[str, Any]:
-    """Return a committed artefact: abi, bytecode, deployedBytecode."""
-    text = Path(__file__).with_name("contracts").joinpath(f"{name}.json").read_text("utf-8")
-    artefact: dict[str, Any] = json.loads(text)
-    return artefact
-
-
-def _encode(signature: str, *values: object) -> bytes:
-    """Return the call data of a function, by the contract ABI."""
-    with requires_extra():
-        from eth_abi import abi
-    types = signature[signature.index("(") + 1 : -1].split(",")
-    return keccak256(signature.encode())[:4] + abi.encode(types, values)
-
-
-def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    with requires_extra():
-        from eth_abi import abi, exceptions
-    try:
-        return abi.decode(types, data)
-    except exceptions.DecodingError as error:
-        raise ChainRefused(f"the contract's answer 0x{data[:64].hex()} makes no sense: {error}") from None
-
-
-def _address(text: str) -> str:
-    """Return an address with its EIP-55 checksum; raises `ChainRefused` for anything else."""
-    with requires_extra():
-        eth_utils = import_module("eth_utils")
-    if not eth_utils.is_address(text):
-        raise ChainRefused(f"{text!r} is not an Ethereum address, or its checksum (EIP-55) is wrong")
-    return str(eth_utils.to_checksum_address(text))
-
-
-def _checksum(raw: bytes) -> str:
-    return _address("0x" + raw.hex())
+def _raw(address: str) -> bytes:
+    return bytes.fromhex(address[2:])

@@ -20,10 +20,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.chain import Chain, ChainIdentity, Mined, requires_extra, revert_reason
+from ledger.abi import requires_extra, revert_reason
+from ledger.chain import Chain, Mined
 from ledger.errors import ChainRefused, ChainUnreachable, LedgerError
+from ledger.evidence import Block, Event, MinedReceipt
 from ledger.keys import data_folder
 from ledger.merkle import keccak256
+from ledger.networks import ChainIdentity
 
 if TYPE_CHECKING:
     from eth.abc import MiningChainAPI
@@ -77,6 +80,15 @@ class EmbeddedChain(Chain):
                 return int(self._chain.get_canonical_transaction_index(_bytes(transaction))[0])
             except _classes().transaction_not_found:
                 return None
+
+    def block_hash(self, number: int) -> str | None:
+        """Return the hash of a block, None if there is no such block."""
+        from eth_typing import BlockNumber
+
+        with self._session(write=False):
+            if number > self._chain.get_canonical_head().block_number:
+                return None
+            return "0x" + self._chain.get_canonical_block_header_by_number(BlockNumber(number)).hash.hex()
 
     @contextmanager
     def _session(self, *, write: bool) -> Iterator[None]:
@@ -186,16 +198,33 @@ class EmbeddedChain(Chain):
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (contract,)).fetchone()
         return None if row is None else str(row[0])
 
-    def _remember(self, contract: str, address: str) -> None:
-        self._set_meta(contract, address)
-
-    def _is_final(self, block: int) -> bool:
+    def is_final(self, block: int) -> bool:
+        """Return whether a block is finalized."""
         return True  # nobody else mines, so nothing is ever reorganised
+
+    def _block(self, number: int) -> Block:
+        from eth_typing import BlockNumber
+
+        block = self._chain.get_canonical_block_by_number(BlockNumber(number))
+        receipts, before = [], 0
+        for transaction, receipt in zip(block.transactions, block.get_receipts(self._chain.chaindb), strict=True):
+            events = tuple(
+                Event(log.address, tuple(topic.to_bytes(32, "big") for topic in log.topics)) for log in receipt.logs
+            )
+            gas = receipt.gas_used - before
+            receipts.append(MinedReceipt("0x" + transaction.hash.hex(), receipt.encode(), gas, events))
+            before = receipt.gas_used
+        header = import_module("rlp").encode(block.header)
+        return Block("0x" + block.hash.hex(), block.header.timestamp, header, tuple(receipts))
+
+    def _emitted_in(self, event: Event) -> int | None:
+        numbers = range(self._chain.get_canonical_head().block_number, 0, -1)
+        return next((n for n in numbers if any(event in receipt.events for receipt in self._block(n).receipts)), None)
 
     def _code(self, address: str) -> bytes:
         return bytes(self._chain.get_vm().state.get_code(_bytes(address)))
 
-    def _transact(self, to: str | None, data: bytes) -> Mined:
+    def _transact(self, to: str | None, data: bytes, deploys: str | None = None) -> Mined:
         evm = self._chain
         key = _key(self._meta("key"))
         nonce = evm.get_vm().state.get_nonce(key.public_key.to_canonical_address())
@@ -219,13 +248,10 @@ class EmbeddedChain(Chain):
                 f"the embedded chain refused the transaction: {revert_reason(bytes(computation.output))}"
             )
         block = evm.mine_block(mix_hash=os.urandom(32), blob_gas_used=0)
-        return Mined(
-            "0x" + signed.hash.hex(),
-            block.number,
-            block.header.timestamp,
-            receipt.gas_used,
-            None if to is not None else _checksummed(computation.msg.storage_address),
-        )
+        contract = None if to is not None else _checksummed(computation.msg.storage_address)
+        if deploys is not None and contract is not None:
+            self._set_meta(deploys, contract)
+        return Mined("0x" + signed.hash.hex(), block.number, block.header.timestamp, receipt.gas_used, contract)
 
     def _call(self, to: str, data: bytes) -> bytes:
         from eth.exceptions import VMError
@@ -239,7 +265,9 @@ class EmbeddedChain(Chain):
         try:
             return bytes(evm.get_transaction_result(spoofed, evm.get_canonical_head()))
         except VMError as error:
-            raise ChainRefused(f"the contract at {to} refused the call: {error}") from None
+            reason = error.args[0] if error.args and isinstance(error.args[0], bytes) else None
+            said = str(error) if reason is None else revert_reason(reason)
+            raise ChainRefused(f"the contract at {to} refused the call: {said}") from None
 
 
 class _Classes:

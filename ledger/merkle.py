@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from Crypto.Hash import keccak
+import sha3
 
 from ledger.digest import Digest
 from ledger.errors import Malformed
@@ -22,7 +22,7 @@ MAX_PROOF = 64
 
 def keccak256(data: bytes) -> bytes:
     """Return the Keccak-256 hash (Ethereum's, not SHA3-256) of `data`."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    return bytes(sha3.keccak_256(data).digest())
 
 
 def leaf_hash(content: Digest, payload: Digest) -> bytes:

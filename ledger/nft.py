@@ -1,87 +1,167 @@
-"""ERC-721 metadata of a track, and minting.
+"""ERC-721 metadata of a track.
 
-Fields follow the ERC-721 metadata JSON schema (EIP-721) and the ``attributes`` that marketplaces read. The
-digests stand twice: as attributes, and in the object ``provenance`` for programs.
+Fields follow the ERC-721 metadata JSON schema (EIP-721) and what marketplaces read besides: ``animation_url``,
+``external_url``, ``attributes`` with ``trait_type`` and ``value``. Programs find digests, media, licence and AI
+disclosure again in ``provenance``, ``media``, ``licence`` and ``ai_disclosure``. The roles of the disclosure are
+the five areas in which DDEX asks how far AI contributed.
+
+The JSON is canonical (RFC 8785), so its SHA-256, which is minted, and its CID follow from its content.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from ledger.anchor import anchor_file, read_anchor
-from ledger.chain import Chain, Receipt, Token
-from ledger.digest import Digest, canonical_json, hash_bytes, write_atomic
+from ledger.chain import Receipt
+from ledger.cid import CHUNK, cid_of_digest, cid_of_file
+from ledger.digest import Digest, canonical_json, hash_bytes, hash_file
 from ledger.errors import Malformed
-from ledger.keys import trusted_keys
-from ledger.manifest import Manifest
-from ledger.provenance import beside, check_content, measure, read_signed
-from ledger.statement import Material
+from ledger.networks import ChainIdentity
+from ledger.provenance import beside
+from ledger.sidecar import hex_text
 
-__all__ = ["metadata_file", "mint_track", "token_metadata"]
+__all__ = ["ROLES", "SHARES", "Listing", "Media", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
+
+ROLES = ("vocals", "instrumentation", "composition", "post-production", "lyrics")
+SHARES = ("none", "partly", "fully")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
+# Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
+TYPES = {
+    ".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".ogg": "audio/ogg",
+    ".mid": "audio/midi", ".midi": "audio/midi", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
+    ".svg": "image/svg+xml", ".webp": "image/webp", ".gif": "image/gif",
+}  # fmt: skip
 
 
-def token_metadata(
-    name: str,
-    description: str,
-    track: Digest,
-    *,
-    model: Digest | None = None,
-    dataset: Digest | None = None,
-    report: Digest | None = None,
-    anchor: Receipt | None = None,
-    image: str | None = None,
-    attributes: Sequence[tuple[str, str]] = (),
-) -> dict[str, Any]:
-    """Return the metadata JSON of a track's token.
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file that the metadata names: what it is, media type, bytes, SHA-256 and CID."""
+
+    role: str
+    name: str
+    mime: str
+    size: int
+    digest: Digest
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What people say of a track in its metadata; all of it may be left out.
 
     Parameters
     ----------
-    name, description : str
-        For people; `name` is not empty.
-    track, model, dataset, report : Digest
-        What the token stands for and comes from; what is None is left out.
-    anchor : Receipt, optional
-        Where the track's signed statement is anchored; an anchor on the embedded chain says so.
-    image : str, optional
-        URI of a cover picture.
+    name : str
+        Name of the token; default is the file name without its suffix.
+    description, licence, external_url : str
+        Text; SPDX identifier or URL of the licence; page about the track.
+    image : str
+        URI of a cover picture, or a local file, whose digest and CID are computed.
+    disclosure : mapping of str to str
+        How far AI contributed: from `ROLES` to `SHARES`.
     attributes : sequence of (str, str)
         Further traits.
 
     Raises
     ------
     Malformed
-        For an empty name.
+        For a role or share that there is not.
     """
-    if not name:
+
+    name: str = ""
+    description: str = ""
+    licence: str = ""
+    external_url: str = ""
+    image: str = ""
+    disclosure: Mapping[str, str] = field(default_factory=dict)
+    attributes: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        """Check the disclosure."""
+        for role, share in self.disclosure.items():
+            if role not in ROLES or share not in SHARES:
+                raise Malformed(
+                    f"the AI disclosure {role}={share} is not one of the roles {', '.join(ROLES)} "
+                    f"with one of {', '.join(SHARES)}"
+                )
+
+
+def media_of(role: str, path: Path) -> Media:
+    """Return a file as media: ``track``, ``audio`` or ``cover``; raises `PathRefused` if it cannot be read."""
+    digest = hash_file(path)  # refuses what is no regular file
+    mime = TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return Media(role, path.name, mime, path.stat().st_size, digest, cid_of_file(path))
+
+
+def metadata_json(
+    name: str,
+    listing: Listing,
+    digests: Mapping[str, Digest],
+    media: Sequence[Media] = (),
+    anchor: Receipt | None = None,
+) -> bytes:
+    """Return the metadata of a track's token, canonical JSON.
+
+    Parameters
+    ----------
+    name : str
+        Name of the token where the listing gives none.
+    listing : Listing
+        What people say.
+    digests : mapping of str to Digest
+        What the token stands for and comes from: ``track``, ``model``, ``dataset``, ``report``.
+    media : sequence of Media
+        Files; the first of role ``audio`` is what marketplaces play, that of role ``cover`` what they show.
+    anchor : Receipt, optional
+        Where the track's signed statement is anchored; an anchor on the embedded chain says so.
+
+    Raises
+    ------
+    Malformed
+        For an empty name, a model beside a composition said to be without AI, or more than `CHUNK` bytes.
+    """
+    if not (listing.name or name):
         raise Malformed("the name of a token may not be empty")
-    digests = {"track": track, "model": model, "data set": dataset, "report": report}
-    traits = [(f"{what} SHA-256", digest.hex) for what, digest in digests.items() if digest is not None]
-    provenance: dict[str, Any] = {
-        what.replace(" ", ""): {"sha256": digest.hex} for what, digest in digests.items() if digest is not None
-    }
+    disclosure = ({"composition": "fully"} if "model" in digests else {}) | dict(listing.disclosure)
+    if "model" in digests and disclosure["composition"] == "none":
+        raise Malformed("the composition is said to be without AI, and the signed statement names a model that made it")
+    traits = [(f"{what} SHA-256", digest.hex) for what, digest in digests.items()]
+    traits += [(f"AI {role}", share) for role, share in disclosure.items()]
+    provenance: dict[str, Any] = {what: {"sha256": digest.hex} for what, digest in digests.items()}
+    if listing.licence:
+        traits.append(("licence", listing.licence))
     if anchor is not None:
         traits.append(("anchor", "simulated" if anchor.simulated else f"chain {anchor.chain.chain_id}"))
-        provenance["anchor"] = {
-            "chain": anchor.chain.chain_id,
-            "genesis": anchor.chain.genesis,
-            "contract": anchor.contract,
-            "root": "0x" + anchor.root.hex(),
-            "transaction": anchor.transaction,
-            "block": anchor.block,
-            "time": anchor.time,
-            "simulated": anchor.simulated,
-        }
+        provenance["anchor"] = _anchor(anchor, anchor.chain)
     metadata: dict[str, Any] = {
-        "name": name,
-        "description": description,
-        "attributes": [{"trait_type": trait, "value": value} for trait, value in [*traits, *attributes]],
+        "name": listing.name or name,
+        "description": listing.description,
+        "attributes": [{"trait_type": trait, "value": value} for trait, value in [*traits, *listing.attributes]],
         "provenance": provenance,
+        "ai_disclosure": disclosure,
+        "media": [
+            {"role": m.role, "name": m.name, "type": m.mime, "bytes": m.size, "sha256": m.digest.hex, "cid": m.cid}
+            for m in media
+        ],
     }
-    return metadata if image is None else metadata | {"image": image}
+    links = {"audio": "animation_url", "cover": "image"}
+    metadata |= {links[m.role]: f"ipfs://{m.cid}" for m in reversed(media) if m.role in links}
+    said = {"licence": listing.licence, "external_url": listing.external_url, "image": listing.image}
+    metadata |= {key: value for key, value in said.items() if value and key not in metadata}
+    data = canonical_json(metadata)
+    if len(data) > CHUNK:
+        raise Malformed(f"the metadata of {metadata['name']} has {len(data)} bytes, more than the limit of {CHUNK}")
+    return data
+
+
+def metadata_uris(data: bytes) -> tuple[str, str]:
+    """Return the two URIs that a token may have for its metadata: by CID, and with the JSON inside (RFC 2397)."""
+    inline = f"data:application/json;base64,{b64encode(data).decode()}"
+    return f"ipfs://{cid_of_digest(hash_bytes(data))}", inline
 
 
 def metadata_file(path: Path) -> Path:
@@ -89,96 +169,14 @@ def metadata_file(path: Path) -> Path:
     return beside(path, ".nft.json")
 
 
-def mint_track(
-    path: Path,
-    chain: Chain,
-    *,
-    report: Path | None = None,
-    name: str | None = None,
-    description: str = "",
-    image: str | None = None,
-    uri: str = "",
-    to: str | None = None,
-    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
-) -> Token:
-    """Mint the token of a signed track, and write its metadata to ``<path>.nft.json``.
-
-    The digests of model and data set come out of signed statements: the model's from the track's own, the
-    data set's from the model's, as far as the model is at hand. The anchor is that beside the track.
-
-    Parameters
-    ----------
-    path : Path
-        The track, a file or folder signed by one of `keys` and as signed.
-    chain : Chain
-        Where to.
-    report : Path, optional
-        The audit report, signed in the same way, which must name the track as material.
-    name : str, optional
-        Name of the token; default is the file name without its suffix.
-    description, image, uri, to
-        See `token_metadata` and `ledger.chain.Chain.mint`.
-    keys : mapping of str to public key, optional
-        Keys that may have signed; default are the trusted keys.
-
-    Raises
-    ------
-    Unsigned, SignatureInvalid, ManifestMismatch, Malformed, PathRefused
-        If track or report are not signed or not as signed, the report is about another track, or the
-        anchor beside the track is wrong.
-    ChainUnreachable, ChainRefused, NotFinal, KeyUnusable, ExtraMissing
-        See `ledger.chain.Chain`.
-    """
-    keys = trusted_keys() if keys is None else keys
-    track, materials, payload = _signed_origin(path, keys)
-    model = next((material for material in materials if material.kind == "model"), None)
-    dataset = next((material for material in materials if material.kind == "dataset"), None)
-    if model is not None and dataset is None:
-        dataset = _dataset_of(path, model, keys)
-    report_digest = None
-    if report is not None:
-        report_digest, audited, _ = _signed_origin(report, keys)
-        if not any(material.kind == "track" and material.digest == track for material in audited):
-            raise Malformed(f"the report {report} is not about {path} ({track.hex[:16]}...)")
-    receipt = None
-    if anchor_file(path).exists():
-        anchor = read_anchor(path)
-        anchor.check(track, payload)
-        receipt = anchor.receipt
-    metadata = token_metadata(
-        name or path.resolve().stem,
-        description,
-        track,
-        model=model.digest if model else None,
-        dataset=dataset.digest if dataset else None,
-        report=report_digest,
-        anchor=receipt,
-        image=image,
-    )
-    data = canonical_json(metadata)
-    token = chain.mint(track, hash_bytes(data), uri, to)
-    write_atomic(metadata_file(path), data)
-    return token
-
-
-def _signed_origin(
-    path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]
-) -> tuple[Digest, tuple[Material, ...], Digest]:
-    """Return digest, materials and payload digest of an artefact that is signed and as signed."""
-    signed = read_signed(path, keys)
-    measured = measure(path)
-    check_content(signed, measured)
-    digest = measured.root if isinstance(measured, Manifest) else measured
-    return digest, signed.origin.materials, hash_bytes(signed.envelope.payload)
-
-
-def _dataset_of(path: Path, model: Material, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Material | None:
-    """Return the data set that the model's signed statement names; None if the model is not at hand."""
-    folder = path if path.is_dir() else path.resolve().parent
-    place = None if model.path is None else folder / model.path
-    if place is None or not place.exists() or not beside(place, ".sig").exists():
-        return None
-    digest, materials, _ = _signed_origin(place, keys)
-    if digest != model.digest:
-        raise Malformed(f"{place} is not the model that the track was made by")
-    return next((material for material in materials if material.kind == "dataset"), None)
+def _anchor(receipt: Receipt, chain: ChainIdentity) -> dict[str, Any]:
+    return {
+        "chain": chain.chain_id,
+        "genesis": chain.genesis,
+        "contract": receipt.contract,
+        "root": hex_text(receipt.root),
+        "transaction": receipt.transaction,
+        "block": receipt.block,
+        "time": receipt.time,
+        "simulated": receipt.simulated,
+    }

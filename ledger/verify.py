@@ -11,25 +11,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.anchor import Anchor, anchor_file, read_anchor
-from ledger.chain import Chain, Entry
+from ledger.anchor import anchor_file
+from ledger.chain import Chain
 from ledger.digest import Digest, hash_bytes
-from ledger.errors import (
-    ChainRefused,
-    ChainUnreachable,
-    ContractMismatch,
-    ExtraMissing,
-    LedgerError,
-    PathRefused,
-    Unsigned,
-)
+from ledger.errors import LedgerError, PathRefused, Unsigned
 from ledger.manifest import Manifest
+from ledger.minting import token_file
+from ledger.onchain import judge_anchor, judge_token
 from ledger.provenance import Signed, check_content, measure, read_record, read_signed
 from ledger.statement import Material
 
@@ -49,7 +42,7 @@ absent
 unchecked
     It could not be checked: the chain was not asked, did not answer, or is another chain.
 missing
-    A signature, a material or a demanded anchor is not there.
+    A signature, a material or a demanded anchor is not there; or the chain does not hold the anchor (any more).
 broken
     It is wrong.
 """
@@ -62,7 +55,8 @@ class Link:
     Parameters
     ----------
     name : str
-        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``anchor``.
+        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``anchor``,
+        ``token``.
     subject : str
         The path it is about, or the name of a material that was not found.
     verdict : str
@@ -295,73 +289,11 @@ class _Walk:
         return found
 
     def _anchor(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
-        path = signed.path
-        if not os.path.lexists(anchor_file(path)):
-            return
-        try:
-            anchor = read_anchor(path)
-            content = _root(measured)
-            if content is not None:
-                anchor.check(content, hash_bytes(signed.envelope.payload))
-        except LedgerError as error:
-            self.add("anchor", path, "broken", str(error))
-            return
-        verdict, detail = self._on_chain(anchor)
-        self.add("anchor", path, verdict, detail)
-
-    def _on_chain(self, anchor: Anchor) -> tuple[LinkVerdict, str]:
-        """Ask the chain for the root of an anchor file."""
-        receipt, transaction = anchor.receipt, anchor.receipt.transaction
-        root = f"root 0x{receipt.root.hex()[:16]}..."
-        if self.chain is None:
-            return "unchecked", f"the proof leads to the {root}; no chain was asked for it"
-        try:
-            if self.chain.identity() != receipt.chain:
-                return self._elsewhere(self.chain, anchor)
-            entry = self.chain.lookup(receipt.root, anchor.leaf, receipt.contract)
-            block = receipt.block if transaction is None else self.chain.block_of(transaction)
-        except ContractMismatch as error:
-            return "broken", str(error)
-        except (ChainUnreachable, ChainRefused, ExtraMissing) as error:
-            return "unchecked", str(error)
-        if entry is None:
-            chain_id = receipt.chain.chain_id
-            return "broken", f"the {root} is not on chain {chain_id} (contract {receipt.contract})"
-        return _judge(anchor, entry, block, self.chain.simulated)
-
-    def _elsewhere(self, chain: Chain, anchor: Anchor) -> tuple[LinkVerdict, str]:
-        """Judge an anchor of another chain than the one asked: a wrong option, or an altered file."""
-        receipt, asked = anchor.receipt, chain.identity()
-        try:
-            entry = chain.lookup(receipt.root, anchor.leaf, receipt.contract)
-        except (ChainUnreachable, ChainRefused):
-            entry = None
-        if entry is not None and (entry.block, entry.time) == (receipt.block, receipt.time):
-            return "broken", "the file names another chain than the one that holds exactly this anchor"
-        return "unchecked", (
-            f"anchored on chain {receipt.chain.chain_id} (genesis {receipt.chain.genesis[:18]}...), "
-            f"and chain {asked.chain_id} (genesis {asked.genesis[:18]}...) was asked; "
-            "name the right one with --rpc or --chain-dir"
-        )
-
-
-def _judge(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -> tuple[LinkVerdict, str]:
-    """Compare what the chain says with what the anchor file says; `block` is that of its transaction."""
-    receipt = anchor.receipt
-    stated = (receipt.issuer.lower(), receipt.time, receipt.block, receipt.block, receipt.simulated)
-    if stated != (entry.issuer.lower(), entry.time, entry.block, block, simulated):
-        return "broken", "issuer, time, block, transaction or simulated differ from what the chain says"
-    if entry.revoked_at:
-        return "broken", f"revoked by its issuer on {_date(entry.revoked_at)}"
-    text = (
-        f"root 0x{receipt.root.hex()[:16]}... in block {entry.block} of chain {receipt.chain.chain_id}, "
-        f"{_date(entry.time)}, by {entry.issuer}"
-    )
-    if simulated:
-        return "simulated", f"{text}; simulated: an embedded chain on this machine"
-    if not entry.final:
-        return "pending", f"{text}; that block is not finalized yet"
-    return "ok", text
+        path, content = signed.path, _root(measured)
+        if os.path.lexists(anchor_file(path)):
+            self.add("anchor", path, *judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain))
+        if os.path.lexists(token_file(path)):
+            self.add("token", path, *judge_token(path, content, self.chain))
 
 
 def _said_kind(path: Path) -> str:
@@ -377,7 +309,3 @@ def _said_kind(path: Path) -> str:
 
 def _link_name(kind: str) -> str:
     return "data set" if kind == "dataset" else kind
-
-
-def _date(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

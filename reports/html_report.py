@@ -73,7 +73,9 @@ def gravest(verdicts: list[str]) -> str:
 def provenance_summary(report: AuditReport) -> tuple[str, str]:
     """Return the gravest verdict of the statements and of the anchors; "" where nothing was checked."""
     anchors = gravest([link.verdict for link in report.provenance if link.name == "anchor"])
-    statements = gravest([link.verdict for link in report.provenance if link.name != "anchor"])
+    # A token says nothing of the statements, unless something is wrong with it.
+    others = [link for link in report.provenance if link.name != "anchor"]
+    statements = gravest([o.verdict for o in others if o.name != "token" or o.verdict not in ("simulated", "pending")])
     return statements, anchors or ("absent" if report.provenance else "")
 
 

@@ -182,8 +182,13 @@ def test_every_command_has_help(name: str) -> None:
         ("keys new", ["folder"], []),
         ("sign", ["paths"], ["--key"]),
         ("verify", ["paths"], ["--key", "--rpc", "--chain-dir"]),
-        ("anchor", ["paths"], ["--rpc", "--chain-dir"]),
-        ("mint", ["track"], ["--rpc", "--chain-dir"]),
+        ("anchor", ["paths"], ["--rpc", "--chain-dir", "--network", "--again", "--max-fee-gwei", "--i-mean-mainnet"]),
+        ("revoke", ["paths"], ["--rpc", "--chain-dir", "--root", "--reason"]),
+        (
+            "mint",
+            ["tracks"],
+            ["--rpc", "--chain-dir", "--network", "--max-fee-gwei", "--i-mean-mainnet", "--ai", "--locked"],
+        ),
     ],
 )
 def test_the_contract_of_names(name: str, arguments: list[str], options: list[str]) -> None:

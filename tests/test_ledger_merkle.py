@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_roots_and_proofs_are_those_of_openzeppelin(vector):
         leaf = leaves[int(index)]
         assert "0x" + leaf.hex() == expected["leaf"]
         assert ["0x" + node.hex() for node in tree.proof(leaf)] == expected["proof"]
+    everything = b"".join(b"".join((leaf, *tree.proof(leaf))) for leaf in leaves)
+    assert hash_bytes(everything).hex == vector["all"]
+
+
+def test_100000_leaves_take_less_than_two_seconds():
+    digests = [hash_bytes(b"%d" % number) for number in range(100_000)]
+    start = time.process_time()
+    tree = MerkleTree([leaf_hash(digest, digest) for digest in digests])
+    assert time.process_time() - start < 2
+    check_proof(tree.root, leaf_hash(digests[7], digests[7]), tree.proof(leaf_hash(digests[7], digests[7])))
 
 
 @settings(max_examples=30, deadline=None)

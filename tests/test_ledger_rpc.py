@@ -1,5 +1,6 @@
 """A chain over JSON-RPC: a small server in this process answers out of eth-tester."""
 
+import contextlib
 import json
 import secrets
 import socket
@@ -16,11 +17,13 @@ from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed, TransactionNotFound
 
+from ledger.account import load_account_key
 from ledger.chain import open_chain
+from ledger.cid import cid_of_digest
 from ledger.digest import hash_bytes
-from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, KeyUnusable, NotFinal
+from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, KeyUnusable, Malformed, NotFinal
 from ledger.merkle import keccak256
-from ledger.rpc import RpcChain, load_account_key
+from ledger.rpc import RpcChain
 
 
 class Node:
@@ -35,6 +38,8 @@ class Node:
         self.calls.append(method)
         if method in self.answers:
             given = self.answers[method]
+            if callable(given):
+                given = given(*parameters)
             if isinstance(given, dict) and "error" in given:
                 return given
             return {"result": given}
@@ -47,8 +52,22 @@ class Node:
 
     def eth_getBlockByNumber(self, number, _):  # noqa: N802
         block = self.tester.get_block_by_number(int(number, 16) if number.startswith("0x") else number)
-        fields = {"hash": block["hash"], "number": hex(block["number"]), "timestamp": hex(block["timestamp"])}
-        return fields | {"baseFeePerGas": hex(block["base_fee_per_gas"])}
+        names = {"sha3_uncles": "sha3Uncles", "coinbase": "miner", "state_root": "stateRoot"}
+        names |= {"receipts_root": "receiptsRoot", "transactions_root": "transactionsRoot", "logs_bloom": "logsBloom"}
+        names |= {"parent_hash": "parentHash", "gas_limit": "gasLimit", "gas_used": "gasUsed", "mix_hash": "mixHash"}
+        names |= {"extra_data": "extraData", "base_fee_per_gas": "baseFeePerGas"}
+        fields = {names.get(name, name): hex(v) if isinstance(v, int) else v for name, v in block.items()}
+        return fields | {"logsBloom": "0x00"}  # the hash of the header is another one then, as on some other chains
+
+    def eth_getTransactionByHash(self, transaction):  # noqa: N802
+        try:
+            return self.tester.get_transaction_by_hash(transaction)
+        except TransactionNotFound:
+            return None
+
+    def eth_getBlockReceipts(self, number):  # noqa: N802
+        block = self.tester.get_block_by_number(int(number, 16))
+        return [self.eth_getTransactionReceipt(transaction) for transaction in block["transactions"]]
 
     def eth_getCode(self, address, _):  # noqa: N802
         return self.tester.get_code(address)
@@ -80,6 +99,10 @@ class Node:
         return {
             "status": hex(receipt["status"]),
             "blockNumber": hex(receipt["block_number"]),
+            "transactionHash": transaction,
+            "logsBloom": "0x00",
+            "logs": [{name: log[name] for name in ("address", "topics", "data")} for log in receipt["logs"]],
+            "cumulativeGasUsed": hex(receipt["cumulative_gas_used"]),
             "gasUsed": hex(receipt["gas_used"]),
             "contractAddress": receipt["contract_address"].lower() if receipt["contract_address"] else None,
         }
@@ -113,9 +136,7 @@ def server():
 
 
 @pytest.fixture
-def node(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
+def node(server, home):
     before = dict(server.node.answers)
     server.node.calls.clear()
     yield server.node
@@ -146,15 +167,15 @@ def test_anchor_lookup_revoke_and_mint(url, key):
     assert (entry.issuer, entry.block, entry.time) == (chain.account, receipt.block, receipt.time)
     assert chain.block_of(receipt.transaction) == receipt.block
     assert chain.block_of("0x" + "12" * 32) is None
-    again = chain.anchor(root)
-    assert (again.transaction, again.block) == (None, receipt.block)
+    assert chain.anchor(root) == receipt
     assert chain.lookup(keccak256(b"never")) is None
     chain.revoke(root, reason="test")
     assert chain.lookup(root).revoked_at > 0
-    token = chain.mint(hash_bytes(key), hash_bytes(b"metadata"))
-    assert token.uri == f"urn:sha256:{hash_bytes(b'metadata').hex}"
+    metadata = hash_bytes(b"metadata")
+    (token,) = chain.mint([(hash_bytes(key), metadata)])
+    assert token.uri == f"ipfs://{cid_of_digest(metadata)}"
     with pytest.raises(ChainRefused, match="minted already"):
-        chain.mint(hash_bytes(key), hash_bytes(b"other"))
+        chain.mint([(hash_bytes(key), hash_bytes(b"other"))])
 
 
 def test_the_contract_is_remembered_between_runs(url, key):
@@ -166,7 +187,7 @@ def test_the_contract_is_remembered_between_runs(url, key):
 def test_a_contract_that_is_gone_is_deployed_anew(url, key, node, tmp_path):
     chain = RpcChain(url, key)
     first = chain.anchor(keccak256(b"3" + key))
-    (memory,) = (tmp_path / "home" / "chains").iterdir()
+    (memory,) = (tmp_path / "home" / "chains").glob("*/contracts.json")
     memory.write_text(json.dumps({"Anchor": "0x" + "12" * 20}))
     assert chain.anchor(keccak256(b"4" + key)).contract != first.contract
 
@@ -211,13 +232,111 @@ def test_what_is_not_json_rpc_is_unreachable(url, node, junk, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("chain_id", "message"), [("0x1", "mainnet"), ("0x5", "Goerli"), ("0x4268", "Holesky.*Sepolia")]
+    ("chain_id", "message"),
+    [
+        ("0x1", "Ethereum mainnet.*real money.*--i-mean-mainnet"),
+        ("0x89", "Polygon.*real money"),
+        ("0x5", "goerli.*shut down.*sepolia"),
+        ("0x4268", "holesky.*shut down.*hoodi"),
+        ("0xaa36a7", "says it is chain 11155111, but its genesis block is.*do not trust"),
+    ],
 )
 def test_mainnet_and_dead_test_networks_are_refused(url, key, node, chain_id, message):
     node.answers["eth_chainId"] = chain_id
     with pytest.raises(ChainRefused, match=message):
         RpcChain(url, key).anchor(keccak256(b"x"))
     assert "eth_sendRawTransaction" not in node.calls
+
+
+def test_mainnet_can_be_meant_but_its_genesis_block_still_counts(url, key, node):
+    node.answers["eth_chainId"] = "0x89"
+    assert RpcChain(url, key, mean_mainnet=True).identity().chain_id == 137
+    node.answers["eth_chainId"] = "0x1"
+    with pytest.raises(ChainRefused, match="says it is chain 1, but its genesis"):
+        RpcChain(url, key, mean_mainnet=True).anchor(keccak256(b"x"))
+    assert "eth_sendRawTransaction" not in node.calls
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("sepolia", "is chain 31337, and the network asked for is chain 11155111"),
+        ("560048", "asked for is chain 560048"),
+        ("Goerli", "the test network goerli was shut down; use sepolia"),
+        ("ropsten", "shut down"),
+        ("rinkeby", "shut down"),
+        ("kovan", "shut down"),
+        ("holesky", "shut down.*hoodi"),
+        ("narnia", "'narnia' is no known network"),
+        ("-5", "no known network"),
+        ("0", "no known network"),
+        ("9" * 30, "no known network"),
+    ],
+)
+def test_another_network_than_the_one_named_is_refused(url, key, node, network, message):
+    with pytest.raises(ChainRefused, match=message):
+        RpcChain(url, key, network=network).anchor(keccak256(b"x"))
+    assert "eth_sendRawTransaction" not in node.calls
+    with pytest.raises(ChainRefused, match=r"--rpc URL|shut down|no known"):
+        open_chain(network=network)
+
+
+def test_a_node_that_changes_its_chain_id_gets_no_transaction(url, key, node):
+    ids = iter(["0x7a69", "0x7a69"])
+    node.answers["eth_chainId"] = lambda: next(ids, "0x1")
+    chain = RpcChain(url, key, network="31337")
+    with pytest.raises(ChainRefused, match="was chain 31337 and now says it is 1; nothing was sent"):
+        chain.anchor(keccak256(b"x" + key))
+    assert node.calls.count("eth_sendRawTransaction") == 1  # the deployment, before the node changed its mind
+
+
+def test_fees_have_a_cap(url, key, node):
+    with pytest.raises(ChainRefused, match=r"costs .* gwei on chain 31337, and at most 0\.5 gwei may be paid"):
+        RpcChain(url, key, max_fee_gwei=0.5).anchor(keccak256(b"x" + key))
+    node.answers["eth_maxPriorityFeePerGas"] = hex(10**15)  # a greedy node
+    with pytest.raises(ChainRefused, match="100 gwei may be paid"):
+        RpcChain(url, key).anchor(keccak256(b"x" + key))
+    assert "eth_sendRawTransaction" not in node.calls
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ChainRefused, match="fee cap"):
+            RpcChain(url, key, max_fee_gwei=wrong)
+
+
+def test_the_public_keys_of_test_nodes_pay_nowhere_else(url, node):
+    mnemonic_account_0 = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # a test key
+    node.answers["eth_chainId"] = hex(4242)
+    with pytest.raises(KeyUnusable, match="is public"):
+        RpcChain(url, mnemonic_account_0).anchor(keccak256(b"x"))
+    assert "eth_sendRawTransaction" not in node.calls
+
+
+def test_a_dripping_answer_ends_at_the_time_limit(node):
+    with socket.socket() as slow:
+        slow.bind(("127.0.0.1", 0))
+        slow.listen()
+
+        def drip():
+            client, _ = slow.accept()
+            with client, contextlib.suppress(OSError):
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                for _ in range(200):
+                    client.sendall(b" ")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        chain = RpcChain(f"http://127.0.0.1:{slow.getsockname()[1]}", timeout_s=0.3)
+        start = time.monotonic()
+        with pytest.raises(ChainUnreachable, match="TimeoutError"):
+            chain.identity()
+        assert time.monotonic() - start < 3
+
+
+def test_a_node_without_block_receipts_is_asked_for_each(url, key, node):
+    node.answers["eth_getBlockReceipts"] = {"error": {"code": -32601, "message": "method not found"}}
+    chain = RpcChain(url, key)
+    root = keccak256(b"each" + key)
+    receipt = chain.anchor(root)
+    assert chain.block_of(receipt.transaction) == receipt.block
 
 
 def test_no_key_no_funds_and_no_eip1559_send_nothing(url, node, key):
@@ -232,22 +351,46 @@ def test_no_key_no_funds_and_no_eip1559_send_nothing(url, node, key):
 
 
 def test_an_unmined_and_a_reverted_transaction_are_told_apart(url, key, node):
+    chain = RpcChain(url, key, mining_timeout_s=0.2)
+    chain.anchor(keccak256(b"5" + key))
     node.answers["eth_getTransactionReceipt"] = None
+    node.answers["eth_getTransactionCount"] = lambda address, tag: hex(
+        node.tester.get_nonce(address) - (tag == "latest")
+    )
     with pytest.raises(NotFinal, match="in no block after"):
-        RpcChain(url, key, mining_timeout_s=0.2).anchor(keccak256(b"6" + key))
-    node.answers["eth_getTransactionReceipt"] = {"status": "0x0"}
+        chain.anchor(keccak256(b"6" + key))
+    del node.answers["eth_getTransactionReceipt"], node.answers["eth_getTransactionCount"]
+    sent = node.calls.count("eth_sendRawTransaction")
+    chain.anchor(keccak256(b"6" + key))  # found, and not sent again
+    assert node.calls.count("eth_sendRawTransaction") == sent
+    good = node.eth_getTransactionReceipt
+    node.answers["eth_getTransactionReceipt"] = lambda transaction: (good(transaction) or {}) | {"status": "0x0"}
     with pytest.raises(ChainRefused, match="was reverted"):
-        RpcChain(url, key).anchor(keccak256(b"7" + key))
+        chain.anchor(keccak256(b"7" + key))
+    del node.answers["eth_getTransactionReceipt"]
     node.answers["eth_sendRawTransaction"] = {"error": {"code": -32003, "message": "nonce too low"}}
     with pytest.raises(ChainRefused, match=r"nonce too low \(code -32003\)"):
-        RpcChain(url, key).anchor(keccak256(b"8" + key))
+        chain.anchor(keccak256(b"8" + key))
+
+
+def test_a_damaged_record_of_a_pending_transaction_is_said(url, key, home):
+    chain = RpcChain(url, key)
+    chain.anchor(keccak256(b"5" + key))
+    (lock,) = home.glob("chains/*/0x*.lock")
+    file = lock.with_name(lock.name.replace(".lock", ".pending.json"))
+    good = {"transaction": "0x1", "nonce": 1, "to": "", "data": "0x", "max_fee_wei": "1", "priority_fee_wei": "1",
+            "raw": "0x", "deploys": ""}  # fmt: skip
+    for text in ("{", "[]", "{}", json.dumps(good | {"nonce": "1"}), json.dumps(good | {"max_fee_wei": "1e9"})):
+        file.write_text(text)
+        with pytest.raises(Malformed, match=r"pending\.json"):
+            chain.anchor(keccak256(b"9" + key))
 
 
 def test_foreign_code_is_not_believed(url, key):
     chain = RpcChain(url, key)
     with pytest.raises(ContractMismatch, match="no code"):
         chain.lookup(keccak256(b"x"), contract="0x" + "12" * 20)
-    track = chain.mint(hash_bytes(b"9" + key), hash_bytes(b"m")).contract
+    track = chain.mint([(hash_bytes(b"9" + key), hash_bytes(b"m"))])[0].contract
     with pytest.raises(ContractMismatch, match="other code"):
         chain.lookup(keccak256(b"x"), contract=track)
 

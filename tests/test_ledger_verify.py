@@ -8,8 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchor import anchor_paths, read_anchor
-from ledger.chain import Chain, ChainIdentity, Entry, Receipt
-from ledger.digest import hash_bytes
+from ledger.chain import Chain, Entry, Receipt
 from ledger.errors import (
     ChainRefused,
     ChainUnreachable,
@@ -21,7 +20,7 @@ from ledger.errors import (
     Unsigned,
 )
 from ledger.keys import key_id
-from ledger.nft import metadata_file, mint_track, token_metadata
+from ledger.networks import ChainIdentity
 from ledger.provenance import material_of, sign_path, write_record
 from ledger.verify import verify_path
 
@@ -47,19 +46,9 @@ class FakeChain(Chain):
         return self.chain
 
     def anchor(self, root):
-        known = root in self.entries
         entry = self.entries.setdefault(root, Entry("0x" + "33" * 20, self.account, 1000, 5, 0, self.final))
-        transaction = None if known else "0x" + "44" * 32
-        return Receipt(
-            root,
-            self.chain,
-            self.simulated,
-            entry.contract,
-            entry.issuer,
-            transaction,
-            entry.block,
-            entry.time,
-        )
+        transaction, place = "0x" + "44" * 32, (entry.contract, entry.issuer)
+        return Receipt(root, self.chain, self.simulated, *place, transaction, entry.block, entry.time, None, None)
 
     def lookup(self, root, leaf=bytes(32), contract=None):
         if self.fault:
@@ -71,13 +60,13 @@ class FakeChain(Chain):
     def block_of(self, transaction):
         return 5 if transaction == "0x" + "44" * 32 else None
 
-    def mint(self, content, metadata, uri="", to=None):
-        return SimpleNamespace(content=content, metadata=metadata, uri=uri, owner=to or self.account)
+    def block_hash(self, number):
+        return "0x" + "77" * 32
 
     def _unused(self, *_, **__):
         raise ChainRefused("not in the fake chain")
 
-    _session = _transact = _call = _code = _is_final = _remembered = _remember = _unused
+    _session = _transact = _call = _code = _block = _emitted_in = is_final = _remembered = _unused
 
 
 @pytest.fixture
@@ -277,7 +266,6 @@ TAMPER = {
         "anchor",
         "another signed statement",
     ),
-    "root not on the chain": (lambda w: w.chain.entries.clear(), "anchor", "not on chain 7"),
     "root revoked": (
         lambda w: w.chain.entries.update(
             {root: Entry(e.contract, e.issuer, e.time, e.block, 2000, True) for root, e in w.chain.entries.items()}
@@ -385,6 +373,14 @@ def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(world, prepare):
     assert {link.verdict for link in verification.links if link.name == "anchor"} == {"unchecked"}
 
 
+def test_a_root_that_the_chain_does_not_hold_is_missing(world):
+    world.chain.entries.clear()
+    verification = _verify(world)
+    assert verification.verdict == "incomplete"
+    assert {(link.name, link.verdict) for link in verification.links if link.verdict != "ok"} == {("anchor", "missing")}
+    assert "contraste anchor --again" in verification.fault.detail
+
+
 def test_a_real_chain_is_ok_or_pending(world):
     world.chain.simulated = False
     for path in world.all:
@@ -407,12 +403,10 @@ def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path):
         verify_path(tmp_path / "no", KEYS)
 
 
-def test_anchoring_again_sends_nothing_and_keeps_the_transaction(world):
+def test_anchoring_twice_changes_nothing(world):
     before = _beside(world.track, ".anchor.json").read_bytes()
-    receipt = anchor_paths(world.all, world.chain, keys=KEYS)
-    assert receipt.transaction is None
+    anchor_paths(world.all, world.chain, keys=KEYS)
     assert _beside(world.track, ".anchor.json").read_bytes() == before
-    assert read_anchor(world.track).receipt.transaction == "0x" + "44" * 32
     assert len(read_anchor(world.track).proof) == 2
 
 
@@ -431,53 +425,3 @@ def test_only_what_is_signed_and_unchanged_is_anchored(world):
     with pytest.raises(SignatureInvalid, match="not trusted"):
         anchor_paths([world.track], chain, keys=KEYS)
     assert chain.entries == {}
-
-
-def test_metadata_names_every_digest_and_the_anchor(world):
-    receipt = read_anchor(world.track).receipt
-    digests = [hash_bytes(bytes([n])) for n in range(4)]
-    metadata = token_metadata(
-        "Song",
-        "About it",
-        digests[0],
-        model=digests[1],
-        dataset=digests[2],
-        report=digests[3],
-        anchor=receipt,
-        image="ipfs://x",
-        attributes=[("key", "G")],
-    )
-    assert (metadata["name"], metadata["description"], metadata["image"]) == ("Song", "About it", "ipfs://x")
-    traits = {trait["trait_type"]: trait["value"] for trait in metadata["attributes"]}
-    assert list(traits.values()) == [*(digest.hex for digest in digests), "simulated", "G"]
-    assert metadata["provenance"]["anchor"]["root"] == "0x" + receipt.root.hex()
-    assert metadata["provenance"]["anchor"]["simulated"] is True
-    bare = token_metadata("Song", "", digests[0])
-    assert list(bare["provenance"]) == ["track"]
-    assert "image" not in bare
-    with pytest.raises(Malformed, match="may not be empty"):
-        token_metadata("", "", digests[0])
-
-
-def test_minting_reads_the_digests_out_of_signed_statements(world):
-    token = mint_track(world.track, world.chain, report=world.report, keys=KEYS)
-    data = metadata_file(world.track).read_bytes()
-    assert token.metadata == hash_bytes(data)
-    assert token.content == hash_bytes(b"track")
-    provenance = json.loads(data)["provenance"]
-    assert list(provenance) == ["anchor", "dataset", "model", "report", "track"]
-    assert provenance["report"] == {"sha256": hash_bytes(b"{}").hex}
-    # The metadata beside the track disturbs nothing.
-    assert _verify(world).verdict == "ok"
-
-
-def test_minting_refuses_a_foreign_report_and_a_changed_model(world):
-    other = world.root / "audit" / "other.json"
-    other.write_bytes(b"{1}")
-    sign_path(other, KEY)
-    with pytest.raises(Malformed, match="is not about"):
-        mint_track(world.track, world.chain, report=other, keys=KEYS)
-    _flip(world.model / "weights")
-    with pytest.raises(ManifestMismatch, match="changed weights"):
-        mint_track(world.track, world.chain, keys=KEYS)
-    assert not metadata_file(world.track).exists()

@@ -1,23 +1,25 @@
-// Compiles Anchor.sol and Track.sol to Anchor.json and Track.json (abi, bytecode, deployedBytecode).
-// Usage, in this folder: npm install --no-package-lock && npm run build
+// Compiles ledger/contracts/{Anchor,Track}.sol to .json beside them: abi, bytecode, deployedBytecode, and where in
+// the latter the immutable values go.
+// Usage, in this folder: npm ci && npm run build
 // `npm run check` compiles and compares with the committed files instead; it exits 1 when they differ.
 "use strict";
 const fs = require("fs");
 const path = require("path");
 const solc = require("solc");
 
+const folder = path.join(__dirname, "..", "..", "ledger", "contracts");
 const names = ["Anchor", "Track"];
 const input = {
   language: "Solidity",
   sources: Object.fromEntries(
-    names.map((name) => [`${name}.sol`, { content: fs.readFileSync(path.join(__dirname, `${name}.sol`), "utf8") }]),
+    names.map((name) => [`${name}.sol`, { content: fs.readFileSync(path.join(folder, `${name}.sol`), "utf8") }]),
   ),
   settings: {
     evmVersion: "cancun",
     optimizer: { enabled: true, runs: 200 },
     // No metadata hash: the same source gives the same bytes wherever it is compiled.
     metadata: { bytecodeHash: "none", appendCBOR: false },
-    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode"] } },
   },
 };
 const findImport = (name) => ({ contents: fs.readFileSync(require.resolve(name), "utf8") });
@@ -37,9 +39,10 @@ for (const name of names) {
     abi: contract.abi,
     bytecode: `0x${contract.evm.bytecode.object}`,
     deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
+    immutables: Object.values(contract.evm.deployedBytecode.immutableReferences).flat(),
   };
   const text = `${JSON.stringify(artefact, null, 1)}\n`;
-  const file = path.join(__dirname, `${name}.json`);
+  const file = path.join(folder, `${name}.json`);
   if (!process.argv.includes("--check")) {
     fs.writeFileSync(file, text);
   } else if (!fs.existsSync(file) || fs.readFileSync(file, "utf8") !== text) {

@@ -1,0 +1,107 @@
+"""Fixtures for tests against a real Ethereum node: anvil, from npm, on a free port of this machine."""
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+NODE_FOLDER = Path(__file__).parent / "contracts"
+
+
+@pytest.fixture(scope="session")
+def node_tools():
+    """Return the folder of the development tools from npm, or skip the test, and say so."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed (development tool: anvil, solc, OpenZeppelin)")
+    if not (NODE_FOLDER / "node_modules").is_dir():
+        pytest.skip("the npm tools are not installed; run: make node-tools")
+    return NODE_FOLDER
+
+
+class Anvil:
+    """A running anvil: its URL, and its own methods, which simulate what public networks do."""
+
+    def __init__(self, *options):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [NODE_FOLDER / "node_modules" / ".bin" / "anvil", "--port", port, "--silent", *options]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                self.call("eth_chainId")
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        pytest.fail("anvil did not start within 10 s")
+
+    def call(self, method, *parameters):
+        """Return the result of a JSON-RPC method."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
+        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found = json.load(answer)
+        assert "error" not in found, found
+        return found["result"]
+
+    def new_key(self):
+        """Return the private key of a new account that has 100 ETH; a key for this test only."""
+        from eth_account import Account
+
+        secret = secrets.token_bytes(32)
+        self.call("anvil_setBalance", Account.from_key(secret).address, hex(10**20))
+        return secret
+
+    def stop(self):
+        """End the process that this object started."""
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def anvil(node_tools):
+    """Yield an anvil that all tests share."""
+    node = Anvil()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def own_anvil(node_tools):
+    """Yield a function that starts an anvil for one test, with options of its own."""
+    started = []
+
+    def start(*options):
+        started.append(Anvil(*options))
+        return started[-1]
+
+    yield start
+    for node in started:
+        node.stop()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return a data folder of the test's own, without any Ethereum key in the environment."""
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture(params=["embedded", "anvil"])
+def chain(request, tmp_path, home):
+    """Yield a chain to write to, on each backend: the same tests hold for both."""
+    from ledger.chain import open_chain
+
+    if request.param == "embedded":
+        return open_chain(chain_dir=tmp_path / "chain")
+    node = request.getfixturevalue("anvil")
+    return open_chain(rpc=node.url, account_key=node.new_key())
