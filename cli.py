@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -41,7 +41,7 @@ PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file wit
 KeyFolder = Annotated[Path, typer.Option("--key", help="Folder made by 'contraste keys new', or its private key.")]
 Trusted = Annotated[
     list[Path] | None,
-    typer.Option("--key", help="Public key that may have signed, besides those trusted on this machine."),
+    typer.Option("--key", help="Public key, or authority's certificate, trusted besides those of this machine."),
 ]
 ChainDir = Annotated[
     Path | None,
@@ -489,18 +489,25 @@ def generate(
 
 @keys_app.command("new")
 def keys_new(folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")]) -> None:
-    """Make a P-256 key pair, encrypted with a password, and trust it on this machine."""
-    from ledger.keys import create_keys
+    """Make a P-256 key pair, encrypted with a password, with a certificate; trust it on this machine."""
+    from ledger.certificates import create_certificates
+    from ledger.keys import create_keys, load_private
 
-    typer.echo(create_keys(folder, _password(confirm=True)))
+    password = _password(confirm=True)
+    made = create_keys(folder, password)
+    create_certificates(folder, load_private(folder, password))
+    typer.echo(made)
 
 
 @keys_app.command("trust")
-def keys_trust(public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder.")]) -> None:
-    """Trust somebody's public key on this machine."""
+def keys_trust(
+    public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder, or certificates of authorities.")],
+) -> None:
+    """Trust somebody's public key, or an authority that issues certificates, on this machine."""
+    from ledger.certificates import is_certificate, trust_authority
     from ledger.keys import load_public, trust
 
-    typer.echo(trust(load_public(public)))
+    typer.echo(trust_authority(public) if is_certificate(public) else trust(load_public(public)))
 
 
 @keys_app.command("list")
@@ -513,12 +520,41 @@ def keys_list() -> None:
 
 
 @app.command()
-def sign(paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")], key: KeyFolder) -> None:
-    """Sign artefacts and what they were made from; writes PATH.sig beside each."""
+def sign(
+    paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")],
+    key: KeyFolder,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate of the key and its issuers (PEM); else the one beside the key.")
+    ] = None,
+    source_type: Annotated[
+        Literal["trained", "composite"] | None,
+        typer.Option(help="How tracks came about: all by a model, or human work with parts by one. From the record."),
+    ] = None,
+    mining: Annotated[
+        Literal["allowed", "notAllowed"], typer.Option(help="Whether others may learn from the tracks.")
+    ] = "notAllowed",
+    report: Annotated[Path | None, typer.Option(help="Audit report of the one track, to be named in it.")] = None,
+    tsa: Annotated[str | None, typer.Option(help="URL of an RFC 3161 time stamping authority.")] = None,
+    credential: Annotated[bool, typer.Option(help="Give tracks C2PA credentials.")] = True,
+) -> None:
+    """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
+    from ledger.certificates import load_chain
+    from ledger.credential import is_music, owner_of
+    from ledger.issue import Issuer
     from ledger.keys import load_private
     from ledger.provenance import sign_path
 
     private = load_private(key, _password())
+    paths = list(dict.fromkeys(owner_of(path) for path in paths))
+    tracks = [path for path in paths if credential and is_music(path)]
+    if report and len(tracks) != 1:
+        raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
+    if tracks:
+        chain = load_chain(certificate or (key if key.is_dir() else key.parent), private.public_key())
+        issuer = Issuer(private, chain, source_type, mining, tsa)
+        for track in tracks:  # first, since the statement is about the file with its credential
+            for holder in issuer.issue(track, report):
+                say(f"{holder}: C2PA credential")
     for path in paths:
         typer.echo(sign_path(path, private))
 
@@ -538,7 +574,7 @@ def verify(
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
     verdicts: list[str] = []
     for path in paths:
-        found = verify_path(path, trusted, chain, search or ())
+        found = verify_path(path, trusted, chain, search or (), authorities=_authorities(key))
         verdicts.append(found.verdict)
         fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
         typer.echo(f"{path}: {found.verdict}{fault}")
@@ -643,10 +679,17 @@ def _password(confirm: bool = False) -> str:
 
 
 def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
+    from ledger.certificates import is_certificate
     from ledger.keys import key_id, load_public, trusted_keys
 
-    given = [load_public(path) for path in extra or ()]
+    given = [load_public(path) for path in extra or () if not is_certificate(path)]
     return {**trusted_keys(), **{key_id(public): public for public in given}}
+
+
+def _authorities(extra: list[Path] | None) -> str:
+    from ledger.certificates import is_certificate, load_authorities, trusted_authorities
+
+    return trusted_authorities() + "".join(load_authorities(path) for path in extra or () if is_certificate(path))
 
 
 def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
@@ -691,7 +734,7 @@ def _exit_code(error: Exception) -> int | None:
         (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
-        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),
+        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),
         (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
     ]
     if "generator.tokens" in sys.modules:  # raised only where it was imported

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchor import Anchor, anchor_file, read_anchor
 from ledger.chain import Chain, Entry
+from ledger.credential import Trust, credential_links, owner_of
 from ledger.digest import Digest, hash_bytes
 from ledger.errors import (
     ChainRefused,
@@ -31,7 +32,7 @@ from ledger.errors import (
 )
 from ledger.manifest import Manifest
 from ledger.provenance import Signed, check_content, measure, read_record, read_signed
-from ledger.statement import Material
+from ledger.statement import Material, Origin
 
 __all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
 
@@ -62,7 +63,8 @@ class Link:
     Parameters
     ----------
     name : str
-        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``anchor``.
+        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``credential``,
+        ``anchor``.
     subject : str
         The path it is about, or the name of a material that was not found.
     verdict : str
@@ -117,13 +119,15 @@ def verify_path(
     search: Sequence[Path] = (),
     *,
     require_anchor: bool = False,
+    authorities: str = "",
 ) -> Verification:
-    """Verify a folder or a file, everything it was made from, and their anchors.
+    """Verify a folder or a file, everything it was made from, their anchors, and the credentials of tracks.
 
     Parameters
     ----------
     path : Path
-        What to verify; its signature is ``<path>.sig``.
+        What to verify; its signature is ``<path>.sig``. For a file that belongs to another, such as the WAV of a
+        MIDI file, that one is verified.
     keys : mapping of str to public key
         Trusted keys by key id, e.g. `ledger.keys.trusted_keys`.
     chain : Chain, optional
@@ -133,6 +137,8 @@ def verify_path(
         statement says it was.
     require_anchor : bool
         Whether `path` must be anchored. If not, an anchor that is not there is ``absent``.
+    authorities : str
+        PEM certificates under which credentials may be signed, besides by `keys`.
 
     Raises
     ------
@@ -141,11 +147,20 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
-    walk = _Walk(keys, chain, tuple(search))
-    walk.artefact(path, None, _measure(path))
-    if not os.path.lexists(anchor_file(path)):
-        walk.add("anchor", path, "missing" if require_anchor else "absent", "not anchored")
+    walk = _Walk(keys, chain, tuple(search), Trust(keys, authorities))
+    owner = _owner(path)
+    walk.artefact(owner, None, _measure(owner))
+    if not os.path.lexists(anchor_file(owner)):
+        walk.add("anchor", owner, "missing" if require_anchor else "absent", "not anchored")
     return Verification(path, tuple(walk.links))
+
+
+def _owner(path: Path) -> Path:
+    """Return the artefact that `path` belongs to; `path` itself where a record beside it can't be read."""
+    try:
+        return owner_of(path)
+    except LedgerError:
+        return path
 
 
 def _measure(path: Path) -> Manifest | Digest | PathRefused:
@@ -166,9 +181,14 @@ class _Walk:
     """The links found so far, and what they are checked against."""
 
     def __init__(
-        self, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None, search: tuple[Path, ...]
+        self,
+        keys: Mapping[str, ec.EllipticCurvePublicKey],
+        chain: Chain | None,
+        search: tuple[Path, ...],
+        trust: Trust,
     ) -> None:
         self.keys = keys
+        self.trust = trust
         self.chain = chain
         self.search = search
         self.links: list[Link] = []
@@ -187,10 +207,15 @@ class _Walk:
         try:
             signed = read_signed(path, self.keys)
         except Unsigned as error:
-            self.add(name, path, "missing", str(error))
+            links = self._credentials(path, None)
+            # A track that travels alone has only its credential, which vouches for it where it was asked for itself.
+            alone = kind is None and any(link.verdict == "ok" for link in links)
+            self.add(name, path, "absent" if alone else "missing", str(error))
+            self.links += links
             return
         except LedgerError as error:
             self.add(name, path, "broken", str(error))
+            self.links += self._credentials(path, None)
             return
         name = _link_name(signed.origin.kind)
         # A track from outside is signed as a plain file: nothing says how it was made, and nothing has to.
@@ -212,11 +237,16 @@ class _Walk:
         else:
             what = f"{len(measured.files)} files" if isinstance(measured, Manifest) else "content"
             self.add(name, path, "ok", f"{what} as signed by key {signed.envelope.keyid[:16]}...")
+        self.links += self._credentials(path, signed.origin)
         self._anchor(signed, measured)
         if signed.origin.kind == "track":
             self._run(signed)
         for material in signed.origin.materials:
             self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
+
+    def _credentials(self, path: Path, origin: Origin | None) -> list[Link]:
+        found = credential_links(path, origin, self.trust)
+        return [Link("credential", str(file), verdict, detail) for file, verdict, detail in found]
 
     def _run(self, signed: Signed) -> None:
         models = [material.name for material in signed.origin.materials if material.kind == "model"]
