@@ -541,22 +541,28 @@ def sign(
     from ledger.certificates import load_chain
     from ledger.credential import is_music, owner_of
     from ledger.issue import Issuer
-    from ledger.keys import load_private
-    from ledger.provenance import sign_path
+    from ledger.keys import key_id, load_private
+    from ledger.provenance import read_signed, sign_path
+    from ledger.timestamp import stamp_file, write_time_stamp
 
     private = load_private(key, _password())
+    public = private.public_key()
     paths = list(dict.fromkeys(owner_of(path) for path in paths))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if tracks:
-        chain = load_chain(certificate or (key if key.is_dir() else key.parent), private.public_key())
+        chain = load_chain(certificate or (key if key.is_dir() else key.parent), public)
         issuer = Issuer(private, chain, source_type, mining, tsa)
         for track in tracks:  # first, since the statement is about the file with its credential
             for holder in issuer.issue(track, report):
                 say(f"{holder}: C2PA credential")
     for path in paths:
-        typer.echo(sign_path(path, private))
+        signature = sign_path(path, private)
+        stamp_file(signature).unlink(missing_ok=True)  # of an older signature
+        if tsa:
+            write_time_stamp(signature, read_signed(path, {key_id(public): public}).envelope.signature, tsa)
+        typer.echo(signature)
 
 
 @app.command()
@@ -579,7 +585,7 @@ def verify(
         fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
         typer.echo(f"{path}: {found.verdict}{fault}")
         for link in () if short else found.links:
-            typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
+            typer.echo(f"  {link.verdict:10s} {link.name:10s} {link.subject}: {link.detail}")
         verdicts.append(_verify_store(path))
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
@@ -599,7 +605,7 @@ def _verify_store(path: Path) -> str:
             verify_index(index)
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
-        typer.echo(f"  {verdict:10s} {'store':9s} {error}")
+        typer.echo(f"  {verdict:10s} {'store':10s} {error}")
         return verdict
     return "ok"
 

@@ -201,7 +201,7 @@ class Issuer:
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def _refusal(self, file: Path, reason: str) -> LedgerError:
-        if self.tsa is not None and ("http" in reason or "time" in reason.lower()):
+        if self.tsa and ("TSA" in reason or (reason.startswith("Signature:") and "certificate" not in reason)):
             return TimeStampUnavailable(f"{self.tsa} gave no time stamp for {file}: {reason}; nothing was changed")
         if "certificate" in reason or "signingCredential" in reason:
             return KeyUnusable(

@@ -31,8 +31,9 @@ from ledger.errors import (
     Unsigned,
 )
 from ledger.manifest import Manifest
-from ledger.provenance import Signed, check_content, measure, read_record, read_signed
+from ledger.provenance import Signed, beside, check_content, measure, read_record, read_signed
 from ledger.statement import Material, Origin
+from ledger.timestamp import check_time_stamp, is_stamped
 
 __all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
 
@@ -64,7 +65,7 @@ class Link:
     ----------
     name : str
         ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``credential``,
-        ``anchor``.
+        ``time stamp``, ``anchor``.
     subject : str
         The path it is about, or the name of a material that was not found.
     verdict : str
@@ -237,12 +238,28 @@ class _Walk:
         else:
             what = f"{len(measured.files)} files" if isinstance(measured, Manifest) else "content"
             self.add(name, path, "ok", f"{what} as signed by key {signed.envelope.keyid[:16]}...")
+        self._time_stamp(signed)
         self.links += self._credentials(path, signed.origin)
         self._anchor(signed, measured)
         if signed.origin.kind == "track":
             self._run(signed)
         for material in signed.origin.materials:
             self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
+
+    def _time_stamp(self, signed: Signed) -> None:
+        file = beside(signed.path, ".sig")
+        if not is_stamped(file):
+            return
+        try:
+            time = check_time_stamp(file, signed.envelope.signature, self.trust.authorities)
+        except ExtraMissing as error:
+            self.add("time stamp", signed.path, "unchecked", str(error))
+        except LedgerError as error:
+            self.add("time stamp", signed.path, "broken", str(error))
+        else:
+            who = "by an authority that is not trusted here, which says nothing"
+            said = f"signed before {time:%Y-%m-%d %H:%M:%S} UTC" if time else who
+            self.add("time stamp", signed.path, "ok" if time else "absent", said)
 
     def _credentials(self, path: Path, origin: Origin | None) -> list[Link]:
         found = credential_links(path, origin, self.trust)
