@@ -611,6 +611,36 @@ def _verify_store(path: Path) -> str:
 
 
 @app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
+    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    ai: Annotated[
+        list[str] | None, typer.Option(help="What AI did in a track, e.g. lyrics=partly, beside what its record says.")
+    ] = None,
+) -> None:
+    """Describe a store, a model or a track for other people's tools."""
+    from ledger.bom import model_bom
+    from ledger.ddex import disclosure, disclosure_xml
+    from music.midi import write_atomically
+
+    if ai and format != "ddex":
+        raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
+    if format == "croissant":
+        from corpus.croissant import describe
+
+        content = describe(_store(path, partial=False), out)
+    elif format == "cyclonedx":
+        content = model_bom(path)
+    else:
+        if not path.is_file():
+            stop(f"{path}: no such file; ddex is about a track", UNREADABLE)
+        stated = dict(item.lower().partition("=")[::2] for item in ai or ())
+        content = disclosure_xml(path, disclosure(path, stated))
+    write_atomically(out, content)
+
+
+@app.command()
 def anchor(
     paths: Annotated[list[Path], typer.Argument(help="Signed stores, models, tracks, reports.")],
     key: Trusted = None,
