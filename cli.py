@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     from audit.findings import AuditReport
     from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
+    from ledger.trust import Trust
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -504,10 +503,10 @@ def keys_trust(
     public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder, or certificates of authorities.")],
 ) -> None:
     """Trust somebody's public key, or an authority that issues certificates, on this machine."""
-    from ledger.certificates import is_certificate, trust_authority
+    from ledger.certificates import is_certificate, trust_roots
     from ledger.keys import load_public, trust
 
-    typer.echo(trust_authority(public) if is_certificate(public) else trust(load_public(public)))
+    typer.echo(trust_roots(public) if is_certificate(public) else trust(load_public(public)))
 
 
 @keys_app.command("list")
@@ -580,7 +579,7 @@ def verify(
     trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
     verdicts: list[str] = []
     for path in paths:
-        found = verify_path(path, trusted, chain, search or (), authorities=_authorities(key))
+        found = verify_path(path, trusted, chain, search or ())
         verdicts.append(found.verdict)
         fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
         typer.echo(f"{path}: {found.verdict}{fault}")
@@ -714,18 +713,15 @@ def _password(confirm: bool = False) -> str:
     )
 
 
-def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
-    from ledger.certificates import is_certificate
+def _trusted(extra: list[Path] | None) -> Trust:
+    from ledger.certificates import is_certificate, load_roots, trusted_roots
     from ledger.keys import key_id, load_public, trusted_keys
+    from ledger.trust import Trust
 
     given = [load_public(path) for path in extra or () if not is_certificate(path)]
-    return {**trusted_keys(), **{key_id(public): public for public in given}}
-
-
-def _authorities(extra: list[Path] | None) -> str:
-    from ledger.certificates import is_certificate, load_authorities, trusted_authorities
-
-    return trusted_authorities() + "".join(load_authorities(path) for path in extra or () if is_certificate(path))
+    roots = [root for path in extra or () if is_certificate(path) for root in load_roots(path)]
+    keys = {**trusted_keys(), **{key_id(public): public for public in given}}
+    return Trust(keys, (*trusted_roots(), *roots))
 
 
 def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:

@@ -18,10 +18,11 @@ import soundfile
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.certificates import create_certificates, load_chain
-from ledger.credential import Trust, read_credential
+from ledger.credential import read_credential
 from ledger.issue import Issuer
 from ledger.keys import key_id
 from ledger.provenance import material_of, sign_path, write_record
+from ledger.trust import Trust
 from ledger.verify import verify_path
 
 

@@ -33,11 +33,11 @@ __all__ = [
     "create_certificates",
     "is_certificate",
     "is_for_time_stamps",
-    "load_authorities",
     "load_chain",
+    "load_roots",
     "pem_text",
-    "trust_authority",
-    "trusted_authorities",
+    "trust_roots",
+    "trusted_roots",
 ]
 
 AUTHORITY_FILE, CHAIN_FILE = "ca.pem", "certificate.pem"
@@ -166,8 +166,8 @@ def is_for_time_stamps(certificate: x509.Certificate) -> bool:
     return ExtendedKeyUsageOID.TIME_STAMPING in purposes
 
 
-def load_authorities(path: Path) -> str:
-    """Return the certificates of a PEM file as PEM text, each an authority; raises `KeyUnusable`."""
+def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a PEM file, each an authority; raises `KeyUnusable`."""
     found = _read(path)
     for certificate in found:
         try:
@@ -177,12 +177,12 @@ def load_authorities(path: Path) -> str:
         if not allowed:
             name = certificate.subject.rfc4514_string()
             raise KeyUnusable(f"{path}: {name} is no authority; trust its public key instead, or the CA that issued it")
-    return pem_text(*found)
+    return tuple(found)
 
 
-def trust_authority(path: Path) -> str:
-    """Add the authorities of a PEM file to those trusted by this user; return the digest of the file's certificates."""
-    text = load_authorities(path).encode()
+def trust_roots(path: Path) -> str:
+    """Add the authorities of a PEM file to those trusted by this user; return the digest of its certificates."""
+    text = pem_text(*load_roots(path)).encode()
     folder = data_folder() / "trusted"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,9 +193,9 @@ def trust_authority(path: Path) -> str:
     return digest
 
 
-def trusted_authorities() -> str:
-    """Return the certificates of all trusted authorities as PEM text; empty if there are none."""
-    return "".join(load_authorities(file) for file in sorted((data_folder() / "trusted").glob("*.crt")))
+def trusted_roots() -> tuple[x509.Certificate, ...]:
+    """Return the certificates of all trusted authorities."""
+    return tuple(root for file in sorted((data_folder() / "trusted").glob("*.crt")) for root in load_roots(file))
 
 
 def pem_text(*certificates: x509.Certificate) -> str:

@@ -40,13 +40,13 @@ from ledger.keys import key_id
 from ledger.manifest import check_name
 from ledger.provenance import beside, read_record, record_path
 from ledger.statement import Origin
+from ledger.trust import Trust
 
 if TYPE_CHECKING:
     from c2pa import Context, Reader
 
 __all__ = [
     "Credential",
-    "Trust",
     "Verdict",
     "carries",
     "credential_file",
@@ -87,26 +87,6 @@ tampered
 revoked
     Signed by a key, or under a certificate, that was revoked.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Who may have signed.
-
-    Parameters
-    ----------
-    keys : mapping of str to public key
-        Trusted keys by key id.
-    authorities : str
-        PEM certificates of the authorities that issue certificates and time stamps.
-    revoked : mapping of str to datetime or None
-        Key ids of revoked keys, and since when; None: whatever they signed. A credential with a trusted time
-        stamp from before still counts.
-    """
-
-    keys: Mapping[str, ec.EllipticCurvePublicKey] = field(default_factory=dict)
-    authorities: str = ""
-    revoked: Mapping[str, datetime | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,44 +221,32 @@ def read_credential(path: Path, trust: Trust) -> Credential:
         if store is None:
             return Credential("none", "no credential")
         found = list(_certificates(store))
-        revoked = [c for c in found if _key_id(c) in trust.revoked]
-        pinned = [c for c in found if _key_id(c) in trust.keys]
-        report = engine_report(path, data, store, context_of(trust.authorities, pem_text(*pinned)))
-        credential = _fit_for_claims(_judge(report), found)
-        if credential.verdict in ("trusted", "unknown") and revoked:
-            credential = _revoked(credential, path, data, store, trust, revoked)
+        pinned = [c for c in found if _key_id(c) in trust]
+        report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
+        credential = _judge(report)
     except Malformed as error:
         return Credential("tampered", f"tampered: {error}")
-    return credential
-
-
-def _revoked(
-    credential: Credential, path: Path, data: bytes, store: bytes, trust: Trust, revoked: list[x509.Certificate]
-) -> Credential:
-    """Say that a credential is revoked, if one of these certificates is its signer's: the engine is asked for each."""
-    for certificate in revoked:
-        signed = _judge(engine_report(path, data, store, context_of("", pem_text(certificate)))).verdict == "trusted"
-        since = trust.revoked[_key_id(certificate)]
-        if signed and (since is None or credential.time is None or credential.time >= since):
-            when = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
-            return Credential(
-                "revoked",
-                f"revoked: the key {_key_id(certificate)[:16]}... signed it, and was revoked{when}",
-                credential.manifest,
-            )
-    return credential
-
-
-def _fit_for_claims(credential: Credential, found: list[x509.Certificate]) -> Credential:
-    """Take trust back where the signer's certificate is one for time stamps, which c2pa-rs 0.91 lets sign claims.
-
-    Otherwise who trusts a time stamping authority would trust its credentials too (C2PA 2.2, section 14.5.1.1).
-    """
-    if credential.verdict != "trusted":
+    if credential.verdict not in ("trusted", "unknown"):
         return credential
-    serial = credential.manifest["signature_info"]["cert_serial_number"]
-    signers = [certificate for certificate in found if str(certificate.serial_number) == serial]
-    if signers and not any(is_for_time_stamps(certificate) for certificate in signers):
+    serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
+    return _of_signer(credential, [c for c in found if str(c.serial_number) == serial], trust)
+
+
+def _of_signer(credential: Credential, signers: list[x509.Certificate], trust: Trust) -> Credential:
+    """Take trust back where the signer's key is revoked, or its certificate is one for time stamps.
+
+    The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials
+    (C2PA 2.2, section 14.5.1.1). `signers`: the certificates with the serial number of the signer's, which the
+    signer's is among; one that was put there to confuse only costs the file its trust.
+    """
+    for revocation in (trust.revoked.get(_key_id(certificate)) for certificate in signers):
+        if revocation and (credential.time is None or credential.time >= revocation.since):
+            text = (
+                f"revoked: signed by the key {revocation.key[:16]}..., revoked since {revocation.since:%Y-%m-%d %H:%M}"
+            )
+            return Credential("revoked", f"{text} UTC: {revocation.reason}", credential.manifest)
+    fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
+    if credential.verdict == "unknown" or fit:
         return credential
     return Credential("unknown", "signer unknown: its certificate is not one for claims", credential.manifest)
 

@@ -21,7 +21,6 @@ from ledger.credential import (
     MINING,
     PROVENANCE,
     SIDECAR,
-    Trust,
     content_of,
     context_of,
     credential_file,
@@ -37,6 +36,7 @@ from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavaila
 from ledger.keys import key_id
 from ledger.provenance import Record, digest_of, read_record, write_record
 from ledger.statement import Material, Origin
+from ledger.trust import Trust
 
 __all__ = ["Issuer"]
 
@@ -46,6 +46,8 @@ SOURCE_TYPES = {
     "composite": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
 }
 """IPTC digital source types: all of it made by a model; human work with parts made by one."""
+ALGORITHMS = {256: ("ES256", hashes.SHA256()), 384: ("ES384", hashes.SHA384()), 521: ("ES512", hashes.SHA512())}
+"""COSE algorithm and hash by the bits of the curve."""
 MINING_ENTRIES = ("cawg.data_mining", "cawg.ai_training", "cawg.ai_generative_training", "cawg.ai_inference")
 
 
@@ -56,7 +58,7 @@ class Issuer:
     Parameters
     ----------
     key : private key
-        P-256.
+        On P-256, P-384 or P-521.
     chain : str
         PEM certificates, that of `key` first (`ledger.certificates.load_chain`).
     source : str or None
@@ -169,13 +171,14 @@ class Issuer:
             }
             resources["parent"] = held
         out = io.BytesIO()
+        name, _ = ALGORITHMS[self.key.curve.key_size]
         try:
             with (
-                c2pa.Signer.from_callback(self._sign, c2pa.C2paSigningAlg.ES256, self.chain, self.tsa) as signer,
+                c2pa.Signer.from_callback(self._sign, c2pa.C2paSigningAlg[name], self.chain, self.tsa) as signer,
                 c2pa.Builder(definition, context=context) as builder,
             ):
-                for name, content in resources.items():
-                    builder.add_resource(name, io.BytesIO(content))
+                for identifier, content in resources.items():
+                    builder.add_resource(identifier, io.BytesIO(content))
                 if held is not None and not sidecar:
                     parent = {"title": file.name, "relationship": "parentOf", "label": "parent"}
                     builder.add_ingredient(parent, kind, io.BytesIO(data))
@@ -196,9 +199,10 @@ class Issuer:
         return found.verdict == "trusted" and said == (source, mining, claims) and stamped
 
     def _sign(self, data: bytes) -> bytes:
-        """Return the signature as COSE wants it: r and s, 32 bytes each (RFC 9053, section 2.1)."""
-        r, s = decode_dss_signature(self.key.sign(data, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        """Return the signature as COSE wants it: r and s, each as long as the curve's order (RFC 9053, section 2.1)."""
+        bits = self.key.curve.key_size
+        r, s = decode_dss_signature(self.key.sign(data, ec.ECDSA(ALGORITHMS[bits][1])))
+        return b"".join(number.to_bytes((bits + 7) // 8, "big") for number in (r, s))
 
     def _refusal(self, file: Path, reason: str) -> LedgerError:
         if self.tsa and ("TSA" in reason or (reason.startswith("Signature:") and "certificate" not in reason)):

@@ -10,6 +10,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def write_time_stamp(signature_file: Path, signature: bytes, url: str) -> None:
     write_atomic(stamp_file(signature_file), answer)
 
 
-def check_time_stamp(signature_file: Path, signature: bytes, authorities: str) -> datetime | None:
+def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x509.Certificate]) -> datetime | None:
     """Return when a signature existed at the latest; None where no authority trusted here says so.
 
     Parameters
@@ -74,8 +75,8 @@ def check_time_stamp(signature_file: Path, signature: bytes, authorities: str) -
         The ``.sig`` file, whose time stamp is read.
     signature : bytes
         The signature in it.
-    authorities : str
-        PEM certificates of the trusted authorities.
+    roots : sequence of x509.Certificate
+        The trusted authorities.
 
     Raises
     ------
@@ -95,9 +96,8 @@ def check_time_stamp(signature_file: Path, signature: bytes, authorities: str) -
         raise Malformed(f"{file} is no RFC 3161 time stamp: {error}") from None
     except SignatureInvalid as error:
         raise SignatureInvalid(f"{file}: {error}") from None
-    roots = x509.load_pem_x509_certificates(authorities.encode()) if authorities else []
     try:
-        client.VerifierBuilder(roots=roots).build().verify_message(found, signature)
+        client.VerifierBuilder(roots=list(roots)).build().verify_message(found, signature)
     except (ValueError, client.VerificationError):
         return None
     return time

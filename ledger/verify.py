@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchor import Anchor, anchor_file, read_anchor
 from ledger.chain import Chain, Entry
-from ledger.credential import Trust, credential_links, owner_of
+from ledger.credential import credential_links, owner_of
 from ledger.digest import Digest, hash_bytes
 from ledger.errors import (
     ChainRefused,
@@ -34,6 +34,7 @@ from ledger.manifest import Manifest
 from ledger.provenance import Signed, beside, check_content, measure, read_record, read_signed
 from ledger.statement import Material, Origin
 from ledger.timestamp import check_time_stamp, is_stamped
+from ledger.trust import Trust
 
 __all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
 
@@ -120,7 +121,6 @@ def verify_path(
     search: Sequence[Path] = (),
     *,
     require_anchor: bool = False,
-    authorities: str = "",
 ) -> Verification:
     """Verify a folder or a file, everything it was made from, their anchors, and the credentials of tracks.
 
@@ -130,7 +130,7 @@ def verify_path(
         What to verify; its signature is ``<path>.sig``. For a file that belongs to another, such as the WAV of a
         MIDI file, that one is verified.
     keys : mapping of str to public key
-        Trusted keys by key id, e.g. `ledger.keys.trusted_keys`.
+        Trusted keys by key id, e.g. `ledger.keys.trusted_keys`; a `Trust` knows authorities and revocations too.
     chain : Chain, optional
         Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
     search : sequence of Path
@@ -138,8 +138,6 @@ def verify_path(
         statement says it was.
     require_anchor : bool
         Whether `path` must be anchored. If not, an anchor that is not there is ``absent``.
-    authorities : str
-        PEM certificates under which credentials may be signed, besides by `keys`.
 
     Raises
     ------
@@ -148,7 +146,7 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
-    walk = _Walk(keys, chain, tuple(search), Trust(keys, authorities))
+    walk = _Walk(Trust.of(keys), chain, tuple(search))
     owner = _owner(path)
     walk.artefact(owner, None, _measure(owner))
     if not os.path.lexists(anchor_file(owner)):
@@ -181,15 +179,8 @@ def _root(measured: Manifest | Digest | PathRefused) -> Digest | None:
 class _Walk:
     """The links found so far, and what they are checked against."""
 
-    def __init__(
-        self,
-        keys: Mapping[str, ec.EllipticCurvePublicKey],
-        chain: Chain | None,
-        search: tuple[Path, ...],
-        trust: Trust,
-    ) -> None:
+    def __init__(self, keys: Trust, chain: Chain | None, search: tuple[Path, ...]) -> None:
         self.keys = keys
-        self.trust = trust
         self.chain = chain
         self.search = search
         self.links: list[Link] = []
@@ -251,7 +242,7 @@ class _Walk:
         if not is_stamped(file):
             return
         try:
-            time = check_time_stamp(file, signed.envelope.signature, self.trust.authorities)
+            time = check_time_stamp(file, signed.envelope.signature, self.keys.roots)
         except ExtraMissing as error:
             self.add("time stamp", signed.path, "unchecked", str(error))
         except LedgerError as error:
@@ -262,7 +253,7 @@ class _Walk:
             self.add("time stamp", signed.path, "ok" if time else "absent", said)
 
     def _credentials(self, path: Path, origin: Origin | None) -> list[Link]:
-        found = credential_links(path, origin, self.trust)
+        found = credential_links(path, origin, self.keys)
         return [Link("credential", str(file), verdict, detail) for file, verdict, detail in found]
 
     def _run(self, signed: Signed) -> None:

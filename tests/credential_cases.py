@@ -22,12 +22,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.certificates import create_certificates, pem_text
-from ledger.credential import Trust, credential_file
+from ledger.certificates import create_certificates
+from ledger.credential import credential_file
 from ledger.issue import Issuer
 from ledger.keys import key_id
 from ledger.provenance import digest_of, material_of, sign_path, write_record
+from ledger.trust import Revocation, Trust
 
+P_256 = ec.SECP256R1()
 SOUND = 0.1 * np.sin(np.arange(22050) / 20)
 MIDI = bytes.fromhex("4d546864 00000006 0000 0001 0060 4d54726b 0000000c 00903c40 60803c40 00ff2f00")
 
@@ -104,9 +106,11 @@ class World:
         write_record(self.store, "dataset")
         write_record(self.model, "model", materials=[material_of("dataset", self.store, artefact=self.model)])
 
-    def signer(self, name: str, **options: Any) -> tuple[ec.EllipticCurvePrivateKey, str, str]:
+    def signer(
+        self, name: str, curve: ec.EllipticCurve = P_256, **options: Any
+    ) -> tuple[ec.EllipticCurvePrivateKey, str, str]:
         """Key, chain and authority of somebody new."""
-        key, folder = ec.generate_private_key(ec.SECP256R1()), self.folder / f"keys-{name}"
+        key, folder = ec.generate_private_key(curve), self.folder / f"keys-{name}"
         folder.mkdir()
         create_certificates(folder, key, **options)
         self.chains[key_id(key.public_key())] = (folder / "certificate.pem").read_text()
@@ -182,13 +186,18 @@ def stamping(w: World, path: Path) -> None:
     """Sign with a certificate for time stamps, under the authority that is trusted for them."""
     strip(w, path)
     key, chain, authority = w.signer("tsa", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
-    w.trust = Trust({}, authority)
+    w.trust = Trust({}, roots(authority))
     Issuer(key, chain).issue(path)
 
 
-def revoke(since: datetime | None) -> Callable[[World, Path], None]:
+def roots(pem: str) -> tuple[x509.Certificate, ...]:
+    return tuple(x509.load_pem_x509_certificates(pem.encode()))
+
+
+def revoke(since: datetime) -> Callable[[World, Path], None]:
     def change(w: World, path: Path) -> None:
-        w.trust = Trust(w.trust.keys, w.trust.authorities, {key_id(w.key.public_key()): since})
+        identifier = key_id(w.key.public_key())
+        w.trust = Trust(w.trust, w.trust.roots, {identifier: Revocation(identifier, since, "stolen")})
 
     return change
 
@@ -201,7 +210,7 @@ def namesake_authority(w: World, path: Path) -> None:
     made = made.not_valid_before(theirs.not_valid_before_utc).not_valid_after(theirs.not_valid_after_utc)
     for extension in (e for e in theirs.extensions if isinstance(e.value, x509.BasicConstraints | x509.KeyUsage)):
         made = made.add_extension(extension.value, extension.critical)
-    w.trust = Trust({}, pem_text(made.sign(key, hashes.SHA256())))
+    w.trust = Trust({}, (made.sign(key, hashes.SHA256()),))
 
 
 def second_credential(w: World, path: Path) -> None:
@@ -296,11 +305,11 @@ TAMPER = {
         "wav", lambda w, p: resign(w, p, chain=w.chain), "unknown", "not trusted here"
     ),
     "an authority's namesake": Case("wav", namesake_authority, "unknown", "not trusted here"),
-    "nobody is trusted": Case("flac", lambda w, p: setattr(w, "trust", Trust()), "unknown", "not trusted here"),
+    "nobody is trusted": Case("flac", lambda w, p: setattr(w, "trust", Trust({})), "unknown", "not trusted here"),
     "certificate for time stamps": Case("wav", stamping, "unknown", "not one for claims"),
     "certificate expired": Case("wav", expire, "unknown", "expired"),
-    "key revoked": Case("wav", revoke(None), "revoked", "revoked"),
-    "key revoked, MIDI": Case("mid", revoke(None), "revoked", "revoked"),
+    "key revoked": Case("wav", revoke(datetime.now(UTC)), "revoked", "revoked"),
+    "key revoked, MIDI": Case("mid", revoke(datetime.now(UTC)), "revoked", "revoked"),
     "key revoked since last year": Case("mp3", revoke(datetime(2020, 1, 1, tzinfo=UTC)), "revoked", "since 2020"),
     "key revoked later, and no time stamp": Case("m4a", revoke(datetime(2099, 1, 1, tzinfo=UTC)), "revoked", "2099"),
 }

@@ -16,10 +16,12 @@ from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
 from ledger.bom import model_bom
-from ledger.credential import Trust, media_type, read_credential
+from ledger.certificates import pem_text
+from ledger.credential import media_type, read_credential
+from ledger.trust import Trust
 from music.midi import write_midi
 from music.notes import build
-from tests.credential_cases import FILES, TAMPER, World, holder
+from tests.credential_cases import FILES, TAMPER, World, holder, roots
 
 PYTHON = Path(os.environ.get("CONTRASTE_INTEROP_C2PA", ".venv-interop-c2pa")) / "bin" / "python"
 pytest.importorskip("c2pa")
@@ -44,8 +46,8 @@ def job(world, path):
         "file": str(path),
         "type": media_type(path),
         "sidecar": str(holder(path)) if beside and holder(path).exists() else None,
-        "allowed": "".join(chain for key_id, chain in world.chains.items() if key_id in world.trust.keys),
-        "authorities": world.trust.authorities,
+        "allowed": "".join(chain for key_id, chain in world.chains.items() if key_id in world.trust),
+        "authorities": pem_text(*world.trust.roots),
     }
 
 
@@ -66,7 +68,7 @@ def test_it_agrees_on_every_case(worlds):
         path = world.track(case.kind)
         case.change(world, path)
         # It knows nothing of our list of revoked keys, so both are asked without.
-        ours[name] = read_credential(path, Trust(world.trust.keys, world.trust.authorities)).verdict
+        ours[name] = read_credential(path, Trust(world.trust, world.trust.roots)).verdict
         jobs.append(job(world, path))
     theirs = ask(jobs)
     differing = {
@@ -83,7 +85,7 @@ def test_it_trusts_what_we_sign(worlds):
             path = world.track(kind)
             world.issuer(mining="allowed").issue(path)  # with a parent
             if not by_key:
-                world.trust = Trust({}, world.authority)
+                world.trust = Trust({}, roots(world.authority))
             jobs.append(job(world, path))
     assert ask(jobs) == [["trusted", []]] * len(jobs)
 

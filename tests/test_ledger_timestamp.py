@@ -13,14 +13,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.credential import Trust, read_credential
+from ledger.credential import read_credential
 from ledger.errors import Malformed, SignatureInvalid, TimeStampUnavailable
 from ledger.issue import Issuer
 from ledger.keys import key_id
 from ledger.provenance import read_signed, sign_path
 from ledger.timestamp import check_time_stamp, stamp_file, write_time_stamp
+from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
-from tests.credential_cases import World, holder
+from tests.credential_cases import World, holder, roots
 
 pytest.importorskip("c2pa")
 pytest.importorskip("rfc3161_client")
@@ -86,12 +87,12 @@ def tsa(world):
         return (folder / "answer").read_bytes()
 
     with serving(answer) as url:
-        yield SimpleNamespace(url=url, authority=authority, folder=folder, answer=answer)
+        yield SimpleNamespace(url=url, roots=roots(authority), folder=folder, answer=answer)
 
 
 def _stamped(world, tsa, path):
     file = sign_path(path, world.key)
-    signature = read_signed(path, world.trust.keys).envelope.signature
+    signature = read_signed(path, world.trust).envelope.signature
     write_time_stamp(file, signature, tsa.url)
     return file, signature
 
@@ -100,7 +101,7 @@ def _stamped(world, tsa, path):
 def test_a_credential_carries_its_time(world, tsa, kind):
     path = world.track(kind, tsa=tsa.url)
     assert read_credential(path, world.trust).time is None  # nobody trusts that authority yet
-    found = read_credential(path, Trust(world.trust.keys, tsa.authority))
+    found = read_credential(path, Trust(world.trust, tsa.roots))
     assert found.verdict == "trusted"
     assert abs(found.time - datetime.now(UTC)) < timedelta(minutes=5)
     assert "signed by" in found.detail
@@ -116,7 +117,7 @@ def test_a_time_stamp_outlives_the_certificate(world, tsa):
     Issuer(key, chain, tsa=tsa.url).issue(stamped)
     Issuer(key, chain).issue(plain)
     time.sleep(4)
-    trust = Trust(keys, tsa.authority)
+    trust = Trust(keys, tsa.roots)
     assert read_credential(stamped, trust).verdict == "trusted"
     assert read_credential(stamped, Trust(keys)).verdict == "unknown"
     assert read_credential(plain, trust).verdict == "unknown"
@@ -125,22 +126,22 @@ def test_a_time_stamp_outlives_the_certificate(world, tsa):
 def test_what_was_stamped_before_the_revocation_stays_trusted(world, tsa):
     path, now, identifier = world.track("flac", tsa=tsa.url), datetime.now(UTC), key_id(world.key.public_key())
 
-    def verdict(since, authorities):
-        return read_credential(path, Trust(world.trust.keys, authorities, {identifier: since})).verdict
+    def verdict(since, trusted):
+        revoked = {identifier: Revocation(identifier, since, "stolen")}
+        return read_credential(path, Trust(world.trust, trusted, revoked)).verdict
 
-    assert verdict(now + timedelta(days=1), tsa.authority) == "trusted"
-    assert verdict(now - timedelta(days=1), tsa.authority) == "revoked"
-    assert verdict(None, tsa.authority) == "revoked"
-    assert verdict(now + timedelta(days=1), "") == "revoked"  # the time is anybody's word
+    assert verdict(now + timedelta(days=1), tsa.roots) == "trusted"
+    assert verdict(now - timedelta(days=1), tsa.roots) == "revoked"
+    assert verdict(now + timedelta(days=1), ()) == "revoked"  # the time is anybody's word
 
 
 def test_a_statement_carries_its_time(world, tsa):
     path = world.track("wav")
     file, signature = _stamped(world, tsa, path)
-    assert check_time_stamp(file, signature, "") is None
-    assert abs(check_time_stamp(file, signature, tsa.authority) - datetime.now(UTC)) < timedelta(minutes=5)
-    for authorities, verdict in ((tsa.authority, "ok"), ("", "absent")):
-        verification = verify_path(path, world.trust.keys, authorities=authorities)
+    assert check_time_stamp(file, signature, ()) is None
+    assert abs(check_time_stamp(file, signature, tsa.roots) - datetime.now(UTC)) < timedelta(minutes=5)
+    for trusted, verdict in ((tsa.roots, "ok"), ((), "absent")):
+        verification = verify_path(path, Trust(world.trust, trusted))
         assert verification.fault.name == "model"  # which nobody signed here
         assert [link.verdict for link in verification.links if link.name == "time stamp"] == [verdict]
 
@@ -160,8 +161,8 @@ def test_a_time_stamp_of_something_else_is_broken(world, tsa):
     other, signature = _stamped(world, tsa, second)
     shutil.copy(stamp_file(file), stamp_file(other))
     with pytest.raises(SignatureInvalid, match="about another signature"):
-        check_time_stamp(other, signature, tsa.authority)
-    verification = verify_path(second, world.trust.keys, authorities=tsa.authority)
+        check_time_stamp(other, signature, tsa.roots)
+    verification = verify_path(second, Trust(world.trust, tsa.roots))
     assert (verification.verdict, verification.fault.name) == ("broken", "time stamp")
 
 
@@ -173,7 +174,7 @@ def test_an_altered_time_stamp_is_not_believed(world, tsa):
     for at in range(0, len(whole), 3):
         stamp_file(file).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         try:
-            if check_time_stamp(file, signature, tsa.authority) is not None:
+            if check_time_stamp(file, signature, tsa.roots) is not None:
                 believed.append(at)
         except (Malformed, SignatureInvalid):
             pass
@@ -182,7 +183,7 @@ def test_an_altered_time_stamp_is_not_believed(world, tsa):
     for junk in (b"", b"junk", b"\x30\x84\xff\xff\xff\xff", whole[:-10]):
         stamp_file(file).write_bytes(junk)
         with pytest.raises(Malformed, match=r"is no RFC 3161 time stamp"):
-            check_time_stamp(file, signature, tsa.authority)
+            check_time_stamp(file, signature, tsa.roots)
 
 
 @pytest.mark.parametrize("wrong", ["nobody there", "no URL", "junk", "of another query"])
