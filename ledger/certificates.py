@@ -1,11 +1,11 @@
 """X.509 certificates: a small authority of one's own, chains for claim signing, and the authorities trusted here.
 
-Other people's tools judge a C2PA credential by the certificate of its signer (C2PA 2.2, section 14: trust model),
-so a signing key gets one. The authority made here issues exactly one certificate, and its private key is then
-forgotten: nobody, its maker included, can issue a second. It proves nothing about a person; a certificate from a
-public authority takes its place with ``--certificate``.
+Other people's tools judge a C2PA credential by the certificate of its signer (C2PA 2.1, chapter 14), so a signing
+key gets one. The authority made here issues exactly one certificate, and its private key is then forgotten: nobody,
+its maker included, can issue a second. It proves nothing about a person; a certificate from a public authority
+takes its place with ``--certificate``.
 
-The profile is the one that both engines known to us accept (section 14.5.1: digitalSignature, no CA, and a purpose):
+The profile is one that both engines known to us accept: digitalSignature, no authority, and two purposes,
 emailProtection, which the default trust settings of c2pa-rs demand, beside c2pa-kp-claimSigning.
 """
 

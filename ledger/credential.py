@@ -1,4 +1,4 @@
-"""C2PA credentials of tracks: issued, kept, and judged (C2PA 2.2; CAWG training and data mining 1.1).
+"""C2PA credentials of tracks: issued, kept, and judged (C2PA 2.1; CAWG training and data mining 1.1).
 
 A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside; beside any other ``x`` it lies as
 ``x.c2pa``. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for each signature.
@@ -24,7 +24,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -235,9 +235,9 @@ def read_credential(path: Path, trust: Trust) -> Credential:
 def _of_signer(credential: Credential, signers: list[x509.Certificate], trust: Trust) -> Credential:
     """Take trust back where the signer's key is revoked, or its certificate is one for time stamps.
 
-    The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials
-    (C2PA 2.2, section 14.5.1.1). `signers`: the certificates with the serial number of the signer's, which the
-    signer's is among; one that was put there to confuse only costs the file its trust.
+    The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials.
+    `signers`: the certificates with the serial number of the signer's, which is one of them; another that was put
+    there to confuse can only cost the file its trust.
     """
     for revocation in (trust.revoked.get(_key_id(certificate)) for certificate in signers):
         if revocation and (credential.time is None or credential.time >= revocation.since):
@@ -265,7 +265,7 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     signer = repr(signature.get("common_name") or signature.get("issuer") or "nobody")
     if report["validation_state"] == "Trusted":
         when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
-        return Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time)
+        return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
     if "signingCredential.ocsp.revoked" in codes:
         return Credential("revoked", f"revoked: the certificate of {signer} was", manifest)
     if codes and all(code.startswith(SIGNER_CODES) for code in codes):
@@ -274,6 +274,18 @@ def _judge(report: Mapping[str, Any]) -> Credential:
         return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
     named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
     return Credential("tampered", f"tampered: {named}", manifest)
+
+
+def _with_what_it_says(credential: Credential) -> Credential:
+    """Add to the detail how the file came about: digital source type, and the model with its digest."""
+    actions, claims = credential.assertion(ACTIONS), credential.assertion(PROVENANCE)
+    first = actions["actions"][0] if isinstance(actions, dict) and actions.get("actions") else {}
+    source = str(first.get("digitalSourceType", "")).rpartition("/")[2]
+    model = claims.get("model") if isinstance(claims, dict) else None
+    said = [repr(source)[1:-1]] if source else []
+    if isinstance(model, dict):
+        said.append(f"model {model.get('name')!r} {str(model.get('sha256'))[:16]!r}...")
+    return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
 
 
 def engine() -> Any:

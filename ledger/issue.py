@@ -82,7 +82,7 @@ class Issuer:
 
         The record of the track names the files that have one, so that the statement signed next tells when one
         was stripped; a track without a record gets one. A file that carries this very credential is left as it
-        is. Each file is replaced whole or not at all.
+        is. No file is replaced before all credentials are made.
 
         Parameters
         ----------
@@ -115,8 +115,10 @@ class Issuer:
         holders = [credential_file(file) for file in files]
         origin = record.origin
         claims = self._claims(path, origin, report)
-        for file in files:
-            self._issue(file, claims)
+        made = [(holder, self._credential(file, claims)) for file, holder in zip(files, holders, strict=True)]
+        for holder, content in made:  # only now, so that a track has all of its credentials renewed or none
+            if content is not None:
+                write_atomic(holder, content, mode=holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
         named = [file.relative_to(path.parent).as_posix() for file in files]
         beside_them = [holder.relative_to(path.parent).as_posix() for holder in holders if holder not in files]
         parameters = {**origin.parameters, "credentials": named}
@@ -149,15 +151,15 @@ class Issuer:
             self._datasets[place] = next((m for m in materials if m.kind == "dataset"), None)
         return self._datasets[place]
 
-    def _issue(self, file: Path, claims: Mapping[str, Any]) -> None:
-        """Write the credential of one file."""
+    def _credential(self, file: Path, claims: Mapping[str, Any]) -> bytes | None:
+        """Return a file with its credential, or the credential to lie beside it; None where it has just this one."""
         c2pa = engine()
         data = content_of(file)
         held = held_store(file, data)
         source = SOURCE_TYPES.get(self.source or ("trained" if "model" in claims else ""))
         mining = {"entries": {name: {"use": self.mining} for name in MINING_ENTRIES}}
         if held is not None and self._says(file, source, mining, claims):
-            return
+            return None
         definition, resources = _definition(file, source, mining, claims, original=held is None)
         kind = media_type(file) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         sidecar, context = credential_file(file) != file, context_of("", self.chain)
@@ -187,8 +189,7 @@ class Issuer:
                 store = builder.sign(signer, kind, io.BytesIO(data), out)
         except c2pa.C2paError as error:
             raise self._refusal(file, str(error)) from None
-        mode = file.stat().st_mode & 0o777
-        write_atomic(credential_file(file), store if sidecar else out.getvalue(), mode=mode)
+        return bytes(store) if sidecar else out.getvalue()
 
     def _says(self, file: Path, source: str | None, mining: Any, claims: Any) -> bool:
         """Whether a file carries just this credential already, by this key."""
@@ -256,6 +257,6 @@ def _definition(
         "claim_generator_info": [{"name": "contraste"}],
         "title": file.name,
         "ingredients": ingredients,
-        # created, not gathered: the signer answers for them (C2PA 2.2, section 10.3.2.2)
+        # created, not gathered: the signer answers for them (C2PA 2.1, chapter 10)
         "assertions": [{"label": label, "data": data, "created": True} for label, data in assertions],
     }, resources

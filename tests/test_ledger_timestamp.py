@@ -17,11 +17,11 @@ from ledger.credential import read_credential
 from ledger.errors import Malformed, SignatureInvalid, TimeStampUnavailable
 from ledger.issue import Issuer
 from ledger.keys import key_id
-from ledger.provenance import read_signed, sign_path
+from ledger.provenance import read_record, read_signed, sign_path, write_record
 from ledger.timestamp import check_time_stamp, stamp_file, write_time_stamp
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
-from tests.credential_cases import World, holder, roots
+from tests.credential_cases import FILES, World, holder, roots
 
 pytest.importorskip("c2pa")
 pytest.importorskip("rfc3161_client")
@@ -203,3 +203,17 @@ def test_an_authority_that_does_not_answer_rightly(world, tsa, wrong):
             world.issuer(tsa=url).issue(path)
     assert path.read_bytes() == before
     assert not stamp_file(file).exists()
+
+
+def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world, tsa):
+    path = world.track("mid")
+    wav = world.folder / "track.wav"
+    wav.write_bytes(FILES["wav"]())
+    origin = read_record(path).origin
+    write_record(path, "track", materials=origin.materials, also=[wav.name])
+    world.issuer().issue(path)
+    before = [holder(path).read_bytes(), wav.read_bytes()]
+    answers = iter([tsa.answer, lambda query: b"junk"])
+    with serving(lambda query: next(answers)(query)) as url, pytest.raises(TimeStampUnavailable, match=r"track\.wav"):
+        world.issuer(tsa=url).issue(path)
+    assert [holder(path).read_bytes(), wav.read_bytes()] == before
