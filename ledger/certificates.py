@@ -30,6 +30,7 @@ from ledger.keys import data_folder, key_id
 __all__ = [
     "AUTHORITY_FILE",
     "CHAIN_FILE",
+    "UNREADABLE",
     "create_certificates",
     "is_certificate",
     "is_for_time_stamps",
@@ -46,6 +47,15 @@ CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 PURPOSES = (ExtendedKeyUsageOID.EMAIL_PROTECTION, CLAIM_SIGNING)
 VALID_DAYS = 10 * 365
 """A credential without a trusted time stamp can't be judged any more once its certificate has expired."""
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for certificates that are malformed somewhere, when it comes to that place."""
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -141,7 +151,7 @@ def load_chain(path: Path, key: ec.EllipticCurvePublicKey) -> str:
     for issued, issuer in pairwise(chain):
         try:
             issued.verify_directly_issued_by(issuer)
-        except (InvalidSignature, ValueError, TypeError) as error:
+        except (InvalidSignature, *UNREADABLE) as error:
             name = issued.subject.rfc4514_string()
             raise KeyUnusable(f"{path}: the certificate of {name} was not issued by the next one: {error}") from None
     return pem_text(*chain)
@@ -161,7 +171,7 @@ def is_for_time_stamps(certificate: x509.Certificate) -> bool:
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return False
-    except ValueError:
+    except UNREADABLE:
         return True
     return ExtendedKeyUsageOID.TIME_STAMPING in purposes
 
@@ -172,7 +182,7 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
     for certificate in found:
         try:
             allowed = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except (x509.ExtensionNotFound, ValueError):
+        except (x509.ExtensionNotFound, *UNREADABLE):
             allowed = False
         if not allowed:
             name = certificate.subject.rfc4514_string()
@@ -208,7 +218,7 @@ def _read(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(read_bytes(path))
     except LedgerError as error:
         raise KeyUnusable(f"{error}; contraste keys new makes {CHAIN_FILE} beside the key") from None
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise KeyUnusable(f"{path} holds no PEM certificate: {error}") from None
 
 

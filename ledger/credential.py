@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.certificates import is_for_time_stamps, pem_text
+from ledger.certificates import UNREADABLE, is_for_time_stamps, pem_text
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
 from ledger.errors import ExtraMissing, Malformed, PathRefused
 from ledger.keys import key_id
@@ -113,6 +112,13 @@ class Credential:
     def assertion(self, label: str) -> Any:
         """Return the data of the first assertion with a label, or None."""
         return next((found["data"] for found in self.manifest.get("assertions", ()) if found["label"] == label), None)
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """The first action, which tells how the file came about; empty where there is none."""
+        data = self.assertion(ACTIONS)
+        actions = data.get("actions") if isinstance(data, dict) else None
+        return actions[0] if isinstance(actions, list) and actions and isinstance(actions[0], dict) else {}
 
 
 def media_type(path: Path) -> str | None:
@@ -278,9 +284,8 @@ def _judge(report: Mapping[str, Any]) -> Credential:
 
 def _with_what_it_says(credential: Credential) -> Credential:
     """Add to the detail how the file came about: digital source type, and the model with its digest."""
-    actions, claims = credential.assertion(ACTIONS), credential.assertion(PROVENANCE)
-    first = actions["actions"][0] if isinstance(actions, dict) and actions.get("actions") else {}
-    source = str(first.get("digitalSourceType", "")).rpartition("/")[2]
+    claims = credential.assertion(PROVENANCE)
+    source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
     model = claims.get("model") if isinstance(claims, dict) else None
     said = [repr(source)[1:-1]] if source else []
     if isinstance(model, dict):
@@ -369,7 +374,7 @@ def _certificates(store: bytes) -> Iterator[x509.Certificate]:
         length = 4 + int.from_bytes(place[1], "big")
         try:
             yield x509.load_der_x509_certificate(store[place.start() : place.start() + length])
-        except (ValueError, UnsupportedAlgorithm):
+        except UNREADABLE:
             continue
 
 
@@ -377,6 +382,6 @@ def _key_id(certificate: x509.Certificate) -> str:
     """Return the key id of a P-256 certificate, "" for another kind of key."""
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return ""
     return key_id(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""

@@ -194,8 +194,7 @@ class Issuer:
     def _says(self, file: Path, source: str | None, mining: Any, claims: Any) -> bool:
         """Whether a file carries just this credential already, by this key."""
         found = read_credential(file, Trust({key_id(self.key.public_key()): self.key.public_key()}))
-        actions = found.assertion(ACTIONS) or {"actions": [{}]}
-        said = (actions["actions"][0].get("digitalSourceType"), found.assertion(MINING), found.assertion(PROVENANCE))
+        said = (found.action.get("digitalSourceType"), found.assertion(MINING), found.assertion(PROVENANCE))
         stamped = self.tsa is None or "time" in found.manifest.get("signature_info", {})
         return found.verdict == "trusted" and said == (source, mining, claims) and stamped
 

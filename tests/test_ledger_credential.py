@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -322,6 +323,21 @@ def test_many_false_certificates_do_not_hold_it_up(world):
     started = time.perf_counter()
     assert read_credential(path, world.trust).verdict in ("tampered", "unknown", "trusted")
     assert time.perf_counter() - started < 5
+
+
+def test_no_altered_byte_changes_what_a_trusted_credential_says(world):
+    """Box headers and the room for a longer signature are not signed; nor do they say anything."""
+    path = world.track("mid")
+    whole, said = holder(path).read_bytes(), read_credential(path, world.trust).manifest
+    room = whole.index(bytes(200))
+    verdicts = Counter()
+    for at in (*range(0, room, 5), room + 100, *range(len(whole) - 60, len(whole), 3)):
+        holder(path).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found = read_credential(path, world.trust)
+        verdicts[found.verdict] += 1
+        assert found.verdict in ("trusted", "tampered", "unknown")
+        assert found.verdict != "trusted" or found.manifest == said, at
+    assert verdicts["tampered"] > 20 * verdicts["trusted"], verdicts
 
 
 def test_names_cannot_steer_the_terminal(world):
