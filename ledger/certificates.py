@@ -217,7 +217,9 @@ def _read(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(read_bytes(path))
     except LedgerError as error:
-        raise KeyUnusable(f"{error}; contraste keys new makes {CHAIN_FILE} beside the key") from None
+        raise KeyUnusable(
+            f"{error}; contraste keys new makes {CHAIN_FILE} beside a key, and --no-credential needs none"
+        ) from None
     except UNREADABLE as error:
         raise KeyUnusable(f"{path} holds no PEM certificate: {error}") from None
 

@@ -298,7 +298,8 @@ def engine() -> Any:
         import c2pa
     except ModuleNotFoundError as error:
         raise ExtraMissing(
-            f"{error.name} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]'"
+            f"{error.name} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', "
+            "or sign with --no-credential"
         ) from None
     return c2pa
 

@@ -182,6 +182,7 @@ def test_every_command_has_help(name: str) -> None:
         ("keys new", ["folder"], []),
         ("sign", ["paths"], ["--key", "--certificate", "--tsa"]),
         ("verify", ["paths"], ["--key", "--rpc", "--chain-dir"]),
+        ("export", ["path"], ["--format", "--out", "--ai"]),
         ("anchor", ["paths"], ["--rpc", "--chain-dir"]),
         ("mint", ["track"], ["--rpc", "--chain-dir"]),
     ],
