@@ -23,7 +23,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -268,7 +268,7 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     signature = manifest.get("signature_info", {})
     time = datetime.fromisoformat(signature["time"]) if stamped and "time" in signature else None
     # Names are the signer's own words: quoted, they can't steer a terminal or pass for ours.
-    signer = repr(signature.get("common_name") or signature.get("issuer") or "nobody")
+    signer = repr((signature.get("common_name") or signature.get("issuer") or "nobody")[:80])
     if report["validation_state"] == "Trusted":
         when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
         return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
@@ -294,6 +294,7 @@ def _with_what_it_says(credential: Credential) -> Credential:
 
 
 def engine() -> Any:
+    """Return the module c2pa; raises `ExtraMissing`."""
     try:
         import c2pa
     except ModuleNotFoundError as error:
@@ -314,6 +315,7 @@ def context_of(authorities: str, allowed: str) -> Context:
 
 
 def content_of(path: Path) -> bytes:
+    """Return the bytes of a regular file; raises `PathRefused`."""
     if path.is_symlink() or not path.is_file():
         raise PathRefused(f"{path} is not a regular file; only regular files carry credentials")
     try:
@@ -328,10 +330,12 @@ def _reading(path: Path, data: bytes, store: bytes | None, context: Context) -> 
     c2pa = engine()
     kind = media_type(path) or "application/octet-stream"
     try:
-        with c2pa.Reader(kind, io.BytesIO(data), store, context=context) as reader:
+        try:
+            reader = c2pa.Reader(kind, io.BytesIO(data), store, context=context)
+        except c2pa.C2paError.ManifestNotFound:
+            reader = None
+        with reader or nullcontext():
             yield reader
-    except c2pa.C2paError.ManifestNotFound:
-        yield None
     except c2pa.C2paError as error:
         reason = ascii(str(error))[1:-1][:200]  # may quote the file
         raise Malformed(f"the credential of {path} can't be read: {reason}") from None
@@ -380,7 +384,7 @@ def _certificates(store: bytes) -> Iterator[x509.Certificate]:
 
 
 def _key_id(certificate: x509.Certificate) -> str:
-    """Return the key id of a P-256 certificate, "" for another kind of key."""
+    """Return the key id of a certificate, "" where its key is on no elliptic curve."""
     try:
         key = certificate.public_key()
     except UNREADABLE:

@@ -190,6 +190,21 @@ def stamping(w: World, path: Path) -> None:
     Issuer(key, chain).issue(path)
 
 
+def parent_altered(w: World, path: Path) -> None:
+    """Alter what stands only in the credential before the last one."""
+    w.issuer(mining="allowed").issue(path)
+    edit(holder(path), b"notAllowed", b"nowAllowed")
+
+
+def parent_cut(w: World, path: Path) -> None:
+    """Overwrite the credential before the last one, but for its name and size."""
+    first = path.read_bytes()
+    w.issuer(mining="allowed").issue(path)
+    data = path.read_bytes()
+    start = data.index(first[first.index(b"cbor", first.index(b"C2PA")) :][:300])
+    path.write_bytes(data[:start] + bytes(300) + data[start + 300 :])
+
+
 def roots(pem: str) -> tuple[x509.Certificate, ...]:
     return tuple(x509.load_pem_x509_certificates(pem.encode()))
 
@@ -291,6 +306,8 @@ TAMPER = {
         "hashedURI.mismatch",
     ),
     "action renamed": Case("m4a", _in_credential(b"c2pa.created", b"c2pa.dubbed "), "tampered", "mismatch"),
+    "the parent's words": Case("mid", parent_altered, "tampered", "mismatch"),
+    "the parent cut out": Case("wav", parent_cut, "tampered", ""),
     "claim: title": Case("wav", _in_credential(b"track.wav", b"truck.wav"), "tampered", "claimSignature.mismatch"),
     "signature": Case(
         "mid", lambda w, p: flip(holder(p), holder(p).read_bytes().rindex(b"c2pa.signature") + 30), "tampered", ""

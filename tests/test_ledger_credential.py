@@ -9,6 +9,8 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -394,6 +396,39 @@ def test_other_curves(world, curve):
     path = world.write("mid")
     Issuer(key, chain).issue(path)
     assert read_credential(path, Trust({key_id(key.public_key()): key.public_key()})).verdict == "trusted"
+
+
+def test_a_chain_with_an_authority_between(world, tmp_path):
+    root, between, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    mine = x509.load_pem_x509_certificate(world.chain.encode())
+
+    def issue(subject, issuer, public, by, *extensions):
+        made = x509.CertificateBuilder(_named(issuer), _named(subject), public, x509.random_serial_number())
+        made = made.not_valid_before(mine.not_valid_before_utc).not_valid_after(mine.not_valid_after_utc)
+        by_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key())
+        for extension in (*extensions, by_id, x509.SubjectKeyIdentifier.from_public_key(public)):
+            made = made.add_extension(extension, not isinstance(extension, x509.SubjectKeyIdentifier | type(by_id)))
+        return made.sign(by, hashes.SHA256())
+
+    of_leaf = [e.value for e in mine.extensions if isinstance(e.value, x509.KeyUsage | x509.ExtendedKeyUsage)]
+    of_root = [e.value for e in roots(world.authority)[0].extensions if isinstance(e.value, x509.KeyUsage)]
+    authority = (*of_root, x509.BasicConstraints(True, None))
+    top = issue("root", "root", root.public_key(), root, *authority)
+    middle = issue("between", "root", between.public_key(), root, *authority)
+    leaf = issue("label", "between", key.public_key(), between, *of_leaf, x509.BasicConstraints(False, None))
+    (tmp_path / "chain.pem").write_text(pem_text(leaf, middle))
+    path = world.write("wav")
+    Issuer(key, load_chain(tmp_path / "chain.pem", key.public_key())).issue(path)
+    assert read_credential(path, Trust({}, (top,))).verdict == "trusted"
+    assert read_credential(path, Trust({}, roots(world.authority))).verdict == "unknown"
+    (tmp_path / "swapped.pem").write_text(pem_text(leaf, top, middle))
+    with pytest.raises(KeyUnusable, match="was not issued by the next one"):
+        load_chain(tmp_path / "swapped.pem", key.public_key())
+
+
+def _named(name):
+    organisation = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "A label")
+    return x509.Name([organisation, x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
 
 def test_authorities(world, tmp_path, monkeypatch):
