@@ -289,7 +289,8 @@ def _with_what_it_says(credential: Credential) -> Credential:
     model = claims.get("model") if isinstance(claims, dict) else None
     said = [repr(source)[1:-1]] if source else []
     if isinstance(model, dict):
-        said.append(f"model {model.get('name')!r} {str(model.get('sha256'))[:16]!r}...")
+        digest = repr(str(model.get("sha256"))[:16])[1:-1]
+        said.append(f"model {model.get('name')!r} {digest}...")
     return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
 
 

@@ -409,7 +409,7 @@ def test_a_damaged_index_is_named_left_out_or_made_again(
         assert record["partial"] == {"pieces_left_out": 1, "segments": [segment.name]}
     ran = contraste("verify", store)
     assert ran.code == 4
-    assert f"incomplete store     {segment}: the index is damaged" in ran.out
+    assert f"incomplete store      {segment}: the index is damaged" in ran.out
     done("ingest", house / "clean.mid", "--into", store)
     assert tree(store) == whole
     next(store.glob("segments/00001-*/notes.npy")).write_bytes(b"")
