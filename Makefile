@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench clean
+.PHONY: venv node-tools demo test contracts lint bench interop-c2pa clean
 
 venv: $(STAMP)
 
@@ -53,6 +53,16 @@ PIECES ?= 1000,10000
 bench: venv
 	$(BIN)/python bench/scale.py --pieces $(PIECES) --out docs
 
+# Other people's readers of what we write, in an environment of their own: a second C2PA engine, mlcroissant, CycloneDX.
+PEERS := .venv-interop-c2pa
+interop-c2pa: venv $(PEERS)/.installed
+	$(BIN)/python -m pytest tests/test_interop_c2pa.py
+
+$(PEERS)/.installed: tests/interop-c2pa.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement tests/interop-c2pa.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

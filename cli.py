@@ -11,17 +11,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     from audit.findings import AuditReport
     from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
+    from ledger.trust import Trust
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -41,7 +40,7 @@ PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file wit
 KeyFolder = Annotated[Path, typer.Option("--key", help="Folder made by 'contraste keys new', or its private key.")]
 Trusted = Annotated[
     list[Path] | None,
-    typer.Option("--key", help="Public key that may have signed, besides those trusted on this machine."),
+    typer.Option("--key", help="Public key, or authority's certificate, trusted besides those of this machine."),
 ]
 ChainDir = Annotated[
     Path | None,
@@ -498,18 +497,25 @@ def generate(
 
 @keys_app.command("new")
 def keys_new(folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")]) -> None:
-    """Make a P-256 key pair, encrypted with a password, and trust it on this machine."""
-    from ledger.keys import create_keys
+    """Make a P-256 key pair, encrypted with a password, with a certificate; trust it on this machine."""
+    from ledger.certificates import create_certificates
+    from ledger.keys import create_keys, load_private
 
-    typer.echo(create_keys(folder, _password(confirm=True)))
+    password = _password(confirm=True)
+    made = create_keys(folder, password)
+    create_certificates(folder, load_private(folder, password))
+    typer.echo(made)
 
 
 @keys_app.command("trust")
-def keys_trust(public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder.")]) -> None:
-    """Trust somebody's public key on this machine."""
+def keys_trust(
+    public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder, or certificates of authorities.")],
+) -> None:
+    """Trust somebody's public key, or an authority that issues certificates, on this machine."""
+    from ledger.certificates import is_certificate, trust_roots
     from ledger.keys import load_public, trust
 
-    typer.echo(trust(load_public(public)))
+    typer.echo(trust_roots(public) if is_certificate(public) else trust(load_public(public)))
 
 
 @keys_app.command("list")
@@ -522,14 +528,49 @@ def keys_list() -> None:
 
 
 @app.command()
-def sign(paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")], key: KeyFolder) -> None:
-    """Sign artefacts and what they were made from; writes PATH.sig beside each."""
-    from ledger.keys import load_private
-    from ledger.provenance import sign_path
+def sign(
+    paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")],
+    key: KeyFolder,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate of the key and its issuers (PEM); else the one beside the key.")
+    ] = None,
+    source_type: Annotated[
+        Literal["trained", "composite"] | None,
+        typer.Option(help="How tracks came about: all by a model, or human work with parts by one. From the record."),
+    ] = None,
+    mining: Annotated[
+        Literal["allowed", "notAllowed"], typer.Option(help="Whether others may learn from the tracks.")
+    ] = "notAllowed",
+    report: Annotated[Path | None, typer.Option(help="Audit report of the one track, to be named in it.")] = None,
+    tsa: Annotated[str | None, typer.Option(help="URL of an RFC 3161 time stamping authority.")] = None,
+    credential: Annotated[bool, typer.Option(help="Give tracks C2PA credentials.")] = True,
+) -> None:
+    """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
+    from ledger.certificates import load_chain
+    from ledger.credential import is_music, owner_of
+    from ledger.issue import Issuer
+    from ledger.keys import key_id, load_private
+    from ledger.provenance import read_signed, sign_path
+    from ledger.timestamp import stamp_file, write_time_stamp
 
     private = load_private(key, _password())
+    public = private.public_key()
+    paths = list(dict.fromkeys(owner_of(path) for path in paths))
+    tracks = [path for path in paths if credential and is_music(path)]
+    if report and len(tracks) != 1:
+        raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
+    if tracks:
+        chain = load_chain(certificate or (key if key.is_dir() else key.parent), public)
+        issuer = Issuer(private, chain, source_type, mining, tsa)
+        for track in tracks:  # first, since the statement is about the file with its credential
+            for holder in issuer.issue(track, report):
+                say(f"{holder}: C2PA credential")
     for path in paths:
-        typer.echo(sign_path(path, private))
+        signature = sign_path(path, private)
+        stamp_file(signature).unlink(missing_ok=True)  # of an older signature
+        if tsa:
+            write_time_stamp(signature, read_signed(path, {key_id(public): public}).envelope.signature, tsa)
+        typer.echo(signature)
 
 
 @app.command()
@@ -552,7 +593,7 @@ def verify(
         fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
         typer.echo(f"{path}: {found.verdict}{fault}")
         for link in () if short else found.links:
-            typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
+            typer.echo(f"  {link.verdict:10s} {link.name:10s} {link.subject}: {link.detail}")
         verdicts.append(_verify_store(path))
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
@@ -572,9 +613,39 @@ def _verify_store(path: Path) -> str:
             verify_index(index)
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
-        typer.echo(f"  {verdict:10s} {'store':9s} {error}")
+        typer.echo(f"  {verdict:10s} {'store':10s} {error}")
         return verdict
     return "ok"
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
+    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    ai: Annotated[
+        list[str] | None, typer.Option(help="What AI did in a track, e.g. lyrics=partly, beside what its record says.")
+    ] = None,
+) -> None:
+    """Describe a store, a model or a track for other people's tools."""
+    from ledger.bom import model_bom
+    from ledger.ddex import disclosure, disclosure_xml
+    from music.midi import write_atomically
+
+    if ai and format != "ddex":
+        raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
+    if format == "croissant":
+        from corpus.croissant import describe
+
+        content = describe(_store(path, partial=False), out)
+    elif format == "cyclonedx":
+        content = model_bom(path)
+    else:
+        if not path.is_file():
+            stop(f"{path}: no such file; ddex is about a track", UNREADABLE)
+        stated = dict(item.lower().partition("=")[::2] for item in ai or ())
+        content = disclosure_xml(path, disclosure(path, stated))
+    write_atomically(out, content)
 
 
 @app.command()
@@ -722,11 +793,15 @@ def _password(confirm: bool = False) -> str:
     )
 
 
-def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
+def _trusted(extra: list[Path] | None) -> Trust:
+    from ledger.certificates import is_certificate, load_roots, trusted_roots
     from ledger.keys import key_id, load_public, trusted_keys
+    from ledger.trust import Trust
 
-    given = [load_public(path) for path in extra or ()]
-    return {**trusted_keys(), **{key_id(public): public for public in given}}
+    given = [load_public(path) for path in extra or () if not is_certificate(path)]
+    roots = [root for path in extra or () if is_certificate(path) for root in load_roots(path)]
+    keys = {**trusted_keys(), **{key_id(public): public for public in given}}
+    return Trust(keys, (*trusted_roots(), *roots))
 
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
@@ -783,7 +858,7 @@ def _exit_code(error: Exception) -> int | None:
         (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
-        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal)),
+        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),
         (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
     ]
     if "generator.tokens" in sys.modules:  # raised only where it was imported

@@ -21,6 +21,7 @@ __all__ = [
     "NotFinal",
     "PathRefused",
     "SignatureInvalid",
+    "TimeStampUnavailable",
     "Unsigned",
 ]
 
@@ -83,3 +84,7 @@ class NotFinal(LedgerError):
 
 class ExtraMissing(LedgerError):
     """An optional part of the installation is absent."""
+
+
+class TimeStampUnavailable(LedgerError):
+    """A time stamping authority did not answer, or its answer is no time stamp of what was asked."""

@@ -18,13 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchor import anchor_file
 from ledger.chain import Chain
+from ledger.credential import credential_links, owner_of
 from ledger.digest import Digest, hash_bytes
-from ledger.errors import LedgerError, PathRefused, Unsigned
+from ledger.errors import ExtraMissing, LedgerError, PathRefused, Unsigned
 from ledger.manifest import Manifest
 from ledger.minting import token_file
 from ledger.onchain import judge_anchor, judge_token
-from ledger.provenance import Signed, check_content, measure, read_record, read_signed
-from ledger.statement import Material
+from ledger.provenance import Signed, beside, check_content, measure, read_record, read_signed
+from ledger.statement import Material, Origin
+from ledger.timestamp import check_time_stamp, is_stamped
+from ledger.trust import Trust
 
 __all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
 
@@ -55,8 +58,8 @@ class Link:
     Parameters
     ----------
     name : str
-        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``anchor``,
-        ``token``.
+        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``credential``,
+        ``time stamp``, ``anchor``, ``token``.
     subject : str
         The path it is about, or the name of a material that was not found.
     verdict : str
@@ -112,14 +115,15 @@ def verify_path(
     *,
     require_anchor: bool = False,
 ) -> Verification:
-    """Verify a folder or a file, everything it was made from, and their anchors.
+    """Verify a folder or a file, everything it was made from, their anchors, and the credentials of tracks.
 
     Parameters
     ----------
     path : Path
-        What to verify; its signature is ``<path>.sig``.
+        What to verify; its signature is ``<path>.sig``. For a file that belongs to another, such as the WAV of a
+        MIDI file, that one is verified.
     keys : mapping of str to public key
-        Trusted keys by key id, e.g. `ledger.keys.trusted_keys`.
+        Trusted keys by key id, e.g. `ledger.keys.trusted_keys`; a `Trust` knows authorities and revocations too.
     chain : Chain, optional
         Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
     search : sequence of Path
@@ -135,11 +139,20 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
-    walk = _Walk(keys, chain, tuple(search))
-    walk.artefact(path, None, _measure(path))
-    if not os.path.lexists(anchor_file(path)):
-        walk.add("anchor", path, "missing" if require_anchor else "absent", "not anchored")
+    walk = _Walk(Trust.of(keys), chain, tuple(search))
+    owner = _owner(path)
+    walk.artefact(owner, None, _measure(owner))
+    if not os.path.lexists(anchor_file(owner)):
+        walk.add("anchor", owner, "missing" if require_anchor else "absent", "not anchored")
     return Verification(path, tuple(walk.links))
+
+
+def _owner(path: Path) -> Path:
+    """Return the artefact that `path` belongs to; `path` itself where a record beside it can't be read."""
+    try:
+        return owner_of(path)
+    except LedgerError:
+        return path
 
 
 def _measure(path: Path) -> Manifest | Digest | PathRefused:
@@ -159,9 +172,7 @@ def _root(measured: Manifest | Digest | PathRefused) -> Digest | None:
 class _Walk:
     """The links found so far, and what they are checked against."""
 
-    def __init__(
-        self, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None, search: tuple[Path, ...]
-    ) -> None:
+    def __init__(self, keys: Trust, chain: Chain | None, search: tuple[Path, ...]) -> None:
         self.keys = keys
         self.chain = chain
         self.search = search
@@ -181,10 +192,15 @@ class _Walk:
         try:
             signed = read_signed(path, self.keys)
         except Unsigned as error:
-            self.add(name, path, "missing", str(error))
+            links = self._credentials(path, None)
+            # A track that travels alone has only its credential, which vouches for it where it was asked for itself.
+            alone = kind is None and any(link.verdict == "ok" for link in links)
+            self.add(name, path, "absent" if alone else "missing", str(error))
+            self.links += links
             return
         except LedgerError as error:
             self.add(name, path, "broken", str(error))
+            self.links += self._credentials(path, None)
             return
         name = _link_name(signed.origin.kind)
         # A track from outside is signed as a plain file: nothing says how it was made, and nothing has to.
@@ -206,11 +222,32 @@ class _Walk:
         else:
             what = f"{len(measured.files)} files" if isinstance(measured, Manifest) else "content"
             self.add(name, path, "ok", f"{what} as signed by key {signed.envelope.keyid[:16]}...")
+        self._time_stamp(signed)
+        self.links += self._credentials(path, signed.origin)
         self._anchor(signed, measured)
         if signed.origin.kind == "track":
             self._run(signed)
         for material in signed.origin.materials:
             self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
+
+    def _time_stamp(self, signed: Signed) -> None:
+        file = beside(signed.path, ".sig")
+        if not is_stamped(file):
+            return
+        try:
+            time = check_time_stamp(file, signed.envelope.signature, self.keys.roots)
+        except ExtraMissing as error:
+            self.add("time stamp", signed.path, "unchecked", str(error))
+        except LedgerError as error:
+            self.add("time stamp", signed.path, "broken", str(error))
+        else:
+            who = "by an authority that is not trusted here, which says nothing"
+            said = f"signed before {time:%Y-%m-%d %H:%M:%S} UTC" if time else who
+            self.add("time stamp", signed.path, "ok" if time else "absent", said)
+
+    def _credentials(self, path: Path, origin: Origin | None) -> list[Link]:
+        found = credential_links(path, origin, self.keys)
+        return [Link("credential", str(file), verdict, detail) for file, verdict, detail in found]
 
     def _run(self, signed: Signed) -> None:
         models = [material.name for material in signed.origin.materials if material.kind == "model"]

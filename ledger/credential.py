@@ -1,0 +1,393 @@
+"""C2PA credentials of tracks: issued, kept, and judged (C2PA 2.1; CAWG training and data mining 1.1).
+
+A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside; beside any other ``x`` it lies as
+``x.c2pa``. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for each signature.
+
+What a credential says:
+
+- ``c2pa.created`` with its digital source type and the model as software agent; ``c2pa.opened`` where the file had
+  a credential before, which becomes the parent ingredient, or where nothing tells that a model made it;
+- model and data set as ingredients (``inputTo``), each bound by the hash of a ``data`` resource: the engine keeps
+  no digest of an ingredient that has no manifest of its own;
+- ``cawg.training-mining``: whether others may learn from the track;
+- ``dev.contraste.provenance``: the digests of run record, model, data set and audit report.
+
+The engine's state ``Valid`` only says that a file is as somebody signed it, a stranger for instance. So trust is
+asked for apart: a credential is `trusted` where the engine says ``Trusted``, which it can only for an authority or
+a certificate named to it, and we name the certificates of the trusted keys.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.certificates import UNREADABLE, is_for_time_stamps, pem_text
+from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
+from ledger.errors import ExtraMissing, Malformed, PathRefused
+from ledger.keys import key_id
+from ledger.manifest import check_name
+from ledger.provenance import beside, read_record, record_path
+from ledger.statement import Origin
+from ledger.trust import Trust
+
+if TYPE_CHECKING:
+    from c2pa import Context, Reader
+
+__all__ = [
+    "Credential",
+    "Verdict",
+    "carries",
+    "credential_file",
+    "credential_links",
+    "is_music",
+    "media_type",
+    "owner_of",
+    "read_credential",
+    "run_digest",
+]
+
+EMBEDDED = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
+"""Formats that carry a credential inside."""
+BESIDE = {".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".aiff": "audio/aiff"}
+"""Other formats of music, known by their names."""
+SIDECAR = ".c2pa"
+PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
+SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
+"""Status codes about the signer; the others are about the file and what is said of it."""
+MAX_CERTIFICATES = 1000
+"""Most places in a manifest store at which a certificate is looked for."""
+
+LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
+LINKS: dict[str, LinkVerdict] = {"unknown": "unchecked", "trusted": "ok", "tampered": "broken", "revoked": "broken"}
+"""What a verdict is as a link of `ledger.verify`; for ``none`` it depends on what the statement says."""
+
+Verdict = Literal["none", "unknown", "trusted", "tampered", "revoked"]
+"""Verdict on a credential.
+
+none
+    There is none, which proves nothing: it is easily stripped.
+unknown
+    The file is as it was signed, by somebody who is not trusted here, or whose certificate has expired.
+trusted
+    The file is as it was signed by a trusted key, or under a trusted authority.
+tampered
+    File or credential were altered or damaged.
+revoked
+    Signed by a key, or under a certificate, that was revoked.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What was found in or beside a file.
+
+    Parameters
+    ----------
+    verdict : str
+        See `Verdict`.
+    detail : str
+        Why, in one line for people.
+    manifest : mapping
+        The active manifest as the engine reports it; empty without one. Only a ``trusted`` one says anything.
+    time : datetime or None
+        Time of signing, out of a time stamp by a trusted authority.
+    """
+
+    verdict: Verdict
+    detail: str
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    time: datetime | None = None
+
+    def assertion(self, label: str) -> Any:
+        """Return the data of the first assertion with a label, or None."""
+        return next((found["data"] for found in self.manifest.get("assertions", ()) if found["label"] == label), None)
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """The first action, which tells how the file came about; empty where there is none."""
+        data = self.assertion(ACTIONS)
+        actions = data.get("actions") if isinstance(data, dict) else None
+        return actions[0] if isinstance(actions, list) and actions and isinstance(actions[0], dict) else {}
+
+
+def media_type(path: Path) -> str | None:
+    """Return the media type of a file of music by its name, or None for anything else."""
+    return (EMBEDDED | BESIDE).get(path.suffix.lower())
+
+
+def is_music(path: Path) -> bool:
+    """Whether a file gets a credential: it is recorded as a track, or of a known format and without a record."""
+    if not path.is_file():
+        return False
+    record = read_record(path)
+    return media_type(path) is not None if record is None else record.origin.kind == "track"
+
+
+def credential_file(path: Path) -> Path:
+    """Return where the credential of a file lies: in itself, or beside it."""
+    return path if path.suffix.lower() in EMBEDDED else beside(path, SIDECAR)
+
+
+def carries(path: Path) -> bool:
+    """Whether a file can have a credential inside, or has something beside it that should be one."""
+    return path.is_file() and (path.suffix.lower() in EMBEDDED or os.path.lexists(beside(path, SIDECAR)))
+
+
+def owner_of(path: Path) -> Path:
+    """Return the artefact whose record lists a file among its own, such as the MIDI file of a WAV; else `path`."""
+    if path.is_file() and not os.path.lexists(record_path(path)):
+        suffix = f".{record_path(path).name.removeprefix(f'{path.name}.')}"
+        for record_file in sorted(path.parent.glob(f"*{suffix}")):
+            owner = record_file.with_name(record_file.name.removesuffix(suffix))
+            if owner.stem != path.stem or not owner.is_file():
+                continue
+            record = read_record(owner)
+            if record is not None and path.name in record.also:
+                return owner
+    return path
+
+
+def credential_links(path: Path, origin: Origin | None, trust: Trust) -> Iterator[tuple[Path, LinkVerdict, str]]:
+    """Yield each file of an artefact that has a credential, or should have one, with its link verdict and why.
+
+    Parameters
+    ----------
+    path : Path
+        The artefact.
+    origin : Origin or None
+        What its signed statement says, which names the files that got a credential; None without a statement.
+    trust : Trust
+        Who may have signed.
+    """
+    try:
+        said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
+    except (Malformed, TypeError) as error:
+        yield path, "broken", f"the signed statement names no files with credentials: {error}"
+        return
+    for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
+        file = path.parent / name
+        try:
+            found = read_credential(file, trust)
+        except ExtraMissing as error:
+            yield file, "unchecked" if name in said else "absent", str(error)
+            continue
+        except PathRefused as error:
+            yield file, "missing", str(error)
+            continue
+        claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
+        if found.verdict == "none" and name in said:
+            yield file, "missing", "no credential, and the signed statement says that it had one: it was stripped"
+        elif found.verdict == "none":
+            yield file, "absent", found.detail
+        elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
+            yield file, "broken", "the credential is about another run than the signed statement; sign again"
+        else:
+            yield file, LINKS[found.verdict], found.detail
+
+
+def run_digest(origin: Origin) -> Digest:
+    """Return the digest of what a record says of the making of its track: kind, materials and parameters."""
+    said = origin.to_json()
+    said["parameters"].pop("credentials", None)  # written down after the credentials, which hold this digest
+    return hash_bytes(canonical_json(said))
+
+
+def read_credential(path: Path, trust: Trust) -> Credential:
+    """Judge the credential of a file; never asks the network.
+
+    Parameters
+    ----------
+    path : Path
+        A file of music; its credential is inside it, or beside it as ``<path>.c2pa``.
+    trust : Trust
+        Who may have signed.
+
+    Raises
+    ------
+    ExtraMissing
+        If c2pa-python is not installed.
+    PathRefused
+        If the file cannot be read.
+    """
+    engine()
+    data = content_of(path)
+    try:
+        store = held_store(path, data)
+        if store is None:
+            return Credential("none", "no credential")
+        found = list(_certificates(store))
+        pinned = [c for c in found if _key_id(c) in trust]
+        report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
+        credential = _judge(report)
+    except Malformed as error:
+        return Credential("tampered", f"tampered: {error}")
+    if credential.verdict not in ("trusted", "unknown"):
+        return credential
+    serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
+    return _of_signer(credential, [c for c in found if str(c.serial_number) == serial], trust)
+
+
+def _of_signer(credential: Credential, signers: list[x509.Certificate], trust: Trust) -> Credential:
+    """Take trust back where the signer's key is revoked, or its certificate is one for time stamps.
+
+    The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials.
+    `signers`: the certificates with the serial number of the signer's, which is one of them; another that was put
+    there to confuse can only cost the file its trust.
+    """
+    for revocation in (trust.revoked.get(_key_id(certificate)) for certificate in signers):
+        if revocation and (credential.time is None or credential.time >= revocation.since):
+            text = (
+                f"revoked: signed by the key {revocation.key[:16]}..., revoked since {revocation.since:%Y-%m-%d %H:%M}"
+            )
+            return Credential("revoked", f"{text} UTC: {revocation.reason}", credential.manifest)
+    fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
+    if credential.verdict == "unknown" or fit:
+        return credential
+    return Credential("unknown", "signer unknown: its certificate is not one for claims", credential.manifest)
+
+
+def _judge(report: Mapping[str, Any]) -> Credential:
+    """Turn the engine's report into a verdict."""
+    manifest = report["manifests"][report["active_manifest"]]
+    results = report["validation_results"]
+    groups = [results["activeManifest"], *(d["validationDeltas"] for d in results.get("ingredientDeltas") or ())]
+    failures = [failure for group in groups for failure in group.get("failure", ())]
+    codes = {failure["code"] for failure in failures}
+    stamped = any(status["code"] == "timeStamp.trusted" for status in groups[0].get("success", ()))
+    signature = manifest.get("signature_info", {})
+    time = datetime.fromisoformat(signature["time"]) if stamped and "time" in signature else None
+    # Names are the signer's own words: quoted, they can't steer a terminal or pass for ours.
+    signer = repr((signature.get("common_name") or signature.get("issuer") or "nobody")[:80])
+    if report["validation_state"] == "Trusted":
+        when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
+        return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
+    if "signingCredential.ocsp.revoked" in codes:
+        return Credential("revoked", f"revoked: the certificate of {signer} was", manifest)
+    if codes and all(code.startswith(SIGNER_CODES) for code in codes):
+        why = "; ".join(sorted({f["explanation"] for f in failures if f["code"] != "signingCredential.untrusted"}))
+        reason = f": {why}" if why else " is not trusted here; add the signer's key or authority if it should be"
+        return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
+    named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
+    return Credential("tampered", f"tampered: {named}", manifest)
+
+
+def _with_what_it_says(credential: Credential) -> Credential:
+    """Add to the detail how the file came about: digital source type, and the model with its digest."""
+    claims = credential.assertion(PROVENANCE)
+    source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
+    model = claims.get("model") if isinstance(claims, dict) else None
+    said = [repr(source)[1:-1]] if source else []
+    if isinstance(model, dict):
+        digest = repr(str(model.get("sha256"))[:16])[1:-1]
+        said.append(f"model {model.get('name')!r} {digest}...")
+    return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
+
+
+def engine() -> Any:
+    """Return the module c2pa; raises `ExtraMissing`."""
+    try:
+        import c2pa
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{error.name} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', "
+            "or sign with --no-credential"
+        ) from None
+    return c2pa
+
+
+def context_of(authorities: str, allowed: str) -> Context:
+    """Return the engine's context: nothing from the network, and trust in nobody but those named."""
+    anchors = {"trust_kind": "manifest", "trust_uri": "contraste:keys", "trust_anchors": "", "allowed_list": allowed}
+    trust = {"anchors": [anchors]} | ({"trust_anchors": authorities} if authorities else {})
+    verify = {"verify_trust": True, "verify_timestamp_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}
+    context: Context = engine().Context.from_dict({"trust": trust, "verify": verify})
+    return context
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a regular file; raises `PathRefused`."""
+    if path.is_symlink() or not path.is_file():
+        raise PathRefused(f"{path} is not a regular file; only regular files carry credentials")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PathRefused(f"cannot read {path}: {error.strerror}") from None
+
+
+@contextmanager
+def _reading(path: Path, data: bytes, store: bytes | None, context: Context) -> Iterator[Reader | None]:
+    """Open the credential of a file; None where there is none, and `Malformed` where it can't be read."""
+    c2pa = engine()
+    kind = media_type(path) or "application/octet-stream"
+    try:
+        try:
+            reader = c2pa.Reader(kind, io.BytesIO(data), store, context=context)
+        except c2pa.C2paError.ManifestNotFound:
+            reader = None
+        with reader or nullcontext():
+            yield reader
+    except c2pa.C2paError as error:
+        reason = ascii(str(error))[1:-1][:200]  # may quote the file
+        raise Malformed(f"the credential of {path} can't be read: {reason}") from None
+
+
+def held_store(path: Path, data: bytes) -> bytes | None:
+    """Return the manifest store of a file, not checked; None without one."""
+    place = credential_file(path)
+    if place != path:
+        return read_bytes(place) if os.path.lexists(place) else None
+    unchecked = engine().Context.from_dict({"verify": {"verify_after_reading": False, "remote_manifest_fetch": False}})
+    with _reading(path, data, None, unchecked) as reader:
+        if reader is None:
+            return None
+        label = parse_json(reader.json().encode(), source=f"the credential of {path}").get("active_manifest")
+        store = io.BytesIO()
+        reader.resource_to_stream(f"self#jumbf=/c2pa/{label}", store)
+        return store.getvalue()
+
+
+def engine_report(path: Path, data: bytes, store: bytes, context: Context) -> dict[str, Any]:
+    """Return the engine's report on a file with a credential."""
+    with _reading(path, data, None if credential_file(path) == path else store, context) as reader:
+        if reader is None:
+            raise Malformed(f"the credential of {path} can't be read: the engine finds none in it")
+        report: dict[str, Any] = parse_json(reader.json().encode(), source=f"the credential of {path}")
+    if report.get("active_manifest") not in report.get("manifests", {}) or "validation_results" not in report:
+        raise Malformed(f"the credential of {path} has no active manifest")
+    return report
+
+
+def _certificates(store: bytes) -> Iterator[x509.Certificate]:
+    """Yield every certificate that stands in a manifest store, as DER, whoever put it there.
+
+    They are candidates, not facts: the engine is told which of them we would accept, and itself checks which of them
+    the signature belongs to. So nothing hangs on where they stand.
+    """
+    for number, place in enumerate(re.finditer(rb"(?=\x30\x82(..))", store, re.DOTALL)):
+        if number == MAX_CERTIFICATES:
+            return
+        length = 4 + int.from_bytes(place[1], "big")
+        try:
+            yield x509.load_der_x509_certificate(store[place.start() : place.start() + length])
+        except UNREADABLE:
+            continue
+
+
+def _key_id(certificate: x509.Certificate) -> str:
+    """Return the key id of a certificate, "" where its key is on no elliptic curve."""
+    try:
+        key = certificate.public_key()
+    except UNREADABLE:
+        return ""
+    return key_id(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""

@@ -1,0 +1,261 @@
+"""Issuing C2PA credentials: what a track's manifest says, and how it gets into the file.
+
+See `ledger.credential` for what is in it and how it is judged.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from ledger.credential import (
+    ACTIONS,
+    MINING,
+    PROVENANCE,
+    SIDECAR,
+    content_of,
+    context_of,
+    credential_file,
+    engine,
+    engine_report,
+    held_store,
+    media_type,
+    read_credential,
+    run_digest,
+)
+from ledger.digest import canonical_json, hash_file, write_atomic
+from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavailable
+from ledger.keys import key_id
+from ledger.provenance import Record, digest_of, read_record, write_record
+from ledger.statement import Material, Origin
+from ledger.trust import Trust
+
+__all__ = ["Issuer"]
+
+SCHEMA = "contraste-credential/1"
+SOURCE_TYPES = {
+    "trained": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+    "composite": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
+}
+"""IPTC digital source types: all of it made by a model; human work with parts made by one."""
+ALGORITHMS = {256: ("ES256", hashes.SHA256()), 384: ("ES384", hashes.SHA384()), 521: ("ES512", hashes.SHA512())}
+"""COSE algorithm and hash by the bits of the curve."""
+MINING_ENTRIES = ("cawg.data_mining", "cawg.ai_training", "cawg.ai_generative_training", "cawg.ai_inference")
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Issues credentials for tracks.
+
+    Parameters
+    ----------
+    key : private key
+        On P-256, P-384 or P-521.
+    chain : str
+        PEM certificates, that of `key` first (`ledger.certificates.load_chain`).
+    source : str or None
+        ``trained`` or ``composite``; None: ``trained`` for what its record says a model made, and for the rest
+        nothing is said.
+    mining : str
+        ``allowed`` or ``notAllowed``: learning from the track, and mining it.
+    tsa : str or None
+        URL of an RFC 3161 time stamping authority.
+    """
+
+    key: ec.EllipticCurvePrivateKey
+    chain: str
+    source: str | None = None
+    mining: str = "notAllowed"
+    tsa: str | None = None
+    _datasets: dict[Path, Material | None] = field(default_factory=dict, repr=False)
+
+    def issue(self, path: Path, report: Path | None = None) -> list[Path]:
+        """Give a track and its further files, such as its rendering, their credentials.
+
+        The record of the track names the files that have one, so that the statement signed next tells when one
+        was stripped; a track without a record gets one. A file that carries this very credential is left as it
+        is. No file is replaced before all credentials are made.
+
+        Parameters
+        ----------
+        path : Path
+            The track, see `owner_of` and `is_music`.
+        report : Path, optional
+            Its audit report, to be named.
+
+        Returns
+        -------
+        list of Path
+            The files with a credential inside, and the ``.c2pa`` files.
+
+        Raises
+        ------
+        ExtraMissing
+            If c2pa-python is not installed.
+        KeyUnusable
+            If the certificate does not allow signing claims.
+        Malformed
+            If a file is not of its format, or has a credential that can't be kept.
+        TimeStampUnavailable
+            If the time stamping authority does not answer rightly.
+        PathRefused, LedgerError
+            If a file cannot be read or written.
+        """
+        record = read_record(path) or Record(Origin("track"))
+        also = [name for name in record.also if not name.endswith(SIDECAR)]
+        files = [path, *(path.parent / name for name in also if media_type(Path(name)) is not None)]
+        holders = [credential_file(file) for file in files]
+        origin = record.origin
+        claims = self._claims(path, origin, report)
+        made = [(holder, self._credential(file, claims)) for file, holder in zip(files, holders, strict=True)]
+        for holder, content in made:  # only now, so that a track has all of its credentials renewed or none
+            if content is not None:
+                write_atomic(holder, content, mode=holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
+        named = [file.relative_to(path.parent).as_posix() for file in files]
+        beside_them = [holder.relative_to(path.parent).as_posix() for holder in holders if holder not in files]
+        parameters = {**origin.parameters, "credentials": named}
+        write_record(path, origin.kind, materials=origin.materials, parameters=parameters, also=[*also, *beside_them])
+        return holders
+
+    def _claims(self, path: Path, origin: Origin, report: Path | None) -> dict[str, Any]:
+        """Return what the provenance assertion says: digests of all that led to the track."""
+        materials = {material.kind: material for material in origin.materials}
+        if "model" in materials and "dataset" not in materials:
+            materials["dataset"] = self._dataset_of(materials["model"], path)  # type: ignore[assignment]
+        named = {
+            kind: {"name": material.name, "sha256": material.digest.hex}
+            for kind in ("model", "dataset")
+            if (material := materials.get(kind)) is not None
+        }
+        claims: dict[str, Any] = {"schema": SCHEMA, "run": {"sha256": run_digest(origin).hex}, **named}
+        if report is not None:
+            claims["report"] = {"name": report.name, "sha256": hash_file(report).hex}
+        return claims
+
+    def _dataset_of(self, model: Material, track: Path) -> Material | None:
+        """Return the data set of a model out of its record, where the model is at hand and the one that was used."""
+        if model.path is None:
+            return None
+        place = (track.resolve().parent / model.path).resolve()
+        if place not in self._datasets:  # a model is hashed once for all tracks of a command
+            record = read_record(place) if place.is_dir() and digest_of(place) == model.digest else None
+            materials = record.origin.materials if record else ()
+            self._datasets[place] = next((m for m in materials if m.kind == "dataset"), None)
+        return self._datasets[place]
+
+    def _credential(self, file: Path, claims: Mapping[str, Any]) -> bytes | None:
+        """Return a file with its credential, or the credential to lie beside it; None where it has just this one."""
+        c2pa = engine()
+        data = content_of(file)
+        held = held_store(file, data)
+        source = SOURCE_TYPES.get(self.source or ("trained" if "model" in claims else ""))
+        mining = {"entries": {name: {"use": self.mining} for name in MINING_ENTRIES}}
+        if held is not None and self._says(file, source, mining, claims):
+            return None
+        definition, resources = _definition(file, source, mining, claims, original=held is None)
+        kind = media_type(file) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        sidecar, context = credential_file(file) != file, context_of("", self.chain)
+        if held is not None and sidecar:
+            # A manifest store from outside the asset can only be handed over with the results of its validation.
+            found = engine_report(file, data, held, context)
+            definition["ingredients"][0] |= {
+                "active_manifest": found["active_manifest"],
+                "validation_results": found["validation_results"],
+                "manifest_data": {"format": "application/c2pa", "identifier": "parent"},
+            }
+            resources["parent"] = held
+        out = io.BytesIO()
+        name, _ = ALGORITHMS[self.key.curve.key_size]
+        try:
+            with (
+                c2pa.Signer.from_callback(self._sign, c2pa.C2paSigningAlg[name], self.chain, self.tsa) as signer,
+                c2pa.Builder(definition, context=context) as builder,
+            ):
+                for identifier, content in resources.items():
+                    builder.add_resource(identifier, io.BytesIO(content))
+                if held is not None and not sidecar:
+                    parent = {"title": file.name, "relationship": "parentOf", "label": "parent"}
+                    builder.add_ingredient(parent, kind, io.BytesIO(data))
+                if sidecar:
+                    builder.set_no_embed()
+                store = builder.sign(signer, kind, io.BytesIO(data), out)
+        except c2pa.C2paError as error:
+            raise self._refusal(file, str(error)) from None
+        return bytes(store) if sidecar else out.getvalue()
+
+    def _says(self, file: Path, source: str | None, mining: Any, claims: Any) -> bool:
+        """Whether a file carries just this credential already, by this key."""
+        found = read_credential(file, Trust({key_id(self.key.public_key()): self.key.public_key()}))
+        said = (found.action.get("digitalSourceType"), found.assertion(MINING), found.assertion(PROVENANCE))
+        stamped = self.tsa is None or "time" in found.manifest.get("signature_info", {})
+        return found.verdict == "trusted" and said == (source, mining, claims) and stamped
+
+    def _sign(self, data: bytes) -> bytes:
+        """Return the signature as COSE wants it: r and s, each as long as the curve's order (RFC 9053, section 2.1)."""
+        bits = self.key.curve.key_size
+        r, s = decode_dss_signature(self.key.sign(data, ec.ECDSA(ALGORITHMS[bits][1])))
+        return b"".join(number.to_bytes((bits + 7) // 8, "big") for number in (r, s))
+
+    def _refusal(self, file: Path, reason: str) -> LedgerError:
+        if self.tsa and ("TSA" in reason or (reason.startswith("Signature:") and "certificate" not in reason)):
+            return TimeStampUnavailable(f"{self.tsa} gave no time stamp for {file}: {reason}; nothing was changed")
+        if "certificate" in reason or "signingCredential" in reason:
+            return KeyUnusable(
+                f"the certificate can't sign claims: {reason}; it needs digitalSignature as its usage, "
+                "emailProtection as a purpose, and a key of its own"
+            )
+        return Malformed(f"{file} can't carry a credential: {reason}; check that it is what its name says")
+
+
+def _definition(
+    file: Path, source: str | None, mining: Any, claims: Mapping[str, Any], *, original: bool
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the manifest to sign, and the resources it binds by hash.
+
+    `original`: the file had no credential before. Then it was created by the model, or opened where nothing says
+    that; otherwise it was opened, and the caller adds its credential to the parent.
+    """
+    created = original and source is not None
+    action: dict[str, Any] = {"action": "c2pa.created" if created else "c2pa.opened"}
+    if source is not None:
+        action["digitalSourceType"] = source
+    if "model" in claims:
+        action["softwareAgent"] = {"name": claims["model"]["name"], "version": claims["model"]["sha256"]}
+    inputs = [kind for kind in ("model", "dataset") if kind in claims]
+    resources = {f"{kind}.json": canonical_json({"kind": kind, **claims[kind]}) for kind in inputs}
+    ingredients = [
+        {
+            "label": kind,
+            "title": claims[kind]["name"],
+            "format": "application/json",
+            "relationship": "inputTo",
+            "data": {"format": "application/json", "identifier": f"{kind}.json"},
+            "data_types": [{"type": f"c2pa.types.{kind}"}],
+        }
+        for kind in inputs
+    ]
+    if not created and (original or credential_file(file) != file):
+        parent: dict[str, Any] = {"label": "parent", "title": file.name, "relationship": "parentOf"}
+        parent["format"] = media_type(file) or "application/octet-stream"
+        if original:
+            resources["parent.json"] = canonical_json({"name": file.name, "sha256": hash_file(file).hex})
+            parent["data"] = {"format": "application/json", "identifier": "parent.json"}
+        ingredients.insert(0, parent)
+    parameters = {"ingredientIds": inputs if created else ["parent"], "dev.contraste.run": claims["run"]["sha256"]}
+    action["parameters"] = parameters
+    assertions = [(ACTIONS, {"actions": [action]}), (MINING, mining), (PROVENANCE, dict(claims))]
+    return {
+        "claim_generator_info": [{"name": "contraste"}],
+        "title": file.name,
+        "ingredients": ingredients,
+        # created, not gathered: the signer answers for them (C2PA 2.1, chapter 10)
+        "assertions": [{"label": label, "data": data, "created": True} for label, data in assertions],
+    }, resources

@@ -1,0 +1,118 @@
+"""RFC 3161 time stamps of statements: an authority's word that a signature existed at a time.
+
+``<path>.sig.tsr`` holds the authority's whole response (RFC 3161, section 2.4.2) about the SHA-256 of the signature
+in ``<path>.sig``. C2PA credentials carry their own time stamps inside, which the C2PA engine asks for and checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from ledger.digest import read_bytes, write_atomic
+from ledger.errors import ExtraMissing, Malformed, SignatureInvalid, TimeStampUnavailable
+
+__all__ = ["check_time_stamp", "is_stamped", "stamp_file", "write_time_stamp"]
+
+TIMEOUT_S = 20
+MAX_RESPONSE = 1024 * 1024
+
+
+def stamp_file(signature_file: Path) -> Path:
+    """Return where the time stamp of a ``.sig`` file lies."""
+    return signature_file.with_name(f"{signature_file.name}.tsr")
+
+
+def is_stamped(signature_file: Path) -> bool:
+    """Whether a time stamp lies beside a ``.sig`` file."""
+    return os.path.lexists(stamp_file(signature_file))
+
+
+def write_time_stamp(signature_file: Path, signature: bytes, url: str) -> None:
+    """Have the signature in a ``.sig`` file stamped by the authority at a URL, and keep its answer beside the file.
+
+    Raises
+    ------
+    ExtraMissing
+        If rfc3161-client is not installed.
+    TimeStampUnavailable
+        If the authority does not answer within `TIMEOUT_S`, or not with a time stamp of this signature.
+    LedgerError
+        If the file cannot be written.
+    """
+    client = _client()
+    query = client.TimestampRequestBuilder(hash_algorithm=client.HashAlgorithm.SHA256).data(signature).build()
+    try:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("it is no http or https URL")
+        request = urllib.request.Request(url, query.as_bytes(), {"Content-Type": "application/timestamp-query"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            answer = response.read(MAX_RESPONSE)
+        found = client.decode_timestamp_response(answer)
+        _check_imprint(found, signature)
+        if found.tst_info.nonce != query.nonce:
+            raise ValueError("the nonce is another one")
+    except (OSError, ValueError, SignatureInvalid) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise TimeStampUnavailable(f"{url} gave no time stamp for {signature_file}: {reason}") from None
+    write_atomic(stamp_file(signature_file), answer)
+
+
+def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x509.Certificate]) -> datetime | None:
+    """Return when a signature existed at the latest; None where no authority trusted here says so.
+
+    Parameters
+    ----------
+    signature_file : Path
+        The ``.sig`` file, whose time stamp is read.
+    signature : bytes
+        The signature in it.
+    roots : sequence of x509.Certificate
+        The trusted authorities.
+
+    Raises
+    ------
+    ExtraMissing
+        If rfc3161-client is not installed.
+    PathRefused, Malformed
+        If the time stamp cannot be read.
+    SignatureInvalid
+        If it is about another signature.
+    """
+    client, file = _client(), stamp_file(signature_file)
+    try:
+        found = client.decode_timestamp_response(read_bytes(file))
+        _check_imprint(found, signature)
+        time: datetime = found.tst_info.gen_time
+    except ValueError as error:
+        raise Malformed(f"{file} is no RFC 3161 time stamp: {error}") from None
+    except SignatureInvalid as error:
+        raise SignatureInvalid(f"{file}: {error}") from None
+    try:
+        client.VerifierBuilder(roots=list(roots)).build().verify_message(found, signature)
+    except (ValueError, client.VerificationError):
+        return None
+    return time
+
+
+def _check_imprint(found: Any, signature: bytes) -> None:
+    if found.tst_info.message_imprint.message != hashlib.sha256(signature).digest():
+        raise SignatureInvalid("the time stamp is about another signature")
+
+
+def _client() -> Any:
+    try:
+        import rfc3161_client
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{error.name} is not installed; time stamps need it: pip install 'contraste[c2pa]'"
+        ) from None
+    return rfc3161_client
