@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     from audit.findings import AuditReport
     from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
+    from ledger.hashcache import HashCache
+    from ledger.transparency import TransparencyLog
+    from ledger.trust import Trust
+    from ledger.verify import Verification
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -33,12 +35,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(name="keys", help="Make and list signing keys.", no_args_is_help=True)
-app.add_typer(keys_app)
+keys_app = typer.Typer(name="keys", help="Make, trust, change and revoke signing keys.", no_args_is_help=True)
+contribution_app = typer.Typer(name="contribution", help="Note what people did to an artefact.", no_args_is_help=True)
+ledger_app = typer.Typer(name="ledger", help="Look at statements and the log of what was signed.", no_args_is_help=True)
+for part in (keys_app, contribution_app, ledger_app):
+    app.add_typer(part)
 
 Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file with the gate's rules.")]
-KeyFolder = Annotated[Path, typer.Option("--key", help="Folder made by 'contraste keys new', or its private key.")]
+SigningKeyOption = Annotated[
+    str,
+    typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI."),
+]
+PasswordFd = Annotated[
+    int | None, typer.Option("--password-fd", min=0, help="File descriptor from which the password is read.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Hash every file again, also what is unchanged.")]
 Trusted = Annotated[
     list[Path] | None,
     typer.Option("--key", help="Public key that may have signed, besides those trusted on this machine."),
@@ -361,9 +373,7 @@ def audit(
             if "html" in wanted:
                 sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
                 write_atomically(folder / "report.html", report_html(report, sounds).encode())
-            _record_report(
-                folder / "report.json", track=file, dataset=store, model=model, policy=folder / "policy.toml"
-            )
+            _record_report(report, folder / "report.json", track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
@@ -383,12 +393,15 @@ def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
     return UNCHECKED if "incomplete" in outcomes else OK
 
 
-def _record_report(report: Path, **made_from: Path | None) -> None:
-    """Write the provenance record of a report: what it judged, and by what."""
+def _record_report(report: AuditReport, file: Path, **made_from: Path | None) -> None:
+    """Write the provenance record of a report: what it judged, by what, and the outcome."""
+    from ledger.environment import environment
     from ledger.provenance import material_of, write_record
 
-    materials = [material_of(kind, path, artefact=report) for kind, path in made_from.items() if path is not None]
-    write_record(report, "report", materials=materials)
+    used = {**made_from, "policy": file.with_name("policy.toml")}
+    materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
+    said = {"outcome": report.outcome, "sentence": report.sentence}
+    write_record(file, "report", materials=materials, parameters=said, environment=environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:
@@ -426,7 +439,10 @@ def train(
         Store.open(store), out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
         precision=precision, resume=resume,
     )  # fmt: skip
-    write_record(out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings)
+    write_record(
+        out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
+        environment=_environment(str(report.settings["device"])),
+    )  # fmt: skip
     ended = "; interrupted, go on with --resume" if report.interrupted else ""
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended}")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
@@ -458,6 +474,7 @@ def generate(
     from music.render import render_wav, renderer_info
 
     with _extra("generator"):
+        from generator.checkpoint import pick_device
         from generator.sample import generate
 
     opening = read_music(prime) if prime else None
@@ -481,46 +498,191 @@ def generate(
             parameters = {**track.settings, **primed, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
-                also=[path.with_suffix(".wav").name],
+                environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             typer.echo(path)
             show(number, n)
 
 
-@keys_app.command("new")
-def keys_new(folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")]) -> None:
-    """Make a P-256 key pair, encrypted with a password, and trust it on this machine."""
-    from ledger.keys import create_keys
+def _environment(device: str) -> dict[str, Any]:
+    """Describe the code and the hardware of a run on `device`, a CUDA device by its name."""
+    from ledger.environment import environment
 
-    typer.echo(create_keys(folder, _password(confirm=True)))
+    if device.startswith("cuda"):
+        from torch.cuda import get_device_name
+
+        device = f"{device} ({get_device_name(device)})"
+    return environment(device)
+
+
+@keys_app.command("new")
+def keys_new(
+    folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")],
+    curve: Annotated[str, typer.Option(help="P-256, P-384 or P-521.")] = "P-256",
+    account: Annotated[bool, typer.Option("--account", help="Make an Ethereum account too (account.json).")] = False,
+    password_fd: PasswordFd = None,
+) -> None:
+    """Make a key pair, encrypted with a password, and trust it on this machine."""
+    from ledger.keyring import trust_key
+    from ledger.signer import create_keys
+
+    password = _password(password_fd, confirm=True)
+    typer.echo(trust_key(create_keys(folder, password, curve)))
+    if account:
+        from ledger.account import create_account
+
+        typer.echo(create_account(folder / "account.json", password))
 
 
 @keys_app.command("trust")
-def keys_trust(public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder.")]) -> None:
-    """Trust somebody's public key on this machine."""
-    from ledger.keys import load_public, trust
+def keys_trust(
+    file: Annotated[
+        Path, typer.Argument(help="Public key, its folder, certificate authority, or a statement about keys (.sig).")
+    ],
+) -> None:
+    """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
+    from ledger.keyring import import_trusted
 
-    typer.echo(trust(load_public(public)))
+    typer.echo(import_trusted(file))
 
 
 @keys_app.command("list")
 def keys_list() -> None:
-    """List the keys trusted on this machine."""
-    from ledger.keys import trusted_keys
+    """List the keys trusted on this machine, with what is known of them."""
+    from ledger.keyring import trusted_keys
+    from ledger.trust import format_time
 
-    for identity in trusted_keys():
-        typer.echo(identity)
+    trust = trusted_keys()
+    for identity in trust:
+        revoked, account = trust.revoked.get(identity), trust.accounts.get(identity)
+        notes = f"  revoked since {format_time(revoked.since)}: {revoked.reason}" if revoked else ""
+        typer.echo(f"{identity}{notes}{f'  account {account}' if account else ''}")
+    for root in trust.roots:
+        typer.echo(f"authority {root.subject.rfc4514_string()}")
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    folder: Annotated[Path, typer.Argument(help="Folder for the new key.")],
+    key: SigningKeyOption,
+    password_fd: PasswordFd = None,
+) -> None:
+    """Make a new key that the old one names as its successor (rotation.sig); it has the same password."""
+    from ledger.digest import write_atomic
+    from ledger.keyring import rotate, trust_key
+    from ledger.signer import create_keys, load_signer
+
+    password = _password(password_fd)
+    old = load_signer(key, lambda: password)
+    new = create_keys(folder, password)
+    write_atomic(folder / "rotation.sig", rotate(old, new).to_bytes())
+    typer.echo(trust_key(new))
+    say(f"give {folder / 'rotation.sig'} to those who trust the old key: contraste keys trust rotation.sig")
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key: SigningKeyOption,
+    revoked: Annotated[str | None, typer.Argument(help="Key id; the signing key itself where it is left out.")] = None,
+    since: Annotated[str | None, typer.Option(help="From when on, like 2026-05-01T12:00:00Z; now by default.")] = None,
+    reason: Annotated[str, typer.Option(help="For people.")] = "unspecified",
+    out: Annotated[Path, typer.Option("--out", help="Where the list goes, to be given to others.")] = Path(
+        "revocations.sig"
+    ),
+    password_fd: PasswordFd = None,
+) -> None:
+    """Put a key on the revocation list of the signing key: the key itself, or the one it succeeds."""
+    from datetime import UTC, datetime
+
+    from ledger.digest import read_bytes, write_atomic
+    from ledger.envelope import Envelope
+    from ledger.keyring import revoke
+    from ledger.keys import key_id
+    from ledger.signer import load_signer
+    from ledger.trust import parse_time
+
+    signer = load_signer(key, lambda: _password(password_fd))
+    moment = parse_time(since) if since else datetime.now(UTC)
+    named = Path(key) / "rotation.sig"
+    own = key_id(signer.key.public_key())
+    rotation = Envelope.from_bytes(read_bytes(named), source=str(named)) if revoked and named.is_file() else None
+    envelope = revoke(signer, revoked or own, since=moment, reason=reason, rotation=rotation)
+    write_atomic(out, envelope.to_bytes())
+    typer.echo(out)
+
+
+@keys_app.command("bind")
+def keys_bind(
+    key: SigningKeyOption,
+    account: Annotated[Path, typer.Option("--account", help="Ethereum keystore (version 3).")],
+    out: Annotated[Path, typer.Option("--out", help="Where the statement goes, to be given to others.")] = Path(
+        "account.sig"
+    ),
+    password_fd: PasswordFd = None,
+) -> None:
+    """Bind a signing key and an Ethereum account by a statement that both sign; one password opens both."""
+    from ledger.account import load_account
+    from ledger.digest import write_atomic
+    from ledger.keyring import bind_account
+    from ledger.signer import load_signer
+
+    password = _password(password_fd)
+    envelope = bind_account(load_signer(key, lambda: password), load_account(account, password))
+    write_atomic(out, envelope.to_bytes())
+    typer.echo(out)
+
+
+@contribution_app.command("add")
+def contribution_add(
+    path: Annotated[Path, typer.Argument(help="A track, a model, a data set, a report.")],
+    kind: Annotated[str, typer.Option(help="prompt, edit or selection.")],
+    text: Annotated[str, typer.Option(help="What was done.")],
+    author: Annotated[str, typer.Option(help="Who did it.")] = "",
+) -> None:
+    """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
+    from ledger.contributions import add_contribution, contributions_file
+    from ledger.provenance import digest_of
+
+    entries = add_contribution(path, kind, text, digest_of(path), author=author)
+    typer.echo(contributions_file(path))
+    say(f"{len(entries)} entries; sign {path} again to cover them")
+
+
+@contribution_app.command("list")
+def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
+    """List what people did."""
+    from ledger.contributions import read_contributions
+
+    for entry in read_contributions(path):
+        typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
 
 
 @app.command()
-def sign(paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")], key: KeyFolder) -> None:
+def sign(
+    paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")],
+    key: SigningKeyOption,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="PEM chain of the key, leaf first, to sign by certificate.")
+    ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option("--shard-size", min=1, help="Cut files of folders and models into shards of so many bytes."),
+    ] = None,
+    no_cache: NoCache = False,
+    password_fd: PasswordFd = None,
+) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each."""
-    from ledger.keys import load_private
+    from ledger.manifest import Method
     from ledger.provenance import sign_path
+    from ledger.signer import load_signer
 
-    private = load_private(key, _password())
+    signer = load_signer(key, lambda: _password(password_fd), certificate)
     for path in paths:
-        typer.echo(sign_path(path, private))
+        typer.echo(
+            sign_path(
+                path, signer.key, signer.certificates, method=Method(shard_size), cache=_cache(no_cache), log=_log()
+            )
+        )
 
 
 @app.command()
@@ -531,24 +693,132 @@ def verify(
     rpc: Rpc = None,
     search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
     short: Annotated[bool, typer.Option("--short", help="One line a path, without its links.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no chain, and say which links need one.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse signatures that leave files out.")] = False,
+    signature: Annotated[Path | None, typer.Option(help="Signature of the one path, if not PATH.sig.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Name below the path that an old signature left out.")
+    ] = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say at which link it breaks."""
+    import json
+
     from ledger.verify import verify_path
 
-    trusted, chain = _trusted(key), _chain(chain_dir, rpc, create=False)
+    if offline and (rpc or chain_dir):
+        stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
+    if (signature or ignore) and len(paths) > 1:
+        stop("--signature and --ignore are about one path", USAGE)
+    trusted, chain = _trusted(key), None if offline else _chain(chain_dir, rpc, create=False)
     verdicts: list[str] = []
+    printed = []
     for path in paths:
-        found = verify_path(path, trusted, chain, search or ())
-        verdicts.append(found.verdict)
-        fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
-        typer.echo(f"{path}: {found.verdict}{fault}")
-        for link in () if short else found.links:
-            typer.echo(f"  {link.verdict:10s} {link.name:9s} {link.subject}: {link.detail}")
-        verdicts.append(_verify_store(path))
+        found = verify_path(
+            path, trusted, chain, search or (), signature=signature, ignored=ignore or (), strict=strict,
+            cache=_cache(no_cache), log=_log(),
+        )  # fmt: skip
+        if not as_json:
+            _print_links(found, short)
+        verdicts += [found.verdict, store := _verify_store(path, quiet=as_json)]
+        printed.append(found.to_json() | {"store": store})
+    if as_json:
+        typer.echo(json.dumps(printed, indent=1))
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
 
-def _verify_store(path: Path) -> str:
+def _print_links(found: Verification, short: bool) -> None:
+    """Print the verdict of a path and, unless `short`, the table of its links."""
+    fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
+    typer.echo(f"{found.path}: {found.verdict}{fault}")
+    if short:
+        return
+    for link in found.links:
+        typer.echo(f"  {link.verdict:10s} {link.name:13s} {link.subject}: {link.detail}")
+    if found.needs_chain:
+        names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in found.needs_chain)
+        typer.echo(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
+
+
+@ledger_app.command("show")
+def ledger_show(
+    path: Annotated[Path, typer.Argument(help="A signed artefact.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the statements and their proofs as JSON.")] = False,
+) -> None:
+    """Show the statements about an artefact, who signed them, and where they stand in this machine's log."""
+    import json
+
+    from ledger.show import signed_about
+
+    found = signed_about(path, _trusted(None), _log())
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for item in found:
+        statement, entry = item["statement"], item["log"]
+        typer.echo(f"{item['file']}: {statement['predicateType']}")
+        typer.echo(f"  signer   {item['signer']}")
+        for subject in statement["subject"]:
+            typer.echo(f"  subject  {subject['name']} {subject['digest']['sha256']}")
+        for material in item["materials"]:
+            typer.echo(f"  from     {material['kind']} {material['name']} {material['digest']['sha256']}")
+        where = "not in this machine's log"
+        if entry:
+            proof = f"{len(entry['proof'])} hashes to {entry['root']}"
+            where = f"entry {entry['position'] + 1} of {entry['size']}, {entry['time']}, {proof}"
+        typer.echo(f"  log      {where}")
+
+
+@ledger_app.command("log")
+def ledger_log(
+    since: Annotated[
+        str | None, typer.Option(help="SIZE:ROOT of an older state, to be shown to be the beginning of this one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what was signed on this machine, after checking every entry against the signed head."""
+    import json
+
+    from ledger.show import log_state
+
+    if since is not None and not _is_state(since):
+        stop(f"--since {since}: SIZE:ROOT is a number, a colon and 64 hexadecimal digits", USAGE)
+    state = log_state(_log(), _trusted(None), since)
+    if as_json:
+        typer.echo(json.dumps(state, indent=1))
+        return
+    for entry in state["entries"]:
+        names = ", ".join(entry["subject"])
+        typer.echo(
+            f"{entry['position'] + 1:6d}  {entry['time']}  {entry['key'][:16]}  {entry['predicateType']}  {names}"
+        )
+    if state["entries"]:
+        typer.echo(f"{state['size']}:{state['root']}")
+    say(f"{state['size']} entries, as signed" + ("; they begin with the older ones" if since else ""))
+
+
+def _is_state(text: str) -> bool:
+    import re
+
+    return re.fullmatch(r"[1-9][0-9]{0,15}:[0-9a-f]{64}", text) is not None
+
+
+def _cache(no_cache: bool) -> HashCache | None:
+    from ledger.hashcache import HashCache
+    from ledger.keys import data_folder
+
+    return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
+
+
+def _log() -> TransparencyLog:
+    from ledger.keys import data_folder
+    from ledger.transparency import TransparencyLog
+
+    return TransparencyLog(data_folder() / "log.sqlite")
+
+
+def _verify_store(path: Path, quiet: bool = False) -> str:
     """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
     from audit.index import open_index, verify_index
     from corpus.store import Store, StoreAlteredError, StoreError
@@ -563,7 +833,8 @@ def _verify_store(path: Path) -> str:
             verify_index(index)
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
-        typer.echo(f"  {verdict:10s} {'store':9s} {error}")
+        if not quiet:
+            typer.echo(f"  {verdict:10s} {'store':13s} {error}")
         return verdict
     return "ok"
 
@@ -631,22 +902,27 @@ def _step(*words: object, expect: int = OK) -> None:
         stop(f"'contraste {arguments[0]}' ended with {code} instead of {expect}", int(code))
 
 
-def _password(confirm: bool = False) -> str:
+def _password(descriptor: int | None = None, confirm: bool = False) -> str:
+    """Return the password: the first line of a file descriptor, the environment's, or what is typed."""
     import os
 
+    if descriptor is not None:
+        try:
+            with open(descriptor, closefd=False, encoding="utf-8") as file:
+                return file.readline().rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            stop(f"--password-fd {descriptor}: no password can be read there: {error}", USAGE)
     given = os.environ.get("CONTRASTE_PASSWORD")
-    return (
-        given
-        if given is not None
-        else str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
-    )
+    if given is not None:
+        return given
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
 
 
-def _trusted(extra: list[Path] | None) -> dict[str, ec.EllipticCurvePublicKey]:
-    from ledger.keys import key_id, load_public, trusted_keys
+def _trusted(extra: list[Path] | None) -> Trust:
+    """Return what this machine trusts, and the public keys and authorities of the options."""
+    from ledger.keyring import trusted_keys, with_files
 
-    given = [load_public(path) for path in extra or ()]
-    return {**trusted_keys(), **{key_id(public): public for public in given}}
+    return with_files(trusted_keys(), extra or [])
 
 
 def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
@@ -686,7 +962,7 @@ def _exit_code(error: Exception) -> int | None:
     from reports.json_report import ReportError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAlteredError)),
+        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
         (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),

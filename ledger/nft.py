@@ -16,7 +16,7 @@ from ledger.anchor import anchor_file, read_anchor
 from ledger.chain import Chain, Receipt, Token
 from ledger.digest import Digest, canonical_json, hash_bytes, write_atomic
 from ledger.errors import Malformed
-from ledger.keys import trusted_keys
+from ledger.keyring import trusted_keys
 from ledger.manifest import Manifest
 from ledger.provenance import beside, check_content, measure, read_signed
 from ledger.statement import Material

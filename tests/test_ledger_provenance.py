@@ -51,7 +51,7 @@ def test_the_record_has_the_documented_form(track, tmp_path):
             {
                 "kind": "model",
                 "name": "model",
-                "digest": {"sha256": Manifest.of_folder(tmp_path / "model").root.hex},
+                "digest": {"sha256": Manifest.of_path(tmp_path / "model").root.hex},
                 "path": "../model",
             }
         ],
@@ -65,7 +65,7 @@ def test_the_record_has_the_documented_form(track, tmp_path):
 
 def test_digests_of_folder_and_file(track, tmp_path):
     assert digest_of(track) == hash_bytes(b"notes")
-    assert digest_of(tmp_path / "model") == Manifest.of_folder(tmp_path / "model").root
+    assert digest_of(tmp_path / "model") == Manifest.of_path(tmp_path / "model").root
     assert read_record(tmp_path / "model") is None
 
 

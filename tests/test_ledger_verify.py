@@ -143,6 +143,7 @@ def test_all_is_well(world):
         ("run", "ok"),
         ("model", "ok"),
         ("anchor", "simulated"),
+        ("run", "ok"),
         ("data set", "ok"),
         ("anchor", "simulated"),
         ("policy", "ok"),
