@@ -117,7 +117,7 @@ class Envelope:
             raise Malformed(f"{source}: {len(signatures)} signatures; exactly one is allowed")
         signature = json_object(signatures[0], "signature", {"sig"}, {"keyid"})
         keyid, certificates = _material(bundle["verificationMaterial"], source)
-        if signature.get("keyid", "") not in ("", keyid):
+        if (signature.get("keyid") or keyid) != keyid:
             raise Malformed(f"{source}: keyid {signature['keyid']!r} is not that of the verification material")
         return cls(_decoded(entry["payload"], source), keyid, _decoded(signature["sig"], source), certificates)
 

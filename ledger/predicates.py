@@ -72,7 +72,8 @@ def validate(predicate_type: str, predicate: object) -> None:
 def content_statement(name: str, manifest: Manifest, origin: Origin) -> Statement:
     """Return the model signing statement for a folder or a single file; the root digest is the subject."""
     method = manifest.method
-    resources = [{"name": file, "digest": digest.hex, "algorithm": "sha256"} for file, digest in manifest.files.items()]
+    algorithm = _algorithm(method)
+    resources = [{"name": file, "digest": digest.hex, "algorithm": algorithm} for file, digest in manifest.files.items()]
     serialization: dict[str, Any] = {
         "method": "files" if method.shard_bytes is None else "shards",
         "hash_type": "sha256",
@@ -179,7 +180,7 @@ def signed_manifest(statement: Statement) -> Manifest:
     files: dict[str, Digest] = {}
     for item in json_array(statement.predicate.get("resources"), "resources"):
         entry = json_object(item, "resource", {"name", "digest", "algorithm"})
-        if entry["algorithm"] != "sha256":
+        if entry["algorithm"] not in ("sha256", _algorithm(method)):
             raise Malformed(f"resource algorithm {entry['algorithm']!r} is not sha256")
         if not isinstance(entry["name"], str) or entry["name"] in files:
             raise Malformed(f"the resource {entry['name']!r} stands there twice, or its name is no string")
@@ -191,6 +192,11 @@ def signed_manifest(statement: Statement) -> Manifest:
     if list(statement.subjects.values()) != [root_digest(files.values())]:
         raise Malformed("the subject is not the root digest of the resources")
     return manifest
+
+
+def _algorithm(method: Method) -> str:
+    """Return the name of SHA-256 as the reference implementation writes it, which for shards holds their size."""
+    return "sha256" if method.shard_bytes is None else f"sha256-sharded-{method.shard_bytes}"
 
 
 def _method(value: object) -> Method:

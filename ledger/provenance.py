@@ -390,11 +390,16 @@ def check_content(
     path, statement = signed.path, signed.statement
     if statement.predicate_type == CONTENT_PREDICATE:
         expected = signed_manifest(statement)
-        if path.is_dir() == (expected.method == FILES and list(expected.files) == ["."]):
-            raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
         method = Method(expected.method.shard_bytes, (*expected.method.ignored, *ignored))
-        if method == FILES:
-            found = measured if isinstance(measured, Manifest) else Manifest({".": measured})
+        # A model of one file has the resource ".", or its own name as the specification can be read.
+        names = {name.rsplit(":", 2)[0] if method.shard_bytes else name for name in expected.files}
+        of_file = names == {"."} or (names == {_named(path).name} and not path.is_dir())
+        if path.is_dir() == of_file:
+            raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
+        if method.shard_bytes is None and isinstance(measured, Digest):
+            found = Manifest({names.pop(): measured}, expected.method)
+        elif method == FILES and isinstance(measured, Manifest):
+            found = measured
         else:
             found = Manifest.of_path(path, method, cache)
     else:

@@ -128,7 +128,8 @@ def test_other_curves_do_not_sign():
 
 def test_the_older_form_with_the_whole_key_is_read_as_a_hint():
     old = {"publicKey": {"rawBytes": base64.b64encode(public_pem(KEY.public_key())).decode(), "keyDetails": "X"}}
-    assert verify_envelope(Envelope.from_bytes(_bundle(ENVELOPE, verificationMaterial=old)), KEYS) == TRACK
+    bundle = json.loads(_altered(ENVELOPE, signatures=[ONE | {"keyid": None}])) | {"verificationMaterial": old}
+    assert verify_envelope(Envelope.from_bytes(canonical_json(bundle)), KEYS) == TRACK
     other = base64.b64encode(public_pem(ec.generate_private_key(ec.SECP256R1()).public_key())).decode()
     envelope = Envelope.from_bytes(
         canonical_json(
@@ -234,6 +235,7 @@ ONE = json.loads(ENVELOPE.to_bytes())["dsseEnvelope"]["signatures"][0]
         (b"{}", "is absent"),
         (_altered(ENVELOPE, signatures=[{"keyid": ONE["keyid"]}]), "'sig' is absent"),
         (_altered(ENVELOPE, signatures=[ONE | {"keyid": "0" * 64}]), "keyid .* is not that"),
+        (_altered(ENVELOPE, signatures=[ONE | {"keyid": 1}]), "keyid 1 is not that"),
         (_altered(ENVELOPE, payloadType="application/json"), "payloadType"),
         (_altered(ENVELOPE, extra=1), "'extra' is unknown"),
         (_altered(ENVELOPE, signatures=[]), "0 signatures"),
