@@ -73,7 +73,9 @@ def content_statement(name: str, manifest: Manifest, origin: Origin) -> Statemen
     """Return the model signing statement for a folder or a single file; the root digest is the subject."""
     method = manifest.method
     algorithm = _algorithm(method)
-    resources = [{"name": file, "digest": digest.hex, "algorithm": algorithm} for file, digest in manifest.files.items()]
+    resources = [
+        {"name": file, "digest": digest.hex, "algorithm": algorithm} for file, digest in manifest.files.items()
+    ]
     serialization: dict[str, Any] = {
         "method": "files" if method.shard_bytes is None else "shards",
         "hash_type": "sha256",

@@ -275,23 +275,21 @@ class _Walk:
         self, name: str, signed: Signed, measured: Manifest | Digest | PathRefused, ignored: tuple[str, ...]
     ) -> None:
         """Compare an artefact with its statement."""
-        path = signed.path
+        path, what, extra = signed.path, "content", []
         try:
             if isinstance(measured, PathRefused):
                 raise measured
             check_content(signed, measured, ignored=ignored, cache=self.cache)
-            extra = (
-                []
-                if signed.statement.predicate_type != CONTENT_PREDICATE
-                else left_out(path, (*signed_manifest(signed.statement).method.ignored, *ignored))
-            )
+            if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
+                manifest = signed_manifest(signed.statement)
+                what = f"{len(manifest.files)} {'shards' if manifest.method.shard_bytes else 'files'}"
+                extra = left_out(path, (*manifest.method.ignored, *ignored))
         except LedgerError as error:
             self.fault(name, path, error)
             return
-        what = f"{len(measured.files)} files" if isinstance(measured, Manifest) else "content"
-        text = f"{what} as signed by key {signed.envelope.keyid[:16]}..."
-        if signed.envelope.certificates:
-            text = f"{what} as signed by {signed.envelope.certificates[0].subject.rfc4514_string()}"
+        chain = signed.envelope.certificates
+        by = chain[0].subject.rfc4514_string() if chain else f"key {signed.envelope.keyid[:16]}..."
+        text = f"{what} as signed by {by}"
         if extra:
             text += f"; the signature leaves out {', '.join(extra[:3])}{' and more' if len(extra) > 3 else ''}"
         self.add(name, path, "broken" if extra and self.strict else "ok", text, "not-covered" if extra else "ok")
