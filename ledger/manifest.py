@@ -207,7 +207,7 @@ class Manifest:
         ------
         PathRefused
             If `path` is absent, a symlink or without any file, or if anything in it is unreadable, a symlink, a
-            device, changes meanwhile, or has a name that is not UTF-8.
+            device, changes meanwhile, or has a name that is not UTF-8 or is another's in another Unicode form.
         """
         if path.is_symlink():
             raise PathRefused(f"{path} is a symlink, and links are not hashed; name the folder or file itself")
@@ -242,7 +242,10 @@ class Manifest:
         if cache is not None and fresh:
             there = set(names)
             cache.save(base, {part: found[part] for part, _ in fresh}, [part for part in known if part[0] not in there])
-        return cls({method.resource(part): value for part, (_, value) in found.items()}, method)
+        try:
+            return cls({method.resource(part): value for part, (_, value) in found.items()}, method)
+        except Malformed as error:
+            raise PathRefused(f"{path}: {error}") from None
 
     @property
     def root(self) -> Digest:

@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS nodes (level INTEGER, position INTEGER, hash BLOB, PR
 CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), bundle BLOB);
 """
 
+BYTES = "COALESCE(CAST({} AS BLOB), x'')"
+"""A column read as bytes, whatever type somebody gave its values."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
@@ -179,8 +182,8 @@ class TransparencyLog:
         if not self.file.exists():
             return []
         with self._database() as database:
-            rows = database.execute("SELECT position, leaf FROM entries ORDER BY position").fetchall()
-        return [LogEntry(position, leaf) for position, leaf in rows]
+            rows = database.execute(f"SELECT position, {BYTES.format('leaf')} FROM entries ORDER BY position")
+            return [LogEntry(position, leaf) for position, leaf in rows]
 
     def find(self, payload: Digest) -> LogEntry | None:
         """Return the latest entry about a signed payload, by its SHA-256; None if there is none."""
@@ -188,7 +191,8 @@ class TransparencyLog:
             return None
         with self._database() as database:
             row = database.execute(
-                "SELECT position, leaf FROM entries WHERE payload = ? ORDER BY position DESC", (payload.value,)
+                f"SELECT position, {BYTES.format('leaf')} FROM entries WHERE payload = ? ORDER BY position DESC",
+                (payload.value,),
             ).fetchone()
         return LogEntry(*row) if row else None
 
@@ -203,7 +207,7 @@ class TransparencyLog:
             If it is signed by nobody who is trusted.
         """
         with self._database() as database:
-            row = database.execute("SELECT bundle FROM head").fetchone()
+            row = database.execute(f"SELECT {BYTES.format('bundle')} FROM head").fetchone()
             size = self._size(database)
         if row is None:
             raise LogBroken(f"{self.file}: the log has no signed tree head")

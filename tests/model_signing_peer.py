@@ -2,8 +2,8 @@
 
     python model_signing_peer.py sign|verify key|certificate files|shards MODEL SIGNATURE WORDS...
 
-WORDS: to sign, private key and, for certificates, leaf and chain; to verify, public key or trusted authority. Shards are
-1,000 bytes. Exit 0 where the tool is content, 1 with its message where it is not.
+WORDS: to sign, private key and, for certificates, leaf and chain; to verify, public key or trusted authority.
+Shards are 1,000 bytes. Exit 0 where the tool is content, 1 with its message where it is not.
 """
 
 import sys
