@@ -820,11 +820,11 @@ def _log() -> TransparencyLog:
 
 def _verify_store(path: Path, quiet: bool = False) -> str:
     """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
-    from audit.index import open_index, verify_index
-    from corpus.store import Store, StoreAlteredError, StoreError
-
     if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
         return "ok"
+    from audit.index import open_index, verify_index  # slow to import, and most paths are no stores
+    from corpus.store import Store, StoreAlteredError, StoreError
+
     try:
         store = Store.open(path)
         store.verify()
@@ -927,11 +927,12 @@ def _trusted(extra: list[Path] | None) -> Trust:
 
 def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
     """Open the chain that the options name; None when it is the default embedded one and was never written to."""
-    from ledger.chain import open_chain
     from ledger.keys import data_folder
 
     if not create and rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
+    from ledger.chain import open_chain
+
     account = None
     if rpc is not None and create:
         from ledger.rpc import load_account_key

@@ -18,7 +18,7 @@ __all__ = ["create_account", "load_account"]
 SCRYPT_N = 262_144
 
 
-def create_account(file: Path, password: str, *, scrypt_n: int = SCRYPT_N) -> str:
+def create_account(file: Path, password: str) -> str:
     """Make an account, write its keystore, and return its checksummed address.
 
     Raises
@@ -39,7 +39,7 @@ def create_account(file: Path, password: str, *, scrypt_n: int = SCRYPT_N) -> st
     except ModuleNotFoundError:
         raise ExtraMissing("eth-account is not installed; install it with: pip install 'contraste[chain]'") from None
     account = Account.create()
-    keystore = Account.encrypt(account.key, password, kdf="scrypt", iterations=scrypt_n)
+    keystore = Account.encrypt(account.key, password, kdf="scrypt", iterations=SCRYPT_N)
     write_atomic(file, canonical_json(keystore) + b"\n", mode=0o600, overwrite=False)
     return str(account.address)
 

@@ -33,7 +33,6 @@ from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_
 from ledger.envelope import Envelope, sign_statement
 from ledger.errors import ExtraMissing, KeyUnusable, Malformed, SignatureInvalid
 from ledger.keys import check_curve, data_folder, key_id, load_certificates, load_public, public_pem, read_key
-from ledger.merkle import keccak256
 from ledger.signer import Signer, make_folder
 from ledger.statement import Statement, json_array, json_object
 from ledger.trust import Revocation, Trust, format_time, parse_time, verify_envelope
@@ -283,6 +282,8 @@ def binding_digest(identifier: str, account: str, issued: int) -> bytes:
     The domain is ``EIP712Domain(string name, string version)`` with ``contraste`` and ``1``; it names no chain, since
     a key is bound to an account on all of them.
     """
+    from ledger.merkle import keccak256  # its library takes 50 ms to load, and most commands meet no account
+
     domain = keccak256(
         keccak256(b"EIP712Domain(string name,string version)") + keccak256(b"contraste") + keccak256(b"1")
     )
@@ -344,6 +345,8 @@ def check_binding(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePublicK
     Malformed
         If the statement breaks its format, or is about another key than the one that signed it.
     """
+    from ledger.merkle import keccak256
+
     statement = verify_envelope(envelope, keys, timeless=True)
     if statement.predicate_type != BINDING_PREDICATE:
         raise Malformed(f"{statement.predicate_type!r} is no binding of a key and an account")

@@ -66,7 +66,10 @@ def validate(predicate_type: str, predicate: object) -> None:
     error = next(_validator(predicate_type).iter_errors(predicate), None)
     if error is not None:
         place = ".".join(map(str, error.absolute_path)) or "predicate"
-        raise Malformed(f"{place}: {error.message[:200]} ({SCHEMAS[predicate_type]})")
+        text = (
+            error.message if len(error.message) <= 200 else f"...{error.message[-200:]}"
+        )  # the rule stands at the end
+        raise Malformed(f"{place}: {text} ({SCHEMAS[predicate_type]})")
 
 
 def content_statement(name: str, manifest: Manifest, origin: Origin) -> Statement:

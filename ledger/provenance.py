@@ -285,12 +285,17 @@ def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str
     record, name = read_record(path), _named(path).name
     kind = record.origin.kind if record else "folder" if path.is_dir() else "file"
     origin = record.origin if record else Origin(kind)
-    content = digest_of(path, cache)
+    measured = measure(path, cache)
+    content = measured.root if isinstance(measured, Manifest) else measured
     found = {}
     if path.is_dir() or kind in ("dataset", "model", "file"):
         if record is not None and record.also:
             raise Malformed(f"{record_path(path)}: a {kind} of several files is a folder; also must be empty")
-        found[".sig"] = content_statement(name, Manifest.of_path(path, method, cache), origin)
+        if method != FILES:
+            manifest = Manifest.of_path(path, method, cache)
+        else:
+            manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured})
+        found[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
         digests = {other: hash_file(_named(path).parent / other) for other in others}

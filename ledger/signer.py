@@ -143,15 +143,22 @@ def load_signer(key: str | Path, password: Callable[[], str], certificate: Path 
     return Signer(private, chain or own)
 
 
+def _given(path: Path, password: Callable[[], str]) -> bytes:
+    text = password()
+    if not text:
+        raise KeyUnusable(f"{path}: the password is empty, and a key under an empty one is not protected")
+    return text.encode()
+
+
 def _p12_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[object, tuple[x509.Certificate, ...]]:
-    for attempt in (None, b""):
-        try:
-            pkcs12.load_key_and_certificates(data, attempt)
-        except (ValueError, UnsupportedAlgorithm):
-            continue
+    try:
+        pkcs12.load_key_and_certificates(data, None)
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    else:
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
-        private, leaf, others = pkcs12.load_key_and_certificates(data, password().encode())
+        private, leaf, others = pkcs12.load_key_and_certificates(data, _given(path, password))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyUnusable(f"{path} does not open: {error}; check the password and the file") from None
     return private, (leaf, *others) if leaf else ()
@@ -167,7 +174,7 @@ def _pem_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[obje
     else:
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
-        return serialization.load_pem_private_key(data, password().encode()), ()
+        return serialization.load_pem_private_key(data, _given(path, password)), ()
     except (ValueError, UnsupportedAlgorithm) as error:
         text = str(error).splitlines()[0]
         raise KeyUnusable(f"{path} does not open: {text}; check the password and the file") from None
