@@ -60,6 +60,10 @@ ChainDir = Annotated[
     typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated."),
 ]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
+Account = Annotated[
+    Path | None,
+    typer.Option("--account", help="Ethereum keystore that pays for --rpc; else CONTRASTE_ETH_KEY."),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
@@ -594,7 +598,7 @@ def keys_revoke(
     """Put a key on the revocation list of the signing key: the key itself, or the one it succeeds."""
     from datetime import UTC, datetime
 
-    from ledger.digest import read_bytes, write_atomic
+    from ledger.digest import Digest, read_bytes, write_atomic
     from ledger.envelope import Envelope
     from ledger.keyring import revoke
     from ledger.keys import key_id
@@ -602,9 +606,12 @@ def keys_revoke(
     from ledger.trust import parse_time
 
     signer = load_signer(key, lambda: _password(password_fd))
-    moment = parse_time(since) if since else datetime.now(UTC)
-    named = Path(key) / "rotation.sig"
+    with _argument("--since"):
+        moment = parse_time(since) if since else datetime.now(UTC)
     own = key_id(signer.key.public_key())
+    with _argument("key id"):
+        Digest.from_hex(revoked or own)
+    named = Path(key) / "rotation.sig"
     rotation = Envelope.from_bytes(read_bytes(named), source=str(named)) if revoked and named.is_file() else None
     envelope = revoke(signer, revoked or own, since=moment, reason=reason, rotation=rotation)
     write_atomic(out, envelope.to_bytes())
@@ -640,10 +647,13 @@ def contribution_add(
     author: Annotated[str, typer.Option(help="Who did it.")] = "",
 ) -> None:
     """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
-    from ledger.contributions import add_contribution, contributions_file
+    from ledger.contributions import add_contribution, contributions_file, read_contributions
     from ledger.provenance import digest_of
 
-    entries = add_contribution(path, kind, text, digest_of(path), author=author)
+    read_contributions(path)  # what is wrong with the file is no fault of the options
+    content = digest_of(path)
+    with _argument("--kind, --text, --author"):
+        entries = add_contribution(path, kind, text, content, author=author)
     typer.echo(contributions_file(path))
     say(f"{len(entries)} entries; sign {path} again to cover them")
 
@@ -705,12 +715,15 @@ def verify(
     """Walk from each path back to the data set and the anchor; say at which link it breaks."""
     import json
 
+    from ledger.manifest import Method
     from ledger.verify import verify_path
 
     if offline and (rpc or chain_dir):
         stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
     if (signature or ignore) and len(paths) > 1:
         stop("--signature and --ignore are about one path", USAGE)
+    with _argument("--ignore"):
+        Method(None, tuple(ignore or ()))
     trusted, chain = _trusted(key), None if offline else _chain(chain_dir, rpc, create=False)
     verdicts: list[str] = []
     printed = []
@@ -845,11 +858,13 @@ def anchor(
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    account: Account = None,
+    password_fd: PasswordFd = None,
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     from ledger.anchor import anchor_paths
 
-    chain = _chain(chain_dir, rpc, create=True)
+    chain = _chain(chain_dir, rpc, create=True, account=account, password_fd=password_fd)
     receipt = anchor_paths(paths, chain, keys=_trusted(key))  # type: ignore[arg-type]
     typer.echo(f"0x{receipt.root.hex()}")
     say(f"{len(paths)} paths anchored in block {receipt.block}{', simulated' if receipt.simulated else ''}")
@@ -864,11 +879,13 @@ def mint(
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    account: Account = None,
+    password_fd: PasswordFd = None,
 ) -> None:
     """Mint the track's ERC-721 token; its metadata goes to TRACK.nft.json."""
     from ledger.nft import metadata_file, mint_track
 
-    chain = _chain(chain_dir, rpc, create=True)
+    chain = _chain(chain_dir, rpc, create=True, account=account, password_fd=password_fd)
     token = mint_track(track, chain, report=report, description=description, uri=uri, keys=_trusted(key))  # type: ignore[arg-type]
     typer.echo(metadata_file(track))
     say(f"token {token.token_id:#x} of {token.owner}{', simulated' if token.simulated else ''}")
@@ -925,7 +942,14 @@ def _trusted(extra: list[Path] | None) -> Trust:
     return with_files(trusted_keys(), extra or [])
 
 
-def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | None:
+def _chain(
+    chain_dir: Path | None,
+    rpc: str | None,
+    *,
+    create: bool,
+    account: Path | None = None,
+    password_fd: int | None = None,
+) -> Chain | None:
     """Open the chain that the options name; None when it is the default embedded one and was never written to."""
     from ledger.keys import data_folder
 
@@ -933,12 +957,26 @@ def _chain(chain_dir: Path | None, rpc: str | None, *, create: bool) -> Chain | 
         return None
     from ledger.chain import open_chain
 
-    account = None
+    if account is not None and rpc is None:
+        stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
+    account_key = None
     if rpc is not None and create:
+        from ledger.account import load_account
         from ledger.rpc import load_account_key
 
-        account = load_account_key()
-    return open_chain(chain_dir=chain_dir, rpc=rpc, account_key=account)
+        account_key = load_account(account, _password(password_fd)) if account else load_account_key()
+    return open_chain(chain_dir=chain_dir, rpc=rpc, account_key=account_key)
+
+
+@contextmanager
+def _argument(name: str) -> Iterator[None]:
+    """Say that an option is at fault when its value breaks a format."""
+    from ledger.errors import Malformed
+
+    try:
+        yield
+    except Malformed as error:
+        stop(f"{name}: {error}", USAGE)
 
 
 @contextmanager
