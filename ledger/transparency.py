@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json
 from ledger.envelope import Envelope, SigningKey, sign_statement
-from ledger.errors import LedgerError, LogBroken
+from ledger.errors import LedgerError, LogBroken, Malformed
 from ledger.statement import Statement
 from ledger.trust import format_time, verify_envelope
 
@@ -66,7 +66,10 @@ class LogEntry:
     @property
     def fields(self) -> dict[str, Any]:
         """The leaf's JSON: ``time``, ``payload``, ``key``, ``predicateType``, ``subject``."""
-        value = parse_json(self.leaf, source=f"log entry {self.position}")
+        try:
+            value = parse_json(self.leaf, source=f"log entry {self.position}")
+        except Malformed as error:
+            raise LogBroken(str(error)) from None
         if not isinstance(value, dict):
             raise LogBroken(f"log entry {self.position} is no JSON object")
         return value
@@ -186,7 +189,13 @@ class TransparencyLog:
             return [LogEntry(position, leaf) for position, leaf in rows]
 
     def find(self, payload: Digest) -> LogEntry | None:
-        """Return the latest entry about a signed payload, by its SHA-256; None if there is none."""
+        """Return the latest entry about a signed payload, by its SHA-256; None if there is none.
+
+        Raises
+        ------
+        LogBroken
+            If what is filed under it is about another payload.
+        """
         if not self.file.exists():
             return None
         with self._database() as database:
@@ -194,7 +203,12 @@ class TransparencyLog:
                 f"SELECT position, {BYTES.format('leaf')} FROM entries WHERE payload = ? ORDER BY position DESC",
                 (payload.value,),
             ).fetchone()
-        return LogEntry(*row) if row else None
+        if row is None:
+            return None
+        entry = LogEntry(*row)
+        if entry.fields.get("payload") != payload.hex:
+            raise LogBroken(f"{self.file}: entry {entry.position} is filed under the digest of another statement")
+        return entry
 
     def head(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
         """Return size and root of the tree as signed.
@@ -263,14 +277,24 @@ class TransparencyLog:
             return self._range(database, 0, size)
 
     def verify(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
-        """Return None if every entry and every stored hash leads to the signed head; else raise `LogBroken`."""
+        """Return None if entries, stored hashes and signed head belong together; else raise `LogBroken`."""
         size, root = self.head(keys)
-        entries = self.entries()
-        level = [leaf_hash(entry.leaf) for entry in entries]
-        for entry in entries:
-            check_inclusion(
-                level[entry.position], entry.position, size, self.inclusion_proof(entry.position, size), root
+        entries, expected = self.entries(), {}
+        row, level = [leaf_hash(entry.leaf) for entry in entries], 0
+        while row:
+            expected.update({(level, position): node for position, node in enumerate(row)})
+            row, level = [_node(*row[at : at + 2]) for at in range(0, len(row) - 1, 2)], level + 1
+        with self._database() as database:
+            nodes = database.execute(f"SELECT level, position, {BYTES.format('hash')} FROM nodes")
+            stored = {(level, position): node for level, position, node in nodes}
+            payloads = database.execute(f"SELECT {BYTES.format('payload')} FROM entries ORDER BY position")
+            named = [payload.hex() for (payload,) in payloads]
+        if stored != expected or self.root(size) != root:
+            raise LogBroken(
+                f"{self.file}: entries, stored hashes and the signed root {root.hex()[:16]}... do not agree"
             )
+        if [entry.fields.get("payload") for entry in entries] != named:
+            raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
 
     def check_entry(self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> int:
         """Return the size of the log if an entry is in it by its proof; what is raised is that of `head`."""

@@ -597,7 +597,7 @@ CASES = {
     ),
     # the log
     "log entry altered": (
-        database("UPDATE entries SET leaf = replace(leaf, '2', '1') WHERE position = 0"),
+        database("""UPDATE entries SET leaf = replace(leaf, '"time":"2', '"time":"1') WHERE position = 0"""),
         S, "log", "log-broken", "not lead",
     ),
     "last log entry taken out": (
@@ -612,7 +612,7 @@ CASES = {
         database(
             "UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE position = 1) WHERE position = 0",
         ),
-        S, "log", "log-broken", "not lead",
+        S, "log", "log-broken", "digest of another",
     ),
     "log hash altered": (
         database("UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND position = 1"),
@@ -620,6 +620,13 @@ CASES = {
     ),
     "log hash taken out": (
         database("DELETE FROM nodes WHERE level = 1 AND position = 1"), S, "log", "log-broken", "is not there",
+    ),
+    "log entry filed for another": (
+        database("UPDATE entries SET payload = (SELECT payload FROM entries WHERE position = 0) WHERE position = 4"),
+        S, "log", "log-broken", "digest of another statement",
+    ),
+    "log entry that is no JSON": (
+        database("UPDATE entries SET leaf = x'00' WHERE position = 0"), S, "log", "log-broken", "not valid JSON",
     ),
     "log head taken out": (database("DELETE FROM head"), S, "log", "log-broken", "no signed tree head"),
     "log head of a stranger": (head_by(STRANGER), S, "log", "signer-unknown", "not trusted"),

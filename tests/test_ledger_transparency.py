@@ -150,3 +150,22 @@ def test_adding_costs_a_logarithm_of_the_size(tmp_path):
         log.append([envelope(0)], KEY)
         assert database.execute("SELECT count(*) FROM nodes").fetchone()[0] - before <= 11
     assert len(log.inclusion_proof(0, 1001)) <= 10
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE nodes SET hash = zeroblob(32) WHERE level = 2", "do not agree"),
+        ("DELETE FROM nodes WHERE level = 2", "do not agree|is not there"),
+        ("UPDATE entries SET leaf = replace(CAST(leaf AS TEXT), 'x1', 'y1')", "do not agree"),
+        ("UPDATE entries SET payload = zeroblob(32) WHERE position = 1", "filed under the digest of another"),
+        ("UPDATE head SET bundle = NULL", "head: not valid JSON"),
+    ],
+)
+def test_the_whole_log_is_checked(tmp_path, statement, message):
+    log = TransparencyLog(tmp_path / "log.sqlite")
+    log.append([envelope(number) for number in range(9)], KEY)
+    with closing(sqlite3.connect(log.file)) as database, database:
+        database.execute(statement)
+    with pytest.raises(LedgerError, match=message):
+        log.verify(KEYS)
