@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ledger.digest import hash_bytes
 from ledger.errors import ManifestMismatch, SignerUnknown
 from ledger.keyring import with_files
 from ledger.manifest import FILES, Method
 from ledger.predicates import signed_manifest
-from ledger.provenance import check_content, measure, read_signed, sign_path, write_record
+from ledger.provenance import check_content, material_of, measure, read_signed, sign_path, write_record
+from ledger.statement import Material
 from ledger.trust import Trust
 
 DATA = Path(__file__).parent / "data" / "model_signing"
@@ -141,6 +143,27 @@ def test_both_accept_each_other_and_neither_what_was_altered(case, tmp_path):
     assert (code, "mismatch" in said.lower()) == (1, True), said
     with pytest.raises(ManifestMismatch):
         check(path, ours, trust)
+
+
+@needs_peer
+def test_runs_are_provenance_to_the_tools_of_in_toto_and_sigstore(tmp_path):
+    make_model(tmp_path)
+    key, _ = make_keys(tmp_path, "p256")
+    model, track = tmp_path / "model", tmp_path / "t.mid"
+    made_with = {"code": {"contraste": "0.1.0"}, "hardware": {"cores": 2, "device": "cpu"}}
+    data = Material("dataset", "d", hash_bytes(b"d"), "../d")
+    write_record(model, "model", materials=[data], parameters={"seed": 1}, environment=made_with)
+    track.write_bytes(b"notes")
+    by = material_of("model", model, artefact=track)
+    write_record(track, "track", materials=[by], parameters={"seed": 7, "top_p": 0.9}, environment=made_with)
+    for path, suffix, build_type in ((model, ".run.sig", "training"), (track, ".sig", "generation")):
+        sign_path(path, key)
+        bundle = path.with_name(path.name + suffix)
+        said = peer("provenance", bundle, tmp_path / "p256.public.pem")
+        assert said == (0, f"https://contraste.dev/{build_type}/v1\n")
+        value = bundle.read_bytes()
+        bundle.write_bytes(value.replace(b'"sig":"ME', b'"sig":"MD'))
+        assert peer("provenance", bundle, tmp_path / "p256.public.pem")[0] == 1
 
 
 if __name__ == "__main__":  # make the bundles anew: CONTRASTE_MODEL_SIGNING=... python tests/test_ledger_interop.py
