@@ -1052,6 +1052,21 @@ def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
     refused(contraste(*words, house / "text.txt"), 2, "text.txt holds no PEM certificates")
     refused(contraste(*words, tmp_path / "none"), 2, "none")
     assert not list(tmp_path.glob("*.sig"))
+    key, root = tmp_path / "key.pem", tmp_path / "root.pem"
+    encrypted = ["-passout", f"pass:{os.environ['CONTRASTE_PASSWORD']}"]
+    openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "9"]
+    extensions = ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+    command = [*openssl, "-subj", "/CN=Our Label", *extensions, *encrypted, "-keyout", key, "-out", root]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl command")
+    key.chmod(0o600)
+    done("sign", track, "--key", key, "--certificate", root)
+    ran = contraste("verify", track)
+    assert ran.code == 1
+    assert "no certificate authority is trusted here" in ran.out
+    assert "content as signed by CN=Our Label" in done("verify", track, "--key", root).out
 
 
 def test_contributions_are_noted_signed_and_verified(house: House, tmp_path: Path) -> None:
