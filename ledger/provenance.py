@@ -21,7 +21,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.contributions import read_contributions
+from ledger.contributions import contributions_file, read_contributions
 from ledger.digest import Digest, canonical_json, hash_file, parse_json, read_bytes, write_atomic
 from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
@@ -272,11 +272,10 @@ def sign_path(
     envelopes = {suffix: sign_statement(statement, key, certificates) for suffix, statement in statements.items()}
     if log is not None:
         log.append(list(envelopes.values()), key, certificates)
-    for suffix in SIGNATURES:
-        if suffix in envelopes:
-            write_atomic(beside(path, suffix), envelopes[suffix].to_bytes())
-        else:  # of an earlier state of the artefact
-            beside(path, suffix).unlink(missing_ok=True)
+    for suffix, envelope in envelopes.items():
+        write_atomic(beside(path, suffix), envelope.to_bytes())
+    if ".run.sig" not in envelopes:  # of an earlier state of the artefact
+        beside(path, ".run.sig").unlink(missing_ok=True)
     return beside(path, ".sig")
 
 
@@ -302,9 +301,23 @@ def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str
         found[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
         found[".run.sig"] = run_statement({name: content}, origin)
-    if entries := read_contributions(path):
+    if entries := _contributions(path):
         found[".contributions.sig"] = contributions_statement(name, content, entries)
     return found
+
+
+def _contributions(path: Path) -> list[dict[str, Any]]:
+    """Return what people did, and refuse to sign less, or other things, than was signed before."""
+    entries, file = read_contributions(path), beside(path, ".contributions.sig")
+    if os.path.lexists(file):
+        envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+        told = Statement.from_bytes(envelope.payload, source=str(file)).predicate.get("entries", [])
+        if entries[: len(told)] != told:
+            raise Malformed(
+                f"{contributions_file(path)} does not begin with the {len(told)} entries that were signed; "
+                f"put them back, or remove {file} to begin anew"
+            )
+    return entries
 
 
 def read_statement(

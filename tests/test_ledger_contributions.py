@@ -86,3 +86,22 @@ def test_a_damaged_log_is_named_and_left_alone(tmp_path, data, message):
     with pytest.raises(LedgerError):
         sign_path(path, KEY)
     assert contributions_file(path).read_bytes() == data
+
+
+def test_less_than_was_signed_is_not_signed_again(tmp_path):
+    path = tmp_path / "t.mid"
+    path.write_bytes(b"x")
+    add_contribution(path, "edit", "one", digest_of(path))
+    sign_path(path, KEY)
+    add_contribution(path, "edit", "two", digest_of(path))
+    sign_path(path, KEY)
+    contributions_file(path).unlink()
+    with pytest.raises(Malformed, match="does not begin with the 2 entries that were signed; put them back"):
+        sign_path(path, KEY)
+    add_contribution(path, "edit", "other", digest_of(path))
+    before = (tmp_path / "t.mid.sig").read_bytes()
+    with pytest.raises(Malformed, match=r"or remove .*t.mid.contributions.sig to begin anew"):
+        sign_path(path, KEY)
+    assert (tmp_path / "t.mid.sig").read_bytes() == before
+    (tmp_path / "t.mid.contributions.sig").unlink()
+    sign_path(path, KEY)
