@@ -35,7 +35,7 @@ __all__ = [
 
 DEFAULT_SHARD_BYTES = 1_000_000_000
 """Shard size of model signing where none is given."""
-WORKERS = min(8, os.cpu_count() or 1)
+WORKERS = min(32, (os.cpu_count() or 1) + 4)  # some wait for the disk while others hash
 SHARD_NAME = re.compile(r"(.+):(0|[1-9][0-9]*):([1-9][0-9]*)", re.DOTALL)
 
 
