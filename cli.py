@@ -533,7 +533,7 @@ def keys_new(
     password = _password(password_fd, confirm=True)
     typer.echo(trust_key(create_keys(folder, password, curve)))
     if account:
-        from ledger.account import create_account
+        from ledger.keystore import create_account
 
         typer.echo(create_account(folder / "account.json", password))
 
@@ -628,9 +628,9 @@ def keys_bind(
     password_fd: PasswordFd = None,
 ) -> None:
     """Bind a signing key and an Ethereum account by a statement that both sign; one password opens both."""
-    from ledger.account import load_account
     from ledger.digest import write_atomic
     from ledger.keyring import bind_account
+    from ledger.keystore import load_account
     from ledger.signer import load_signer
 
     password = _password(password_fd)
@@ -747,8 +747,9 @@ def _print_links(found: Verification, short: bool) -> None:
     typer.echo(f"{found.path}: {found.verdict}{fault}")
     if short:
         return
+    width = max(9, *(len(link.name) for link in found.links))
     for link in found.links:
-        typer.echo(f"  {link.verdict:10s} {link.name:13s} {link.subject}: {link.detail}")
+        typer.echo(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
     if found.needs_chain:
         names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in found.needs_chain)
         typer.echo(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
@@ -847,7 +848,7 @@ def _verify_store(path: Path, quiet: bool = False) -> str:
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
         if not quiet:
-            typer.echo(f"  {verdict:10s} {'store':13s} {error}")
+            typer.echo(f"  {verdict:10s} {'store':9s} {error}")
         return verdict
     return "ok"
 
@@ -961,7 +962,7 @@ def _chain(
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
     account_key = None
     if rpc is not None and create:
-        from ledger.account import load_account
+        from ledger.keystore import load_account
         from ledger.rpc import load_account_key
 
         account_key = load_account(account, _password(password_fd)) if account else load_account_key()

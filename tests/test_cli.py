@@ -930,18 +930,6 @@ def test_mint_writes_the_metadata_of_the_token(house: House) -> None:
     done("verify", house.first)
 
 
-def test_demo_never_removes_what_it_did_not_make(house: House) -> None:
-    before = tree(house / "src")
-    refused(contraste("demo", "--out", house / "src"), 2, "holds other things")
-    refused(contraste("demo", "--out", house / "text.txt"), 2, "holds other things")
-    assert tree(house / "src") == before
-
-
-def tree(folder: Path) -> dict[str, str]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {os.fspath(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-
-
 def signed_copy(house: House, folder: Path) -> Path:
     track = Path(shutil.copy(house / "clean.mid", folder))
     done("sign", track, "--key", house / "keys")
@@ -1034,7 +1022,7 @@ def test_keys_rotate_are_revoked_and_listed(house: House, tmp_path: Path, monkey
 
 def test_a_key_and_an_account_are_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("ledger.account.SCRYPT_N", 1024)
+    monkeypatch.setattr("ledger.keystore.SCRYPT_N", 1024)
     identity, address = done("keys", "new", tmp_path / "k", "--account").out.split()
     keystore, out = tmp_path / "k" / "account.json", tmp_path / "account.sig"
     done("keys", "bind", "--key", tmp_path / "k", "--account", keystore, "--out", out)
@@ -1124,3 +1112,16 @@ def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None
     assert shown["statement"]["predicate"]["buildDefinition"]["buildType"] == "https://contraste.dev/generation/v1"
     (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
     assert shown["statement"]["predicate"]["parameters"]["outcome"] == "pass"
+
+
+# The last one, since the command changes the environment of its process.
+def test_demo_never_removes_what_it_did_not_make(house: House) -> None:
+    before = tree(house / "src")
+    refused(contraste("demo", "--out", house / "src"), 2, "holds other things")
+    refused(contraste("demo", "--out", house / "text.txt"), 2, "holds other things")
+    assert tree(house / "src") == before
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {os.fspath(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}

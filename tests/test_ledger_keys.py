@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from ledger import account, keyring, keys, signer
+from ledger import keyring, keys, keystore, signer
 from ledger.digest import hash_bytes
 from ledger.envelope import Envelope, sign_statement
 from ledger.errors import KeyRevoked, KeyUnusable, Malformed, SignatureInvalid, SignerUnknown
@@ -422,23 +422,23 @@ def test_a_binding_that_one_side_did_not_sign_is_refused(bound, change, error, m
 
 def test_accounts_are_written_encrypted_and_read(tmp_path, monkeypatch):
     pytest.importorskip("eth_account", reason="the extra 'chain' is not installed")
-    monkeypatch.setattr(account, "SCRYPT_N", 1024)
+    monkeypatch.setattr(keystore, "SCRYPT_N", 1024)
     file = tmp_path / "account.json"
-    address = account.create_account(file, "pw")
+    address = keystore.create_account(file, "pw")
     assert file.stat().st_mode & 0o777 == 0o600
     assert json.loads(file.read_bytes())["address"].lower() == address[2:].lower()
     from eth_account import Account
 
-    assert Account.from_key(account.load_account(file, "pw")).address == address
+    assert Account.from_key(keystore.load_account(file, "pw")).address == address
     with pytest.raises(KeyUnusable, match="MAC mismatch"):
-        account.load_account(file, "wrong")
+        keystore.load_account(file, "wrong")
     with pytest.raises(KeyUnusable, match="never overwritten"):
-        account.create_account(file, "pw")
+        keystore.create_account(file, "pw")
     with pytest.raises(KeyUnusable, match="password is empty"):
-        account.create_account(tmp_path / "other", "")
+        keystore.create_account(tmp_path / "other", "")
     file.chmod(0o644)
     with pytest.raises(KeyUnusable, match="can be read by others"):
-        account.load_account(file, "pw")
+        keystore.load_account(file, "pw")
 
 
 # Hardware
