@@ -4,7 +4,8 @@ A leaf is the canonical JSON of one entry: time by this machine's clock, the SHA
 predicate type and subjects. Leaf hashes are ``SHA-256(0x00 || leaf)``, nodes ``SHA-256(0x01 || left || right)``. Stored
 are the hashes of complete subtrees, so adding and proving cost a logarithm of the size. After each addition the signer
 signs the tree head (size and root), so that taking an entry out or changing one needs the key; who kept an older head
-sees by a consistency proof whether the log only grew.
+sees by a consistency proof whether the log only grew. The latest head of each signer is kept: what somebody signs here
+with a key that is not trusted here takes nothing from the entries before.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json
 from ledger.envelope import Envelope, SigningKey, sign_statement
-from ledger.errors import LedgerError, LogBroken, Malformed
+from ledger.errors import LedgerError, LogBroken, Malformed, SignerUnknown
 from ledger.statement import Statement
 from ledger.trust import format_time, verify_envelope
 
@@ -41,7 +42,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, payload BLOB, leaf BLOB);
 CREATE INDEX IF NOT EXISTS entries_payload ON entries (payload);
 CREATE TABLE IF NOT EXISTS nodes (level INTEGER, position INTEGER, hash BLOB, PRIMARY KEY (level, position));
-CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), bundle BLOB);
+CREATE TABLE IF NOT EXISTS head (key TEXT PRIMARY KEY, bundle BLOB);
 """
 
 BYTES = "COALESCE(CAST({} AS BLOB), x'')"
@@ -176,8 +177,8 @@ class TransparencyLog:
             root = self._range(database, 0, size)
             head = {"size": size, "time": format_time(datetime.now(UTC))}
             statement = Statement({"log": Digest("sha256", root)}, HEAD_PREDICATE, head)
-            bundle = sign_statement(statement, key, certificates).to_bytes()
-            database.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (bundle,))
+            signed = sign_statement(statement, key, certificates)
+            database.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (signed.keyid, signed.to_bytes()))
             database.execute("COMMIT")
 
     def entries(self) -> list[LogEntry]:
@@ -211,27 +212,51 @@ class TransparencyLog:
         return entry
 
     def head(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
-        """Return size and root of the tree as signed.
+        """Return size and root of the largest tree whose head a trusted key signed.
 
         Raises
         ------
         LogBroken
-            If there is no head, its signature is wrong, or the log has another size.
+            If there is no head, one is not what its signer signed, or the log does not hold the trees that were signed.
         SignerUnknown
-            If it is signed by nobody who is trusted.
+            If no head is signed by anybody who is trusted.
         """
         with self._database() as database:
-            row = database.execute(f"SELECT {BYTES.format('bundle')} FROM head").fetchone()
+            rows = database.execute(f"SELECT key, {BYTES.format('bundle')} FROM head ORDER BY key").fetchall()
             size = self._size(database)
-        if row is None:
+            count = int(database.execute("SELECT count(*) FROM entries").fetchone()[0])
+        if not rows:
             raise LogBroken(f"{self.file}: the log has no signed tree head")
-        envelope = Envelope.from_bytes(row[0], source=f"{self.file}: head")
-        statement = verify_envelope(envelope, keys, timeless=True)
-        if statement.predicate_type != HEAD_PREDICATE or list(statement.subjects) != ["log"]:
-            raise LogBroken(f"{self.file}: the signed statement is no tree head")
-        if statement.predicate.get("size") != size:
-            raise LogBroken(f"{self.file}: {size} entries, and {statement.predicate.get('size')} were signed")
-        return size, statement.subjects["log"].value
+        if count != size:
+            raise LogBroken(f"{self.file}: {count} entries, numbered up to {size}; some were taken out or added")
+        heads, unknown = [], None
+        for key, data in rows:
+            envelope = Envelope.from_bytes(data, source=f"{self.file}: head")
+            if envelope.keyid != key:
+                raise LogBroken(f"{self.file}: the tree head of {key[:16]}... is signed by another key")
+            try:
+                statement = verify_envelope(envelope, keys, timeless=True)
+            except SignerUnknown as error:
+                unknown = error
+                continue
+            signed = statement.predicate.get("size")
+            if (
+                statement.predicate_type != HEAD_PREDICATE
+                or list(statement.subjects) != ["log"]
+                or type(signed) is not int
+            ):
+                raise LogBroken(f"{self.file}: the statement signed by {key[:16]}... is no tree head")
+            if not 0 < signed <= size:
+                raise LogBroken(f"{self.file}: {size} entries, and {signed} were signed")
+            heads.append((signed, statement.subjects["log"].value))
+        if not heads and unknown is not None:
+            raise SignerUnknown(f"{self.file}: {unknown}")
+        for signed, root in heads:
+            if self.root(signed) != root:
+                raise LogBroken(
+                    f"{self.file}: the first {signed} entries do not lead to the signed root {root.hex()[:16]}..."
+                )
+        return max(heads)
 
     def inclusion_proof(self, position: int, size: int) -> list[bytes]:
         """Return the proof that an entry is in the tree of the first `size` entries (RFC 9162, 2.1.3.1)."""
@@ -299,6 +324,8 @@ class TransparencyLog:
     def check_entry(self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> int:
         """Return the size of the log if an entry is in it by its proof; what is raised is that of `head`."""
         size, root = self.head(keys)
+        if entry.position >= size:
+            raise SignerUnknown(f"{self.file}: entry {entry.position} is under no head that a trusted key signed")
         proof = self.inclusion_proof(entry.position, size)
         check_inclusion(leaf_hash(entry.leaf), entry.position, size, proof, root)
         return size

@@ -606,7 +606,7 @@ CASES = {
     ),
     "log entry added": (
         database("INSERT INTO entries SELECT position + 100, payload, leaf FROM entries WHERE position = 0"),
-        S, "log", "log-broken", "were signed",
+        S, "log", "log-broken", "taken out or added",
     ),
     "log entries exchanged": (
         database(
@@ -629,8 +629,8 @@ CASES = {
         database("UPDATE entries SET leaf = x'00' WHERE position = 0"), S, "log", "log-broken", "not valid JSON",
     ),
     "log head taken out": (database("DELETE FROM head"), S, "log", "log-broken", "no signed tree head"),
-    "log head of a stranger": (head_by(STRANGER), S, "log", "signer-unknown", "not trusted"),
-    "older log head": (older_head, S, "log", "log-broken", "were signed"),
+    "log head of a stranger": (head_by(STRANGER), S, "log", "log-broken", "signed by another key"),
+    "older log head": (older_head, S, "log", "log-broken", "signed by another key"),
     "log is no database": (write("home/log.sqlite", b"junk" * 4096), S, "log", "log-broken", "damaged"),
 }  # fmt: skip
 
@@ -727,10 +727,13 @@ def old_times(w):
         os.utime(file, (0, 0))
 
 
-def sign_more(w):
-    for number in range(5):
-        (w / f"other{number}").write_bytes(bytes([number]))
-        sign_path(w / f"other{number}", SECOND, log=TransparencyLog(w / "home/log.sqlite"))
+def sign_more(key):
+    def sign(w):
+        for number in range(5):
+            (w / f"other{number}").write_bytes(bytes([number]))
+            sign_path(w / f"other{number}", key, log=TransparencyLog(w / "home/log.sqlite"))
+
+    return sign
 
 
 def archive(w):
@@ -804,7 +807,8 @@ BENIGN = {
     "further predicate key": signed("store.sig", lambda v, p: p.update(theirs={"card": 1})),
     "no contributions": lambda w: [(w / f"out/t.mid.contributions.{end}").unlink() for end in ("json", "sig")],
     "no log": remove("home/log.sqlite"),
-    "more in the log": sign_more,
+    "more in the log": sign_more(SECOND),
+    "more in the log by a key that is not trusted": sign_more(STRANGER),
     "one more trusted key": lambda w: keyring.trust_key(STRANGER.public_key()),
     "another key revoked": lambda w: keyring.revoke(
         Signer(SECOND), key_id(SECOND.public_key()), since=datetime.now(UTC), reason="lost"
