@@ -1111,7 +1111,8 @@ def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None
     (shown,) = json.loads(done("ledger", "show", house.first, "--json").out)
     assert shown["statement"]["predicate"]["buildDefinition"]["buildType"] == "https://contraste.dev/generation/v1"
     (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
-    assert shown["statement"]["predicate"]["parameters"]["outcome"] == "pass"
+    said = json.loads(house.report.read_bytes())
+    assert shown["statement"]["predicate"]["parameters"] == {"outcome": said["outcome"], "sentence": said["sentence"]}
 
 
 # The last one, since the command changes the environment of its process.
