@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench interop-c2pa clean
+.PHONY: venv node-tools demo test contracts lint bench interop interop-c2pa clean
 
 venv: $(STAMP)
 
@@ -48,6 +48,12 @@ $(NODE_STAMP): tests/contracts/package.json tests/contracts/package-lock.json
 	cd tests/contracts && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+# The reference implementation of model signing, in an environment of its own, against this program's
+interop: venv
+	test -x .interop/bin/model_signing || { $(PYTHON) -m venv .interop && \
+	  .interop/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL==26.4.0; }
+	CONTRASTE_MODEL_SIGNING=.interop/bin/python $(BIN)/python -m pytest tests/test_ledger_interop.py
+
 # All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
 PIECES ?= 1000,10000
 bench: venv
@@ -64,5 +70,5 @@ $(PEERS)/.installed: tests/interop-c2pa.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) .interop tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

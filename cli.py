@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from audit.run import Corpus
     from corpus.store import Store
     from ledger.chain import Chain
+    from ledger.hashcache import HashCache
+    from ledger.transparency import TransparencyLog
     from ledger.trust import Trust
+    from ledger.verify import Verification
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -32,12 +35,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(name="keys", help="Make and list signing keys.", no_args_is_help=True)
-app.add_typer(keys_app)
+keys_app = typer.Typer(name="keys", help="Make, trust, change and revoke signing keys.", no_args_is_help=True)
+contribution_app = typer.Typer(name="contribution", help="Note what people did to an artefact.", no_args_is_help=True)
+ledger_app = typer.Typer(name="ledger", help="Look at statements and the log of what was signed.", no_args_is_help=True)
+for part in (keys_app, contribution_app, ledger_app):
+    app.add_typer(part)
 
 Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file with the gate's rules.")]
-KeyFolder = Annotated[Path, typer.Option("--key", help="Folder made by 'contraste keys new', or its private key.")]
+SigningKeyOption = Annotated[
+    str,
+    typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI."),
+]
+PasswordFd = Annotated[
+    int | None, typer.Option("--password-fd", min=0, help="File descriptor from which the password is read.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Hash every file again, also what is unchanged.")]
 Trusted = Annotated[
     list[Path] | None,
     typer.Option("--key", help="Public key, or authority's certificate, trusted besides those of this machine."),
@@ -47,6 +60,10 @@ ChainDir = Annotated[
     typer.Option("--chain-dir", help="Folder of the embedded chain, whose anchors are simulated."),
 ]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of an Ethereum JSON-RPC node.")]
+Account = Annotated[
+    Path | None,
+    typer.Option("--account", help="Ethereum keystore that pays for --rpc; else CONTRASTE_ETH_KEY."),
+]
 Network = Annotated[
     str | None, typer.Option("--network", help='Network the node must be on: "sepolia", "hoodi" or a chain id.')
 ]
@@ -369,9 +386,7 @@ def audit(
             if "html" in wanted:
                 sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
                 write_atomically(folder / "report.html", report_html(report, sounds).encode())
-            _record_report(
-                folder / "report.json", track=file, dataset=store, model=model, policy=folder / "policy.toml"
-            )
+            _record_report(report, folder / "report.json", track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
@@ -391,12 +406,15 @@ def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
     return UNCHECKED if "incomplete" in outcomes else OK
 
 
-def _record_report(report: Path, **made_from: Path | None) -> None:
-    """Write the provenance record of a report: what it judged, and by what."""
+def _record_report(report: AuditReport, file: Path, **made_from: Path | None) -> None:
+    """Write the provenance record of a report: what it judged, by what, and the outcome."""
+    from ledger.environment import environment
     from ledger.provenance import material_of, write_record
 
-    materials = [material_of(kind, path, artefact=report) for kind, path in made_from.items() if path is not None]
-    write_record(report, "report", materials=materials)
+    used = {**made_from, "policy": file.with_name("policy.toml")}
+    materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
+    said = {"outcome": report.outcome, "sentence": report.sentence}
+    write_record(file, "report", materials=materials, parameters=said, environment=environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:
@@ -434,7 +452,10 @@ def train(
         Store.open(store), out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
         precision=precision, resume=resume,
     )  # fmt: skip
-    write_record(out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings)
+    write_record(
+        out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
+        environment=_environment(str(report.settings["device"])),
+    )  # fmt: skip
     ended = "; interrupted, go on with --resume" if report.interrupted else ""
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended}")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
@@ -466,6 +487,7 @@ def generate(
     from music.render import render_wav, renderer_info
 
     with _extra("generator"):
+        from generator.checkpoint import pick_device
         from generator.sample import generate
 
     opening = read_music(prime) if prime else None
@@ -489,50 +511,188 @@ def generate(
             parameters = {**track.settings, **primed, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
-                also=[path.with_suffix(".wav").name],
+                environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             typer.echo(path)
             show(number, n)
 
 
-@keys_app.command("new")
-def keys_new(folder: Annotated[Path, typer.Argument(help="Folder for private.p12 and public.pem.")]) -> None:
-    """Make a P-256 key pair, encrypted with a password, with a certificate; trust it on this machine."""
-    from ledger.certificates import create_certificates
-    from ledger.keys import create_keys, load_private
+def _environment(device: str) -> dict[str, Any]:
+    """Describe the code and the hardware of a run on `device`, a CUDA device by its name."""
+    from ledger.environment import environment
 
-    password = _password(confirm=True)
-    made = create_keys(folder, password)
-    create_certificates(folder, load_private(folder, password))
-    typer.echo(made)
+    if device.startswith("cuda"):
+        from torch.cuda import get_device_name
+
+        device = f"{device} ({get_device_name(device)})"
+    return environment(device)
+
+
+@keys_app.command("new")
+def keys_new(
+    folder: Annotated[Path, typer.Argument(help="Folder for private.p12, public.pem, certificate.pem and ca.pem.")],
+    curve: Annotated[str, typer.Option(help="P-256, P-384 or P-521.")] = "P-256",
+    account: Annotated[bool, typer.Option("--account", help="Make an Ethereum account too (account.json).")] = False,
+    password_fd: PasswordFd = None,
+) -> None:
+    """Make a key pair, encrypted with a password, with a certificate; trust it on this machine."""
+    password = _password(password_fd, confirm=True)
+    typer.echo(_new_key(folder, password, curve))
+    if account:
+        from ledger.account import create_account
+
+        typer.echo(create_account(folder / "account.json", password))
+
+
+def _new_key(folder: Path, password: str, curve: str = "P-256") -> str:
+    """Make a key pair with its certificate, trust it, and return its key id."""
+    from ledger.certificates import create_certificates
+    from ledger.keyring import trust_key
+    from ledger.signer import create_keys
+
+    public = create_keys(folder, password, curve)
+    create_certificates(folder, public)
+    return trust_key(public)
 
 
 @keys_app.command("trust")
 def keys_trust(
-    public: Annotated[Path, typer.Argument(help="A public key (PEM) or its folder, or certificates of authorities.")],
+    file: Annotated[
+        Path, typer.Argument(help="Public key, its folder, certificate authority, or a statement about keys (.sig).")
+    ],
 ) -> None:
-    """Trust somebody's public key, or an authority that issues certificates, on this machine."""
-    from ledger.certificates import is_certificate, trust_roots
-    from ledger.keys import load_public, trust
+    """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
+    from ledger.keyring import import_trusted
 
-    typer.echo(trust_roots(public) if is_certificate(public) else trust(load_public(public)))
+    typer.echo(import_trusted(file))
 
 
 @keys_app.command("list")
 def keys_list() -> None:
-    """List the keys trusted on this machine."""
-    from ledger.keys import trusted_keys
+    """List the keys trusted on this machine, with what is known of them."""
+    from ledger.keyring import trusted_keys
+    from ledger.trust import format_time
 
-    for identity in trusted_keys():
-        typer.echo(identity)
+    trust = trusted_keys()
+    for identity in trust:
+        revoked, account = trust.revoked.get(identity), trust.accounts.get(identity)
+        notes = f"  revoked since {format_time(revoked.since)}: {revoked.reason}" if revoked else ""
+        typer.echo(f"{identity}{notes}{f'  account {account}' if account else ''}")
+    for root in trust.roots:
+        typer.echo(f"authority {root.subject.rfc4514_string()}")
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    folder: Annotated[Path, typer.Argument(help="Folder for the new key.")],
+    key: SigningKeyOption,
+    password_fd: PasswordFd = None,
+) -> None:
+    """Make a new key that the old one names as its successor (rotation.sig); it has the same password."""
+    from ledger.digest import write_atomic
+    from ledger.keyring import rotate
+    from ledger.keys import load_public
+    from ledger.signer import load_signer
+
+    password = _password(password_fd)
+    old = load_signer(key, lambda: password)
+    typer.echo(_new_key(folder, password))
+    write_atomic(folder / "rotation.sig", rotate(old, load_public(folder)).to_bytes())
+    say(f"give {folder / 'rotation.sig'} to those who trust the old key: contraste keys trust rotation.sig")
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key: SigningKeyOption,
+    revoked: Annotated[str | None, typer.Argument(help="Key id; the signing key itself where it is left out.")] = None,
+    since: Annotated[str | None, typer.Option(help="From when on, like 2026-05-01T12:00:00Z; now by default.")] = None,
+    reason: Annotated[str, typer.Option(help="For people.")] = "unspecified",
+    out: Annotated[Path, typer.Option("--out", help="Where the list goes, to be given to others.")] = Path(
+        "revocations.sig"
+    ),
+    password_fd: PasswordFd = None,
+) -> None:
+    """Put a key on the revocation list of the signing key: the key itself, or the one it succeeds."""
+    from datetime import UTC, datetime
+
+    from ledger.digest import Digest, read_bytes, write_atomic
+    from ledger.envelope import Envelope
+    from ledger.keyring import revoke
+    from ledger.keys import key_id
+    from ledger.signer import load_signer
+    from ledger.trust import parse_time
+
+    signer = load_signer(key, lambda: _password(password_fd))
+    with _argument("--since"):
+        moment = parse_time(since) if since else datetime.now(UTC)
+    own = key_id(signer.key.public_key())
+    with _argument("key id"):
+        Digest.from_hex(revoked or own)
+    named = Path(key) / "rotation.sig"
+    rotation = Envelope.from_bytes(read_bytes(named), source=str(named)) if revoked and named.is_file() else None
+    envelope = revoke(signer, revoked or own, since=moment, reason=reason, rotation=rotation)
+    write_atomic(out, envelope.to_bytes())
+    typer.echo(out)
+
+
+@keys_app.command("bind")
+def keys_bind(
+    key: SigningKeyOption,
+    account: Annotated[Path, typer.Option("--account", help="Ethereum keystore (version 3).")],
+    out: Annotated[Path, typer.Option("--out", help="Where the statement goes, to be given to others.")] = Path(
+        "account.sig"
+    ),
+    password_fd: PasswordFd = None,
+) -> None:
+    """Bind a signing key and an Ethereum account by a statement that both sign; one password opens both."""
+    from ledger.account import load_keystore
+    from ledger.digest import write_atomic
+    from ledger.keyring import bind_account
+    from ledger.signer import load_signer
+
+    password = _password(password_fd)
+    envelope = bind_account(load_signer(key, lambda: password), load_keystore(account, password))
+    write_atomic(out, envelope.to_bytes())
+    typer.echo(out)
+
+
+@contribution_app.command("add")
+def contribution_add(
+    path: Annotated[Path, typer.Argument(help="A track, a model, a data set, a report.")],
+    kind: Annotated[str, typer.Option(help="prompt, edit or selection.")],
+    text: Annotated[str, typer.Option(help="What was done.")],
+    author: Annotated[str, typer.Option(help="Who did it.")] = "",
+) -> None:
+    """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
+    from ledger.contributions import add_contribution, contributions_file, read_contributions
+    from ledger.provenance import digest_of
+
+    read_contributions(path)  # what is wrong with the file is no fault of the options
+    content = digest_of(path)
+    with _argument("--kind, --text, --author"):
+        entries = add_contribution(path, kind, text, content, author=author)
+    typer.echo(contributions_file(path))
+    say(f"{len(entries)} entries; sign {path} again to cover them")
+
+
+@contribution_app.command("list")
+def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
+    """List what people did."""
+    from ledger.contributions import read_contributions
+
+    for entry in read_contributions(path):
+        typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
 
 
 @app.command()
 def sign(
     paths: Annotated[list[Path], typer.Argument(help="Stores, models, tracks, reports.")],
-    key: KeyFolder,
+    key: SigningKeyOption,
     certificate: Annotated[
-        Path | None, typer.Option(help="Certificate of the key and its issuers (PEM); else the one beside the key.")
+        Path | None,
+        typer.Option(
+            "--certificate", help="PEM chain of the key, leaf first, to sign by certificate; also for credentials."
+        ),
     ] = None,
     source_type: Annotated[
         Literal["trained", "composite"] | None,
@@ -544,29 +704,38 @@ def sign(
     report: Annotated[Path | None, typer.Option(help="Audit report of the one track, to be named in it.")] = None,
     tsa: Annotated[str | None, typer.Option(help="URL of an RFC 3161 time stamping authority.")] = None,
     credential: Annotated[bool, typer.Option(help="Give tracks C2PA credentials.")] = True,
+    shard_size: Annotated[
+        int | None,
+        typer.Option("--shard-size", min=1, help="Cut files of folders and models into shards of so many bytes."),
+    ] = None,
+    no_cache: NoCache = False,
+    password_fd: PasswordFd = None,
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
-    from ledger.certificates import load_chain
     from ledger.credential import is_music, owner_of
-    from ledger.issue import Issuer
-    from ledger.keys import key_id, load_private
+    from ledger.keys import key_id
+    from ledger.manifest import Method
     from ledger.provenance import read_signed, sign_path
+    from ledger.signer import load_signer
     from ledger.timestamp import stamp_file, write_time_stamp
 
-    private = load_private(key, _password())
-    public = private.public_key()
+    signer = load_signer(key, lambda: _password(password_fd), certificate)
     paths = list(dict.fromkeys(owner_of(path) for path in paths))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if tracks:
-        chain = load_chain(certificate or (key if key.is_dir() else key.parent), public)
-        issuer = Issuer(private, chain, source_type, mining, tsa)
+        from ledger.issue import Issuer, chain_of
+
+        issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
         for track in tracks:  # first, since the statement is about the file with its credential
             for holder in issuer.issue(track, report):
                 say(f"{holder}: C2PA credential")
+    public = signer.key.public_key()
     for path in paths:
-        signature = sign_path(path, private)
+        signature = sign_path(
+            path, signer.key, signer.certificates, method=Method(shard_size), cache=_cache(no_cache), log=_log()
+        )
         stamp_file(signature).unlink(missing_ok=True)  # of an older signature
         if tsa:
             write_time_stamp(signature, read_signed(path, {key_id(public): public}).envelope.signature, tsa)
@@ -581,30 +750,142 @@ def verify(
     rpc: Rpc = None,
     search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
     short: Annotated[bool, typer.Option("--short", help="One line a path, without its links.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no chain, and say which links need one.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse signatures that leave files out.")] = False,
+    signature: Annotated[Path | None, typer.Option(help="Signature of the one path, if not PATH.sig.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Name below the path that an old signature left out.")
+    ] = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say at which link it breaks."""
+    import json
+
+    from ledger.manifest import Method
     from ledger.verify import verify_path
 
-    trusted, chain = _trusted(key), _chain(chain_dir, rpc)
+    if offline and (rpc or chain_dir):
+        stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
+    if (signature or ignore) and len(paths) > 1:
+        stop("--signature and --ignore are about one path", USAGE)
+    with _argument("--ignore"):
+        Method(None, tuple(ignore or ()))
+    trusted, chain = _trusted(key), None if offline else _chain(chain_dir, rpc)
     verdicts: list[str] = []
+    printed = []
     for path in paths:
-        found = verify_path(path, trusted, chain, search or ())
-        verdicts.append(found.verdict)
-        fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
-        typer.echo(f"{path}: {found.verdict}{fault}")
-        for link in () if short else found.links:
-            typer.echo(f"  {link.verdict:10s} {link.name:10s} {link.subject}: {link.detail}")
-        verdicts.append(_verify_store(path))
+        found = verify_path(
+            path, trusted, chain, search or (), signature=signature, ignored=ignore or (), strict=strict,
+            cache=_cache(no_cache), log=_log(),
+        )  # fmt: skip
+        if not as_json:
+            _print_links(found, short)
+        verdicts += [found.verdict, store := _verify_store(path, quiet=as_json)]
+        printed.append(found.to_json() | {"store": store})
+    if as_json:
+        typer.echo(json.dumps(printed, indent=1))
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
 
-def _verify_store(path: Path) -> str:
-    """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
-    from audit.index import open_index, verify_index
-    from corpus.store import Store, StoreAlteredError, StoreError
+def _print_links(found: Verification, short: bool) -> None:
+    """Print the verdict of a path and, unless `short`, the table of its links."""
+    fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
+    typer.echo(f"{found.path}: {found.verdict}{fault}")
+    if short:
+        return
+    width = max(10, *(len(link.name) for link in found.links))
+    for link in found.links:
+        typer.echo(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
+    if found.needs_chain:
+        names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in found.needs_chain)
+        typer.echo(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
 
+
+@ledger_app.command("show")
+def ledger_show(
+    path: Annotated[Path, typer.Argument(help="A signed artefact.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the statements and their proofs as JSON.")] = False,
+) -> None:
+    """Show the statements about an artefact, who signed them, and where they stand in this machine's log."""
+    import json
+
+    from ledger.show import signed_about
+
+    found = signed_about(path, _trusted(None), _log())
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for item in found:
+        statement, entry = item["statement"], item["log"]
+        typer.echo(f"{item['file']}: {statement['predicateType']}")
+        typer.echo(f"  signer   {item['signer']}")
+        for subject in statement["subject"]:
+            typer.echo(f"  subject  {subject['name']} {subject['digest']['sha256']}")
+        for material in item["materials"]:
+            typer.echo(f"  from     {material['kind']} {material['name']} {material['digest']['sha256']}")
+        where = "not in this machine's log"
+        if entry:
+            proof = f"{len(entry['proof'])} hashes to {entry['root']}"
+            where = f"entry {entry['position'] + 1} of {entry['size']}, {entry['time']}, {proof}"
+        typer.echo(f"  log      {where}")
+
+
+@ledger_app.command("log")
+def ledger_log(
+    since: Annotated[
+        str | None, typer.Option(help="SIZE:ROOT of an older state, to be shown to be the beginning of this one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what was signed on this machine, after checking every entry against the signed head."""
+    import json
+
+    from ledger.show import log_state
+
+    if since is not None and not _is_state(since):
+        stop(f"--since {since}: SIZE:ROOT is a number, a colon and 64 hexadecimal digits", USAGE)
+    state = log_state(_log(), _trusted(None), since)
+    if as_json:
+        typer.echo(json.dumps(state, indent=1))
+        return
+    for entry in state["entries"]:
+        names = ", ".join(entry["subject"])
+        typer.echo(
+            f"{entry['position'] + 1:6d}  {entry['time']}  {entry['key'][:16]}  {entry['predicateType']}  {names}"
+        )
+    if state["entries"]:
+        typer.echo(f"{state['size']}:{state['root']}")
+    say(f"{state['size']} entries, as signed" + ("; they begin with the older ones" if since else ""))
+
+
+def _is_state(text: str) -> bool:
+    import re
+
+    return re.fullmatch(r"[1-9][0-9]{0,15}:[0-9a-f]{64}", text) is not None
+
+
+def _cache(no_cache: bool) -> HashCache | None:
+    from ledger.hashcache import HashCache
+    from ledger.keys import data_folder
+
+    return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
+
+
+def _log() -> TransparencyLog:
+    from ledger.keys import data_folder
+    from ledger.transparency import TransparencyLog
+
+    return TransparencyLog(data_folder() / "log.sqlite")
+
+
+def _verify_store(path: Path, quiet: bool = False) -> str:
+    """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
     if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
         return "ok"
+    from audit.index import open_index, verify_index  # slow to import, and most paths are no stores
+    from corpus.store import Store, StoreAlteredError, StoreError
+
     try:
         store = Store.open(path)
         store.verify()
@@ -613,7 +894,8 @@ def _verify_store(path: Path) -> str:
             verify_index(index)
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
-        typer.echo(f"  {verdict:10s} {'store':10s} {error}")
+        if not quiet:
+            typer.echo(f"  {verdict:10s} {'store':10s} {error}")
         return verdict
     return "ok"
 
@@ -657,6 +939,8 @@ def anchor(
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    account: Account = None,
+    password_fd: PasswordFd = None,
     network: Network = None,
     mean_mainnet: MeanMainnet = False,
     max_fee_gwei: MaxFee = None,
@@ -664,7 +948,7 @@ def anchor(
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     from ledger.anchor import anchor_again, anchor_paths
 
-    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     trusted = _trusted(key)
     receipts = anchor_again(paths, chain, keys=trusted) if again else (anchor_paths(paths, chain, keys=trusted),)
     for receipt in receipts:
@@ -686,6 +970,8 @@ def revoke(
     reason: Annotated[str, typer.Option(help="Why; it is published.")] = "",
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    account: Account = None,
+    password_fd: PasswordFd = None,
     network: Network = None,
     mean_mainnet: MeanMainnet = False,
     max_fee_gwei: MaxFee = None,
@@ -693,7 +979,7 @@ def revoke(
     """Revoke anchors on their chain; only the account that anchored them can."""
     from ledger.anchor import revoke_path
 
-    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     for path in paths:
         mined = revoke_path(path, chain, reason, whole_root=whole_root)
         typer.echo(mined.transaction)
@@ -729,6 +1015,8 @@ def mint(
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
+    account: Account = None,
+    password_fd: PasswordFd = None,
     network: Network = None,
     mean_mainnet: MeanMainnet = False,
     max_fee_gwei: MaxFee = None,
@@ -739,7 +1027,7 @@ def mint(
 
     disclosure = dict(_pair(text) for text in ai or ())
     listing = Listing(name, description, licence, external_url, image, disclosure)
-    chain = _writable_chain(chain_dir, rpc, network, mean_mainnet, max_fee_gwei)
+    chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
     tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
     for track, token in zip(dict.fromkeys(tracks), tokens, strict=True):
@@ -782,53 +1070,77 @@ def _step(*words: object, expect: int = OK) -> None:
         stop(f"'contraste {arguments[0]}' ended with {code} instead of {expect}", int(code))
 
 
-def _password(confirm: bool = False) -> str:
+def _password(descriptor: int | None = None, confirm: bool = False) -> str:
+    """Return the password: the first line of a file descriptor, the environment's, or what is typed."""
     import os
 
+    if descriptor is not None:
+        try:
+            with open(descriptor, closefd=False, encoding="utf-8") as file:
+                return file.readline().rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            stop(f"--password-fd {descriptor}: no password can be read there: {error}", USAGE)
     given = os.environ.get("CONTRASTE_PASSWORD")
-    return (
-        given
-        if given is not None
-        else str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
-    )
+    if given is not None:
+        return given
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def _trusted(extra: list[Path] | None) -> Trust:
-    from ledger.certificates import is_certificate, load_roots, trusted_roots
-    from ledger.keys import key_id, load_public, trusted_keys
-    from ledger.trust import Trust
+    """Return what this machine trusts, and the public keys and authorities of the options."""
+    from ledger.keyring import trusted_keys, with_files
 
-    given = [load_public(path) for path in extra or () if not is_certificate(path)]
-    roots = [root for path in extra or () if is_certificate(path) for root in load_roots(path)]
-    keys = {**trusted_keys(), **{key_id(public): public for public in given}}
-    return Trust(keys, (*trusted_roots(), *roots))
+    return with_files(trusted_keys(), extra or [])
 
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
-    from ledger.chain import open_chain
     from ledger.keys import data_folder
 
     if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
+    from ledger.chain import open_chain
+
     return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
 
 def _writable_chain(
-    chain_dir: Path | None, rpc: str | None, network: str | None, mean_mainnet: bool, max_fee_gwei: float | None
+    chain_dir: Path | None,
+    rpc: str | None,
+    account: Path | None,
+    password_fd: int | None,
+    network: str | None,
+    mean_mainnet: bool,
+    max_fee_gwei: float | None,
 ) -> Chain:
     """Open the chain that the options of a writing command name."""
     from ledger.account import load_account_key
     from ledger.chain import open_chain
 
+    if account is not None and rpc is None:
+        stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
+    account_key = None
+    if rpc is not None:
+        account_key = load_account_key(account, _password(password_fd) if account else None)
     return open_chain(
         chain_dir=chain_dir,
         rpc=rpc,
-        account_key=None if rpc is None else load_account_key(),
+        account_key=account_key,
         network=network,
         mean_mainnet=mean_mainnet,
         max_fee_gwei=max_fee_gwei,
     )
+
+
+@contextmanager
+def _argument(name: str) -> Iterator[None]:
+    """Say that an option is at fault when its value breaks a format."""
+    from ledger.errors import Malformed
+
+    try:
+        yield
+    except Malformed as error:
+        stop(f"{name}: {error}", USAGE)
 
 
 @contextmanager
@@ -853,7 +1165,7 @@ def _exit_code(error: Exception) -> int | None:
     from reports.json_report import ReportError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, StoreAlteredError)),
+        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
         (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),

@@ -48,7 +48,7 @@ def main() -> None:
         folder = Path(name)
         key = ec.generate_private_key(ec.SECP256R1())
         trusted = {key_id(key.public_key()): key.public_key()}
-        create_certificates(folder, key)
+        create_certificates(folder, key.public_key())
         issuer = Issuer(key, load_chain(folder, key.public_key()))
         for made in ("store", "model"):
             (folder / made).mkdir()

@@ -1,18 +1,23 @@
-"""The Ethereum account that pays: where its private key comes from."""
+"""The Ethereum account that pays: making one, and where its private key comes from.
+
+A keystore is a file of version 3 (Web3 Secret Storage), written with scrypt (n = 262,144, r = 8, p = 1) and mode 0600,
+under the same rules as signing keys: never without a password, never where others can read it.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from ledger.abi import requires_extra
-from ledger.digest import parse_json, read_bytes
+from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
 from ledger.errors import KeyUnusable, LedgerError
 
-__all__ = ["ACCOUNT_VARIABLE", "PUBLIC_ACCOUNTS", "load_account_key"]
+__all__ = ["ACCOUNT_VARIABLE", "PUBLIC_ACCOUNTS", "create_account", "load_account_key", "load_keystore"]
 
 ACCOUNT_VARIABLE = "CONTRASTE_ETH_KEY"
-MAX_KEYSTORE_SCRYPT_N = 2**20
+SCRYPT_N, MAX_SCRYPT_N = 2**18, 2**20
 # Accounts of the mnemonic "test test ... junk", whose keys every developer has: whoever sends them money loses it.
 PUBLIC_ACCOUNTS = {
     "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
@@ -21,6 +26,30 @@ PUBLIC_ACCOUNTS = {
     "0x976EA74026E726554dB657fA54763abd0C3a0aa9", "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955",
     "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f", "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720",
 }  # fmt: skip
+
+
+def create_account(file: Path, password: str) -> str:
+    """Make an account, write its keystore, and return its checksummed address.
+
+    Raises
+    ------
+    KeyUnusable
+        For an empty password, or if the file exists.
+    ExtraMissing
+        Without eth-account.
+    LedgerError
+        If it cannot be written.
+    """
+    if not password:
+        raise KeyUnusable("the password is empty; a private key is only written encrypted")
+    if file.exists():
+        raise KeyUnusable(f"{file} exists already, and keys are never overwritten; choose another place")
+    with requires_extra():
+        from eth_account import Account
+    account = Account.create()
+    keystore = Account.encrypt(account.key, password, kdf="scrypt", iterations=SCRYPT_N)
+    write_atomic(file, canonical_json(keystore) + b"\n", mode=0o600, overwrite=False)
+    return str(account.address)
 
 
 def load_account_key(keystore: Path | None = None, password: str | None = None) -> bytes | None:
@@ -42,8 +71,8 @@ def load_account_key(keystore: Path | None = None, password: str | None = None) 
     Raises
     ------
     KeyUnusable
-        If the keystore is unreadable or malformed, the password is wrong or absent, or the variable is not
-        a key. The message never holds the key.
+        If the keystore is unreadable, readable by others or malformed, the password is wrong or absent, or the
+        variable is not a key. The message never holds the key.
     """
     if keystore is None:
         text = os.environ.get(ACCOUNT_VARIABLE, "")
@@ -56,16 +85,24 @@ def load_account_key(keystore: Path | None = None, password: str | None = None) 
         if len(key) != 32 or not any(key):
             raise KeyUnusable(f"{ACCOUNT_VARIABLE} is not a private key (64 hexadecimal digits)")
         return key
+    return load_keystore(keystore, password or "")
+
+
+def load_keystore(file: Path, password: str) -> bytes:
+    """Return the 32 bytes of the private key in a keystore; raises `KeyUnusable` as `load_account_key` does."""
     if not password:
-        raise KeyUnusable(f"the keystore {keystore} needs a password")
+        raise KeyUnusable(f"the keystore {file} needs a password")
+    if file.exists() and (mode := file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        fault = f"{file} can be read by others (mode {mode & 0o777:04o})"
+        raise KeyUnusable(f"{fault}; take that away: chmod 600 {file}")
     with requires_extra():
         from eth_keyfile.keyfile import decode_keyfile_json
     try:
-        content = parse_json(read_bytes(keystore), source=str(keystore))
-        if int(content["crypto"]["kdfparams"].get("n", 0)) > MAX_KEYSTORE_SCRYPT_N:
-            raise KeyUnusable(f"{keystore}: scrypt n is over {MAX_KEYSTORE_SCRYPT_N}")
+        content = parse_json(read_bytes(file), source=str(file))
+        if int(content["crypto"]["kdfparams"].get("n", 0)) > MAX_SCRYPT_N:
+            raise KeyUnusable(f"{file}: scrypt n is over {MAX_SCRYPT_N}")
         return bytes(decode_keyfile_json(content, password.encode()))
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        raise KeyUnusable(f"{keystore} does not open: {error}; check the password and the file") from None
+        raise KeyUnusable(f"{file} does not open: {error}; check the password and the file") from None
     except LedgerError as error:
         raise KeyUnusable(str(error)) from None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.chain import Chain, Mined, Receipt, anchored_event
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
 from ledger.errors import ChainRefused, Malformed, PathRefused
-from ledger.keys import trusted_keys
+from ledger.keyring import trusted_keys
 from ledger.manifest import Manifest
 from ledger.merkle import MAX_PROOF, MerkleTree, check_proof, leaf_hash
 from ledger.provenance import beside, check_content, measure, read_signed

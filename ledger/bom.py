@@ -40,7 +40,7 @@ def model_bom(path: Path) -> bytes:
     if record is None or record.origin.kind != "model":
         kind = f"a {record.origin.kind}" if record else "no model"
         raise Malformed(f"{path} is recorded as {kind}; a bill of materials is that of a model made by contraste train")
-    manifest = Manifest.of_folder(path)
+    manifest = Manifest.of_path(path)
     model = f"model:{manifest.root.hex}"
     sets = [material for material in record.origin.materials if material.kind == "dataset"]
     refs = [f"dataset:{material.digest.hex}" for material in sets]

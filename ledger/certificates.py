@@ -23,22 +23,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from ledger.digest import hash_bytes, read_bytes, write_atomic
-from ledger.errors import KeyUnusable, LedgerError
-from ledger.keys import data_folder, key_id
+from ledger.digest import write_atomic
+from ledger.errors import KeyUnusable
+from ledger.keys import key_id, load_certificates
 
 __all__ = [
     "AUTHORITY_FILE",
     "CHAIN_FILE",
     "UNREADABLE",
+    "chain_text",
     "create_certificates",
-    "is_certificate",
     "is_for_time_stamps",
     "load_chain",
     "load_roots",
     "pem_text",
-    "trust_roots",
-    "trusted_roots",
 ]
 
 AUTHORITY_FILE, CHAIN_FILE = "ca.pem", "certificate.pem"
@@ -56,12 +54,11 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What `cryptography` raises for certificates that are malformed somewhere, when it comes to that place."""
-BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 def create_certificates(
     folder: Path,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     days: float = VALID_DAYS,
     purposes: Sequence[ObjectIdentifier] = PURPOSES,
 ) -> None:
@@ -70,8 +67,8 @@ def create_certificates(
     Parameters
     ----------
     folder : Path
-        A folder made by `ledger.keys.create_keys`.
-    key : private key
+        A folder made by `ledger.signer.create_keys`.
+    key : public key
         The one in that folder.
     days : float
         How long both are valid.
@@ -84,7 +81,7 @@ def create_certificates(
         If a file exists already or cannot be written.
     """
     authority = ec.generate_private_key(ec.SECP256R1())
-    identifier = key_id(key.public_key())[:16]
+    identifier = key_id(key)[:16]
     issuer, subject = _name(f"contraste authority of {identifier}"), _name(f"contraste {identifier}")
     # An hour back, for verifiers whose clock is slow.
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -106,7 +103,7 @@ def create_certificates(
         )
 
     root = builder(issuer, authority.public_key(), is_authority=True)
-    leaf = builder(subject, key.public_key(), is_authority=False)
+    leaf = builder(subject, key, is_authority=False)
     if purposes:
         leaf = leaf.add_extension(x509.ExtendedKeyUsage(purposes), critical=True)
     for name, made in ((AUTHORITY_FILE, root), (CHAIN_FILE, leaf)):
@@ -136,33 +133,34 @@ def load_chain(path: Path, key: ec.EllipticCurvePublicKey) -> str:
         stamps, or one was not issued by the next.
     """
     path = path / CHAIN_FILE if path.is_dir() else path
-    chain = _read(path)
+    if not path.exists():
+        raise KeyUnusable(
+            f"{path} does not exist; contraste keys new makes {CHAIN_FILE} beside a key, --certificate names another, "
+            "and --no-credential needs none"
+        )
+    return chain_text(load_certificates(path), key, str(path))
+
+
+def chain_text(chain: Sequence[x509.Certificate], key: ec.EllipticCurvePublicKey, source: str) -> str:
+    """Return a chain as PEM text if `key` can sign claims with it; `source` names it in errors, see `load_chain`."""
     leaf, now = chain[0], datetime.now(UTC)
     found = leaf.public_key()
     if not isinstance(found, ec.EllipticCurvePublicKey) or key_id(found) != key_id(key):
-        raise KeyUnusable(f"{path}: the first certificate belongs to another key than the one that signs")
+        raise KeyUnusable(f"{source}: the first certificate belongs to another key than the one that signs")
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
         raise KeyUnusable(
-            f"{path}: the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} to "
+            f"{source}: the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} to "
             f"{leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}; get a new one"
         )
     if is_for_time_stamps(leaf):
-        raise KeyUnusable(f"{path}: the certificate is one for time stamps, and can't sign claims")
+        raise KeyUnusable(f"{source}: the certificate is one for time stamps, and can't sign claims")
     for issued, issuer in pairwise(chain):
         try:
             issued.verify_directly_issued_by(issuer)
         except (InvalidSignature, *UNREADABLE) as error:
             name = issued.subject.rfc4514_string()
-            raise KeyUnusable(f"{path}: the certificate of {name} was not issued by the next one: {error}") from None
+            raise KeyUnusable(f"{source}: the certificate of {name} was not issued by the next one: {error}") from None
     return pem_text(*chain)
-
-
-def is_certificate(path: Path) -> bool:
-    """Whether a key file given for trust holds certificates; False where it cannot be read."""
-    try:
-        return path.is_file() and BEGIN in read_bytes(path)
-    except LedgerError:
-        return False
 
 
 def is_for_time_stamps(certificate: x509.Certificate) -> bool:
@@ -178,7 +176,7 @@ def is_for_time_stamps(certificate: x509.Certificate) -> bool:
 
 def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a PEM file, each an authority; raises `KeyUnusable`."""
-    found = _read(path)
+    found = load_certificates(path)
     for certificate in found:
         try:
             allowed = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -186,42 +184,16 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
             allowed = False
         if not allowed:
             name = certificate.subject.rfc4514_string()
-            raise KeyUnusable(f"{path}: {name} is no authority; trust its public key instead, or the CA that issued it")
-    return tuple(found)
-
-
-def trust_roots(path: Path) -> str:
-    """Add the authorities of a PEM file to those trusted by this user; return the digest of its certificates."""
-    text = pem_text(*load_roots(path)).encode()
-    folder = data_folder() / "trusted"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"cannot make the folder {folder}: {error.strerror}") from None
-    digest = hash_bytes(text).hex
-    write_atomic(folder / f"{digest}.crt", text)
-    return digest
-
-
-def trusted_roots() -> tuple[x509.Certificate, ...]:
-    """Return the certificates of all trusted authorities."""
-    return tuple(root for file in sorted((data_folder() / "trusted").glob("*.crt")) for root in load_roots(file))
+            raise KeyUnusable(
+                f"{path}: the certificate of {name!r} is no certificate authority; trust its public key instead, or "
+                "the CA that issued it"
+            )
+    return found
 
 
 def pem_text(*certificates: x509.Certificate) -> str:
     """Return certificates as PEM text."""
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
-
-
-def _read(path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(read_bytes(path))
-    except LedgerError as error:
-        raise KeyUnusable(
-            f"{error}; contraste keys new makes {CHAIN_FILE} beside a key, and --no-credential needs none"
-        ) from None
-    except UNREADABLE as error:
-        raise KeyUnusable(f"{path} holds no PEM certificate: {error}") from None
 
 
 def _name(common_name: str) -> x509.Name:

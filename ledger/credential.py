@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.certificates import UNREADABLE, is_for_time_stamps, pem_text
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
-from ledger.errors import ExtraMissing, Malformed, PathRefused
+from ledger.errors import ExtraMissing, KeyRevoked, Malformed, PathRefused
 from ledger.keys import key_id
 from ledger.manifest import check_name
 from ledger.provenance import beside, read_record, record_path
@@ -69,8 +69,13 @@ MAX_CERTIFICATES = 1000
 """Most places in a manifest store at which a certificate is looked for."""
 
 LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
-LINKS: dict[str, LinkVerdict] = {"unknown": "unchecked", "trusted": "ok", "tampered": "broken", "revoked": "broken"}
-"""What a verdict is as a link of `ledger.verify`; for ``none`` it depends on what the statement says."""
+LINKS: dict[str, tuple[LinkVerdict, str]] = {
+    "unknown": ("unchecked", "signer-unknown"),
+    "trusted": ("ok", "ok"),
+    "tampered": ("broken", "credential-tampered"),
+    "revoked": ("broken", "key-revoked"),
+}
+"""Verdict and code of a link of `ledger.verify`; those of ``none`` depend on what the statement says."""
 
 Verdict = Literal["none", "unknown", "trusted", "tampered", "revoked"]
 """Verdict on a credential.
@@ -158,8 +163,10 @@ def owner_of(path: Path) -> Path:
     return path
 
 
-def credential_links(path: Path, origin: Origin | None, trust: Trust) -> Iterator[tuple[Path, LinkVerdict, str]]:
-    """Yield each file of an artefact that has a credential, or should have one, with its link verdict and why.
+def credential_links(
+    path: Path, origin: Origin | None, trust: Trust, older: Mapping[str, datetime] | None = None
+) -> Iterator[tuple[Path, LinkVerdict, str, str]]:
+    """Yield each file of an artefact that has a credential, or should have one: link verdict, why, and code.
 
     Parameters
     ----------
@@ -169,31 +176,37 @@ def credential_links(path: Path, origin: Origin | None, trust: Trust) -> Iterato
         What its signed statement says, which names the files that got a credential; None without a statement.
     trust : Trust
         Who may have signed.
+    older : mapping of str to datetime, optional
+        Times at which files, by name, are known to have been there as they are, from somebody other than the signer.
     """
     try:
         said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
     except (Malformed, TypeError) as error:
-        yield path, "broken", f"the signed statement names no files with credentials: {error}"
+        yield path, "broken", f"the signed statement names no files with credentials: {error}", "malformed"
         return
     for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
         file = path.parent / name
+        at = (older or {}).get(credential_file(file).relative_to(path.parent).as_posix())
         try:
-            found = read_credential(file, trust)
+            found = read_credential(file, trust, at)
         except ExtraMissing as error:
-            yield file, "unchecked" if name in said else "absent", str(error)
+            yield file, "unchecked" if name in said else "absent", str(error), error.code
             continue
         except PathRefused as error:
-            yield file, "missing", str(error)
+            yield file, "missing", str(error), error.code
             continue
         claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
         if found.verdict == "none" and name in said:
-            yield file, "missing", "no credential, and the signed statement says that it had one: it was stripped"
+            text = "no credential, and the signed statement says that it had one: it was stripped"
+            yield file, "missing", text, "credential-stripped"
         elif found.verdict == "none":
-            yield file, "absent", found.detail
+            yield file, "absent", found.detail, "no-credential"
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
-            yield file, "broken", "the credential is about another run than the signed statement; sign again"
+            text = "the credential is about another run than the signed statement; sign again"
+            yield file, "broken", text, "other-run"
         else:
-            yield file, LINKS[found.verdict], found.detail
+            verdict, code = LINKS[found.verdict]
+            yield file, verdict, found.detail, code
 
 
 def run_digest(origin: Origin) -> Digest:
@@ -203,7 +216,7 @@ def run_digest(origin: Origin) -> Digest:
     return hash_bytes(canonical_json(said))
 
 
-def read_credential(path: Path, trust: Trust) -> Credential:
+def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Credential:
     """Judge the credential of a file; never asks the network.
 
     Parameters
@@ -212,6 +225,9 @@ def read_credential(path: Path, trust: Trust) -> Credential:
         A file of music; its credential is inside it, or beside it as ``<path>.c2pa``.
     trust : Trust
         Who may have signed.
+    at : datetime, optional
+        A time at which the credential is known to have been there, from somebody other than the signer; a time stamp
+        in it tells one too.
 
     Raises
     ------
@@ -235,22 +251,24 @@ def read_credential(path: Path, trust: Trust) -> Credential:
     if credential.verdict not in ("trusted", "unknown"):
         return credential
     serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
-    return _of_signer(credential, [c for c in found if str(c.serial_number) == serial], trust)
+    return _of_signer(credential, [c for c in found if str(c.serial_number) == serial], trust, at)
 
 
-def _of_signer(credential: Credential, signers: list[x509.Certificate], trust: Trust) -> Credential:
+def _of_signer(
+    credential: Credential, signers: list[x509.Certificate], trust: Trust, at: datetime | None
+) -> Credential:
     """Take trust back where the signer's key is revoked, or its certificate is one for time stamps.
 
     The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials.
     `signers`: the certificates with the serial number of the signer's, which is one of them; another that was put
     there to confuse can only cost the file its trust.
     """
-    for revocation in (trust.revoked.get(_key_id(certificate)) for certificate in signers):
-        if revocation and (credential.time is None or credential.time >= revocation.since):
-            text = (
-                f"revoked: signed by the key {revocation.key[:16]}..., revoked since {revocation.since:%Y-%m-%d %H:%M}"
-            )
-            return Credential("revoked", f"{text} UTC: {revocation.reason}", credential.manifest)
+    known = min((time for time in (credential.time, at) if time is not None), default=None)
+    for certificate in signers:
+        try:
+            trust.check_revoked(_key_id(certificate), known)
+        except KeyRevoked as error:
+            return Credential("revoked", f"revoked: {error}", credential.manifest)
     fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
     if credential.verdict == "unknown" or fit:
         return credential

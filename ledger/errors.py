@@ -14,32 +14,58 @@ __all__ = [
     "ChainUnreachable",
     "ContractMismatch",
     "ExtraMissing",
+    "KeyRevoked",
     "KeyUnusable",
     "LedgerError",
+    "LogBroken",
     "Malformed",
     "ManifestMismatch",
     "NotFinal",
     "PathRefused",
     "SignatureInvalid",
+    "SignerUnknown",
     "TimeStampUnavailable",
     "Unsigned",
 ]
 
 
 class LedgerError(Exception):
-    """Base of every error of the ledger; the message says what, which value, which rule and what to do."""
+    """Base of every error of the ledger; the message says what, which value, which rule and what to do.
+
+    `code` names the kind of fault for programs: it stands at the link of a verification.
+    """
+
+    code = "error"
 
 
 class PathRefused(LedgerError):
     """A path cannot be read, or is of a kind that is never hashed (symlink, device, non-UTF-8 name)."""
 
+    code = "path-refused"
+
 
 class Malformed(LedgerError):
     """A signature, provenance record or anchor file does not follow its format."""
 
+    code = "malformed"
+
 
 class SignatureInvalid(LedgerError):
     """A signature does not belong to the payload and the key."""
+
+    code = "signature-invalid"
+
+
+class SignerUnknown(SignatureInvalid):
+    """The signer's key or certificate is not trusted here; whether the signature fits was not asked."""
+
+    code = "signer-unknown"
+
+
+class KeyRevoked(SignatureInvalid):
+    """The signer's key was revoked, and nothing trusted shows that the signature is older."""
+
+    code = "key-revoked"
 
 
 class ManifestMismatch(LedgerError):
@@ -53,38 +79,62 @@ class ManifestMismatch(LedgerError):
         Names that are missing, extra or changed.
     """
 
+    code = "content-changed"
+
     def __init__(self, message: str, diff: ManifestDiff) -> None:
         super().__init__(f"{message}: {diff}")
         self.diff = diff
 
 
+class LogBroken(LedgerError):
+    """The transparency log does not hold what was put in, or does not only grow."""
+
+    code = "log-broken"
+
+
 class Unsigned(LedgerError):
     """A path has no signature beside it, which is less than a wrong one."""
+
+    code = "unsigned"
 
 
 class KeyUnusable(LedgerError):
     """A key file is absent, unreadable, unencrypted, of another curve, or the password is wrong."""
 
+    code = "key-unusable"
+
 
 class ChainUnreachable(LedgerError):
     """The chain did not answer, is locked by another process, or its database is damaged."""
+
+    code = "chain-unreachable"
 
 
 class ChainRefused(LedgerError):
     """The chain answered and said no: wrong chain, no contract, no funds, or a reverted transaction."""
 
+    code = "chain-refused"
+
 
 class ContractMismatch(ChainRefused):
     """The code at a contract's address is not ours, so its answers say nothing."""
+
+    code = "contract-mismatch"
 
 
 class NotFinal(LedgerError):
     """A transaction was sent, and no block held it before the time limit; it may still be mined."""
 
+    code = "not-final"
+
 
 class ExtraMissing(LedgerError):
     """An optional part of the installation is absent."""
 
+    code = "extra-missing"
+
 
 class TimeStampUnavailable(LedgerError):
     """A time stamping authority did not answer, or its answer is no time stamp of what was asked."""
+
+    code = "time-stamp-unavailable"

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from ledger.certificates import chain_text, load_chain
 from ledger.credential import (
     ACTIONS,
     MINING,
@@ -32,13 +33,15 @@ from ledger.credential import (
     run_digest,
 )
 from ledger.digest import canonical_json, hash_file, write_atomic
+from ledger.envelope import SigningKey
 from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavailable
 from ledger.keys import key_id
 from ledger.provenance import Record, digest_of, read_record, write_record
+from ledger.signer import URI_SCHEME, Signer
 from ledger.statement import Material, Origin
 from ledger.trust import Trust
 
-__all__ = ["Issuer"]
+__all__ = ["Issuer", "chain_of"]
 
 SCHEMA = "contraste-credential/1"
 SOURCE_TYPES = {
@@ -51,14 +54,41 @@ ALGORITHMS = {256: ("ES256", hashes.SHA256()), 384: ("ES384", hashes.SHA384()), 
 MINING_ENTRIES = ("cawg.data_mining", "cawg.ai_training", "cawg.ai_generative_training", "cawg.ai_inference")
 
 
+def chain_of(signer: Signer, key: str) -> str:
+    """Return the certificates that a signer's credentials carry: its own, or else those beside its key.
+
+    Parameters
+    ----------
+    signer : Signer
+        From `ledger.signer.load_signer`.
+    key : str
+        Where its key was loaded from.
+
+    Raises
+    ------
+    KeyUnusable
+        If there are none, or the key can't sign claims with them; see `ledger.certificates.load_chain`.
+    """
+    public = signer.key.public_key()
+    if signer.certificates:
+        return chain_text(signer.certificates, public, "the signer's certificates")
+    if key.startswith(URI_SCHEME):
+        raise KeyUnusable(
+            f"{key}: no certificate lies beside a key in a hardware module; name it with --certificate, "
+            "or sign with --no-credential"
+        )
+    place = Path(key)
+    return load_chain(place if place.is_dir() else place.parent, public)
+
+
 @dataclass(frozen=True)
 class Issuer:
     """Issues credentials for tracks.
 
     Parameters
     ----------
-    key : private key
-        On P-256, P-384 or P-521.
+    key : SigningKey
+        On P-256, P-384 or P-521, in a file or a hardware module.
     chain : str
         PEM certificates, that of `key` first (`ledger.certificates.load_chain`).
     source : str or None
@@ -70,7 +100,7 @@ class Issuer:
         URL of an RFC 3161 time stamping authority.
     """
 
-    key: ec.EllipticCurvePrivateKey
+    key: SigningKey
     chain: str
     source: str | None = None
     mining: str = "notAllowed"
@@ -122,7 +152,10 @@ class Issuer:
         named = [file.relative_to(path.parent).as_posix() for file in files]
         beside_them = [holder.relative_to(path.parent).as_posix() for holder in holders if holder not in files]
         parameters = {**origin.parameters, "credentials": named}
-        write_record(path, origin.kind, materials=origin.materials, parameters=parameters, also=[*also, *beside_them])
+        write_record(
+            path, origin.kind, materials=origin.materials, parameters=parameters, environment=origin.environment,
+            also=[*also, *beside_them],
+        )  # fmt: skip
         return holders
 
     def _claims(self, path: Path, origin: Origin, report: Path | None) -> dict[str, Any]:
@@ -173,7 +206,7 @@ class Issuer:
             }
             resources["parent"] = held
         out = io.BytesIO()
-        name, _ = ALGORITHMS[self.key.curve.key_size]
+        name, _ = ALGORITHMS[self.key.public_key().curve.key_size]
         try:
             with (
                 c2pa.Signer.from_callback(self._sign, c2pa.C2paSigningAlg[name], self.chain, self.tsa) as signer,
@@ -200,7 +233,7 @@ class Issuer:
 
     def _sign(self, data: bytes) -> bytes:
         """Return the signature as COSE wants it: r and s, each as long as the curve's order (RFC 9053, section 2.1)."""
-        bits = self.key.curve.key_size
+        bits = self.key.public_key().curve.key_size
         r, s = decode_dss_signature(self.key.sign(data, ec.ECDSA(ALGORITHMS[bits][1])))
         return b"".join(number.to_bytes((bits + 7) // 8, "big") for number in (r, s))
 
@@ -210,7 +243,7 @@ class Issuer:
         if "certificate" in reason or "signingCredential" in reason:
             return KeyUnusable(
                 f"the certificate can't sign claims: {reason}; it needs digitalSignature as its usage, "
-                "emailProtection as a purpose, and a key of its own"
+                "emailProtection as a purpose, and a key of its own; --no-credential signs statements alone"
             )
         return Malformed(f"{file} can't carry a credential: {reason}; check that it is what its name says")
 

@@ -19,7 +19,7 @@ from ledger.cid import cid_of_digest
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.evidence import Evidence
-from ledger.keys import trusted_keys
+from ledger.keyring import trusted_keys
 from ledger.manifest import Manifest
 from ledger.networks import ChainIdentity
 from ledger.nft import AUDIO_SUFFIXES, Listing, media_of, metadata_file, metadata_json

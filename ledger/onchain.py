@@ -8,22 +8,43 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ledger.anchor import Anchor, read_anchor
-from ledger.chain import Chain, Entry
+from ledger.chain import Chain, Entry, Receipt
 from ledger.digest import Digest, read_bytes
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.minting import TokenFile, read_token
 from ledger.nft import metadata_file, metadata_uris
 
-__all__ = ["ChainVerdict", "judge_anchor", "judge_token"]
+__all__ = ["ChainVerdict", "Judged", "judge_anchor", "judge_token"]
 
 ChainVerdict = Literal["ok", "simulated", "pending", "unchecked", "missing", "broken"]
 """`ledger.verify.LinkVerdict` says what each means."""
 
 
-def judge_anchor(path: Path, content: Digest | None, payload: Digest, chain: Chain | None) -> tuple[ChainVerdict, str]:
+class Judged(NamedTuple):
+    """What was found out about an anchor or a token.
+
+    Parameters
+    ----------
+    verdict : str
+        See `ChainVerdict`.
+    detail : str
+        Why, in one line for people.
+    code : str
+        Why, for programs, as in `ledger.verify.Link`.
+    receipt : Receipt or None
+        Where and when the root is on the chain; None unless the chain confirmed it for the artefact as it is.
+    """
+
+    verdict: ChainVerdict
+    detail: str
+    code: str
+    receipt: Receipt | None = None
+
+
+def judge_anchor(path: Path, content: Digest | None, payload: Digest, chain: Chain | None) -> Judged:
     """Check the anchor file of an artefact by itself, and against the chain.
 
     Parameters
@@ -36,21 +57,25 @@ def judge_anchor(path: Path, content: Digest | None, payload: Digest, chain: Cha
         SHA-256 of its signed payload.
     chain : Chain or None
         Where to look the root up; None: it is not.
-
-    Returns
-    -------
-    (str, str)
-        Verdict, and why in one line for people.
     """
     try:
         anchor = read_anchor(path)
         anchor.check(content or anchor.content, payload)
         if chain is None:
             root = anchor.receipt.root.hex()[:16]
-            return "unchecked", f"the proof leads to the root 0x{root}...; no chain was asked for it"
-        return _ask(anchor, chain)
+            text = f"the proof leads to the root 0x{root}...; no chain was asked for it"
+            return Judged("unchecked", text, "chain-not-asked")
+        verdict, detail = _ask(anchor, chain)
     except LedgerError as error:
-        return _verdict(error), str(error)
+        return Judged(_verdict(error), str(error), error.code)
+    confirmed = content is not None and verdict in ("ok", "simulated")
+    return Judged(verdict, detail, _code("anchor", verdict), anchor.receipt if confirmed else None)
+
+
+def _code(what: str, verdict: ChainVerdict) -> str:
+    """Return the code of what a chain said of an anchor or a token."""
+    said = {"broken": f"{what}-refuted", "missing": f"{what}-gone", "unchecked": "other-chain"}
+    return said.get(verdict, verdict)
 
 
 def _verdict(error: LedgerError) -> ChainVerdict:
@@ -118,7 +143,7 @@ def _compare(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -
     return "ok", text
 
 
-def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> tuple[ChainVerdict, str]:
+def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judged:
     """Check the token file of a track and its metadata by themselves, and against the chain.
 
     Parameters
@@ -131,10 +156,12 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> tupl
         metadata = read_bytes(metadata_file(path))
         file.check(content or file.content, metadata)
         if chain is None:
-            return "unchecked", f"token 0x{file.content.hex[:16]}... of {file.owner}; no chain was asked for it"
-        return _ask_token(file, metadata, chain)
+            text = f"token 0x{file.content.hex[:16]}... of {file.owner}; no chain was asked for it"
+            return Judged("unchecked", text, "chain-not-asked")
+        verdict, detail = _ask_token(file, metadata, chain)
     except LedgerError as error:
-        return _verdict(error), str(error)
+        return Judged(_verdict(error), str(error), error.code)
+    return Judged(verdict, detail, _code("token", verdict))
 
 
 def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVerdict, str]:

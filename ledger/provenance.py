@@ -1,10 +1,12 @@
 """Provenance records, and the signing of paths.
 
 A record tells where an artefact comes from. A folder carries it inside, as ``provenance.json``; a file
-``x.mid`` has it beside, as ``x.mid.provenance.json``. Other parts of the program write it; signing reads it,
-puts it into the statement, and covers the record file itself. An artefact without a record has no materials.
+``x.mid`` has it beside, as ``x.mid.provenance.json``. Other parts of the program write it; signing reads it and
+puts it into the statement. An artefact without a record has no materials.
 
-The signature of ``x`` is the DSSE envelope ``x.sig`` beside it.
+Signatures lie beside ``x`` as Sigstore bundles: ``x.sig`` is about its content (model signing for data sets, models and
+what has no record; provenance for tracks; our own predicate for reports), ``x.run.sig`` about the run that trained a
+model, ``x.contributions.sig`` about what people did (`ledger.contributions`).
 """
 
 from __future__ import annotations
@@ -12,30 +14,36 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ledger.contributions import contributions_file, read_contributions
 from ledger.digest import Digest, canonical_json, hash_file, parse_json, read_bytes, write_atomic
+from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
-from ledger.manifest import Manifest, check_name
-from ledger.statement import (
-    Envelope,
-    Material,
-    Origin,
-    Statement,
+from ledger.hashcache import HashCache
+from ledger.manifest import FILES, Manifest, Method, check_name
+from ledger.predicates import (
+    CONTENT_PREDICATE,
+    content_statement,
+    contributions_statement,
     file_statement,
-    folder_statement,
     origin_of,
-    sign_statement,
+    run_statement,
     signed_manifest,
-    verify_envelope,
 )
+from ledger.statement import Material, Origin, Statement
+from ledger.transparency import TransparencyLog
+from ledger.trust import verify_envelope
 
 __all__ = [
     "RECORD_NAME",
     "RECORD_SCHEMA",
+    "SIGNATURES",
     "Record",
     "Signed",
     "beside",
@@ -45,6 +53,7 @@ __all__ = [
     "measure",
     "read_record",
     "read_signed",
+    "read_statement",
     "record_path",
     "sign_path",
     "write_record",
@@ -53,6 +62,7 @@ __all__ = [
 RECORD_SCHEMA = "contraste-provenance/1"
 RECORD_NAME = "provenance.json"
 RECORD_KINDS = ("dataset", "model", "track", "report")
+SIGNATURES = (".sig", ".run.sig", ".contributions.sig")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +102,17 @@ class Signed:
     statement : Statement
         Its payload.
     origin : Origin
-        Kind, materials and parameters out of the statement.
+        Kind, materials and parameters out of the statement; only the kind ``folder`` or ``file`` where another tool
+        signed, which says nothing of that.
+    told : bool
+        Whether the statement says where the artefact comes from.
     """
 
     path: Path
     envelope: Envelope
     statement: Statement
     origin: Origin
+    told: bool
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -111,14 +125,15 @@ def record_path(path: Path) -> Path:
     return path / RECORD_NAME if path.is_dir() else beside(path, f".{RECORD_NAME}")
 
 
-def measure(path: Path) -> Manifest | Digest:
+def measure(path: Path, cache: HashCache | None = None) -> Manifest | Digest:
     """Hash an artefact: the manifest of a folder, the digest of a file; raises `PathRefused`."""
-    return Manifest.of_folder(path) if path.is_dir() else hash_file(path)
+    found = Manifest.of_path(path, FILES, cache)
+    return found if path.is_dir() else found.files["."]
 
 
-def digest_of(path: Path) -> Digest:
+def digest_of(path: Path, cache: HashCache | None = None) -> Digest:
     """Return the digest of an artefact: manifest root of a folder, SHA-256 of a file."""
-    found = measure(path)
+    found = measure(path, cache)
     return found.root if isinstance(found, Manifest) else found
 
 
@@ -145,6 +160,7 @@ def write_record(
     *,
     materials: Sequence[Material] = (),
     parameters: Mapping[str, Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
     also: Sequence[str] = (),
 ) -> Path:
     """Write the provenance record of an artefact that exists, atomically.
@@ -159,6 +175,8 @@ def write_record(
         What it was made from; see `material_of`.
     parameters : mapping, optional
         Any JSON; integers at most 2**53 - 1.
+    environment : mapping, optional
+        ``code`` and ``hardware``, from `ledger.environment.environment`.
     also : sequence of str
         Further files of the artefact, relative to the folder of `path`.
 
@@ -178,7 +196,7 @@ def write_record(
     """
     if not path.exists():
         raise PathRefused(f"{path} does not exist; a record is written for an existing artefact")
-    record = Record(Origin(kind, tuple(materials), parameters or {}), tuple(also))
+    record = Record(Origin(kind, tuple(materials), parameters or {}, environment or {}), tuple(also))
     value = {"schema": RECORD_SCHEMA, "also": list(record.also)} | record.origin.to_json()
     target = record_path(path)
     write_atomic(target, canonical_json(value) + b"\n")
@@ -211,18 +229,34 @@ def read_record(path: Path) -> Record | None:
         raise Malformed(f"{file}: {error}") from None
 
 
-def sign_path(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
+def sign_path(
+    path: Path,
+    key: SigningKey,
+    certificates: Sequence[x509.Certificate] = (),
+    *,
+    method: Method = FILES,
+    cache: HashCache | None = None,
+    log: TransparencyLog | None = None,
+) -> Path:
     """Sign a folder or a file as it is now, with its provenance record if it has one.
 
-    A folder's statement names every file in it. A file's statement names the file, its record, and the
-    files that the record lists under ``also``. An older signature is replaced.
+    A folder's statement names every file in it. A track's or report's names the file, its record, and the files that
+    the record lists under ``also``. Older signatures are replaced. Nothing is written before all is signed.
 
     Parameters
     ----------
     path : Path
         Folder or file.
-    key : private key
-        P-256, from `ledger.keys.load_private`.
+    key : SigningKey
+        From `ledger.signer.load_signer`, or any private key of `cryptography` on one of the three curves.
+    certificates : sequence of x509.Certificate
+        Chain of the key, leaf first, to sign by certificate.
+    method : Method
+        How model signing statements cut files; `FILES` unless files are huge.
+    cache : HashCache, optional
+        For digests of unchanged files.
+    log : TransparencyLog, optional
+        Where the statements are put down.
 
     Returns
     -------
@@ -232,25 +266,83 @@ def sign_path(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
     Raises
     ------
     PathRefused, Malformed, LedgerError
-        If something cannot be hashed, the record breaks its schema, or the signature cannot be written.
+        If something cannot be hashed, the record breaks its schema, or a signature cannot be written.
     """
-    target = beside(path, ".sig")
-    record = read_record(path)
-    measured = measure(path)
-    if isinstance(measured, Manifest):
-        statement = folder_statement(_named(path).name, measured, record.origin if record else Origin("folder"))
+    statements = _statements(path, method, cache)
+    envelopes = {suffix: sign_statement(statement, key, certificates) for suffix, statement in statements.items()}
+    if log is not None:
+        log.append(list(envelopes.values()), key, certificates)
+    for suffix, envelope in envelopes.items():
+        write_atomic(beside(path, suffix), envelope.to_bytes())
+    if ".run.sig" not in envelopes:  # of an earlier state of the artefact
+        beside(path, ".run.sig").unlink(missing_ok=True)
+    return beside(path, ".sig")
+
+
+def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str, Statement]:
+    """Return what is to be signed about an artefact, by the suffix of the signature."""
+    record, name = read_record(path), _named(path).name
+    kind = record.origin.kind if record else "folder" if path.is_dir() else "file"
+    origin = record.origin if record else Origin(kind)
+    measured = measure(path, cache)
+    content = measured.root if isinstance(measured, Manifest) else measured
+    found = {}
+    if path.is_dir() or kind in ("dataset", "model", "file"):
+        if record is not None and record.also:
+            raise Malformed(f"{record_path(path)}: a {kind} of several files is a folder; also must be empty")
+        if method != FILES:
+            manifest = Manifest.of_path(path, method, cache)
+        else:
+            manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured})
+        found[".sig"] = content_statement(name, manifest, origin)
     else:
-        name = _named(path).name
-        subjects = {name: measured}
-        if record is not None:
-            for other in (record_path(path).name, *record.also):
-                subjects[other] = hash_file(_named(path).parent / other)
-        statement = file_statement(subjects, record.origin if record else Origin("file"))
-    write_atomic(target, sign_statement(statement, key).to_bytes())
-    return target
+        others = (record_path(path).name, *(record.also if record else ()))
+        digests = {other: hash_file(_named(path).parent / other) for other in others}
+        found[".sig"] = file_statement({name: content} | digests, origin)
+    if kind == "model" and record is not None:
+        found[".run.sig"] = run_statement({name: content}, origin)
+    if entries := _contributions(path):
+        found[".contributions.sig"] = contributions_statement(name, content, entries)
+    return found
 
 
-def read_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Signed:
+def _contributions(path: Path) -> list[dict[str, Any]]:
+    """Return what people did, and refuse to sign less, or other things, than was signed before."""
+    entries, file = read_contributions(path), beside(path, ".contributions.sig")
+    if os.path.lexists(file):
+        envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+        told = Statement.from_bytes(envelope.payload, source=str(file)).predicate.get("entries", [])
+        if entries[: len(told)] != told:
+            raise Malformed(
+                f"{contributions_file(path)} does not begin with the {len(told)} entries that were signed; "
+                f"put them back, or remove {file} to begin anew"
+            )
+    return entries
+
+
+def read_statement(
+    file: Path,
+    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    *,
+    at: datetime | None = None,
+    timeless: bool = False,
+) -> tuple[Envelope, Statement]:
+    """Check a signature file; `at`, `timeless` and what is raised are those of `ledger.trust.verify_envelope`."""
+    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+    try:
+        return envelope, verify_envelope(envelope, keys, at=at, timeless=timeless)
+    except (SignatureInvalid, Malformed) as error:
+        raise type(error)(f"{file}: {error}") from None
+
+
+def read_signed(
+    path: Path,
+    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    *,
+    file: Path | None = None,
+    at: datetime | None = None,
+    timeless: bool = False,
+) -> Signed:
     """Check the signature beside an artefact; `check_content` compares the artefact itself.
 
     Parameters
@@ -258,31 +350,37 @@ def read_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Si
     path : Path
         Folder or file.
     keys : mapping of str to public key
-        Trusted keys by key id.
+        A `Trust`, or trusted keys by key id.
+    file : Path, optional
+        The signature, where it is not ``<path>.sig``.
+    at, timeless
+        See `ledger.trust.verify_envelope`.
 
     Raises
     ------
     Unsigned
-        If there is no ``<path>.sig``.
-    SignatureInvalid
-        If the key is not trusted, or the signature is wrong.
+        If there is no signature.
+    SignatureInvalid, SignerUnknown, KeyRevoked
+        If the signature is wrong, the key is not trusted, or not any more.
     Malformed
-        If envelope, statement or predicate break their format.
+        If bundle, statement or predicate break their format.
     """
-    file = beside(path, ".sig")
+    file = file or beside(path, ".sig")
     if not os.path.lexists(file):
         raise Unsigned(f"not signed: there is no {file}")
-    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+    envelope, statement = read_statement(file, keys, at=at, timeless=timeless)
     try:
-        statement = verify_envelope(envelope, keys)
-        return Signed(path, envelope, statement, origin_of(statement))
-    except SignatureInvalid as error:
-        raise SignatureInvalid(f"{file}: {error}") from None
+        origin = origin_of(statement)
     except Malformed as error:
         raise Malformed(f"{file}: {error}") from None
+    return Signed(
+        path, envelope, statement, origin or Origin("folder" if path.is_dir() else "file"), origin is not None
+    )
 
 
-def check_content(signed: Signed, measured: Manifest | Digest) -> None:
+def check_content(
+    signed: Signed, measured: Manifest | Digest, *, ignored: Sequence[str] = (), cache: HashCache | None = None
+) -> None:
     """Return None if an artefact, its further files and its record are as signed.
 
     Parameters
@@ -291,36 +389,63 @@ def check_content(signed: Signed, measured: Manifest | Digest) -> None:
         From `read_signed`.
     measured : Manifest or Digest
         From `measure` of the same path, now.
+    ignored : sequence of str
+        Names below a folder to leave out besides those that the statement leaves out, for bundles of versions of
+        model signing that did not put them down.
+    cache : HashCache, optional
+        For statements that cut files in another way than `measure` does.
 
     Raises
     ------
     ManifestMismatch
-        If files are changed, missing or extra; for a file, also if it was signed under another name.
+        If files are changed, missing or extra.
     Malformed
-        If the statement is about a file and the artefact is a folder or the other way round, or the record
-        does not say what was signed.
+        If the statement is about a file and the artefact is a folder or the other way round, it is about another
+        file, or the record does not say what was signed.
     PathRefused
         If a file cannot be read.
     """
-    path = signed.path
-    if isinstance(measured, Manifest):
-        if diff := signed_manifest(signed.statement).diff(measured):
-            raise ManifestMismatch(f"{path} is not as signed", diff)
+    path, statement = signed.path, signed.statement
+    if statement.predicate_type == CONTENT_PREDICATE:
+        expected = signed_manifest(statement)
+        method = Method(expected.method.shard_bytes, (*expected.method.ignored, *ignored))
+        # A model of one file has the resource ".", or its own name as the specification can be read.
+        names = {name.rsplit(":", 2)[0] if method.shard_bytes else name for name in expected.files}
+        of_file = names == {"."} or (names == {_named(path).name} and not path.is_dir())
+        if path.is_dir() == of_file:
+            raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
+        if method.shard_bytes is None and isinstance(measured, Digest):
+            found = Manifest({names.pop(): measured}, expected.method)
+        elif method == FILES and isinstance(measured, Manifest):
+            found = measured
+        else:
+            found = Manifest.of_path(path, method, cache)
     else:
-        folder, name = _named(path).parent, _named(path).name
-        if name not in signed.statement.subjects:
-            names = ", ".join(signed.statement.subjects)
-            raise Malformed(f"{path}: the signature is about {names}, not about {name}")
-        found = {name: measured}
-        for other in signed.statement.subjects:
-            if other != name and os.path.lexists(folder / other):
-                found[other] = hash_file(folder / other)
-        if diff := Manifest(signed.statement.subjects).diff(Manifest(found)):
-            raise ManifestMismatch(f"{path} is not as signed", diff)
-    record = read_record(path)
-    origin = record.origin if record else Origin(signed.origin.kind)
-    if (record is None and signed.origin.kind not in ("folder", "file")) or origin != signed.origin:
-        raise Malformed(f"{record_path(path)} does not say what was signed; sign again if it is right")
+        found = _files_of(signed, measured)
+        expected = Manifest(statement.subjects)
+    if diff := expected.diff(found):
+        raise ManifestMismatch(f"{path} is not as signed", diff)
+    if signed.told:
+        record = read_record(path)
+        origin = record.origin if record else Origin(signed.origin.kind)
+        if (record is None and signed.origin.kind not in ("folder", "file")) or origin != signed.origin:
+            raise Malformed(f"{record_path(path)} does not say what was signed; sign again if it is right")
+
+
+def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
+    """Return the files that a track's or report's statement is about, as they are now."""
+    path = signed.path
+    folder, name = _named(path).parent, _named(path).name
+    if isinstance(measured, Manifest):
+        raise Malformed(f"{path}: the statement is about a file ({signed.statement.predicate_type}), not a folder")
+    if name not in signed.statement.subjects:
+        names = ", ".join(signed.statement.subjects)
+        raise Malformed(f"{path}: the signature is about {names}, not about {name}")
+    found = {name: measured}
+    for other in signed.statement.subjects:
+        if other != name and os.path.lexists(folder / other):
+            found[other] = hash_file(folder / other)
+    return Manifest(found)
 
 
 def _named(path: Path) -> Path:

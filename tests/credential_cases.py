@@ -112,7 +112,7 @@ class World:
         """Key, chain and authority of somebody new."""
         key, folder = ec.generate_private_key(curve), self.folder / f"keys-{name}"
         folder.mkdir()
-        create_certificates(folder, key, **options)
+        create_certificates(folder, key.public_key(), **options)
         self.chains[key_id(key.public_key())] = (folder / "certificate.pem").read_text()
         return key, self.chains[key_id(key.public_key())], (folder / "ca.pem").read_text()
 

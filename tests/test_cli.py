@@ -865,10 +865,12 @@ def test_altered_signatures_and_anchors_are_named(house: House, name: str) -> No
 def test_an_altered_artefact_signed_again_still_breaks_what_was_made_from_it(house: House) -> None:
     model = house / "model"
     with altered(model / "model.safetensors", flipped):
-        signature = Path(f"{model}.sig").read_bytes()
+        signatures = [Path(f"{model}{suffix}") for suffix in (".sig", ".run.sig")]
+        before = [file.read_bytes() for file in signatures]
         done("sign", model, "--key", house / "keys")
         ran = contraste("verify", house.first)
-        Path(f"{model}.sig").write_bytes(signature)
+        for file, data in zip(signatures, before, strict=True):
+            file.write_bytes(data)
     assert ran.code == 1
     assert "broken at model" in ran.out.splitlines()[0]
     assert "changed and signed again" in ran.out
@@ -937,6 +939,197 @@ def test_mint_writes_the_metadata_of_the_token(house: House) -> None:
     done("verify", house.first)
 
 
+def signed_copy(house: House, folder: Path) -> Path:
+    track = Path(shutil.copy(house / "clean.mid", folder))
+    done("sign", track, "--key", house / "keys")
+    return track
+
+
+def test_verify_prints_json(house: House, tmp_path: Path) -> None:
+    ran = done("verify", "--json", house.first, house / "store")
+    first, store = json.loads(ran.out)
+    assert (first["verdict"], first["fault"], store["store"]) == ("ok", None, "ok")
+    assert {"name", "subject", "verdict", "code", "detail", "needs_chain"} == set(first["links"][0])
+    assert first["links"][-1]["name"] == "log"
+    with altered(house.first, flipped):
+        ran = contraste("verify", "--json", house.first)
+    (found,) = json.loads(ran.out)
+    assert ran.code == 1
+    assert found["links"][found["fault"]]["code"] == "content-changed"
+
+
+def test_offline_names_the_links_that_need_a_chain(house: House) -> None:
+    ran = contraste("verify", "--offline", house.first)
+    assert ran.code == 4
+    first = house.first.name
+    token = f"token of {first}, " if (house.first.parent / f"{first}.token.json").exists() else ""  # once it is minted
+    assert f"only a chain can tell: anchor of {first}, {token}anchor of model, anchor of store" in ran.out
+    refused(contraste("verify", "--offline", house.first, "--rpc", NOBODY), 2, "--offline asks no chain")
+
+
+def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "w").write_bytes(b"w")
+    done("sign", folder, "--key", house / "keys", "--shard-size", 1)
+    sig = (tmp_path / "m.sig").rename(tmp_path / "elsewhere.sig")
+    assert contraste("verify", folder).code == 4
+    assert "1 shards as signed" in done("verify", folder, "--signature", sig).out
+    (folder / "notes.txt").write_bytes(b"n")
+    assert contraste("verify", folder, "--signature", sig).code == 1
+    ran = done("verify", folder, "--signature", sig, "--ignore", "notes.txt")
+    assert "leaves out notes.txt" in ran.out
+    assert contraste("verify", folder, "--signature", sig, "--ignore", "notes.txt", "--strict").code == 1
+    refused(contraste("verify", folder, house / "store", "--signature", sig), 2, "about one path")
+    refused(contraste("verify", folder, "--signature", sig, "--ignore", "../x"), 2, "--ignore", "relative POSIX path")
+
+
+def test_a_password_comes_from_a_file_descriptor(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    password = os.environ["CONTRASTE_PASSWORD"]
+    monkeypatch.setenv("CONTRASTE_PASSWORD", "wrong")
+    words = ("sign", track, "--key", house / "keys", "--password-fd")
+    for text, code in ((f"{password}\nmore", 0), ("other\n", 2), ("", 2)):
+        reader, writer = os.pipe()
+        os.write(writer, text.encode())
+        os.close(writer)
+        assert contraste(*words, reader).code == code
+        os.close(reader)
+    refused(contraste(*words, 987), 2, "--password-fd 987", "no password can be read there")
+
+
+def test_keys_rotate_are_revoked_and_listed(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    old = done("keys", "new", tmp_path / "old", "--curve", "P-384").out.strip()
+    track = Path(shutil.copy(house / "clean.mid", tmp_path))
+    done("sign", track, "--key", tmp_path / "old")
+    done("verify", track)
+    ran = done("keys", "rotate", tmp_path / "new", "--key", tmp_path / "old")
+    new = ran.out.strip()
+    assert "rotation.sig" in ran.err
+    refused(
+        contraste("keys", "revoke", old, "--key", tmp_path / "new", "--since", "yesterday"), 2, "--since", "'yesterday'"
+    )
+    refused(contraste("keys", "revoke", "x", "--key", tmp_path / "new"), 2, "key id: 'x' is not")
+    out = tmp_path / "revocations.sig"
+    words = ("keys", "revoke", old, "--key", tmp_path / "new", "--reason", "stolen", "--out", out)
+    assert done(*words, "--since", "2026-01-01T00:00:00Z").out == f"{out}\n"
+    listed = done("keys", "list").out
+    assert f"{old}  revoked since 2026-01-01T00:00:00Z: stolen" in listed
+    ran = contraste("verify", track)
+    assert ran.code == 1
+    assert f"{track}: broken at key: the key {old[:16]}" in ran.out
+    refused(contraste("anchor", track), 1, "is revoked since")
+    # Somebody else, who trusts the old key only:
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "elsewhere"))
+    done("keys", "trust", tmp_path / "old")
+    done("verify", track)
+    refused(contraste("keys", "trust", out), 1, "not trusted here")
+    assert done("keys", "trust", tmp_path / "new" / "rotation.sig").out.strip() == new
+    assert "1 revocations by" in done("keys", "trust", out).out
+    assert contraste("verify", track).code == 1
+    assert done("keys", "list").out.count("\n") == 2
+
+
+def test_a_key_and_an_account_are_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("ledger.account.SCRYPT_N", 1024)
+    identity, address = done("keys", "new", tmp_path / "k", "--account").out.split()
+    keystore, out = tmp_path / "k" / "account.json", tmp_path / "account.sig"
+    done("keys", "bind", "--key", tmp_path / "k", "--account", keystore, "--out", out)
+    assert done("keys", "list").out == f"{identity}  account {address}\n"
+    assert done("keys", "trust", out).out == f"{address} is the account of {identity}\n"
+    refused(contraste("anchor", keystore, "--account", keystore), 2, "--account pays for --rpc")
+    monkeypatch.setenv("CONTRASTE_PASSWORD", "wrong")
+    refused(contraste("anchor", keystore, "--account", keystore, "--rpc", NOBODY), 2, "account.json does not open")
+    refused(contraste("keys", "bind", "--key", tmp_path / "k", "--account", keystore), 2, "private.p12")
+
+
+def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    words = ("sign", track, "--key", house / "keys", "--certificate")
+    refused(contraste(*words, house / "text.txt"), 2, "text.txt holds no PEM certificates")
+    refused(contraste(*words, tmp_path / "none"), 2, "none")
+    assert not list(tmp_path.glob("*.sig"))
+    key, root = tmp_path / "key.pem", tmp_path / "root.pem"
+    encrypted = ["-passout", f"pass:{os.environ['CONTRASTE_PASSWORD']}"]
+    openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "9"]
+    extensions = ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+    command = [*openssl, "-subj", "/CN=Our Label", *extensions, *encrypted, "-keyout", key, "-out", root]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl command")
+    key.chmod(0o600)
+    words = ("sign", track, "--key", key, "--certificate", root)
+    refused(contraste(*words), 2, "self-signed", "--no-credential")  # C2PA wants an authority above the signer
+    assert not list(tmp_path.glob("*.sig"))
+    done(*words, "--no-credential")
+    ran = contraste("verify", track)
+    assert ran.code == 1
+    assert "no certificate authority is trusted here" in ran.out
+    assert "content as signed by CN=Our Label" in done("verify", track, "--key", root).out
+
+
+def test_contributions_are_noted_signed_and_verified(house: House, tmp_path: Path) -> None:
+    track = signed_copy(house, tmp_path)
+    words = ("contribution", "add", track, "--text", "the second of eight", "--author", "A. Composer", "--kind")
+    assert done(*words, "selection").out == f"{track}.contributions.json\n"
+    refused(contraste(*words, "magic"), 2, "--kind", "'magic' is not one of")
+    before = Path(f"{track}.contributions.json").read_bytes()
+    Path(f"{track}.contributions.json").write_bytes(b"{")
+    refused(contraste(*words, "edit"), 3, "not valid JSON")
+    Path(f"{track}.contributions.json").write_bytes(before)
+    refused(contraste("contribution", "add", tmp_path / "no", "--kind", "edit", "--text", "x"), 3, "no such file")
+    assert "selection  A. Composer: the second of eight" in done("contribution", "list", track).out
+    ran = contraste("verify", track)
+    assert ran.code == 4
+    assert "incomplete at contributions" in ran.out
+    done("sign", track, "--key", house / "keys")
+    assert "1 selection; as signed" in done("verify", track).out
+
+
+def test_the_ledger_shows_statements_and_the_log(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    assert done("ledger", "log").out == ""
+    done("keys", "new", tmp_path / "keys")
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+        done("sign", tmp_path / name, "--key", tmp_path / "keys")
+    ran = done("ledger", "log")
+    *lines, state = ran.out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["a", "b", "c"]
+    done("sign", tmp_path / "a", "--key", tmp_path / "keys")
+    assert "begin with the older ones" in done("ledger", "log", "--since", state).err
+    assert json.loads(done("ledger", "log", "--since", state, "--json").out)["consistency"]
+    refused(contraste("ledger", "log", "--since", state[:-1] + ("0" if state[-1] != "0" else "1")), 1, "as it was")
+    refused(contraste("ledger", "log", "--since", "x"), 2, "SIZE:ROOT")
+    (item,) = json.loads(done("ledger", "show", tmp_path / "b", "--json").out)
+    assert item["statement"]["predicateType"] == "https://model_signing/signature/v1.0"
+    assert (item["log"]["position"], item["log"]["size"], len(item["log"]["proof"])) == (1, 4, 2)
+    assert "log      entry 2 of 4" in done("ledger", "show", tmp_path / "b").out
+    refused(contraste("ledger", "show", house / "text.txt"), 4, "not signed")
+    (tmp_path / "home" / "log.sqlite").write_bytes(b"junk" * 1000)
+    refused(contraste("ledger", "log"), 1, "the log is damaged")
+
+
+def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None:
+    shown = json.loads(done("ledger", "show", house / "model", "--json").out)
+    run = next(item for item in shown if item["file"].endswith("model.run.sig"))["statement"]["predicate"]
+    build = run["buildDefinition"]
+    assert build["buildType"] == "https://contraste.dev/training/v1"
+    assert build["externalParameters"]["seed"] == 0
+    assert build["internalParameters"]["device"].startswith(("cpu", "cuda"))
+    assert {"contraste", "python", "torch"} <= set(run["runDetails"]["builder"]["version"])
+    assert [item["annotations"]["kind"] for item in build["resolvedDependencies"]] == ["dataset"]
+    (shown,) = json.loads(done("ledger", "show", house.first, "--json").out)
+    assert shown["statement"]["predicate"]["buildDefinition"]["buildType"] == "https://contraste.dev/generation/v1"
+    (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
+    said = json.loads(house.report.read_bytes())
+    assert shown["statement"]["predicate"]["parameters"] == {"outcome": said["outcome"], "sentence": said["sentence"]}
+
+
+# The last one, since the command changes the environment of its process.
 def test_demo_never_removes_what_it_did_not_make(house: House) -> None:
     before = tree(house / "src")
     refused(contraste("demo", "--out", house / "src"), 2, "holds other things")

@@ -78,7 +78,7 @@ def test_signing_is_refused_before_anything_changes(place):
     refused(contraste("sign", "song.wav", "--key", "bare"), 2, "certificate.pem", "contraste keys new")
     done("keys", "new", "others")
     words = ("sign", "song.wav", "--key", "keys")
-    refused(contraste(*words, "--certificate", "others/certificate.pem"), 2, "belongs to another key")
+    refused(contraste(*words, "--certificate", "others/certificate.pem"), 2, "not that of the signing key")
     refused(contraste(*words, "--certificate", "song.mid"), 2, "song.mid holds no PEM certificate")
     refused(contraste(*words, "--tsa", "http://127.0.0.1:1/"), 4, "http://127.0.0.1:1/ gave no time stamp for song.wav")
     refused(contraste(*words, "--tsa", "ftp://x/"), 4, "ftp://x/ gave no time stamp for song.wav")
@@ -109,8 +109,29 @@ def test_a_certificate_of_ones_own(place):
 
 
 def test_trust_is_not_given_to_just_any_certificate(place):
-    refused(contraste("keys", "trust", "keys/certificate.pem"), 2, "is no authority")
-    refused(contraste("verify", "song.wav", "--key", "keys/certificate.pem"), 2, "is no authority")
+    refused(contraste("keys", "trust", "keys/certificate.pem"), 2, "is no certificate authority")
+    refused(contraste("verify", "song.wav", "--key", "keys/certificate.pem"), 2, "is no certificate authority")
+
+
+@pytest.mark.parametrize("curve", ["P-384", "P-521"])
+def test_keys_on_every_curve_give_credentials(place, curve):
+    done("keys", "new", "wide", "--curve", curve)
+    done("sign", "song.wav", "--key", "wide")
+    assert ["ok", "credential"] in _links(done("verify", "song.wav"))
+    done("keys", "rotate", "next", "--key", "wide")
+    done("sign", "song.mid", "--key", "next")
+    assert ["ok", "credential"] in _links(done("verify", "song.mid"))
+
+
+def test_one_revocation_list_is_for_statements_and_credentials(place):
+    done("sign", "song.wav", "--key", "keys")
+    done("keys", "revoke", "--key", "keys", "--reason", "stolen", "--since", "2026-01-01T00:00:00Z")
+    ran = contraste("verify", "song.wav")
+    assert ran.code == 1
+    assert [link for link in _links(ran) if link[0] == "broken"] == [["broken", "key"], ["broken", "credential"]]
+    (place / "elsewhere").mkdir()
+    shutil.copy("song.wav", "elsewhere")
+    assert ["broken", "credential"] in _links(contraste("verify", "elsewhere/song.wav"))
 
 
 def test_export(place):

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -14,22 +15,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.certificates import (
-    create_certificates,
-    load_chain,
-    load_roots,
-    pem_text,
-    trust_roots,
-    trusted_roots,
-)
+from ledger.anchor import anchor_paths
+from ledger.certificates import create_certificates, load_chain, load_roots, pem_text
 from ledger.credential import LINKS, owner_of, read_credential, run_digest
 from ledger.errors import ExtraMissing, KeyUnusable, LedgerError, Malformed, PathRefused
-from ledger.issue import Issuer
-from ledger.keys import key_id
+from ledger.issue import Issuer, chain_of
+from ledger.keyring import import_trusted, trusted_keys
+from ledger.keys import key_id, load_certificates
 from ledger.provenance import digest_of, material_of, read_record, record_path, sign_path, write_record
+from ledger.signer import Signer
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, TAMPER, World, holder, roots
+from tests.test_ledger_verify import FakeChain
 
 pytest.importorskip("c2pa")
 
@@ -64,7 +62,7 @@ def test_tampering_is_found(world, name):
     found = read_credential(path, world.trust)
     assert (found.verdict, case.message in found.detail) == (case.verdict, True), found.detail
     _, (link,) = _links(world, path)
-    expected = "missing" if case.verdict == "none" else LINKS[case.verdict]
+    expected = "missing" if case.verdict == "none" else LINKS[case.verdict][0]
     assert (link.subject, link.verdict) == (str(path), expected)
 
 
@@ -377,7 +375,7 @@ def test_a_certificate_must_be_that_of_the_key_and_valid_now(world, tmp_path):
     (tmp_path / "whole.pem").write_text(world.chain + world.authority)
     assert load_chain(tmp_path / "whole.pem", world.key.public_key()) == world.chain + world.authority
     with pytest.raises(LedgerError, match="exists already"):
-        create_certificates(folder, world.key)
+        create_certificates(folder, world.key.public_key())
 
 
 @pytest.mark.parametrize("purposes", [(), (ExtendedKeyUsageOID.SERVER_AUTH,)])
@@ -433,10 +431,10 @@ def _named(name):
 
 def test_authorities(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
-    assert trusted_roots() == ()
-    trust_roots(tmp_path / "keys-us" / "ca.pem")
-    assert pem_text(*trusted_roots()) == world.authority
-    with pytest.raises(KeyUnusable, match="is no authority"):
+    assert trusted_keys().roots == ()
+    import_trusted(tmp_path / "keys-us" / "ca.pem")
+    assert pem_text(*trusted_keys().roots) == world.authority
+    with pytest.raises(KeyUnusable, match="is no certificate authority"):
         load_roots(tmp_path / "keys-us" / "certificate.pem")
 
 
@@ -450,3 +448,39 @@ def test_without_the_library_it_is_said_what_is_missing(world, monkeypatch):
     _, (link,) = _links(world, path)
     assert (link.verdict, "not installed" in link.detail) == ("unchecked", True)
     assert _links(world, plain)[1][0].verdict == "absent"
+
+
+def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world):
+    identifier = key_id(world.key.public_key())
+    since = datetime.fromtimestamp(1001, UTC)
+    trust = Trust(world.trust, revoked={identifier: Revocation(identifier, since, "stolen")})
+    path, chain = world.track("mid"), FakeChain()  # its blocks are from second 1000
+    before, after = (datetime.fromtimestamp(second, UTC) for second in (1000, 1001))
+    found = [read_credential(path, trust, at).verdict for at in (before, after, None)]
+    assert found == ["trusted", "revoked", "revoked"]
+    anchor_paths([path], chain, keys=world.trust)
+
+    def said(chain):
+        links = verify_path(path, trust, chain).links
+        return [(link.name, link.code) for link in links if link.name in ("key", "credential")]
+
+    assert said(chain) == [("key", "signed-before-revocation"), ("credential", "ok")]
+    assert said(None) == [("key", "chain-not-asked"), ("credential", "key-revoked")]
+    # A credential that the statement does not cover has nobody's word for its time.
+    other = world.track("mid", "other")
+    holder(path).write_bytes(holder(other).read_bytes())
+    assert said(chain)[-1] == ("credential", "key-revoked")
+
+
+def test_a_key_in_a_hardware_module_needs_its_certificate(world):
+    signer, uri = Signer(world.key), "pkcs11:token=x?module-path=/x"
+    with pytest.raises(KeyUnusable, match="name it with --certificate"):
+        chain_of(signer, uri)
+    certificates = load_certificates(world.folder / "keys-us" / "certificate.pem")
+    assert chain_of(Signer(world.key, certificates), uri) == world.chain
+    assert chain_of(signer, str(world.folder / "keys-us" / "private.p12")) == world.chain
+    # All that is asked of a key are the two methods that a module has.
+    key = SimpleNamespace(public_key=world.key.public_key, sign=world.key.sign)
+    path = world.write("wav")
+    Issuer(key, world.chain).issue(path)
+    assert read_credential(path, world.trust).verdict == "trusted"

@@ -16,6 +16,7 @@ from ledger.provenance import (
     measure,
     read_record,
     read_signed,
+    read_statement,
     record_path,
     sign_path,
     write_record,
@@ -51,7 +52,7 @@ def test_the_record_has_the_documented_form(track, tmp_path):
             {
                 "kind": "model",
                 "name": "model",
-                "digest": {"sha256": Manifest.of_folder(tmp_path / "model").root.hex},
+                "digest": {"sha256": Manifest.of_path(tmp_path / "model").root.hex},
                 "path": "../model",
             }
         ],
@@ -65,7 +66,7 @@ def test_the_record_has_the_documented_form(track, tmp_path):
 
 def test_digests_of_folder_and_file(track, tmp_path):
     assert digest_of(track) == hash_bytes(b"notes")
-    assert digest_of(tmp_path / "model") == Manifest.of_folder(tmp_path / "model").root
+    assert digest_of(tmp_path / "model") == Manifest.of_path(tmp_path / "model").root
     assert read_record(tmp_path / "model") is None
 
 
@@ -198,3 +199,47 @@ def test_signing_what_is_not_there_or_not_writable_says_so(track, tmp_path):
     (tmp_path / "model.sig").mkdir()
     with pytest.raises(LedgerError, match="cannot write"):
         sign_path(tmp_path / "model", KEY)
+
+
+def test_a_model_gets_a_statement_of_its_run_that_goes_when_it_is_none(tmp_path):
+    model = tmp_path / "m"
+    model.mkdir()
+    (model / "w").write_bytes(b"w")
+    write_record(model, "model", parameters={"seed": 1})
+    sign_path(model, KEY)
+    _, statement = read_statement(tmp_path / "m.run.sig", KEYS)
+    assert statement.predicate_type == "https://slsa.dev/provenance/v1"
+    assert statement.subjects == {"m": digest_of(model)}
+    write_record(model, "dataset")
+    sign_path(model, KEY)
+    assert not (tmp_path / "m.run.sig").exists()
+
+
+def test_a_single_file_model_is_model_signing_and_its_record_counts(tmp_path):
+    file = tmp_path / "m.safetensors"
+    file.write_bytes(b"weights")
+    write_record(file, "model", parameters={"seed": 1})
+    sign_path(file, KEY)
+    signed = read_signed(file, KEYS)
+    assert signed.statement.predicate["resources"] == [
+        {"name": ".", "digest": hash_bytes(b"weights").hex, "algorithm": "sha256"}
+    ]
+    _check(file)
+    assert (tmp_path / "m.safetensors.run.sig").exists()
+    write_record(file, "model", parameters={"seed": 2})
+    with pytest.raises(Malformed, match="does not say what was signed"):
+        _check(file)
+    write_record(file, "model", also=["x"])
+    with pytest.raises(Malformed, match="of several files is a folder"):
+        sign_path(file, KEY)
+
+
+def test_a_folder_that_holds_a_file_of_its_own_name_is_a_folder(tmp_path):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"x")
+    sign_path(folder, KEY)
+    _check(folder)
+    (tmp_path / "x.sig").rename(folder / "x.sig")
+    signed = read_signed(folder / "x", KEYS)
+    check_content(signed, measure(folder / "x"))  # one file by its own name, as the specification can be read

@@ -415,6 +415,7 @@ def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path, monkeypatch)
     keystore = tmp_path / "keystore.json"
     content = Account.encrypt(secret, "pw", kdf="scrypt", iterations=2**10)
     keystore.write_text(json.dumps(content))
+    keystore.chmod(0o600)
     assert load_account_key(keystore, "pw") == secret
     for password, message in (("no", "MAC mismatch"), (None, "needs a password"), ("", "needs a password")):
         with pytest.raises(KeyUnusable, match=message):

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ledger.credential import read_credential
-from ledger.errors import Malformed, SignatureInvalid, TimeStampUnavailable
+from ledger.errors import Malformed, SignatureInvalid, SignerUnknown, TimeStampUnavailable
 from ledger.issue import Issuer
-from ledger.keys import key_id
+from ledger.keys import key_id, load_certificates
 from ledger.provenance import read_record, read_signed, sign_path, write_record
 from ledger.timestamp import check_time_stamp, stamp_file, write_time_stamp
 from ledger.trust import Revocation, Trust
@@ -222,3 +222,26 @@ def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world, tsa
     with serving(answer_once) as url, pytest.raises(TimeStampUnavailable, match=r"track\.wav"):
         world.issuer(tsa=url).issue(path)
     assert [holder(path).read_bytes(), wav.read_bytes()] == before
+
+
+def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credential(world, tsa):
+    path, identifier = world.track("wav"), key_id(world.key.public_key())
+    _stamped(world, tsa, path)
+
+    def said(days, trusted):
+        since = datetime.now(UTC) + timedelta(days=days)
+        trust = Trust(world.trust, trusted, {identifier: Revocation(identifier, since, "stolen")})
+        links = verify_path(path, trust).links
+        return [(link.name, link.code) for link in links if link.name in ("key", "credential")]
+
+    assert said(1, tsa.roots) == [("key", "signed-before-revocation"), ("credential", "ok")]
+    assert said(-1, tsa.roots) == [("key", "key-revoked"), ("credential", "key-revoked")]
+    assert said(1, ()) == [("key", "key-revoked"), ("credential", "key-revoked")]  # the time is anybody's word
+
+
+def test_a_certificate_for_time_stamps_signs_no_statements(world):
+    key, _, authority = world.signer("stamps", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
+    path = world.write("wav")
+    sign_path(path, key, load_certificates(world.folder / "keys-stamps" / "certificate.pem"))
+    with pytest.raises(SignerUnknown, match="is not for signatures"):
+        read_signed(path, Trust({}, roots(authority)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -22,11 +23,13 @@ from ledger.errors import (
 from ledger.keys import key_id
 from ledger.networks import ChainIdentity
 from ledger.provenance import material_of, sign_path, write_record
+from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEY_ID = key_id(KEY.public_key())
+KEYS = {KEY_ID: KEY.public_key()}
 
 
 class FakeChain(Chain):
@@ -132,6 +135,7 @@ def test_all_is_well(world):
         ("run", "ok"),
         ("model", "ok"),
         ("anchor", "simulated"),
+        ("run", "ok"),
         ("data set", "ok"),
         ("anchor", "simulated"),
         ("policy", "ok"),
@@ -425,3 +429,76 @@ def test_only_what_is_signed_and_unchanged_is_anchored(world):
     with pytest.raises(SignatureInvalid, match="not trusted"):
         anchor_paths([world.track], chain, keys=KEYS)
     assert chain.entries == {}
+
+
+def _revoked(since, **more):
+    return Trust(KEYS, revoked={KEY_ID: Revocation(KEY_ID, datetime.fromtimestamp(since, UTC), "stolen")}, **more)
+
+
+def test_what_was_anchored_before_a_revocation_stays_good(world):
+    # The fake chain's blocks are from second 1000.
+    verification = verify_path(world.report, _revoked(1001), world.chain)
+    assert verification.verdict == "ok"
+    said = {(link.name, link.code) for link in verification.links if link.name == "key"}
+    assert said == {("key", "signed-before-revocation")}
+    assert "the signature was there on 1970-01-01T00:16:40Z" in str(verification.links)
+
+
+@pytest.mark.parametrize("since", [1000, 999, 0])
+def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(world, since):
+    fault = verify_path(world.track, _revoked(since), world.chain).fault
+    assert (fault.name, fault.verdict, fault.code) == ("key", "broken", "key-revoked")
+
+
+def test_without_an_anchor_a_revoked_key_never_counts(world):
+    _beside(world.store, ".anchor.json").unlink()
+    fault = verify_path(world.store, _revoked(10**9), world.chain).fault
+    assert (fault.name, fault.code) == ("key", "key-revoked")
+    assert "nothing trusted shows when it was made" in fault.detail
+
+
+def test_a_forged_anchor_time_saves_no_revoked_key(world):
+    _edit(_beside(world.store, ".anchor.json"), time=1)
+    found = verify_path(world.store, _revoked(500), world.chain)
+    assert [link.code for link in found.links if link.verdict == "broken"] == ["anchor-refuted", "key-revoked"]
+
+
+def test_offline_the_chain_is_needed_to_save_a_revoked_key(world):
+    verification = verify_path(world.store, _revoked(1001))
+    assert verification.verdict == "incomplete"
+    assert [link.name for link in verification.needs_chain] == ["anchor", "key"]
+    world.chain.simulated, world.chain.final = False, False
+    world.chain.entries = {
+        root: Entry(e.contract, e.issuer, e.time, e.block, 0, False) for root, e in world.chain.entries.items()
+    }
+    file = _beside(world.store, ".anchor.json")
+    _edit(file, chain=json.loads(file.read_text())["chain"] | {"simulated": False})
+    pending = verify_path(world.store, _revoked(1001), world.chain)
+    assert [(link.name, link.verdict) for link in pending.links][1:] == [("anchor", "pending"), ("key", "unchecked")]
+
+
+def test_offline_the_links_that_need_the_chain_are_named(world):
+    verification = verify_path(world.report, KEYS)
+    assert verification.verdict == "incomplete"
+    assert {link.name for link in verification.needs_chain} == {"anchor"}
+    assert len(verification.needs_chain) == 4
+    assert verify_path(world.report, KEYS, world.chain).needs_chain == ()
+
+
+def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world):
+    mine = verify_path(
+        world.store, Trust(KEYS, accounts={KEY_ID: FakeChain.account.upper().replace("0X", "0x")}), world.chain
+    )
+    assert [(link.verdict, link.code) for link in mine.links if link.name == "key"] == [("ok", "ok")]
+    other = verify_path(world.store, Trust(KEYS, accounts={KEY_ID: "0x" + "77" * 20}), world.chain)
+    assert [(link.verdict, link.code) for link in other.links if link.name == "key"] == [("absent", "other-account")]
+    assert other.verdict == "ok"
+
+
+def test_json_names_the_first_fault_by_its_place(world):
+    _flip(world.track)
+    found = _verify(world).to_json()
+    assert json.loads(json.dumps(found)) == found
+    fault = found["links"][found["fault"]]
+    assert (fault["name"], fault["verdict"], fault["code"]) == ("track", "broken", "other-material")
+    assert _verify(world, world.store).to_json()["fault"] is None
