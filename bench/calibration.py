@@ -91,7 +91,7 @@ def plot(curves: dict[str, Sequence[float]]) -> str:
         return (np.log10(max(p, low)) - np.log10(low)) / -np.log10(low) * size
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size + 2 * edge + 260} {size + 2 * edge}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size + 2 * edge + 340} {size + 2 * edge}" '
         'font-family="system-ui, sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<line x1="{edge}" y1="{edge + size}" x2="{edge + size}" y2="{edge}" stroke="#888" stroke-dasharray="5 4"/>',
