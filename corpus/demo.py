@@ -186,7 +186,8 @@ def _table(files: list[Path], pages: list[Path], source: str) -> list[str]:
         whole = not {"broken", "missing"} & set(links.values())
         match = f"{best['piece']} ({best['matched']}/{best['notes']} notes, {best['verdict']})" if best else "-"
         provenance, anchor = "whole" if whole else "broken", links.get("anchor", "-")
-        table.add_row(file.name, report["outcome"], match, f"{a}-{b} = {c}-{d}", provenance, anchor)
+        bars = f"{a}-{b} = {c}-{d}" if best else ""
+        table.add_row(file.name, report["outcome"], match, bars, provenance, anchor)
         if not whole or report["outcome"] == "incomplete":
             wrong.append(f"{file.name}: {report['sentence']}")
         if file.stem == "control" and report["outcome"] != "pass":
