@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
+NODE_STAMP := tests/contracts/node_modules/.installed
 
 .PHONY: venv node-tools demo test contracts lint bench interop interop-c2pa clean
 
@@ -39,7 +40,6 @@ test: lint node-tools
 	$(BIN)/python -m pytest
 
 # Development tools of npm: anvil, forge, solc, OpenZeppelin. Without them the tests say which of them were skipped.
-NODE_STAMP := tests/contracts/node_modules/.installed
 node-tools:
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_STAMP) || echo "npm did not install: skipping"; \
 	else echo "no npm here: the tests that need anvil or solc are skipped"; fi

@@ -20,7 +20,8 @@ from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chain import Chain
-from ledger.provenance import beside, digest_of
+from ledger.paths import beside
+from ledger.provenance import digest_of
 from ledger.verify import verify_path
 from music.key import estimate_key
 from music.notes import NoteSequence

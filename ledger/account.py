@@ -7,12 +7,12 @@ under the same rules as signing keys: never without a password, never where othe
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from ledger.abi import requires_extra
 from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
 from ledger.errors import KeyUnusable, LedgerError
+from ledger.keys import refuse_shared
 
 __all__ = ["ACCOUNT_VARIABLE", "PUBLIC_ACCOUNTS", "create_account", "load_account_key", "load_keystore"]
 
@@ -92,9 +92,8 @@ def load_keystore(file: Path, password: str) -> bytes:
     """Return the 32 bytes of the private key in a keystore; raises `KeyUnusable` as `load_account_key` does."""
     if not password:
         raise KeyUnusable(f"the keystore {file} needs a password")
-    if file.exists() and (mode := file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        fault = f"{file} can be read by others (mode {mode & 0o777:04o})"
-        raise KeyUnusable(f"{fault}; take that away: chmod 600 {file}")
+    if file.exists():
+        refuse_shared(file)
     with requires_extra():
         from eth_keyfile.keyfile import decode_keyfile_json
     try:

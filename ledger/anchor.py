@@ -17,23 +17,24 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.chain import Chain, Mined, Receipt, anchored_event
-from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
+from ledger.digest import Digest, canonical_json, hash_bytes, write_atomic
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.keyring import trusted_keys
-from ledger.manifest import Manifest
 from ledger.merkle import MAX_PROOF, MerkleTree, check_proof, leaf_hash
-from ledger.provenance import beside, check_content, measure, read_signed
+from ledger.paths import beside
+from ledger.provenance import read_as_signed
 from ledger.sidecar import (
     address_text,
     chain_json,
-    digest_object,
     evidence_json,
     hex_text,
     parse_chain,
     parse_evidence,
+    read_sidecar,
     unhex,
     whole,
 )
+from ledger.statement import sha256_object
 
 __all__ = [
     "ANCHOR_SCHEMA",
@@ -145,16 +146,7 @@ def read_anchor(path: Path) -> Anchor:
     Malformed
         If it does not follow ``contraste-anchor/1``.
     """
-    file = anchor_file(path)
-    value = parse_json(read_bytes(file), source=str(file))
-    if not isinstance(value, dict) or value.get("schema") != ANCHOR_SCHEMA or set(value) != set(FIELDS):
-        raise Malformed(f"{file}: not an anchor of the schema {ANCHOR_SCHEMA} with exactly its fields")
-    try:
-        return _parse(value)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Malformed(f"{file}: a field has the wrong form: {error}") from None
-    except Malformed as error:
-        raise Malformed(f"{file}: {error}") from None
+    return read_sidecar(anchor_file(path), ANCHOR_SCHEMA, FIELDS, _parse)
 
 
 def anchor_paths(
@@ -247,10 +239,7 @@ def _signed_digests(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -
     """Return the digest of an artefact and of its signed payload, if it is signed and as signed."""
     if not path.exists():
         raise PathRefused(f"{path} does not exist")
-    signed = read_signed(path, keys)
-    measured = measure(path)
-    check_content(signed, measured)
-    content = measured.root if isinstance(measured, Manifest) else measured
+    signed, content = read_as_signed(path, keys)
     return content, hash_bytes(signed.envelope.payload)
 
 
@@ -273,8 +262,8 @@ def _parse(value: dict[str, Any]) -> Anchor:
         evidence=parse_evidence(value["evidence"]),
     )
     return Anchor(
-        content=digest_object(value["content"]),
-        payload=digest_object(value["payload"]),
+        content=sha256_object(value["content"]),
+        payload=sha256_object(value["payload"]),
         leaf=unhex(value["leaf"], 32),
         proof=tuple(unhex(node, 32) for node in proof),
         receipt=receipt,

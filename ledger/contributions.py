@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_atomic
 from ledger.errors import Malformed
+from ledger.paths import beside
 from ledger.predicates import CONTRIBUTIONS_PREDICATE, validate
 from ledger.trust import format_time
 
@@ -26,8 +27,7 @@ CONTRIBUTION_KINDS = ("prompt", "edit", "selection")
 
 def contributions_file(path: Path) -> Path:
     """Return where the log of an artefact lies: ``<path>.contributions.json``."""
-    named = path if path.name not in ("", "..") else path.resolve()
-    return named.with_name(f"{named.name}.contributions.json")
+    return beside(path, ".contributions.json")
 
 
 def read_contributions(path: Path) -> list[dict[str, Any]]:

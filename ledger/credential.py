@@ -37,7 +37,8 @@ from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_b
 from ledger.errors import ExtraMissing, KeyRevoked, Malformed, PathRefused
 from ledger.keys import key_id
 from ledger.manifest import check_name
-from ledger.provenance import beside, read_record, record_path
+from ledger.paths import beside
+from ledger.provenance import read_record, record_path
 from ledger.statement import Origin
 from ledger.trust import Trust
 

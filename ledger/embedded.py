@@ -186,10 +186,10 @@ class EmbeddedChain(Chain):
         return self._evm
 
     def _meta(self, name: str) -> str:
-        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        if row is None:
+        value = self._remembered(name)
+        if value is None:
             raise KeyError(name)
-        return str(row[0])
+        return value
 
     def _set_meta(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))

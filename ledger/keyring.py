@@ -33,7 +33,8 @@ from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_
 from ledger.envelope import Envelope, sign_statement
 from ledger.errors import Malformed, SignatureInvalid
 from ledger.keys import check_curve, data_folder, key_id, load_public, public_pem, read_key
-from ledger.signer import Signer, make_folder
+from ledger.paths import make_folder
+from ledger.signer import Signer
 from ledger.statement import Statement, json_array, json_object
 from ledger.trust import Revocation, Trust, format_time, parse_time, verify_envelope
 

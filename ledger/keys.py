@@ -7,6 +7,7 @@ is the key hint of OpenSSF model signing. Every other curve is refused, Ethereum
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
@@ -28,6 +29,7 @@ __all__ = [
     "load_public",
     "public_pem",
     "read_key",
+    "refuse_shared",
 ]
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
@@ -91,6 +93,12 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyUnusable(f"{path} holds no PEM certificates: {str(error).splitlines()[0]}") from None
     return found
+
+
+def refuse_shared(path: Path) -> None:
+    """Return None if only its owner can read a file with a private key, else raise `KeyUnusable`."""
+    if (mode := path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyUnusable(f"{path} can be read by others (mode {mode & 0o777:04o}); take that away: chmod 600 {path}")
 
 
 def read_key(path: Path) -> bytes:

@@ -16,26 +16,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.anchor import anchor_file, read_anchor
 from ledger.chain import Chain, Mined, Token, minted_event
 from ledger.cid import cid_of_digest
-from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
+from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, write_atomic
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.evidence import Evidence
 from ledger.keyring import trusted_keys
-from ledger.manifest import Manifest
 from ledger.networks import ChainIdentity
 from ledger.nft import AUDIO_SUFFIXES, Listing, media_of, metadata_file, metadata_json
-from ledger.provenance import beside, check_content, measure, read_signed
+from ledger.paths import beside
+from ledger.provenance import read_as_signed
 from ledger.sidecar import (
     address_text,
     chain_json,
-    digest_object,
     evidence_json,
     hex_text,
     parse_chain,
     parse_evidence,
+    read_sidecar,
     unhex,
     whole,
 )
-from ledger.statement import Material
+from ledger.statement import Material, sha256_object
 
 __all__ = ["TOKEN_SCHEMA", "TokenFile", "mint_tracks", "read_token", "token_file"]
 
@@ -136,14 +136,7 @@ def read_token(path: Path) -> TokenFile:
     Malformed
         If it does not follow ``contraste-token/1``.
     """
-    file = token_file(path)
-    value = parse_json(read_bytes(file), source=str(file))
-    if not isinstance(value, dict) or value.get("schema") != TOKEN_SCHEMA or set(value) != FIELDS:
-        raise Malformed(f"{file}: not a token file of the schema {TOKEN_SCHEMA} with exactly its fields")
-    try:
-        return _parse(value)
-    except Malformed as error:
-        raise Malformed(f"{file}: {error}") from None
+    return read_sidecar(token_file(path), TOKEN_SCHEMA, FIELDS, _parse)
 
 
 def mint_tracks(
@@ -265,10 +258,7 @@ def _signed_origin(
     path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]
 ) -> tuple[Digest, tuple[Material, ...], Digest]:
     """Return digest, materials and payload digest of an artefact that is signed and as signed."""
-    signed = read_signed(path, keys)
-    measured = measure(path)
-    check_content(signed, measured)
-    digest = measured.root if isinstance(measured, Manifest) else measured
+    signed, digest = read_as_signed(path, keys)
     return digest, signed.origin.materials, hash_bytes(signed.envelope.payload)
 
 
@@ -308,10 +298,10 @@ def _parse(value: dict[str, Any]) -> TokenFile:
         transaction = hex_text(unhex(value["transaction"], 32))
         block, time = (whole(value[name], name) for name in ("block", "time"))
         mined = Mined(transaction, block, time)
-    metadata = digest_object(value["metadata"])
+    metadata = sha256_object(value["metadata"])
     if value["cid"] != cid_of_digest(metadata):
         raise Malformed(f"the CID of the metadata is {cid_of_digest(metadata)}, not {str(value['cid'])[:80]!r}")
     return TokenFile(
-        digest_object(value["content"]), metadata, chain, simulated, address_text(value["contract"]),
+        sha256_object(value["content"]), metadata, chain, simulated, address_text(value["contract"]),
         address_text(value["owner"]), value["locked"], mined, parse_evidence(value["evidence"]),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from ledger.cid import CHUNK, cid_of_digest, cid_of_file
 from ledger.digest import Digest, canonical_json, hash_bytes, hash_file
 from ledger.errors import Malformed
 from ledger.networks import ChainIdentity
-from ledger.provenance import beside
+from ledger.paths import beside
 from ledger.sidecar import hex_text
 
 __all__ = ["ROLES", "SHARES", "Listing", "Media", "media_of", "metadata_file", "metadata_json", "metadata_uris"]

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
 from ledger.errors import ChainUnreachable, LedgerError, Malformed
+from ledger.paths import make_folder
 
-__all__ = ["Pending", "locked", "make_folder"]
+__all__ = ["Pending", "locked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,3 @@ def locked(file: Path, account: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder of this program's own data; raises `LedgerError` if that is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"cannot make the folder {folder}: {error.strerror}") from None

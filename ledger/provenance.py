@@ -27,6 +27,7 @@ from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashcache import HashCache
 from ledger.manifest import FILES, Manifest, Method, check_name
+from ledger.paths import beside, named
 from ledger.predicates import (
     CONTENT_PREDICATE,
     content_statement,
@@ -46,15 +47,16 @@ __all__ = [
     "SIGNATURES",
     "Record",
     "Signed",
-    "beside",
     "check_content",
     "digest_of",
     "material_of",
     "measure",
+    "read_as_signed",
     "read_record",
     "read_signed",
     "read_statement",
     "record_path",
+    "root_of",
     "sign_path",
     "write_record",
 ]
@@ -115,11 +117,6 @@ class Signed:
     told: bool
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """Return the path beside an artefact, e.g. ``store`` and ``.sig`` give ``store.sig``."""
-    return _named(path).with_name(_named(path).name + suffix)
-
-
 def record_path(path: Path) -> Path:
     """Return where the record of an artefact lies: in a folder, or beside a file."""
     return path / RECORD_NAME if path.is_dir() else beside(path, f".{RECORD_NAME}")
@@ -133,8 +130,12 @@ def measure(path: Path, cache: HashCache | None = None) -> Manifest | Digest:
 
 def digest_of(path: Path, cache: HashCache | None = None) -> Digest:
     """Return the digest of an artefact: manifest root of a folder, SHA-256 of a file."""
-    found = measure(path, cache)
-    return found.root if isinstance(found, Manifest) else found
+    return root_of(measure(path, cache))
+
+
+def root_of(measured: Manifest | Digest) -> Digest:
+    """Return the digest of what was measured: manifest root of a folder, SHA-256 of a file."""
+    return measured.root if isinstance(measured, Manifest) else measured
 
 
 def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
@@ -151,7 +152,7 @@ def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
     """
     base = record_path(artefact).resolve().parent
     hint = Path(os.path.relpath(path.resolve(), base)).as_posix()
-    return Material(kind, _named(path).name, digest_of(path), hint)
+    return Material(kind, named(path).name, digest_of(path), hint)
 
 
 def write_record(
@@ -281,11 +282,11 @@ def sign_path(
 
 def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str, Statement]:
     """Return what is to be signed about an artefact, by the suffix of the signature."""
-    record, name = read_record(path), _named(path).name
+    record, name = read_record(path), named(path).name
     kind = record.origin.kind if record else "folder" if path.is_dir() else "file"
     origin = record.origin if record else Origin(kind)
     measured = measure(path, cache)
-    content = measured.root if isinstance(measured, Manifest) else measured
+    content = root_of(measured)
     found = {}
     if path.is_dir() or kind in ("dataset", "model", "file"):
         if record is not None and record.also:
@@ -297,7 +298,7 @@ def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str
         found[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
-        digests = {other: hash_file(_named(path).parent / other) for other in others}
+        digests = {other: hash_file(named(path).parent / other) for other in others}
         found[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
         found[".run.sig"] = run_statement({name: content}, origin)
@@ -378,6 +379,19 @@ def read_signed(
     )
 
 
+def read_as_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Signed, Digest]:
+    """Check the signature beside an artefact and that the artefact is as signed; return both, it by its digest.
+
+    Raises
+    ------
+    LedgerError
+        See `read_signed`, `measure` and `check_content`.
+    """
+    signed, measured = read_signed(path, keys), measure(path)
+    check_content(signed, measured)
+    return signed, root_of(measured)
+
+
 def check_content(
     signed: Signed, measured: Manifest | Digest, *, ignored: Sequence[str] = (), cache: HashCache | None = None
 ) -> None:
@@ -411,7 +425,7 @@ def check_content(
         method = Method(expected.method.shard_bytes, (*expected.method.ignored, *ignored))
         # A model of one file has the resource ".", or its own name as the specification can be read.
         names = {name.rsplit(":", 2)[0] if method.shard_bytes else name for name in expected.files}
-        of_file = names == {"."} or (names == {_named(path).name} and not path.is_dir())
+        of_file = names == {"."} or (names == {named(path).name} and not path.is_dir())
         if path.is_dir() == of_file:
             raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
         if method.shard_bytes is None and isinstance(measured, Digest):
@@ -435,7 +449,7 @@ def check_content(
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
     """Return the files that a track's or report's statement is about, as they are now."""
     path = signed.path
-    folder, name = _named(path).parent, _named(path).name
+    folder, name = named(path).parent, named(path).name
     if isinstance(measured, Manifest):
         raise Malformed(f"{path}: the statement is about a file ({signed.statement.predicate_type}), not a folder")
     if name not in signed.statement.subjects:
@@ -446,8 +460,3 @@ def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
         if other != name and os.path.lexists(folder / other):
             found[other] = hash_file(folder / other)
     return Manifest(found)
-
-
-def _named(path: Path) -> Path:
-    """Return `path` such that its last part is a name: ``.`` and ``..`` are made absolute."""
-    return path if path.name not in ("", "..") else path.resolve()

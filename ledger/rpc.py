@@ -23,7 +23,8 @@ from ledger.evidence import Block, Event, MinedReceipt, encode_header, encode_re
 from ledger.jsonrpc import Node
 from ledger.keys import data_folder
 from ledger.networks import ChainIdentity, chain_id_of, check_network
-from ledger.pending import Pending, locked, make_folder
+from ledger.paths import make_folder
+from ledger.pending import Pending, locked
 
 __all__ = ["DEFAULT_MAX_FEE_GWEI", "RpcChain"]
 

@@ -9,8 +9,9 @@ from typing import Any
 from ledger.digest import hash_bytes, parse_json, read_bytes
 from ledger.envelope import Envelope
 from ledger.errors import Malformed, SignatureInvalid, Unsigned
+from ledger.paths import beside
 from ledger.predicates import origin_of
-from ledger.provenance import SIGNATURES, beside
+from ledger.provenance import SIGNATURES
 from ledger.statement import Statement
 from ledger.transparency import TransparencyLog, check_consistency
 from ledger.trust import Trust, verify_envelope

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
 
-from ledger.digest import Digest
+from ledger.digest import parse_json, read_bytes
 from ledger.errors import Malformed
 from ledger.evidence import Evidence
 from ledger.networks import ChainIdentity
@@ -12,14 +14,35 @@ from ledger.networks import ChainIdentity
 __all__ = [
     "address_text",
     "chain_json",
-    "digest_object",
     "evidence_json",
     "hex_text",
     "parse_chain",
     "parse_evidence",
+    "read_sidecar",
     "unhex",
     "whole",
 ]
+
+T = TypeVar("T")
+
+
+def read_sidecar(file: Path, schema: str, names: Collection[str], parse: Callable[[dict[str, Any]], T]) -> T:
+    """Return what `parse` makes of a file beside an artefact, a JSON object with exactly some fields.
+
+    Raises
+    ------
+    PathRefused
+        If there is none, or it cannot be read.
+    Malformed
+        If it is of another schema, has other fields, or `parse` refuses one; the message names the file.
+    """
+    value = parse_json(read_bytes(file), source=str(file))
+    if not isinstance(value, dict) or value.get("schema") != schema or set(value) != set(names):
+        raise Malformed(f"{file}: not a file of the schema {schema} with exactly its fields")
+    try:
+        return parse(value)
+    except Malformed as error:
+        raise Malformed(f"{file}: {error}") from None
 
 
 def chain_json(chain: ChainIdentity, simulated: bool) -> dict[str, Any]:
@@ -90,13 +113,6 @@ def address_text(text: object) -> str:
     """Return an address as it stands there; raises `Malformed` unless it has 20 bytes."""
     unhex(text, 20)
     return str(text)
-
-
-def digest_object(value: object) -> Digest:
-    """Return the digest in ``{"sha256": "..."}``; raises `Malformed`."""
-    if not isinstance(value, dict) or set(value) != {"sha256"}:
-        raise Malformed(f"{str(value)[:80]!r} is not an object with exactly sha256")
-    return Digest.from_hex(value["sha256"])
 
 
 def whole(value: object, name: str) -> int:

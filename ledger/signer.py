@@ -14,7 +14,6 @@ Whatever holds the key, what comes out signs with the two methods of `ledger.env
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +29,11 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from ledger.digest import write_atomic
 from ledger.envelope import SigningKey
-from ledger.errors import ExtraMissing, KeyUnusable, LedgerError
-from ledger.keys import CURVES, check_curve, load_certificates, public_pem, read_key
+from ledger.errors import ExtraMissing, KeyUnusable
+from ledger.keys import CURVES, check_curve, load_certificates, public_pem, read_key, refuse_shared
+from ledger.paths import make_folder
 
-__all__ = ["KDF_ROUNDS", "URI_SCHEME", "Pkcs11Key", "Signer", "create_keys", "load_signer", "make_folder"]
+__all__ = ["KDF_ROUNDS", "URI_SCHEME", "Pkcs11Key", "Signer", "create_keys", "load_signer"]
 
 KDF_ROUNDS = 600_000
 """PBKDF2 rounds for new private keys (0.07 s here)."""
@@ -133,8 +133,8 @@ def load_signer(key: str | Path, password: Callable[[], str], certificate: Path 
     path = path / "private.p12" if path.is_dir() else path
     data = read_key(path)
     looks_like_a_key = data.startswith((b"-----", b"\x30"))  # PEM, or the DER of PKCS#12
-    if looks_like_a_key and (mode := path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyUnusable(f"{path} can be read by others (mode {mode & 0o777:04o}); take that away: chmod 600 {path}")
+    if looks_like_a_key:
+        refuse_shared(path)
     private, own = _pem_key(path, data, password) if data.startswith(b"-----") else _p12_key(path, data, password)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         kind = type(private).__name__.lstrip("_")
@@ -259,11 +259,3 @@ def _parse_uri(uri: str) -> tuple[str, str, str]:
     if not fields.get("token") or not fields.get("module-path"):
         raise KeyUnusable(f"{uri}: token= and module-path= are needed")
     return fields["token"], fields.get("object", ""), fields["module-path"]
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none; raises `LedgerError`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"cannot make the folder {folder}: {error.strerror}") from None

@@ -24,15 +24,16 @@ from ledger.digest import Digest, hash_bytes
 from ledger.errors import ExtraMissing, KeyRevoked, LedgerError, Malformed, PathRefused, Unsigned
 from ledger.hashcache import HashCache
 from ledger.manifest import Manifest, left_out
+from ledger.paths import beside
 from ledger.predicates import CONTENT_PREDICATE, CONTRIBUTIONS_PREDICATE, RUN_PREDICATE, origin_of, signed_manifest
 from ledger.provenance import (
     Signed,
-    beside,
     check_content,
     measure,
     read_record,
     read_signed,
     read_statement,
+    root_of,
 )
 from ledger.statement import Material, Statement
 from ledger.timestamp import check_time_stamp, is_stamped
@@ -215,9 +216,7 @@ def _measure(path: Path, cache: HashCache | None) -> Manifest | Digest | PathRef
 
 
 def _root(measured: Manifest | Digest | PathRefused) -> Digest | None:
-    if isinstance(measured, PathRefused):
-        return None
-    return measured.root if isinstance(measured, Manifest) else measured
+    return None if isinstance(measured, PathRefused) else root_of(measured)
 
 
 class _Walk:
