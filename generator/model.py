@@ -105,11 +105,11 @@ class Cache:
         self.pad, self.held = self.pad[rows], self.held[:, rows]
 
 
-def _rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn the pairs (x[i], x[i + K/2]) of (B, H, T, K) by `angles` (T, K/2)."""
-    a, b = x.chunk(2, dim=-1)  # (B, H, T, K/2) each
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)  # (B, H, T, K)
+def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn the pairs (x[i], x[i + K/2]) of (..., T, K) by angles whose cosine and sine are `turns` (2, T, K/2)."""
+    a, b = x.chunk(2, dim=-1)  # (..., T, K/2) each
+    cos, sin = turns
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)  # (..., T, K)
 
 
 class Block(nn.Module):
@@ -127,12 +127,12 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * config.width, config.width, bias=False)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, angles: Tensor, memory: Tensor | None, mask: Tensor | None, past: int) -> Tensor:
+    def forward(self, x: Tensor, turns: Tensor, memory: Tensor | None, mask: Tensor | None, past: int) -> Tensor:
         """Return (B, T, D); with `memory` (2, B, H, context, K) read and extend what came before."""
         rows, length, width = x.shape  # (B, T, D)
         qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, K) each
-        q, k = _rotate(q, angles), _rotate(k, angles)
+        q, k = _rotate(torch.stack([q, k]), turns.to(q.dtype))  # (B, H, T, K) each
         if memory is not None:
             memory[0, :, :, past : past + length] = k
             memory[1, :, :, past : past + length] = v
@@ -141,6 +141,55 @@ class Block(nn.Module):
         x = x + self.drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
         hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
         return cast(Tensor, x + self.drop(self.down(self.drop(hidden))))  # (B, T, D)
+
+
+class Stack(nn.Module):
+    """Blocks and a last norm: hidden states in, hidden states out, each seeing itself and what came before."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the weights."""
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.width)
+        half = config.width // config.heads // 2
+        speed = 10_000.0 ** (-torch.arange(half) / half)  # (K/2,)
+        angles = torch.outer(torch.arange(config.context), speed)  # (context, K/2)
+        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]), persistent=False)
+
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """Return the hidden states (B, T, D) of the inputs `x` (B, T, D); with a cache of the last alone, (B, 1, D).
+
+        Raises
+        ------
+        GeneratorError
+            When the sequence is longer than the context.
+        """
+        past = 0 if cache is None else cache.length
+        length = x.shape[1]
+        if past + length > self.config.context:
+            raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
+        mask = None
+        if cache is not None:
+            row = torch.arange(past, past + length, device=x.device)[:, None]  # (T, 1)
+            column = torch.arange(past + length, device=x.device)  # (S,)
+            mask = (column <= row) & ((column >= cache.pad[:, None, None]) | (column == row))  # (B, T, S)
+            mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
+        turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K/2)
+        for i, block in enumerate(self.blocks):
+            x = block(x, turns, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
+        if cache is not None:
+            cache.length += length
+            x = x[:, -1:]  # (B, 1, D)
+        return cast(Tensor, self.norm(x))
+
+
+def initialise(model: nn.Module, layers: int) -> None:
+    """Draw all matrices of `model` small, those that end a residual branch smaller the more layers there are."""
+    for name, weight in model.named_parameters():
+        if weight.dim() == 2:
+            scale = 0.02 / (2 * layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
+            nn.init.normal_(weight, std=scale)
 
 
 class Transformer(nn.Module):
@@ -160,16 +209,8 @@ class Transformer(nn.Module):
         says = torch.tensor([[kind in hold for kind in kinds] for hold in HOLDS])
         self.register_buffer("says", says, persistent=False)  # (holds, V)
         self.drop = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.width)
-        half = config.width // config.heads // 2
-        speed = 10_000.0 ** (-torch.arange(half) / half)  # (K/2,)
-        angles = torch.outer(torch.arange(config.context), speed)  # (context, K/2)
-        self.register_buffer("angles", angles, persistent=False)
-        for name, weight in self.named_parameters():
-            if weight.dim() == 2:
-                scale = 0.02 / (2 * config.layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
-                nn.init.normal_(weight, std=scale)
+        self.stack = Stack(config)
+        initialise(self, config.layers)
 
     def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """Logits of what follows each token.
@@ -190,26 +231,10 @@ class Transformer(nn.Module):
         GeneratorError
             When the sequence is longer than the context.
         """
-        past = 0 if cache is None else cache.length
-        length = tokens.shape[1]
-        if past + length > self.config.context:
-            raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
-        mask = None
-        if cache is not None:
-            row = torch.arange(past, past + length, device=tokens.device)[:, None]  # (T, 1)
-            column = torch.arange(past + length, device=tokens.device)  # (S,)
-            mask = (column <= row) & ((column >= cache.pad[:, None, None]) | (column == row))  # (B, T, S)
-            mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
-        angles = cast(Tensor, self.angles)[past : past + length]  # (T, K/2)
         table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
         held = self.said(self._held(tokens, cache)).sum(dim=0)  # (B, T, D)
         x = self.drop(functional.embedding(tokens, table) + held)  # (B, T, D)
-        for i, block in enumerate(self.blocks):
-            x = block(x, angles, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
-        if cache is not None:
-            cache.length += length
-            x = x[:, -1:]  # (B, 1, D)
-        return functional.linear(self.norm(x), table)  # (B, T, V)
+        return functional.linear(self.stack(x, cache), table)  # (B, T, V)
 
     def _held(self, tokens: Tensor, cache: Cache | None) -> Tensor:
         """Return the token of each hold that holds at each place, ``PAD`` before there is one."""

@@ -1,0 +1,68 @@
+"""Bach's chorales on a grid of 16ths: the four voices of music21's scores, in the canonical split.
+
+The split is that of Boulanger-Lewandowski, Bengio and Vincent (ICML 2012): 229 / 76 / 77 chorales, published as sets of
+pitches a quarter without names. `SPLIT` names the scores of the music21 package in which those pieces were found
+again (361 of the 382: at least three in ten of their runs of four bass-relative chords, one to one). Repeats are
+not played, voices are soprano, alto, tenor and bass, and every 16th of every voice is one number: the MIDI pitch that
+sounds, -1 where none does; whether it was struck or held is not said, as in the published 16th-note version of
+the set (``Jsb16thSeparated.json``), which `read_grids` reads as well.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.demo import scores
+from music.musicxml import _unpack, parse_musicxml
+from music.notes import NoteSequence
+from music.read import read_bytes
+
+__all__ = ["SPLIT", "grid_of", "make_grids", "read_grids"]
+
+IntArray = NDArray[np.int64]
+SPLIT = Path(__file__).with_name("chorales.csv")
+VOICES = ("soprano", "alto", "tenor", "bass")
+
+
+def make_grids() -> dict[str, list[IntArray]]:
+    """Read the scores of `SPLIT`; return for each split its pieces, (16ths, 4) pitches."""
+    grids: dict[str, list[IntArray]] = {}
+    for name, split in read_split():
+        path = scores() / "bach" / name
+        xml = re.sub(rb"<repeat [^>]*/>", b"", _unpack(path.read_bytes(), name))
+        grids.setdefault(split, []).append(grid_of(parse_musicxml(xml, name)))
+    return grids
+
+
+def read_split() -> Iterator[tuple[str, str]]:
+    """Yield (file, split) of every chorale."""
+    with SPLIT.open(newline="") as file:
+        yield from ((row["file"], row["split"]) for row in csv.DictReader(file))
+
+
+def grid_of(piece: NoteSequence) -> IntArray:
+    """Return the pitches (16ths, 4) of the four voices, which are the parts so named, or all where there are four."""
+    named = [i for i, part in enumerate(piece.parts) if part.name.lower().startswith(VOICES)]
+    chosen = range(4) if len(piece.parts) == 4 else [i for i in named if "2" not in piece.parts[i].name.split()[1:2]]
+    if len(list(chosen)) != 4:
+        raise ValueError(f"{piece.title}: parts {[part.name for part in piece.parts]} are not four voices")
+    first = np.rint(piece.onset_beat * 4).astype(int)
+    last = np.rint((piece.onset_beat + piece.duration_beat) * 4).astype(int)
+    grid = np.full((int(last.max()), 4), -1)
+    for voice, part in enumerate(chosen):
+        for note in np.flatnonzero(piece.part == part):
+            grid[first[note] : last[note], voice] = piece.pitch[note]
+    return grid
+
+
+def read_grids(path: Path) -> dict[str, list[IntArray]]:
+    """Read ``{"train": [[[S, A, T, B], ...], ...], "valid": ..., "test": ...}``."""
+    content = json.loads(path.read_bytes())
+    return {split: [np.array(piece, dtype=np.int64) for piece in pieces] for split, pieces in content.items()}

@@ -1,0 +1,259 @@
+"""Likelihood of Bach's chorales on a grid of 16ths under the generator's Transformer, with a count model beside it.
+
+    python bench/jsb.py --cpu-minutes 10 [--data Jsb16thSeparated.json] [--split canonical|tunes] [--out FILE]
+
+Protocol
+--------
+One token is one voice at one 16th: soprano, alto, tenor, bass, then the next 16th; its value is the pitch that sounds
+(or none). Every token of every piece counts, held notes too, each predicted from the tokens before it alone, and the
+figure is the mean negative log likelihood in nats of all tokens of all "valid" pieces. The network is
+`generator.model.Stack` (width 256, 4 layers, 8 heads); besides the token it reads what can be read off the tokens before:
+voice, place in the bar of 16, for each voice its last pitch and how long that has been held. Its output adds a score for
+the pitch and scores for its distance from the last pitch of its voice, from the voice above and from the bass
+before, so that what holds in one key holds in all. Training windows are moved within the range of the training
+set. Pieces are scored in windows of the context that advance by half; a token counts in the first that reaches it.
+The count model: counts given (voice, 16th in the beat, its last pitch, which voices above moved), backing off by halves.
+
+Time is CPU time of one thread, training only. Nothing is chosen on "test"; the "valid" curve is printed as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from chorales import IntArray, make_grids, read_grids
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generator.model import SIZES, ModelConfig, Stack, initialise
+
+PITCHES = 129  # 128: no pitch
+LONGEST = 33  # 16ths for which a pitch was held, as far as they are told apart
+BEAT, BAR = 4, 16
+FEATURES = (4, BAR, *[PITCHES] * 4, *[LONGEST] * 4, 128, 128, 128, 128)
+
+
+def tokens_of(grid: IntArray) -> IntArray:
+    """Return a piece's tokens, (4 * 16ths,)."""
+    return np.where(grid < 0, PITCHES - 1, grid).ravel()
+
+
+def features_of(tokens: IntArray) -> IntArray:
+    """Return what each token is predicted from besides the tokens themselves, (tokens, features), and its references.
+
+    The first columns are inputs, sizes `FEATURES`; the last three are the pitches from which the output measures: the
+    last of the voice, the voice above, the bass of the 16th before.
+    """
+    steps = tokens.reshape(-1, 4)
+    before = np.concatenate([np.full((1, 4), PITCHES - 1), steps[:-1]])
+    held = np.zeros_like(steps)
+    for t in range(1, len(steps)):
+        held[t] = np.where((t > 1) & (before[t] == before[t - 1]), np.minimum(held[t - 1] + 1, LONGEST - 1), 0)
+    rows = []
+    for voice in range(4):
+        last = before.copy()
+        last[:, :voice] = steps[:, :voice]  # the voices above have moved on
+        since = held.copy()
+        moved = steps[:, :voice] != before[:, :voice]
+        since[:, :voice] = np.where(moved, 0, np.minimum(held[:, :voice] + 1, LONGEST - 1))
+        place = np.arange(len(steps)) % BAR
+        above = last[:, voice - 1] if voice else before[:, 0]
+        bass = before[:, 3]
+        own = before[:, voice]
+        gaps = [np.clip(own - x, -64, 63) + 64 for x in (above, bass, last[:, 0], before[:, 0])]
+        rows.append(np.stack([np.full(len(steps), voice), place, *last.T, *since.T, *gaps, own, above, bass], axis=1))
+    return np.stack(rows, axis=1).reshape(len(tokens), -1)
+
+
+class Chorales(nn.Module):
+    """The Transformer over voices and 16ths."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token = nn.Embedding(PITCHES + 1, config.width)
+        offsets = torch.tensor(np.concatenate([[0], np.cumsum(FEATURES)[:-1]]))
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.read = nn.Embedding(sum(FEATURES), config.width)
+        self.drop = nn.Dropout(config.dropout)
+        self.stack = Stack(config)
+        self.score = nn.Linear(config.width, PITCHES)
+        self.distance = nn.Linear(config.width, 3 * 255, bias=False)
+        initialise(self, config.layers)
+
+    def forward(self, tokens: Tensor, features: Tensor) -> Tensor:
+        """Logits (B, T, pitches) of the tokens that follow `tokens` (B, T), from their features (B, T, F + 3)."""
+        inputs, references = features[..., : len(FEATURES)], features[..., len(FEATURES) :]
+        x = self.token(tokens) + self.read(inputs + self.offsets).sum(dim=2)  # (B, T, D)
+        x = self.stack(self.drop(x))  # (B, T, D)
+        logits = self.score(x)  # (B, T, P)
+        far = self.distance(x).unflatten(-1, (3, 255))  # (B, T, 3, 255)
+        pitches = torch.arange(PITCHES - 1, device=x.device)
+        where = pitches - references[..., None].clamp(max=PITCHES - 2) + 127  # (B, T, 3, P - 1)
+        distances = far.gather(-1, where).sum(dim=2)  # (B, T, P - 1)
+        return cast(Tensor, logits + functional.pad(distances, (0, 1)))
+
+
+def batch(
+    pieces: Sequence[IntArray], context: int, rows: int, random: np.random.Generator, spans: IntArray
+) -> tuple[Tensor, Tensor]:
+    """Draw windows (rows, <= context + 1) that start at a 16th, each moved within the range of the set."""
+    sizes = np.array([len(piece) for piece in pieces])
+    cuts = []
+    for i in random.choice(len(pieces), rows, p=sizes / sizes.sum()):
+        piece = pieces[i]
+        start = 4 * int(random.integers(0, max(1, (len(piece) - context) // 4 + 1)))
+        shift = int(random.integers(spans[i, 0], spans[i, 1] + 1))
+        moved = np.where(piece == PITCHES - 1, piece, piece + shift)
+        cuts.append(cut(moved, start, context))
+    return collate(cuts)
+
+
+def cut(piece: IntArray, start: int, context: int) -> tuple[IntArray, IntArray]:
+    line = np.concatenate([[PITCHES], piece])[start : start + context + 1]
+    return line, features_of(piece)[start : start + len(line) - 1]
+
+
+def collate(cuts: Sequence[tuple[IntArray, IntArray]]) -> tuple[Tensor, Tensor]:
+    longest = max(len(line) for line, _ in cuts)
+    lines = np.full((len(cuts), longest), -100)
+    features = np.zeros((len(cuts), longest - 1, len(FEATURES) + 3), dtype=np.int64)
+    for row, (line, about) in enumerate(cuts):
+        lines[row, : len(line)] = line
+        features[row, : len(about)] = about
+    return torch.from_numpy(lines), torch.from_numpy(features)
+
+
+def nats(model: Chorales, lines: Tensor, features: Tensor, bf16: bool) -> Tensor:
+    """Return the nats of each token, (B, T); 0 beyond a line's end."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = model(lines[:, :-1].clamp(min=0), features)
+    return functional.cross_entropy(logits.float().transpose(1, 2), lines[:, 1:], reduction="none")
+
+
+@torch.inference_mode()
+def evaluate(model: Chorales, pieces: Sequence[IntArray], bf16: bool) -> float:
+    """Mean nats a token by the module's protocol."""
+    model.eval()
+    context, total = model.config.context, 0.0
+    for piece in pieces:
+        start = done = 0
+        while done < len(piece):
+            row = nats(model, *collate([cut(piece, start, context)]), bf16)[0].double()
+            total += float(row[done - start :].sum())
+            done = min(start + context, len(piece))
+            start += context // 2
+    model.train()
+    return total / sum(len(piece) for piece in pieces)
+
+
+def count_model(train: Sequence[IntArray], valid: Sequence[IntArray]) -> float:
+    """Mean nats a token of the count model."""
+
+    def contexts(grid: IntArray) -> list[list[tuple[int, ...]]]:
+        steps = grid.reshape(-1, 4)
+        out = []
+        for t in range(len(steps)):
+            before = steps[t - 1] if t else np.full(4, PITCHES - 1)
+            for voice in range(4):
+                moved = tuple(int(x) for x in steps[t, :voice] != before[:voice])
+                out.append([(voice, t % BEAT, int(before[voice]), *moved), (voice, int(before[voice])), (voice,)])
+        return out
+
+    counts: dict[tuple[int, tuple[int, ...]], Counter[int]] = defaultdict(Counter)
+    for piece in train:
+        for keys, token in zip(contexts(piece), piece.tolist(), strict=True):
+            for level, key in enumerate(keys):
+                counts[level, key][token] += 1
+    total = 0.0
+    for piece in valid:
+        for keys, token in zip(contexts(piece), piece.tolist(), strict=True):
+            chance = 1 / PITCHES
+            for level in (2, 1, 0):  # Witten-Bell
+                seen = counts.get((level, keys[level]))
+                if seen:
+                    n, kinds = seen.total(), len(seen)
+                    chance = (seen[token] + kinds * chance) / (n + kinds)
+            total -= math.log(chance)
+    return total / sum(len(piece) for piece in valid)
+
+
+def spans_of(pieces: Sequence[IntArray]) -> IntArray:
+    """Least and greatest transposition of each piece within the range of all, at most 6 semitones either way."""
+    ends = np.array([(piece[piece < PITCHES - 1].min(), piece[piece < PITCHES - 1].max()) for piece in pieces])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    return np.stack([np.maximum(-6, low - ends[:, 0]), np.minimum(6, high - ends[:, 1])], axis=1)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--cpu-minutes", type=float, default=10.0)
+    arguments.add_argument("--data", type=Path, help="the set as JSON; default: the scores of the music21 package")
+    arguments.add_argument("--split", choices=("canonical", "tunes"), default="canonical")
+    arguments.add_argument("--rows", type=int, default=2, help="windows a step")
+    arguments.add_argument("--context", type=int, default=512)
+    arguments.add_argument("--dropout", type=float, default=0.2)
+    arguments.add_argument("--width", type=int, default=256)
+    arguments.add_argument("--layers", type=int, default=4)
+    arguments.add_argument("--rate", type=float, default=1e-3)
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--bfloat16", action="store_true", help="faster where the CPU has AMX")
+    arguments.add_argument("--checks", type=int, default=8, help="how often the valid split is scored")
+    arguments.add_argument("--out", type=Path, help="JSON of the figures")
+    given = arguments.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(given.seed)
+    grids = read_grids(given.data) if given.data else make_grids()
+    pieces = {split: [tokens_of(grid) for grid in grids[split]] for split in grids}
+    counted = count_model(pieces["train"], pieces["valid"])
+    print(f"tokens {({split: sum(map(len, p)) for split, p in pieces.items()})}; count model {counted:.3f}", flush=True)
+    config = ModelConfig(given.width, given.layers, 8, given.context, given.dropout)
+    model = Chorales(config)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
+    curve = fit(model, pieces, given)
+    if given.out:
+        given.out.write_text(json.dumps({"count_model": counted, "curve": curve, "given": str(vars(given))}, indent=1))
+
+
+def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Namespace) -> list[dict[str, float]]:
+    budget, used, step, seen, checked = 60 * given.cpu_minutes, 0.0, 0, 0, 0
+    spans, random = spans_of(pieces["train"]), np.random.default_rng(given.seed)
+    decayed = [p for p in model.parameters() if p.dim() == 2]
+    others = [p for p in model.parameters() if p.dim() != 2]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=given.rate, betas=(0.9, 0.99), fused=True)
+    curve: list[dict[str, float]] = []
+    while used < budget:
+        start = time.process_time()
+        share = used / budget
+        rate = given.rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        lines, features = batch(pieces["train"], given.context, given.rows, random, spans)
+        loss = nats(model, lines, features, given.bfloat16).sum() / (lines[:, 1:] >= 0).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step, seen = step + 1, seen + int((lines[:, 1:] >= 0).sum())
+        used += time.process_time() - start
+        if used >= budget * (checked + 1) / given.checks:
+            checked += 1
+            entry = {"cpu_s": round(used), "tokens": seen, "valid": evaluate(model, pieces["valid"], given.bfloat16)}
+            curve.append(entry)
+            print(f"{used:7.0f} s {step:7} steps {seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}", flush=True)
+    return curve
+
+
+if __name__ == "__main__":
+    main()
