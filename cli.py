@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.run import Corpus
     from corpus.store import Store
+    from generator.train import Settings
     from ledger.chain import Chain
     from ledger.hashcache import HashCache
     from ledger.transparency import TransparencyLog
@@ -426,44 +427,103 @@ def _report_names(files: list[Path]) -> list[str]:
     ]
 
 
+Minutes = Annotated[float | None, typer.Option(min=0.05, help="Time budget.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Step budget.")]
+Epochs = Annotated[float | None, typer.Option(min=0.01, help="Budget in passes; 100 where no budget is given.")]
+Patience = Annotated[int, typer.Option(min=0, help="Stop after so many scorings without a better one; 0: never.")]
+Every = Annotated[float, typer.Option(min=0.05, help="Minutes between scorings, with a checkpoint each.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Windows a step, over all processes; 4 on a CPU, 32 on a GPU.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16 or auto.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")]
+Sharded = Annotated[bool, typer.Option("--sharded", help="Under torchrun: spread weights over the processes (FSDP).")]
+
+
 @app.command()
 def train(
     store: Annotated[Path, typer.Option("--store", help="The corpus to learn from.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Time budget.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Step budget.")] = None,
-    size: Annotated[str, typer.Option(help="tiny or base.")] = "tiny",
-    batch: Annotated[int, typer.Option(min=1, help="Windows a step; 2-8 on a CPU, 32 on a GPU.")] = 4,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    patience: Patience = 6,
+    checkpoint_minutes: Every = 5.0,
+    size: Annotated[str, typer.Option(help="tiny, base or large.")] = "tiny",
+    latent: Annotated[int, typer.Option(min=0, help="Numbers of a bar's style latent; 0: no style encoder.")] = 0,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.9, help="Outside the attention.")] = 0.2,
+    batch: Batch = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or auto.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")] = False,
+    precision: Precision = "auto",
+    sharded: Sharded = False,
+    resume: Resume = False,
 ) -> None:
-    """Train a model on a store's training split."""
+    """Train a model on a store's training split; under torchrun, with all its processes."""
+    with _extra("generator"):
+        from generator.train import Settings
+
+    settings = Settings(
+        size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
+        checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
+        sharded=sharded,
+    )  # fmt: skip
+    _train(store, out, settings, resume=resume)
+
+
+@app.command()
+def finetune(
+    model: Annotated[Path, typer.Option("--model", help="The model to begin with, trained on a broad corpus.")],
+    store: Annotated[Path, typer.Option("--store", help="The corpus with the artist's pieces.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
+    artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
+    lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
+    minutes: Minutes = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    patience: Patience = 6,
+    checkpoint_minutes: Every = 5.0,
+    rate: Annotated[float, typer.Option(min=1e-6, max=0.1, help="Learning rate at first; a tenth at last.")] = 5e-4,
+    batch: Batch = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    sharded: Sharded = False,
+    resume: Resume = False,
+) -> None:
+    """Tune a model to one artist, or to another store."""
+    with _extra("generator"):
+        from generator.train import Settings
+
+    settings = Settings(
+        minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
+        seed=seed, batch=batch, rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora, device=device,
+        precision=precision, sharded=sharded,
+    )  # fmt: skip
+    _train(store, out, settings, base=model, resume=resume)
+
+
+def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
+    """Run `generator.train.train`, write the record of it, and say what was reached."""
     from corpus.store import Store
+    from generator.fleet import leads
+    from generator.train import train
     from ledger.provenance import material_of, write_record
 
-    with _extra("generator"):
-        from generator.train import train
-
-    if minutes is None and steps is None:
-        minutes = 10.0
-    report = train(
-        Store.open(store), out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
-        precision=precision, resume=resume,
-    )  # fmt: skip
+    report = train(Store.open(store), out, settings, base=base, resume=resume)
+    if not leads():
+        raise typer.Exit(OK)
+    used = {"dataset": store, "model": base}
     write_record(
-        out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
-        environment=_environment(str(report.settings["device"])),
+        out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
+        parameters=report.settings, environment=_environment(str(report.settings["device"])),
     )  # fmt: skip
-    ended = "; interrupted, go on with --resume" if report.interrupted else ""
-    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended}")
+    ended = {"patience": "; no better for a while", "interrupted": "; interrupted, go on with --resume"}
+    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended.get(report.ended, '')}")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
         if scored:
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
-    if report.interrupted:
+    if report.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
 

@@ -7,12 +7,13 @@ Protocol
 One token is one voice at one 16th: soprano, alto, tenor, bass, then the next 16th; its value is the pitch that sounds
 (or none). Every token of every piece counts, held notes too, each predicted from the tokens before it alone, and the
 figure is the mean negative log likelihood in nats of all tokens of all "valid" pieces. The network is
-`generator.model.Stack` (width 256, 4 layers, 8 heads); besides the token it reads what can be read off the tokens before:
-voice, place in the bar of 16, for each voice its last pitch and how long that has been held. Its output adds a score for
-the pitch and scores for its distance from the last pitch of its voice, from the voice above and from the bass
-before, so that what holds in one key holds in all. Training windows are moved within the range of the training
+`generator.model.Stack` (width 256, 4 layers, 8 heads); besides the token it reads what can be read off the tokens
+before: voice, place in a bar of 16, for each voice its last pitch and how long that has been held. Its output adds a
+score for the pitch and scores for its distance from the last pitch of its voice, from the voice above and from the
+bass before, so that what holds in one key holds in all. Training windows are moved within the range of the training
 set. Pieces are scored in windows of the context that advance by half; a token counts in the first that reaches it.
-The count model: counts given (voice, 16th in the beat, its last pitch, which voices above moved), backing off by halves.
+The count model: counts given (voice, 16th in the beat, its last pitch, which voices above moved), smoothed after
+Witten and Bell with those given (voice, its last pitch) and (voice).
 
 Time is CPU time of one thread, training only. Nothing is chosen on "test"; the "valid" curve is printed as it is.
 """
@@ -25,7 +26,6 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -35,7 +35,7 @@ from chorales import IntArray, make_grids, read_grids
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.model import SIZES, ModelConfig, Stack, initialise
+from generator.model import ModelConfig, Stack, initialise
 
 PITCHES = 129  # 128: no pitch
 LONGEST = 33  # 16ths for which a pitch was held, as far as they are told apart
@@ -216,7 +216,9 @@ def main() -> None:
     grids = read_grids(given.data) if given.data else make_grids()
     pieces = {split: [tokens_of(grid) for grid in grids[split]] for split in grids}
     counted = count_model(pieces["train"], pieces["valid"])
-    print(f"tokens {({split: sum(map(len, p)) for split, p in pieces.items()})}; count model {counted:.3f}", flush=True)
+    print(
+        f"tokens { ({split: sum(map(len, p)) for split, p in pieces.items()}) }; count model {counted:.3f}", flush=True
+    )
     config = ModelConfig(given.width, given.layers, 8, given.context, given.dropout)
     model = Chorales(config)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
@@ -251,7 +253,8 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
             checked += 1
             entry = {"cpu_s": round(used), "tokens": seen, "valid": evaluate(model, pieces["valid"], given.bfloat16)}
             curve.append(entry)
-            print(f"{used:7.0f} s {step:7} steps {seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}", flush=True)
+            about = f"{seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}"
+            print(f"{used:7.0f} s {step:7} steps {about}", flush=True)
     return curve
 
 

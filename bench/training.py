@@ -20,7 +20,7 @@ from corpus.store import Store
 from generator.model import SIZES
 from generator.sample import generate, statistics
 from generator.tokens import quantise
-from generator.train import train
+from generator.train import Settings, train
 
 DECODINGS: dict[str, dict[str, Any]] = {
     "nucleus p=.97": {},
@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     store = Store.open(options.store)
     with tempfile.TemporaryDirectory() as folder:
-        report = train(store, folder, minutes=options.minutes, size=options.size, seed=options.seed)
+        report = train(store, folder, Settings(minutes=options.minutes, size=options.size, seed=options.seed))
         print(f"{report.steps} steps, {report.tokens_per_s:,.0f} tok/s, {report.settings}")
         print(f"network    {report.validation}\ncount model {report.baseline}\n")
         human = [store.notes(i) for i, piece in enumerate(store.pieces) if piece.split == "valid"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,10 @@ def read_description(folder: str | Path) -> Description:
     return Description(config, digest)
 
 
-def save_model(model: Transformer, folder: Path) -> None:
+def save_model(weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write the weights."""
-    weights = {name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(folder / WEIGHTS, save(weights, {"format": FORMAT}))
+    plain = {name: value.detach().float().cpu().contiguous() for name, value in weights.items()}
+    write_atomically(folder / WEIGHTS, save(plain, {"format": FORMAT}))
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Transformer:
@@ -113,9 +114,22 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
         When a file is missing, damaged or does not belong; the message names file and rule.
     """
     config = read_description(folder).model
-    path = Path(folder) / WEIGHTS
     with torch.device("meta"):
         wanted = {name: list(value.shape) for name, value in Transformer(config).state_dict().items()}
+    weights = read_weights(Path(folder) / WEIGHTS, wanted)
+    model = Transformer(config)
+    model.load_state_dict(weights)
+    return model.to(pick_device(device)).eval()
+
+
+def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Read a safetensors file that holds finite float32 weights of the `wanted` names and shapes, and no others.
+
+    Raises
+    ------
+    GeneratorError
+        When it is missing, damaged or holds something else.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
@@ -132,9 +146,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
     for name, value in weights.items():
         if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
             raise GeneratorError(f"{path}: weight {name!r} ({value.dtype}) must be finite float32 numbers")
-    model = Transformer(config)
-    model.load_state_dict(weights)
-    return model.to(pick_device(device)).eval()
+    return weights
 
 
 def state_file(folder: Path) -> Path:
@@ -187,8 +199,3 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise SettingError(f"device {name!r} is not to be had here; use auto or cpu") from error
     return device
-
-
-def state_tensors(model: Transformer) -> dict[str, Tensor]:
-    """Copy the weights to the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.tokens import PAD, PITCH, VOCABULARY, GeneratorError
+from generator.tokens import BAR, PAD, PITCH, POSITION, VELOCITY, VOCABULARY, GeneratorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class ModelConfig:
     dropout : float
         On embedding, residual branches and feed-forward, in [0, 1).
     vocabulary : int
+    latent : int
+        Numbers that describe the style of a bar, see `Style`; 0: the model has no style encoder.
 
     Raises
     ------
@@ -51,20 +53,22 @@ class ModelConfig:
     context: int = 512
     dropout: float = 0.2
     vocabulary: int = len(VOCABULARY)
+    latent: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.width < 128 or self.heads < 1 or self.width % (2 * self.heads):
             raise GeneratorError(f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}")
-        if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1:
-            raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, dropout is in [0, 1)")
+        if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1 or self.latent < 0:
+            raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, latent >= 0, dropout in [0, 1)")
 
 
 SIZES = {
-    "tiny": ModelConfig(width=192, layers=4, heads=6),
-    "base": ModelConfig(width=512, layers=8, heads=8),
+    "tiny": ModelConfig(width=256, layers=4, heads=8),
+    "base": ModelConfig(width=512, layers=9, heads=8),
+    "large": ModelConfig(width=1024, layers=16, heads=16),
 }
-"""Named sizes: "tiny" learns chorales in minutes on two cores, "base" (26 M parameters) wants a GPU."""
+"""Named sizes: "tiny" (4 M parameters) learns chorales on two cores, "base" (29 M) and "large" (203 M) want a GPU."""
 
 
 HOLDS = (("Bar",), ("Bar", "Position"), ("Bar", "Position", "Part"), ("Bar", "Duration"))
@@ -157,8 +161,10 @@ class Stack(nn.Module):
         angles = torch.outer(torch.arange(config.context), speed)  # (context, K/2)
         self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]), persistent=False)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None, style: Tensor | None = None) -> Tensor:
         """Return the hidden states (B, T, D) of the inputs `x` (B, T, D); with a cache of the last alone, (B, 1, D).
+
+        `style` (B, T, D) is added to what every block reads.
 
         Raises
         ------
@@ -177,11 +183,71 @@ class Stack(nn.Module):
             mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
         turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K/2)
         for i, block in enumerate(self.blocks):
+            x = x if style is None else x + style
             x = block(x, turns, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
         if cache is not None:
             cache.length += length
             x = x[:, -1:]  # (B, 1, D)
         return cast(Tensor, self.norm(x))
+
+
+STYLE_LAYERS = 2
+BAR_FIGURES = 3
+
+
+class Style(nn.Module):
+    """A variational encoder of bars, whose latents enter every layer of the decoder.
+
+    In-attention after Wu and Yang (MuseMorphose, TASLP 2023): each token is decoded with the latent of its bar added,
+    through one matrix, to what every block reads. Departures: one stack reads the whole window and attends within
+    each bar only; a linear head foretells what can be counted in the bar (`bar_figures`) from its latent, which
+    lays those figures along lines of the latent space; and the zero latent means "no style", so the same weights
+    also write without one.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make the weights."""
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(STYLE_LAYERS))
+        self.norm = nn.RMSNorm(config.width)
+        self.moments = nn.Linear(config.width, 2 * config.latent)
+        self.figures = nn.Linear(config.latent, BAR_FIGURES)
+        self.into = nn.Linear(config.latent, config.width, bias=False)
+
+    def forward(self, x: Tensor, bars: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the latents, (B, N, Z) each for N bars, from embedded tokens `x` (B, T, D).
+
+        `bars` (B, T) is the bar of each token, -1 before the first.
+        """
+        mask = (bars[:, :, None] == bars[:, None, :])[:, None]  # (B, 1, T, T)
+        for block in self.blocks:
+            x = block(x, turns, None, mask, 0)  # (B, T, D)
+        member = members(bars)  # (B, N, T)
+        mean = member @ self.norm(x).float() / member.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, N, D)
+        mu, log_variance = self.moments(mean).float().chunk(2, dim=-1)  # (B, N, Z) each
+        return mu, log_variance.clamp(-12, 6)
+
+
+def bars_of(tokens: Tensor) -> Tensor:
+    """Return the bar (B, T) of each token (B, T), counted from 0; -1 before the first and for padding at the end."""
+    bars = ((tokens >= BAR) & (tokens < POSITION)).long().cumsum(dim=-1) - 1
+    return bars.masked_fill(tokens == PAD, -1)
+
+
+def members(bars: Tensor) -> Tensor:
+    """Return (B, N, T) which tokens each bar has, 1 or 0."""
+    count = max(int(bars.max()) + 1, 1)
+    return (bars[:, None, :] == torch.arange(count, device=bars.device)[:, None]).float()
+
+
+def bar_figures(tokens: Tensor, bars: Tensor) -> Tensor:
+    """Count in bars: ln(1 + notes), ln(1 + positions), mean pitch in octaves from 60; (B, N, 3)."""
+    member = members(bars)
+    note = tokens >= PITCH
+    position = (tokens >= POSITION) & (tokens < VELOCITY)
+    height = torch.where(note, tokens - PITCH - 60, 0) / 12
+    notes, positions, heights = (torch.einsum("bnt,bt->bn", member, x.float()) for x in (note, position, height))
+    return torch.stack([notes.log1p(), positions.log1p(), heights / notes.clamp(min=1)], dim=-1)
 
 
 def initialise(model: nn.Module, layers: int) -> None:
@@ -210,9 +276,11 @@ class Transformer(nn.Module):
         self.register_buffer("says", says, persistent=False)  # (holds, V)
         self.drop = nn.Dropout(config.dropout)
         self.stack = Stack(config)
+        if config.latent:
+            self.style = Style(config)
         initialise(self, config.layers)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, cache: Cache | None = None, latents: Tensor | None = None) -> Tensor:
         """Logits of what follows each token.
 
         Parameters
@@ -220,6 +288,8 @@ class Transformer(nn.Module):
         tokens : long (B, T)
         cache : Cache, optional
             What was read before; `tokens` are added to it. The whole must fit in the context.
+        latents : Tensor (B, T, Z), optional
+            Style of the bar of each token, 0 for none; `ModelConfig.latent` must not be 0.
 
         Returns
         -------
@@ -232,9 +302,24 @@ class Transformer(nn.Module):
             When the sequence is longer than the context.
         """
         table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
+        x = self._read(tokens, table, cache)  # (B, T, D)
+        style = None if latents is None else self.style.into(latents)  # (B, T, D)
+        return functional.linear(self.stack(x, cache, style), table)  # (B, T, V)
+
+    def encode_style(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the latents of the bars of `tokens` (B, T <= context), (B, N, Z) each.
+
+        Bar n of a row is its n-th ``Bar`` token and what follows it; a row with fewer bars than another has
+        values without meaning at its end.
+        """
+        table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
+        turns = cast(Tensor, self.stack.turns)[:, : tokens.shape[1]]  # (2, T, K/2)
+        return cast(tuple[Tensor, Tensor], self.style(self._read(tokens, table, None), bars_of(tokens), turns))
+
+    def _read(self, tokens: Tensor, table: Tensor, cache: Cache | None) -> Tensor:
+        """Return the inputs (B, T, D): each token, and those that hold."""
         held = self.said(self._held(tokens, cache)).sum(dim=0)  # (B, T, D)
-        x = self.drop(functional.embedding(tokens, table) + held)  # (B, T, D)
-        return functional.linear(self.stack(x, cache), table)  # (B, T, V)
+        return cast(Tensor, self.drop(functional.embedding(tokens, table) + held))
 
     def _held(self, tokens: Tensor, cache: Cache | None) -> Tensor:
         """Return the token of each hold that holds at each place, ``PAD`` before there is one."""

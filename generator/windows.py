@@ -22,12 +22,15 @@ from generator.tokens import (
 WHOLE_PIECE_CHANCE = 0.25  # windows that begin at the beginning, so that openings are learned
 
 
-def read_split(store: Store, split: str) -> tuple[list[IntArray], list[tuple[str, str]]]:
-    """Encode a split of a store; return the pieces with notes, and (path, reason) for those that can't be."""
+def read_split(store: Store, split: str, artist: str = "") -> tuple[list[IntArray], list[tuple[str, str]]]:
+    """Encode a split of a store; return the pieces with notes, and (path, reason) for those that can't be.
+
+    Where an `artist` is named, only pieces under that name in the rights are read.
+    """
     pieces: list[IntArray] = []
     skipped: list[tuple[str, str]] = []
     for i, record in enumerate(store.pieces):
-        if record.split != split:
+        if record.split != split or (artist and record.artist != artist):
             continue
         sequence = store.notes(i)
         try:

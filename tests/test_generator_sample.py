@@ -8,10 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from generator.checkpoint import Description, load_model, save_model, write_description
 from generator.model import ModelConfig, Transformer
+from generator.objective import Team
 from generator.sample import EXTRA_BARS, MAX_HOLD, _beam_search, _Line, _sample, generate, statistics
 from generator.sample import SamplingSettings as Settings
 from generator.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
-from generator.train import Team
 from generator.windows import padded
 from music.midi import midi_bytes
 from music.notes import Part, TimeSignature, build

@@ -12,8 +12,9 @@ import pytest
 import generator.train
 from generator.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
 from generator.model import SIZES, ModelConfig
+from generator.objective import Likelihood, Team, baseline
 from generator.tokens import PITCH, VOCABULARY_DIGEST, GeneratorError, encode
-from generator.train import Likelihood, Team, baseline, train
+from generator.train import Settings, train
 from generator.windows import Windows, scored_windows
 from music.notes import Part, build
 
@@ -74,7 +75,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "small", SMALL)
-        report = train(store_of(), folder, steps=60, transpose=0, **OPTIONS)
+        report = train(store_of(), folder, Settings(steps=60, transpose=0, **OPTIONS))
     return folder, report
 
 
@@ -88,9 +89,9 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained):
     assert written["store_digest"] == "d" * 64
     assert written["pieces"] == {"train": 4, "valid": 2}
     assert written["settings"]["seed"] == 0
-    assert not report.interrupted
-    assert report.curve[-1][0] == 60
-    assert report.curve[-1][1] < report.curve[0][1] / 2
+    assert report.ended == "budget"
+    assert report.curve[-1]["step"] == 60
+    assert report.curve[-1]["cross_entropy"] < report.curve[0]["cross_entropy"] / 2
 
 
 def test_the_weights_reach_what_the_report_says(trained):
@@ -110,18 +111,18 @@ def test_bits_and_perplexity_by_hand():
 
 def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path):
     store = store_of()
-    train(store, tmp_path / "whole", steps=8, **OPTIONS)
-    train(store, tmp_path / "again", steps=8, **OPTIONS)
+    train(store, tmp_path / "whole", Settings(steps=8, **OPTIONS))
+    train(store, tmp_path / "again", Settings(steps=8, **OPTIONS))
     weights = (tmp_path / "whole" / "model.safetensors").read_bytes()
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == weights
 
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 3)
-        report = train(store, tmp_path / "halves", steps=8, **OPTIONS)
-    assert (report.interrupted, report.steps, report.validation) == (True, 3, None)
+        report = train(store, tmp_path / "halves", Settings(steps=8, **OPTIONS))
+    assert (report.ended, report.steps, report.validation) == ("interrupted", 3, None)
     assert load_model(tmp_path / "halves").config == SMALL
-    report = train(store, tmp_path / "halves", steps=8, resume=True, **OPTIONS)
-    assert (report.interrupted, report.steps) == (False, 8)
+    report = train(store, tmp_path / "halves", Settings(steps=8, **OPTIONS), resume=True)
+    assert (report.ended, report.steps) == ("budget", 8)
     assert (tmp_path / "halves" / "model.safetensors").read_bytes() == weights
 
 
@@ -129,8 +130,8 @@ def stop_after(patch, steps):
     """Send the process Ctrl-C in step number `steps`."""
     advance = generator.train._Run.advance
 
-    def interrupted(run):
-        loss = advance(run)
+    def interrupted(run, done):
+        loss = advance(run, done)
         if run.step == steps:
             os.kill(os.getpid(), signal.SIGINT)
         return loss
@@ -145,7 +146,7 @@ def test_handlers_are_as_before_a_run(trained):
 
 def test_training_works_off_the_main_thread(tmp_path):
     reports = []
-    thread = threading.Thread(target=lambda: reports.append(train(store_of(), tmp_path, steps=1, **OPTIONS)))
+    thread = threading.Thread(target=lambda: reports.append(train(store_of(), tmp_path, Settings(steps=1, **OPTIONS))))
     thread.start()
     thread.join()
     assert reports[0].steps == 1
@@ -158,12 +159,12 @@ def test_two_workers_add_up_to_the_gradients_of_one():
         generator.train.torch.manual_seed(0)
         model = generator.train.Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
         team = Team(model, members, "float32")
-        nats, tokens = team.gradients(generator.train.torch.from_numpy(rows))
+        losses = team.gradients(generator.train.torch.from_numpy(rows))
         team.pool.shutdown()
-        gradients.append(([p.grad for p in model.parameters()], nats, tokens))
-    (one, nats_one, tokens_one), (two, nats_two, tokens_two) = gradients
-    assert tokens_one == tokens_two
-    assert nats_one == pytest.approx(nats_two, rel=1e-5)
+        gradients.append(([p.grad for p in model.parameters()], losses))
+    (one, losses_one), (two, losses_two) = gradients
+    assert losses_one.tokens == losses_two.tokens
+    assert losses_one.cross_entropy == pytest.approx(losses_two.cross_entropy, rel=1e-5)
     for a, b in zip(one, two, strict=True):
         generator.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
@@ -193,22 +194,22 @@ def test_the_baseline_finds_the_order_that_helps():
 
 def test_a_folder_with_a_model_is_not_overwritten(trained):
     with pytest.raises(GeneratorError, match="holds a model already; resume it, or name another folder"):
-        train(store_of(), trained[0], steps=1, **OPTIONS)
+        train(store_of(), trained[0], Settings(steps=1, **OPTIONS))
 
 
 def test_a_run_killed_before_its_first_checkpoint_can_start_again(trained, tmp_path):
     (tmp_path / "config.json").write_bytes((trained[0] / "config.json").read_bytes())
-    assert train(store_of(), tmp_path, steps=1, **OPTIONS).steps == 1
+    assert train(store_of(), tmp_path, Settings(steps=1, **OPTIONS)).steps == 1
 
 
 def test_another_store_is_not_resumed(trained):
     with pytest.raises(GeneratorError, match=r"config\.json: names other sizes or another store"):
-        train(store_of(digest="e" * 64), trained[0], steps=99, resume=True, **OPTIONS)
+        train(store_of(digest="e" * 64), trained[0], Settings(steps=99, **OPTIONS), resume=True)
 
 
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(GeneratorError, match=r"config\.json: No such file"):
-        train(store_of(), tmp_path, steps=1, resume=True, **OPTIONS)
+        train(store_of(), tmp_path, Settings(steps=1, **OPTIONS), resume=True)
 
 
 def test_a_damaged_state_is_refused(trained, tmp_path):
@@ -219,14 +220,14 @@ def test_a_damaged_state_is_refused(trained, tmp_path):
 
 def test_a_store_without_training_pieces_is_refused(tmp_path):
     with pytest.raises(GeneratorError, match="no pieces to train on"):
-        train(store_of(2, valid=2), tmp_path, steps=1, **OPTIONS)
+        train(store_of(2, valid=2), tmp_path, Settings(steps=1, **OPTIONS))
 
 
 def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
     store = store_of(3, valid=0)
     store.sequences[0] = build([], [], [])
     store.sequences[1] = build([40000], [1], [60])
-    report = train(store, tmp_path, steps=1, **OPTIONS)
+    report = train(store, tmp_path, Settings(steps=1, **OPTIONS))
     assert [path for path, _ in report.skipped] == ["0.mid", "1.mid"]
     assert "has no notes" in report.skipped[0][1]
     assert report.validation is None
@@ -235,7 +236,9 @@ def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give minutes, steps or both"),
+        ({"steps": 1, "latent": -1}, "latent = -1"),
+        ({"steps": 1, "lora": 999}, "lora = 999"),
+        ({"epochs": 0.0}, "epochs = 0.0"),
         ({"minutes": -1.0}, "minutes = -1.0 is out of range"),
         ({"steps": 1, "size": "huge"}, "size = 'huge'"),
         ({"steps": 1, "seed": -1}, "seed = -1"),
@@ -246,5 +249,5 @@ def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
 )
 def test_settings_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(GeneratorError, match=message):
-        train(store_of(), tmp_path / "m", **options)
+        train(store_of(), tmp_path / "m", Settings(**options))
     assert not (tmp_path / "m").exists()
