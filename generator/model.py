@@ -60,7 +60,7 @@ class ModelConfig:
         if self.width < 128 or self.heads < 1 or self.width % (2 * self.heads):
             raise GeneratorError(f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}")
         if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1 or self.latent < 0:
-            raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, latent >= 0, dropout in [0, 1)")
+            raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, latent >= 0; dropout is in [0, 1)")
 
 
 SIZES = {

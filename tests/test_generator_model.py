@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from generator.model import SIZES, Cache, ModelConfig, Transformer
-from generator.tokens import VOCABULARY, GeneratorError
+from generator.lora import add_adapters, merged_weights
+from generator.model import SIZES, Cache, ModelConfig, Transformer, bar_figures, bars_of
+from generator.objective import Objective, cross_entropy, latents_at
+from generator.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 
 SMALL = ModelConfig(width=128, layers=2, heads=4, context=48)
 
@@ -97,3 +100,101 @@ def test_named_sizes_keep_the_contract():
         assert config.heads > 1
         assert config.context == 512
         assert config.dropout == 0.2
+
+
+STYLED = ModelConfig(width=128, layers=2, heads=4, context=64, dropout=0.0, latent=8)
+
+
+def bars(*lengths):
+    """Two rows of tokens: a header of three, then bars of so many tokens."""
+    random = np.random.default_rng(5)
+    rows = [np.concatenate([[1, 36, 97], *[[BAR, *random.integers(PITCH, PITCH + 128, n - 1)] for n in lengths]])] * 2
+    return torch.from_numpy(np.stack(rows))
+
+
+@pytest.fixture(scope="module")
+def styled():
+    torch.manual_seed(2)
+    return Transformer(STYLED).eval()
+
+
+def test_a_bars_style_depends_on_that_bar_alone(styled):
+    line = bars(6, 9, 7)
+    assert bars_of(line)[0].tolist() == [-1] * 3 + [0] * 6 + [1] * 9 + [2] * 7
+    other = line.clone()
+    other[0, 12] = PITCH + (int(line[0, 12]) - PITCH + 1) % 128  # in the second bar of the first row
+    with torch.inference_mode():
+        (mu, log_variance), (changed, _) = styled.encode_style(line), styled.encode_style(other)
+    assert mu.shape == log_variance.shape == (2, 3, 8)
+    torch.testing.assert_close(mu[0, [0, 2]], changed[0, [0, 2]])
+    assert not torch.allclose(mu[0, 1], changed[0, 1])
+    torch.testing.assert_close(mu[1], changed[1])
+
+
+def test_the_zero_style_is_no_style_and_others_are_heard_from_their_bar_on(styled):
+    line = bars(6, 9, 7)
+    z = torch.zeros(2, 3, 8)
+    with torch.inference_mode():
+        plain = styled(line)
+        torch.testing.assert_close(styled(line, latents=latents_at(z, bars_of(line))), plain)
+        z[0, 1] = 3.0
+        told = styled(line, latents=latents_at(z, bars_of(line)))
+    torch.testing.assert_close(told[0, :9], plain[0, :9])
+    torch.testing.assert_close(told[1], plain[1])
+    assert not torch.allclose(told[0, 9], plain[0, 9])
+
+
+def test_what_is_counted_in_a_bar():
+    line = torch.tensor(
+        [[1, BAR, POSITION, PITCH + 60, PITCH + 72, BAR, POSITION, PITCH + 48, POSITION + 24, PITCH + 48]]
+    )
+    figures = bar_figures(line, bars_of(line))[0]
+    expected = [[math.log(3), math.log(2), 0.5], [math.log(3), math.log(3), -1.0]]
+    torch.testing.assert_close(figures, torch.tensor(expected))
+
+
+def test_the_style_encoder_learns_to_tell_bars_apart():
+    torch.manual_seed(0)
+    objective = Objective(Transformer(STYLED), "float32")
+    random = np.random.default_rng(0)
+    optimiser = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(100):
+        pitch = PITCH + random.integers(40, 80, size=(8, 4, 1))  # each bar repeats one pitch of its own
+        bar = np.concatenate([np.full((8, 4, 1), BAR), np.repeat(pitch, 5, axis=2)], axis=2).reshape(8, -1)
+        rows = torch.from_numpy(np.concatenate([np.tile([1, 36, 97], (8, 1)), bar], axis=1))
+        nats, counted, _, error = objective(rows)
+        loss = nats / 200 + 0.01 * counted / 200 + error / 32
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append((float(nats.detach()), float(error.detach())))
+    assert losses[-1][1] < losses[0][1] / 4
+    objective.eval()
+    with torch.inference_mode():
+        bars_ = bars_of(rows[:, :-1])
+        mu, _ = objective.model.encode_style(rows[:, :-1])
+        with_style = cross_entropy(objective.model(rows[:, :-1], latents=latents_at(mu, bars_)), rows, "sum")
+        without = cross_entropy(objective.model(rows[:, :-1]), rows, "sum")
+    assert with_style < without - 20  # it is told which pitch comes
+
+
+def test_adapters_begin_as_nothing_and_merge_into_what_they_do(model):
+    line = tokens(2, 20)
+    adapted = copy.deepcopy(model)
+    add_adapters(adapted, 4)
+    learning = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert learning
+    assert all(name.endswith(("down_to", "up_from")) for name in learning)
+    assert sum(w.numel() for w in adapted.parameters() if w.requires_grad) < 0.1 * sum(
+        w.numel() for w in model.parameters()
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(adapted(line), model(line))
+        for name, weight in adapted.named_parameters():
+            if name in learning:
+                weight.normal_(std=0.1)
+        merged = Transformer(SMALL).eval()
+        merged.load_state_dict(merged_weights(adapted.state_dict()))
+        torch.testing.assert_close(merged(line), adapted(line), atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(merged(line), model(line), atol=1e-2)

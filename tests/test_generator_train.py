@@ -25,6 +25,7 @@ SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
 class Record:
     path: str
     split: str
+    artist: str = ""
 
 
 @dataclass
@@ -251,3 +252,56 @@ def test_settings_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(GeneratorError, match=message):
         train(store_of(), tmp_path / "m", Settings(**options))
     assert not (tmp_path / "m").exists()
+
+
+def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(tmp_path):
+    store, styled = store_of(), {**OPTIONS, "latent": 8}
+    whole = train(store, tmp_path / "whole", Settings(steps=6, **styled))
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 2)
+        train(store, tmp_path / "halves", Settings(steps=6, **styled))
+    train(store, tmp_path / "halves", Settings(steps=6, **styled), resume=True)
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "halves"))
+    assert one == two
+    assert set(whole.curve[-1]) == {"step", "cross_entropy", "kl", "mse"}
+    assert 0 <= whole.active <= 8
+    assert any(file.name.startswith("events") for file in (tmp_path / "whole.logs").iterdir())
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_a_model_is_tuned_to_one_artist(trained, tmp_path, lora):
+    records = [Record(f"{i}.mid", "valid" if i < 2 else "train", "Ann" if i % 2 else "Ben") for i in range(6)]
+    store = FakeStore([tune(i) for i in range(6)], tuple(records))
+    settings = Settings(steps=20, artist="Ann", lora=lora, rate_first=3e-3, rate_last=1e-3, transpose=0, **OPTIONS)
+    report = train(store, tmp_path / "tuned", settings, base=trained[0])
+    assert report.pieces == {"train": 2, "valid": 1}
+    assert report.curve[-1]["cross_entropy"] < trained[1].curve[-1]["cross_entropy"]
+    assert load_model(tmp_path / "tuned").config == SMALL
+    with pytest.raises(GeneratorError, match="split 'train' and by 'Carl'"):
+        train(store, tmp_path / "none", Settings(steps=1, artist="Carl", **OPTIONS), base=trained[0])
+
+
+def test_a_run_that_gets_no_better_is_ended(tmp_path):
+    settings = Settings(steps=500, patience=2, checkpoint_minutes=1e-4, rate_first=1e-9, rate_last=1e-9, **OPTIONS)
+    with pytest.MonkeyPatch.context() as patch:
+        scores = iter(range(100))
+        patch.setattr(Team, "likelihood", lambda team, pieces: Likelihood(1, 1, 2.0, 5.0 + next(scores)))
+        report = train(store_of(), tmp_path, settings)
+    assert (report.ended, report.validation["bits_per_note"]) == ("patience", 5.0)
+    assert report.steps < 500
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path):
+    def too_much(team, rows, weight):
+        raise generator.train.torch.OutOfMemoryError("no room")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Team, "gradients", too_much)
+        with pytest.raises(GeneratorError, match="out of memory on cpu; lower --batch"):
+            train(store_of(), tmp_path, Settings(steps=1, **OPTIONS))
+
+
+def test_epochs_end_a_run(tmp_path):
+    report = train(store_of(), tmp_path, Settings(epochs=2.0, **OPTIONS))
+    size = sum(len(encode(tune(i))) for i in range(2, 6))
+    assert 2 * size <= report.tokens < 2 * size + 2 * 64
