@@ -1,6 +1,7 @@
-"""Fixtures for tests against a real Ethereum node: anvil, from npm, on a free port of this machine."""
+"""One thread for PyTorch; and a real Ethereum node for tests: anvil, from npm, on a free port of this machine."""
 
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -10,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for one another where cores are busy
 
 NODE_FOLDER = Path(__file__).parent / "contracts"
 
