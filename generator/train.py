@@ -6,7 +6,9 @@ Every token of every piece of a split is predicted once, ``BOS`` apart, ``EOS`` 
 piece in windows of its context that start at a bar and advance by about half; a token counts in the first
 window that reaches it. *Perplexity* is exp of the mean nats a token, so it holds for this vocabulary only (its
 digest stands beside it); *bits per note* is the nats of all tokens over ln 2 and the number of notes, and can
-be compared across vocabularies. The count model of `generator.ngram`, with the order that does best on the same
+be compared across vocabularies. The split is scored plain: without controls and plans (`generator.tokens`). In training
+controls are given and never foretold, so they are no part of the loss; plans are written by the network and are. The
+count model of `generator.ngram`, with the order that does best on the same
 split (which flatters it), is scored on the same tokens; it learns from the training split in all the
 transpositions the network may see.
 """
@@ -20,7 +22,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -52,8 +54,8 @@ from generator.checkpoint import (
 )
 from generator.model import SIZES, Transformer, one_thread
 from generator.ngram import NGram
-from generator.tokens import PAD, PITCH, GeneratorError, IntArray, SettingError, movable
-from generator.windows import Windows, padded, read_split, scored_windows, shifts
+from generator.tokens import ARTIST, PAD, PITCH, TEMPO, GeneratorError, IntArray, SettingError, movable
+from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split, scored_windows, shifts
 
 WARM_UP_STEPS = 20
 CLIP = 1.0
@@ -80,6 +82,8 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
+    augment: tuple[str, ...] = ("transpose",)
+    conditions: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -93,6 +97,7 @@ class Settings:
             "rate_last": 0 < self.rate_last <= self.rate_first,
             "precision": self.precision in ("auto", "float32", "bfloat16"),
             "workers": self.workers is None or self.workers > 0,
+            "augment": set(self.augment) <= set(AUGMENTATIONS),
         }
         for name, holds in rules.items():
             if not holds:
@@ -162,6 +167,12 @@ class TrainingReport:
     versions: dict[str, str]
 
 
+def _targets(rows: Tensor) -> Tensor:
+    """Return what is to be foretold of rows (B, T + 1): (B, T), ``PAD`` for padding and for controls."""
+    said = rows[:, 1:]
+    return said.masked_fill((said >= ARTIST) & (said < TEMPO), PAD)
+
+
 class Team:
     """Copies of a model on threads of one core each, sharing weights and adding up gradients.
 
@@ -186,12 +197,12 @@ class Team:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits = model(rows[:, :-1])  # (B, T, V)
         return functional.cross_entropy(
-            logits.float().flatten(0, 1), rows[:, 1:].flatten(), ignore_index=PAD, reduction=reduction
+            logits.float().flatten(0, 1), _targets(rows).flatten(), ignore_index=PAD, reduction=reduction
         )
 
     def gradients(self, rows: Tensor) -> tuple[float, int]:
         """Set the model's gradients for a batch (B, T); return the summed nats and the number of tokens."""
-        tokens = int((rows[:, 1:] != PAD).sum())
+        tokens = int((_targets(rows) != PAD).sum())
 
         def work(member: tuple[Transformer, Tensor]) -> float:
             model, mine = member
@@ -297,6 +308,8 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     workers: int | None = None,
+    augment: Collection[str] = ("transpose",),
+    conditions: bool = True,
     resume: bool = False,
 ) -> TrainingReport:
     """Train on the "train" split of `store` and write a model folder (`generator.checkpoint`).
@@ -325,6 +338,11 @@ def train(
         "float32", "bfloat16" (autocast) or "auto": the faster of one step each.
     workers : int, optional
         Threads on a CPU; all cores, at most `batch`, where not given.
+    augment : collection of str
+        Of `generator.windows.AUGMENTATIONS`, what is done to windows beside reading them as they are.
+    conditions : bool
+        Whether windows are headed by what they are like, so that `generator.sample.generate` can be told; and whether
+        bars are planned.
     resume : bool
         Go on from the state in `out_dir`; otherwise `out_dir` must hold no model.
 
@@ -334,7 +352,10 @@ def train(
         For a setting out of range, a store without training pieces, an `out_dir` that holds a model, or
         nothing to resume or another store's or size's.
     """
-    settings = Settings(size, minutes, steps, seed, batch, transpose, rate_first, rate_last, device, precision, workers)
+    settings = Settings(
+        size, minutes, steps, seed, batch, transpose, rate_first, rate_last, device, precision, workers,
+        tuple(sorted(augment)), conditions,
+    )  # fmt: skip
     folder = Path(out_dir)
     if not resume and (folder / WEIGHTS).exists():
         raise SettingError(f"{folder}: holds a model already; resume it, or name another folder")
@@ -342,8 +363,9 @@ def train(
     if not pieces:
         raise GeneratorError(f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'")
     valid, valid_skipped = read_split(store, "valid")
+    artists = read_artists(store, "train", skipped) if conditions else ((), [])
     with one_thread():  # the team has its own; PyTorch's would only wait for each other between its steps
-        run = _Run(settings, Description(SIZES[size], store.digest), folder, pieces, valid)
+        run = _Run(settings, Description(SIZES[size], store.digest, artists[0]), folder, pieces, valid, artists[1])
         if resume:
             run.resume()
         else:
@@ -361,6 +383,7 @@ class _Run:
         folder: Path,
         pieces: list[IntArray],
         valid: list[IntArray],
+        artists: list[int],
     ) -> None:
         device = pick_device(settings.device)
         torch.manual_seed(settings.seed)
@@ -369,12 +392,19 @@ class _Run:
         cores = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
         members = min(settings.workers or cores, settings.batch) if device.type == "cpu" else 1
         self.settings = settings
-        self.chosen = {**asdict(settings), "device": str(device), "precision": precision, "workers": members}
+        self.chosen = {**asdict(settings), "augment": list(settings.augment), "device": str(device), "precision": precision, "workers": members}
         self.description = description
         self.folder = folder
         self.pieces = pieces
         self.valid = valid
-        self.windows = Windows(pieces, description.model.context, settings.transpose)
+        self.windows = Windows(
+            pieces,
+            description.model.context,
+            settings.transpose if "transpose" in settings.augment else 0,
+            conditions=settings.conditions,
+            artists=artists,
+            augment=settings.augment,
+        )
         self.team = Team(self.model, members, precision)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.rate_first, betas=(0.9, 0.95), weight_decay=0.1
