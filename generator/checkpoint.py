@@ -38,7 +38,7 @@ PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What ``config.json`` says: the sizes, the store (hex SHA-256 of its manifest) it learned from, whom it can name."""
+    """What ``config.json`` says: sizes, the store (hex SHA-256 of its manifest) it learned from, artists it names."""
 
     model: ModelConfig
     store_digest: str

@@ -115,6 +115,10 @@ _AFTER_CONTROL = {
     "BOS": ARTIST, "MID": ARTIST, "Artist": KEY, "Key": DENSITY, "Density": POLYPHONY, "Polyphony": PLAN, "Plan": TEMPO,
 }  # fmt: skip
 """First of the tokens that may follow each kind of control; they end with the tempos."""
+_IN_PLAN = {
+    "Bar": (BAR_DENSITY, BAR_POLYPHONY), "BarDensity": (BAR_POLYPHONY, CHORD), "BarPolyphony": (CHORD, ARTIST),
+}  # fmt: skip
+"""What must follow in a planned line, first and end."""
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -191,12 +195,8 @@ class Grammar:
         elif kind == "Long":
             mask[LONG_TOKEN] = self.longs < MAX_LONGS
             mask[DURATION + 1 : PITCH] = True
-        elif kind == "Bar" and self.planned:
-            mask[BAR_DENSITY:BAR_POLYPHONY] = True
-        elif kind == "BarDensity":
-            mask[BAR_POLYPHONY:CHORD] = True
-        elif kind == "BarPolyphony":
-            mask[CHORD:ARTIST] = True
+        elif self.planned and kind in _IN_PLAN:
+            mask[slice(*_IN_PLAN[kind])] = True
         elif kind != "EOS":
             if kind == "Chord" and self.position < 0:
                 kind = "Bar"
@@ -387,8 +387,8 @@ class Plan:
     bars : tuple of (int, int)
         Classes of density and polyphony of each bar; as many as the music has bars.
     chords : tuple of (int, int)
-        Tick and token (``CHORD`` and up) of each change of chord, in order; ``Chord N`` holds before the first. A change
-        to the chord in force is left out, and so is one behind the last bar.
+        Tick and token (``CHORD`` and up) of each change of chord, in order; ``Chord N`` holds before the first. A
+        change to the chord in force is left out, and so is one behind the last bar.
     """
 
     bars: tuple[tuple[int, int], ...]

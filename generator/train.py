@@ -392,7 +392,13 @@ class _Run:
         cores = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
         members = min(settings.workers or cores, settings.batch) if device.type == "cpu" else 1
         self.settings = settings
-        self.chosen = {**asdict(settings), "augment": list(settings.augment), "device": str(device), "precision": precision, "workers": members}
+        self.chosen = {
+            **asdict(settings),
+            "augment": list(settings.augment),
+            "device": str(device),
+            "precision": precision,
+            "workers": members,
+        }
         self.description = description
         self.folder = folder
         self.pieces = pieces

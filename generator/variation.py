@@ -1,9 +1,9 @@
 """Thematic variation, for more music to learn from than there is: displacement, ornament, inversion.
 
-Each function takes a sequence and gives another of the same bars, tempos and parts; drums stay as they are. What it
-leaves alone is what a listener knows the theme by: displacement keeps pitches and rhythm, and moves them against the bar
-line; ornament keeps the notes, and plays around some of them; inversion keeps the rhythm, and turns steps up into steps
-down.
+Each function takes a sequence and gives another of the same meters, tempos and parts; drums stay as they are. What it
+leaves alone is what a listener knows the theme by: displacement keeps pitches and rhythm, and moves them against the
+bar line; ornament keeps the notes, and plays around some of them; inversion keeps the rhythm, and turns steps up into
+steps down.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From a store to what the network reads: encoded splits, training windows, windows that score a piece.
 
-A training window may be headed by what it is like (`generator.attributes`): its artist, key, density and polyphony, each
-with a chance of 1/2, so that the network learns to go without any of them too (Ho and Salimans 2022 drop conditions for
-the same reason); and a quarter of the windows are cut out of the planned line. Scoring reads the plain line.
+A training window may be headed by what it is like (`generator.attributes`): its artist, key, density and polyphony,
+each with a chance of 1/2, so that the network learns to go without any of them too (Ho and Salimans 2022 drop
+conditions for the same reason); and a quarter of the windows are cut out of the planned line. Scoring reads the plain
+line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from generator.tokens import (
     BPM_FIRST,
     BPM_STEP,
     DENSITY,
-    KEY,
     PAD,
     PITCH,
     POLYPHONY,
@@ -72,13 +72,11 @@ def read_split(store: Store, split: str) -> tuple[list[IntArray], list[tuple[str
     return pieces, skipped
 
 
-def read_artists(
-    store: Store, split: str, skipped: Collection[tuple[str, str]]
-) -> tuple[tuple[str, ...], list[int]]:
-    """Return the names a model may know, and the place among them of each piece that `read_split` returned, -1 for none.
+def read_artists(store: Store, split: str, skipped: Collection[tuple[str, str]]) -> tuple[tuple[str, ...], list[int]]:
+    """Return the names a model may know, and the place among them of each piece that `read_split` returned.
 
-    A name counts by its pieces that have a licence and a consent (`corpus.rights.Rights.cleared`); the 64 with most such
-    pieces are kept. A piece without them has no name.
+    A name counts by its pieces that have a licence and a consent (`corpus.rights.Rights.cleared`); the 64 with most
+    such pieces are kept. The place of a piece without such a name is -1.
     """
     absent = {path for path, _ in skipped}
     records = [record for record in store.pieces if record.split == split and record.path not in absent]
