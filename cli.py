@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -437,6 +438,12 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or auto.")] = "auto",
+    augment: Annotated[
+        str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
+    ] = "transpose",
+    conditions: Annotated[
+        bool, typer.Option(help="Head windows by what they are like, so that generate can be told.")
+    ] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")] = False,
 ) -> None:
     """Train a model on a store's training split."""
@@ -444,14 +451,18 @@ def train(
     from ledger.provenance import material_of, write_record
 
     with _extra("generator"):
+        from generator.text import train_text
         from generator.train import train
 
     if minutes is None and steps is None:
         minutes = 10.0
+    opened = Store.open(store)
     report = train(
-        Store.open(store), out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
-        precision=precision, resume=resume,
+        opened, out, size=size, minutes=minutes, steps=steps, batch=batch, seed=seed, device=device,
+        precision=precision, augment=[name.strip() for name in augment.split(",") if name.strip()],
+        conditions=conditions, resume=resume,
     )  # fmt: skip
+    found = train_text(opened, out, seed) if conditions and not report.interrupted else {}
     write_record(
         out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
         environment=_environment(str(report.settings["device"])),
@@ -463,6 +474,9 @@ def train(
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
+    if found:
+        share = f"{found['r_at_1']:.0%} first, {found['r_at_10']:.0%} among ten"
+        say(f"  words         of {found['candidates']} pieces (valid) a caption finds its own: {share}")
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -478,6 +492,16 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.97,
     beam: Annotated[int | None, typer.Option(min=1, max=64, help="Beam search of this width instead.")] = None,
     prime: Annotated[Path | None, typer.Option(help="Music to go on from.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the tracks are to be like, in English.")] = None,
+    key: Annotated[str | None, typer.Option(help="Like 'A minor'.")] = None,
+    meter: Annotated[str | None, typer.Option(help="Like 3/4.")] = None,
+    tempo: Annotated[str | None, typer.Option(help="Quarters a minute; or slow, medium or fast.")] = None,
+    density: Annotated[str | None, typer.Option(help="sparse, medium or dense; or 0 to 7.")] = None,
+    polyphony: Annotated[int | None, typer.Option(help="Notes that sound at a time, 1 to 7.")] = None,
+    instruments: Annotated[str | None, typer.Option(help="A part for each, like guitar,bass.")] = None,
+    chords: Annotated[str | None, typer.Option(help="One a bar, over and over, like 'Am F C G'.")] = None,
+    artist: Annotated[str | None, typer.Option(help="One of those the model may name.")] = None,
+    tries: Annotated[int, typer.Option(min=1, max=64, help="Draws of a track that misses what was asked for.")] = 4,
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
@@ -487,11 +511,27 @@ def generate(
     from music.render import render_wav, renderer_info
 
     with _extra("generator"):
-        from generator.checkpoint import pick_device
+        from generator.checkpoint import pick_device, read_description
+        from generator.conditions import parse_conditions
         from generator.sample import generate
+        from generator.text import load_text
+        from generator.words import parse_prompt, understood_or_refused
 
+    asked = parse_conditions(
+        key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
+        artist=artist,
+    )  # fmt: skip
+    rank = None
+    if prompt is not None:
+        understood = parse_prompt(prompt, read_description(model).artists)
+        say(understood.sentence())
+        asked = asked.joined(understood_or_refused(understood))
+        encoders = load_text(model) if understood.left else None
+        if encoders:
+            rank = partial(encoders.similarity, prompt)
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
+    said = {"prompt": prompt} if prompt is not None else {}
     made = generate(
         model,
         n,
@@ -501,14 +541,27 @@ def generate(
         beam=beam,
         bars=bars,
         prime=opening,
+        conditions=asked,
+        tries=tries,
+        rank=rank,
         device=device,
     )
+    if asked:
+        missed = [name for track in made for name in track.settings["missed"]]
+        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
+        say(f"as asked for: {counts or 'nothing that could be checked'}")
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_midi(track.sequence, path)
-            parameters = {**track.settings, **primed, "renderer": renderer_info(), "statistics": track.statistics}
+            parameters = {
+                **track.settings,
+                **primed,
+                **said,
+                "renderer": renderer_info(),
+                "statistics": track.statistics,
+            }
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
                 environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from corpus.demo import scores
 from music.musicxml import _unpack, parse_musicxml
 from music.notes import NoteSequence
-from music.read import read_bytes
 
 __all__ = ["SPLIT", "grid_of", "make_grids", "read_grids"]
 

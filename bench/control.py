@@ -6,9 +6,9 @@ Protocol
 --------
 Track i asks for one value each, drawn with (seed, i) from what `ASKED` lists, all at once. What a track is gets worked
 out from its notes alone (`generator.attributes`): the key by correlation with key profiles, the class of density from
-notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file says. A track that misses
-something is drawn again, up to `--tries` times in all, and the one that misses least counts; the first column is what the
-first draw alone reaches. "all four" are key, meter, density and instruments together.
+notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file says. A track that
+misses something is drawn again, up to `--tries` times in all, and the one that misses least counts; the first row is
+what the first draw alone reaches. "all four" are key, meter, density and instruments together.
 """
 
 from __future__ import annotations

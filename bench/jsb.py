@@ -25,7 +25,6 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -35,7 +34,7 @@ from chorales import IntArray, make_grids, read_grids
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.model import SIZES, ModelConfig, Stack, initialise
+from generator.model import ModelConfig, Stack, initialise
 
 PITCHES = 129  # 128: no pitch
 LONGEST = 33  # 16ths for which a pitch was held, as far as they are told apart

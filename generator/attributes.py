@@ -184,6 +184,43 @@ def attributes(sequence: NoteSequence) -> Attributes:
     )
 
 
+def caption(found: Attributes, random: np.random.Generator, chance: float = 1.0) -> str:
+    """Say in English what a piece is like: "a sparse piece in A minor, 3/4, slow, for guitar and bass".
+
+    Each attribute is said with the given `chance`, in one of several wordings and in any order.
+    """
+    article = str(random.choice(("a piece", "a track", "music", "a tune", "something")))
+    names = [name.replace("drums", str(random.choice(("drums", "percussion")))) for name in found.families]
+    register = {"low": ("low", "deep"), "high": ("high", "in a high register")}.get(found.register, ())
+    sayings: list[tuple[str, ...]] = [
+        (f"in {found.key}", f"key of {found.key}", f"{found.key}") if found.key else (),
+        (f"{found.meter[0]}/{found.meter[1]}", f"in {found.meter[0]}/{found.meter[1]} time"),
+        _TEMPO_SAYINGS[found.tempo] + (f"at {round(found.tempo_bpm)} bpm",),
+        _DENSITY_SAYINGS[found.thickness],
+        _VOICE_SAYINGS.get(found.polyphony_class, (f"{found.polyphony_class} voices",)),
+        (f"for {' and '.join(names)}", f"with {', '.join(names)}", f"played by {', '.join(names)}") if names else (),
+        register,
+    ]
+    said = [str(random.choice(wordings)) for wordings in sayings if wordings and random.random() < chance]
+    return ", ".join([article, *(said[i] for i in random.permutation(len(said)))])
+
+
+_TEMPO_SAYINGS = {
+    "slow": ("slow", "at a slow tempo", "adagio", "unhurried"),
+    "medium": ("medium tempo", "moderate", "at a walking pace", "andante"),
+    "fast": ("fast", "quick", "allegro", "at a lively tempo"),
+}
+_DENSITY_SAYINGS = {
+    "sparse": ("sparse", "with few notes", "thin texture", "minimal"),
+    "medium": ("of medium density", "moderately full"),
+    "dense": ("dense", "busy", "with many notes", "thick texture"),
+}
+_VOICE_SAYINGS = {
+    0: (), 1: ("one voice", "monophonic", "a single line"), 2: ("two voices", "a duet texture"),
+    3: ("three voices", "in three parts"), 4: ("four voices", "four-part", "in four parts"),
+}  # fmt: skip
+
+
 def _longest(changes: list[tuple[float, T]], end: float) -> T:
     """Return the value that holds for most quarters, added up over all the places where it does."""
     held: dict[T, float] = {}

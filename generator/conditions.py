@@ -114,6 +114,10 @@ class Conditions:
         """Whether the bars are to be planned."""
         return bool(self.chords or self.density or self.polyphony)
 
+    def checked(self) -> list[str]:
+        """Name what is asked for, as far as `missed` can tell whether a track follows."""
+        return [f.name for f in fields(self) if getattr(self, f.name) and f.name != "artist"]
+
     def joined(self, other: Conditions) -> Conditions:
         """Return these conditions, and of `other` what these leave open."""
         return Conditions(**{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)})

@@ -12,7 +12,7 @@ Beyond the model's context the last bars, about half of it, are read again behin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -293,6 +293,7 @@ def generate(
     prime: NoteSequence | None = None,
     conditions: Conditions = ANYTHING,
     tries: int = 4,
+    rank: Callable[[NoteSequence], float] | None = None,
     device: str = "auto",
 ) -> list[Generated]:
     """Write `n` tracks.
@@ -322,6 +323,9 @@ def generate(
         both.
     tries : int
         A track that misses a condition is drawn again, so often in all, 1 to 64; the one that misses least is kept.
+    rank : callable, optional
+        Tells how well a sequence fits. Then every track is drawn so often, and of those that miss least the one with
+        the highest rank is kept.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
 
@@ -340,9 +344,10 @@ def generate(
     model = load_model(model_dir, device)
     artists = read_description(model_dir).artists
     made: dict[int, Generated] = {}
+    fits: dict[int, tuple[int, float]] = {}
     with torch.inference_mode(), one_thread():
         for attempt in range(tries):
-            short = [i for i in range(n) if i not in made or made[i].settings.get("missed")]
+            short = [i for i in range(n) if rank or i not in made or made[i].settings.get("missed")]
             if not short:
                 break
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
@@ -356,8 +361,9 @@ def generate(
                 lines = [_beam_search(model, line, beam) for line in lines]
             for i, line in zip(short, lines, strict=True):
                 track = _finished(line, settings, i, n, attempt + 1)
-                if i not in made or len(track.settings["missed"]) < len(made[i].settings["missed"]):
-                    made[i] = track
+                fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0)
+                if i not in made or fit > fits[i]:
+                    made[i], fits[i] = track, fit
     return [made[i] for i in range(n)]
 
 
