@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -435,6 +436,10 @@ Every = Annotated[float, typer.Option(min=0.05, help="Minutes between scorings, 
 Batch = Annotated[int | None, typer.Option(min=1, help="Windows a step, over all processes; 4 on a CPU, 32 on a GPU.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16 or auto.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")]
+Augment = Annotated[
+    str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
+]
+Conditioned = Annotated[bool, typer.Option(help="Head windows by what they are like, so that generate can be told.")]
 Sharded = Annotated[bool, typer.Option("--sharded", help="Under torchrun: spread weights over the processes (FSDP).")]
 
 
@@ -454,6 +459,8 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
+    augment: Augment = "transpose",
+    conditions: Conditioned = True,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
@@ -464,7 +471,7 @@ def train(
     settings = Settings(
         size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
         checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
-        sharded=sharded,
+        sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
     _train(store, out, settings, resume=resume)
 
@@ -486,6 +493,8 @@ def finetune(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
+    augment: Augment = "transpose",
+    conditions: Conditioned = True,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
@@ -496,21 +505,29 @@ def finetune(
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
         seed=seed, batch=batch, rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora, device=device,
-        precision=precision, sharded=sharded,
+        precision=precision, sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
     _train(store, out, settings, base=model, resume=resume)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names out of a list with commas."""
+    return tuple(sorted(filter(None, (name.strip() for name in text.split(",")))))
 
 
 def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
     """Run `generator.train.train`, write the record of it, and say what was reached."""
     from corpus.store import Store
     from generator.fleet import leads
+    from generator.text import train_text
     from generator.train import train
     from ledger.provenance import material_of, write_record
 
-    report = train(Store.open(store), out, settings, base=base, resume=resume)
+    opened = Store.open(store)
+    report = train(opened, out, settings, base=base, resume=resume)
     if not leads():
         raise typer.Exit(OK)
+    found = train_text(opened, out, settings.seed) if settings.conditions and report.ended != "interrupted" else {}
     used = {"dataset": store, "model": base}
     write_record(
         out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
@@ -523,6 +540,9 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
+    if found:
+        share = f"{found['r_at_1']:.0%} first, {found['r_at_10']:.0%} among ten"
+        say(f"  words         of {found['candidates']} pieces (valid) a caption finds its own: {share}")
     if report.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
@@ -538,6 +558,16 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.97,
     beam: Annotated[int | None, typer.Option(min=1, max=64, help="Beam search of this width instead.")] = None,
     prime: Annotated[Path | None, typer.Option(help="Music to go on from.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the tracks are to be like, in English.")] = None,
+    key: Annotated[str | None, typer.Option(help="Like 'A minor'.")] = None,
+    meter: Annotated[str | None, typer.Option(help="Like 3/4.")] = None,
+    tempo: Annotated[str | None, typer.Option(help="Quarters a minute; or slow, medium or fast.")] = None,
+    density: Annotated[str | None, typer.Option(help="sparse, medium or dense; or 0 to 7.")] = None,
+    polyphony: Annotated[int | None, typer.Option(help="Notes that sound at a time, 1 to 7.")] = None,
+    instruments: Annotated[str | None, typer.Option(help="A part for each, like guitar,bass.")] = None,
+    chords: Annotated[str | None, typer.Option(help="One a bar, over and over, like 'Am F C G'.")] = None,
+    artist: Annotated[str | None, typer.Option(help="One of those the model may name.")] = None,
+    tries: Annotated[int, typer.Option(min=1, max=64, help="Draws of a track that misses what was asked for.")] = 4,
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
@@ -547,11 +577,27 @@ def generate(
     from music.render import render_wav, renderer_info
 
     with _extra("generator"):
-        from generator.checkpoint import pick_device
+        from generator.checkpoint import pick_device, read_description
+        from generator.conditions import parse_conditions
         from generator.sample import generate
+        from generator.text import load_text
+        from generator.words import parse_prompt, understood_or_refused
 
+    asked = parse_conditions(
+        key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
+        artist=artist,
+    )  # fmt: skip
+    rank = None
+    if prompt is not None:
+        understood = parse_prompt(prompt, read_description(model).artists)
+        say(understood.sentence())
+        asked = asked.joined(understood_or_refused(understood))
+        encoders = load_text(model) if understood.left else None
+        if encoders:
+            rank = partial(encoders.similarity, prompt)
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
+    said = {"prompt": prompt} if prompt is not None else {}
     made = generate(
         model,
         n,
@@ -561,14 +607,27 @@ def generate(
         beam=beam,
         bars=bars,
         prime=opening,
+        conditions=asked,
+        tries=tries,
+        rank=rank,
         device=device,
     )
+    if asked:
+        missed = [name for track in made for name in track.settings["missed"]]
+        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
+        say(f"as asked for: {counts or 'nothing that could be checked'}")
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_midi(track.sequence, path)
-            parameters = {**track.settings, **primed, "renderer": renderer_info(), "statistics": track.statistics}
+            parameters = {
+                **track.settings,
+                **primed,
+                **said,
+                "renderer": renderer_info(),
+                "statistics": track.statistics,
+            }
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
                 environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],

@@ -2,7 +2,7 @@
 
 ::
 
-    MODEL/config.json          format, sizes, digests of the vocabulary and of the training store
+    MODEL/config.json          format, sizes, artists, digests of the vocabulary and of the training store
     MODEL/model.safetensors    weights, float32
     MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
     MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
@@ -28,7 +28,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from generator.model import ModelConfig, Transformer
-from generator.tokens import VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
+from generator.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
 from music.midi import write_atomically
 
 FORMAT = "contraste-model/1"
@@ -39,10 +39,11 @@ PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What ``config.json`` says: the sizes, and the store (hex SHA-256 of its manifest) it learned from."""
+    """What ``config.json`` says: sizes, the store (hex SHA-256 of its manifest) it learned from, artists it names."""
 
     model: ModelConfig
     store_digest: str
+    artists: tuple[str, ...] = ()
     vocabulary_digest: str = VOCABULARY_DIGEST
 
 
@@ -86,6 +87,9 @@ def read_description(folder: str | Path) -> Description:
             raise TypeError("sizes are whole numbers")
         config = ModelConfig(**sizes)
         digest = str(content["store_digest"])
+        artists = tuple(content.get("artists", ()))
+        if len(artists) > ARTISTS or not all(isinstance(name, str) for name in artists):
+            raise TypeError(f"artists are at most {ARTISTS} names")
     except (AttributeError, KeyError, TypeError) as error:
         raise GeneratorError(f"{path}: model sizes {sizes!r} can't be read: {error}") from error
     except GeneratorError as error:
@@ -94,7 +98,7 @@ def read_description(folder: str | Path) -> Description:
         raise GeneratorError(
             f"{path}: vocabulary of {config.vocabulary} tokens; the digest stands for {len(VOCABULARY)}"
         )
-    return Description(config, digest)
+    return Description(config, digest, artists)
 
 
 def save_model(weights: Mapping[str, Tensor], folder: Path) -> None:

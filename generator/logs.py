@@ -23,16 +23,16 @@ def board(folder: Path) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(folder.with_name(f"{folder.resolve().name}.logs"))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(folder.with_name(f"{folder.resolve().name}.logs"))
 
     def log(step: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
 
     try:
         yield log
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()
 
 
 @contextmanager

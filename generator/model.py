@@ -71,10 +71,13 @@ SIZES = {
 """Named sizes: "tiny" (4 M parameters) learns chorales on two cores, "base" (29 M) and "large" (203 M) want a GPU."""
 
 
-HOLDS = (("Bar",), ("Bar", "Position"), ("Bar", "Position", "Part"), ("Bar", "Duration"))
-"""Kinds of which the last token still holds: the meter, the place in the bar, the part, the duration. Each
-token is read with these four added to it; after 450 steps on the chorales validation perplexity was 4.1
-with them and 4.5 without."""
+HOLDS = (
+    ("Bar",), ("Bar", "Position"), ("Bar", "Position", "Part"), ("Bar", "Duration"),
+    ("Artist",), ("Key",), ("Density", "BarDensity"), ("Polyphony", "BarPolyphony"), ("Chord",),
+)  # fmt: skip
+"""Kinds of which the last token still holds: the meter, the place in the bar, the part, the duration; and the controls
+and plans. Each token is read with these added to it; after 450 steps on the chorales validation perplexity was 4.1
+with the first four and 4.5 without."""
 
 
 @contextmanager
@@ -200,7 +203,7 @@ class Style(nn.Module):
 
     In-attention after Wu and Yang (MuseMorphose, TASLP 2023): each token is decoded with the latent of its bar added,
     through one matrix, to what every block reads. Departures: one stack reads the whole window and attends within
-    each bar only; a linear head foretells what can be counted in the bar (`bar_figures`) from its latent, which
+    each bar only; a linear head foretells what can be counted in the bar (`counted_in_bars`) from its latent, which
     lays those figures along lines of the latent space; and the zero latent means "no style", so the same weights
     also write without one.
     """
@@ -240,7 +243,7 @@ def members(bars: Tensor) -> Tensor:
     return (bars[:, None, :] == torch.arange(count, device=bars.device)[:, None]).float()
 
 
-def bar_figures(tokens: Tensor, bars: Tensor) -> Tensor:
+def counted_in_bars(tokens: Tensor, bars: Tensor) -> Tensor:
     """Count in bars: ln(1 + notes), ln(1 + positions), mean pitch in octaves from 60; (B, N, 3)."""
     member = members(bars)
     note = tokens >= PITCH

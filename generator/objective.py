@@ -4,8 +4,8 @@ Objective
 ---------
 Of a batch of windows: the cross-entropy of every token (nats, summed, over the number of tokens), and for a
 model with a style encoder the divergence of the bars' latents from a standard normal and the squared error of
-`model.bar_figures` foretold from them. Half the windows, drawn anew each step, are decoded without their latents, so
-that the model also writes without. A latent number costs nothing until its mean divergence in the batch exceeds
+`model.counted_in_bars` foretold from them. Half the windows, drawn anew each step, are decoded without their
+latents, so that the model also writes without. A latent number costs nothing until its mean divergence in the batch exceeds
 `FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over the first
 `KL_WARM_UP` of the run (Bowman et al. 2016); both keep the latents from being ignored.
 
@@ -13,9 +13,10 @@ Protocol of the figures
 -----------------------
 Every token of every piece of a split is predicted once, ``BOS`` apart, ``EOS`` included. The network reads a
 piece in windows of its context that start at a bar and advance by about half; a token counts in the first
-window that reaches it. No latents are given. *Perplexity* is exp of the mean nats a token, so it holds for this
-vocabulary only (its digest stands beside it); *bits per note* is the nats of all tokens over ln 2 and the number
-of notes, and can be compared across vocabularies. The count model of `generator.ngram`, with the order that does
+window that reaches it. The split is scored plain: no latents, no controls and no plans (`generator.tokens`); in
+training controls are given and never foretold, so they are no part of the loss; plans are. *Perplexity* is exp of
+the mean nats a token, so it holds for this vocabulary only (its digest stands beside it); *bits per note* is the nats
+of all tokens over ln 2 and the number of notes, and can be compared across vocabularies. The count model of `generator.ngram`, with the order that does
 best on the same split (which flatters it), is scored on the same tokens; it learns from the training split in all
 the transpositions the network may see.
 """
@@ -34,9 +35,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generator.fleet import Fleet
-from generator.model import Transformer, bar_figures, bars_of, members
+from generator.model import Transformer, bars_of, counted_in_bars, members
 from generator.ngram import NGram
-from generator.tokens import PAD, PITCH, IntArray, movable
+from generator.tokens import ARTIST, PAD, PITCH, TEMPO, IntArray, movable
 from generator.windows import padded, scored_windows, shifts
 
 __all__ = ["Likelihood", "Losses", "Objective", "Team", "baseline"]
@@ -100,16 +101,22 @@ class Objective(nn.Module):
             nats = cross_entropy(self.model(tokens, latents=latents), rows, "sum")
         there = members(bars).amax(dim=-1, keepdim=True)  # (B, N, 1)
         kl = (mu.square() + log_variance.exp() - 1 - log_variance) / 2 * there  # (B, N, Z)
-        error = (self.model.style.figures(z) - bar_figures(tokens, bars)).square() * there  # (B, N, F)
+        error = (self.model.style.figures(z) - counted_in_bars(tokens, bars)).square() * there  # (B, N, F)
         counted = (kl.sum(dim=(0, 1)) / there.sum()).clamp(min=FREE_NATS).sum() * there.sum()
         return torch.stack([nats, counted, kl.sum(), error.sum()])
 
 
 def cross_entropy(logits: Tensor, rows: Tensor, reduction: str) -> Tensor:
-    """Return nats of the tokens rows[:, 1:] under `logits` (B, T, V); padding counts nothing."""
+    """Return nats of the tokens rows[:, 1:] under `logits` (B, T, V); what is no target counts nothing."""
     return functional.cross_entropy(
-        logits.float().flatten(0, 1), rows[:, 1:].flatten(), ignore_index=PAD, reduction=reduction
+        logits.float().flatten(0, 1), targets(rows).flatten(), ignore_index=PAD, reduction=reduction
     )
+
+
+def targets(rows: Tensor) -> Tensor:
+    """Return what is to be foretold of rows (B, T + 1): (B, T), ``PAD`` for padding and for controls."""
+    said = rows[:, 1:]
+    return said.masked_fill((said >= ARTIST) & (said < TEMPO), PAD)
 
 
 def latents_at(z: Tensor, bars: Tensor) -> Tensor:
@@ -141,7 +148,7 @@ class Team:
 
     def gradients(self, rows: Tensor, kl_weight: float = KL_WEIGHT) -> Losses:
         """Set the model's gradients for a batch (B, T + 1), which is that of the whole fleet; return its losses."""
-        tokens = int((rows[:, 1:] != PAD).sum())
+        tokens = int((targets(rows) != PAD).sum())
         bars = max(int((bars_of(rows[:, :-1]).amax(dim=-1) + 1).sum()), 1)
         mine = rows.tensor_split(self.fleet.size)[self.fleet.rank]
         weights = torch.tensor([1 / tokens, kl_weight / tokens, 0.0, FIGURES_WEIGHT / bars], device=self.device)

@@ -12,7 +12,7 @@ Beyond the model's context the last bars, about half of it, are read again behin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,9 +22,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from generator.checkpoint import load_model
+from generator.attributes import bar_figures, plan_of
+from generator.checkpoint import load_model, read_description
+from generator.conditions import ANYTHING, Conditions
 from generator.model import Cache, Transformer, one_thread
 from generator.tokens import (
+    ARTIST,
     BAR,
     BOS,
     DURATION,
@@ -34,7 +37,9 @@ from generator.tokens import (
     PAD,
     PART,
     PITCH,
+    PLAN,
     POSITION,
+    TEMPO,
     VELOCITY,
     BoolArray,
     Grammar,
@@ -42,6 +47,7 @@ from generator.tokens import (
     bar_starts,
     decode,
     encode,
+    quantise,
     window,
 )
 from music.key import NAMES, estimate_key
@@ -96,7 +102,8 @@ class Generated:
     seed : int
         Of the run; with `settings`, the model's digest and the prime it makes the track again.
     settings : dict
-        `SamplingSettings` and the track's `index` of `count`.
+        `SamplingSettings` and the track's `index` of `count`; with conditions also what was asked for (`conditions`),
+        in which of the `tries` the track was drawn, and what it `missed`.
     statistics : dict
         `statistics` of the sequence, and `perplexity` of the new tokens under the model (temperature 1).
     """
@@ -111,7 +118,8 @@ class Generated:
 class _Line:
     """A growing token line with its place in the grammar and its log likelihood."""
 
-    def __init__(self, tokens: Sequence[int], bars: int) -> None:
+    def __init__(self, tokens: Sequence[int], bars: int, conditions: Conditions = ANYTHING) -> None:
+        self.conditions = conditions
         self.tokens: list[int] = []
         self.state = Grammar()
         for token in tokens:
@@ -130,7 +138,8 @@ class _Line:
     def allowed(self) -> BoolArray:
         mask = self.state.allowed()
         bars = self.state.bars
-        if BAR <= self.state.last < POSITION:  # no empty bar
+        mask[ARTIST:TEMPO] = False  # controls are given, never written
+        if bars and not self.state.duration:  # no empty bar
             mask[BAR:POSITION] = mask[EOS] = False
         if bars < self.least:
             mask[EOS] = False
@@ -139,6 +148,7 @@ class _Line:
         left = MAX_HOLD - LONG * self.state.longs
         mask[LONG_TOKEN] &= left > LONG
         mask[DURATION + left + 1 : DURATION + LONG + 1] = False
+        self.conditions.keep(self.state, mask)
         return mask
 
     def push(self, token: int, log_chance: float) -> None:
@@ -281,6 +291,9 @@ def generate(
     beam: int | None = None,
     bars: int = 16,
     prime: NoteSequence | None = None,
+    conditions: Conditions = ANYTHING,
+    tries: int = 4,
+    rank: Callable[[NoteSequence], float] | None = None,
     device: str = "auto",
 ) -> list[Generated]:
     """Write `n` tracks.
@@ -305,6 +318,14 @@ def generate(
         Least number of new bars; a line is closed at the latest `EXTRA_BARS` later.
     prime : NoteSequence, optional
         Music to go on from, whole bars of it.
+    conditions : Conditions, optional
+        What the tracks are to be like. With a `prime` neither tempo nor instruments can be asked for, since it has
+        both.
+    tries : int
+        A track that misses a condition is drawn again, so often in all, 1 to 64; the one that misses least is kept.
+    rank : callable, optional
+        Tells how well a sequence fits. Then every track is drawn so often, and of those that miss least the one with
+        the highest rank is kept.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
 
@@ -314,27 +335,55 @@ def generate(
         When the model can't be loaded or a setting is out of range.
     """
     settings = SamplingSettings(seed, temperature, top_p, beam, bars)
+    if not 1 <= tries <= 64:
+        raise SettingError(f"{tries} tries asked for; 1 to 64 can be had")
+    if prime is not None and (conditions.tempo or conditions.instruments):
+        raise SettingError("tempo and instruments are those of the prime; ask for neither")
     if not 1 <= n <= 4096:
         raise SettingError(f"{n} tracks asked for; 1 to 4096 can be made at once")
     model = load_model(model_dir, device)
-    opening = encode(prime)[:-1] if prime is not None else [BOS]
+    artists = read_description(model_dir).artists
+    made: dict[int, Generated] = {}
+    fits: dict[int, tuple[int, float]] = {}
     with torch.inference_mode(), one_thread():
-        lines = [_Line(opening, bars) for _ in range(n)]
-        randoms = [np.random.default_rng([seed, i]) for i in range(n)]
-        if beam is None:
-            _sample(model, lines, randoms, settings)
-        else:
-            for line, random in zip(lines, randoms, strict=True):
-                _sample(model, [line], [random], settings, until_bars=line.state.bars + 2)
-            lines = [_beam_search(model, line, beam) for line in lines]
-    return [_finished(line, settings, i, n) for i, line in enumerate(lines)]
+        for attempt in range(tries):
+            short = [i for i in range(n) if rank or i not in made or made[i].settings.get("missed")]
+            if not short:
+                break
+            opening = _opening(prime, conditions, conditions.controls(artists, attempt))
+            lines = [_Line(opening, bars, conditions) for _ in short]
+            randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
+            if beam is None:
+                _sample(model, lines, randoms, settings)
+            else:
+                for line, random in zip(lines, randoms, strict=True):
+                    _sample(model, [line], [random], settings, until_bars=line.state.bars + 2)
+                lines = [_beam_search(model, line, beam) for line in lines]
+            for i, line in zip(short, lines, strict=True):
+                track = _finished(line, settings, i, n, attempt + 1)
+                fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0)
+                if i not in made or fit > fits[i]:
+                    made[i], fits[i] = track, fit
+    return [made[i] for i in range(n)]
 
 
-def _finished(line: _Line, settings: SamplingSettings, index: int, count: int) -> Generated:
+def _opening(prime: NoteSequence | None, conditions: Conditions, controls: list[int]) -> list[int]:
+    """Return what a line is given: its controls, and the prime in the way it is to be gone on with."""
+    if prime is None:
+        return [BOS, *controls, *([PLAN] if conditions.planned else [])]
+    on_grid = quantise(prime)
+    plan = plan_of(on_grid, bar_figures(on_grid)) if conditions.planned else None
+    return encode(on_grid, controls, plan)[:-1]
+
+
+def _finished(line: _Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
     sequence = _ending_on_a_bar(decode(line.tokens))
     new = max(1, len(line.tokens) - line.given)
     figures = {"perplexity": float(np.exp(-line.log_likelihood / new)), **statistics(sequence)}
     about = {**asdict(settings), "index": index, "count": count}
+    if line.conditions:
+        asked, missed = line.conditions.as_settings(), list(line.conditions.missed(sequence))
+        about |= {"conditions": asked, "tries": tries, "missed": missed}
     return Generated(sequence, tuple(line.tokens), settings.seed, about, figures)
 
 

@@ -5,7 +5,14 @@ Conventions
 A piece reads ``BOS Tempo Program+ (Bar (Position event*)*)* EOS``, an event being ``[Tempo] [Part] [Velocity]
 [Long* Duration] Pitch``. The i-th ``Program`` declares part i; a window that starts inside a piece says
 ``MID`` in place of ``BOS``. The idea of bars and positions is REMI's (Huang and Yang, ACM MM 2020).
-Departures from it, all to make sequences shorter:
+
+Between ``BOS`` and ``Tempo`` there may be *controls*, which say what the music is like: ``[Artist] [Key] [Density]
+[Polyphony] [Plan]``. A line that says ``Plan`` writes down its bars before it fills them: every ``Bar`` is followed by
+``BarDensity BarPolyphony Chord``, and a ``Position`` at which the chord changes by another ``Chord``. A line without it
+has none of these tokens, so it is as short as if they did not exist. What the classes mean stands in
+`generator.attributes`. None of this changes the notes: ``decode`` reads them alike in both modes.
+
+Departures from REMI, all to make sequences shorter:
 
 * ``Bar`` carries its meter, so no separate meter token is needed.
 * ``Part`` is left out for part 0: every ``Position`` starts there, and parts follow in rising order.
@@ -27,6 +34,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from music.chords import ROOT_NAMES
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 GRID = 24
@@ -47,8 +55,25 @@ METERS: tuple[tuple[int, int], ...] = tuple(
 )
 """Meters with a token, the plainest denominators first; bars of any other meter are written as 4/4."""
 
+CLASSES = 8
+"""Classes of density and polyphony, 0 to 7."""
+ARTISTS = 64
+"""Artists a model can tell apart; their names are in its config."""
+MODES = ("major", "minor")
+QUALITIES = ("maj", "min", "dim", "7", "maj7", "min7")
+"""Of chords, as `music.chords` names them."""
+
 _NAMES = (
     ["PAD", "BOS", "MID", "EOS"]
+    + [f"BarDensity {i}" for i in range(CLASSES)]
+    + [f"BarPolyphony {i}" for i in range(CLASSES)]
+    + ["Chord N"]
+    + [f"Chord {root}:{quality}" for quality in QUALITIES for root in ROOT_NAMES]
+    + [f"Artist {i}" for i in range(ARTISTS)]
+    + [f"Key {tonic} {mode}" for mode in MODES for tonic in ROOT_NAMES]
+    + [f"Density {i}" for i in range(CLASSES)]
+    + [f"Polyphony {i}" for i in range(CLASSES)]
+    + ["Plan"]
     + [f"Tempo {BPM_FIRST + BPM_STEP * i}" for i in range(BPM_COUNT)]
     + [f"Program {i}" for i in range(128)]
     + ["Program drums"]
@@ -62,10 +87,18 @@ _NAMES = (
 )
 VOCABULARY: tuple[str, ...] = tuple(_NAMES)
 """The name of every token; its index is the token."""
-VOCABULARY_DIGEST = hashlib.sha256(json.dumps(["contraste tokens 1", GRID, *VOCABULARY]).encode()).hexdigest()
+VOCABULARY_DIGEST = hashlib.sha256(json.dumps(["contraste tokens 2", GRID, *VOCABULARY]).encode()).hexdigest()
 """Hex SHA-256 of version, grid and names: two models with the same digest read tokens alike."""
 
 PAD, BOS, MID, EOS = range(4)
+BAR_DENSITY = VOCABULARY.index("BarDensity 0")
+BAR_POLYPHONY = VOCABULARY.index("BarPolyphony 0")
+CHORD = VOCABULARY.index("Chord N")
+ARTIST = VOCABULARY.index("Artist 0")
+KEY = VOCABULARY.index("Key C major")
+DENSITY = VOCABULARY.index("Density 0")
+POLYPHONY = VOCABULARY.index("Polyphony 0")
+PLAN = VOCABULARY.index("Plan")
 TEMPO = VOCABULARY.index(f"Tempo {BPM_FIRST}")
 PROGRAM = VOCABULARY.index("Program 0")
 DRUMS = VOCABULARY.index("Program drums")
@@ -78,6 +111,14 @@ DURATION = VOCABULARY.index("Duration 1") - 1
 PITCH = VOCABULARY.index("Pitch 0")
 
 _KIND = tuple(name.split()[0] for name in VOCABULARY)
+_AFTER_CONTROL = {
+    "BOS": ARTIST, "MID": ARTIST, "Artist": KEY, "Key": DENSITY, "Density": POLYPHONY, "Polyphony": PLAN, "Plan": TEMPO,
+}  # fmt: skip
+"""First of the tokens that may follow each kind of control; they end with the tempos."""
+_IN_PLAN = {
+    "Bar": (BAR_DENSITY, BAR_POLYPHONY), "BarDensity": (BAR_POLYPHONY, CHORD), "BarPolyphony": (CHORD, ARTIST),
+}  # fmt: skip
+"""What must follow in a planned line, first and end."""
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -120,7 +161,11 @@ class Grammar:
     part, pitch : int
         Of the note before at this position; pitch -1 where there is none in this part.
     longs, duration, velocity : int
-        ``Long`` tokens waiting for their ``Duration``; ticks (0: not said in this bar); step in `VELOCITIES`.
+        ``Long`` tokens waiting for their ``Duration``; ticks (0: no note in this bar yet); step in `VELOCITIES`.
+    planned : bool
+        Whether the line said ``Plan``.
+    chord : int
+        Token of the chord in force in a planned line.
     """
 
     last: int = PAD
@@ -133,6 +178,8 @@ class Grammar:
     longs: int = 0
     duration: int = 0
     velocity: int = DEFAULT_VELOCITY_STEP
+    planned: bool = False
+    chord: int = PAD
 
     def allowed(self) -> BoolArray:
         """Mask (vocabulary,) of the tokens that may come next; all False after ``EOS``."""
@@ -140,22 +187,29 @@ class Grammar:
         kind = _KIND[self.last]
         if kind == "PAD":
             mask[[BOS, MID]] = True
-        elif kind in ("BOS", "MID"):
-            mask[TEMPO:PROGRAM] = True
+        elif kind in _AFTER_CONTROL:
+            mask[_AFTER_CONTROL[kind] : PROGRAM] = True
         elif self.bars == 0:
             mask[PROGRAM : DRUMS + 1] = self.parts < MAX_PARTS
             mask[BAR:POSITION] = self.parts > 0
         elif kind == "Long":
             mask[LONG_TOKEN] = self.longs < MAX_LONGS
             mask[DURATION + 1 : PITCH] = True
+        elif self.planned and kind in _IN_PLAN:
+            mask[slice(*_IN_PLAN[kind])] = True
         elif kind != "EOS":
-            if kind in ("Bar", "Tempo", "Pitch"):
+            if kind == "Chord" and self.position < 0:
+                kind = "Bar"
+            if kind in ("Bar", "Chord", "Tempo", "Pitch"):
                 mask[POSITION + self.position + 1 : POSITION + meter_ticks(self.meter)] = True
                 mask[BAR:POSITION] = True
                 mask[EOS] = True
-            if kind == "Position":
+            if kind == "Position" and self.planned:
+                mask[CHORD:ARTIST] = True
+                mask[self.chord] = False
+            if kind in ("Position", "Chord"):
                 mask[TEMPO:PROGRAM] = True
-            if kind in ("Position", "Tempo", "Pitch"):
+            if kind in ("Position", "Chord", "Tempo", "Pitch"):
                 mask[PART + self.part + 1 : PART + self.parts] = True
             if kind != "Bar" and self.pitch < 127:
                 mask[PITCH + self.pitch + 1 :] = self.duration > 0
@@ -175,6 +229,10 @@ class Grammar:
             raise GeneratorError(f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed")
         self.last = token
         match _KIND[token]:
+            case "Plan":
+                self.planned = True
+            case "Chord":
+                self.chord = token
             case "Program":
                 self.parts += 1
             case "Bar":
@@ -320,32 +378,87 @@ def quantise(sequence: NoteSequence) -> NoteSequence:
     return _sequence(_lay_out(sequence), sequence.title)
 
 
-def encode(sequence: NoteSequence) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a planned line writes down of its bars.
+
+    Attributes
+    ----------
+    bars : tuple of (int, int)
+        Classes of density and polyphony of each bar; as many as the music has bars.
+    chords : tuple of (int, int)
+        Tick and token (``CHORD`` and up) of each change of chord, in order; ``Chord N`` holds before the first. A
+        change to the chord in force is left out, and so is one behind the last bar.
+    """
+
+    bars: tuple[tuple[int, int], ...]
+    chords: tuple[tuple[int, int], ...] = ()
+
+
+def chord_token(root: int | None, quality: str) -> int:
+    """Return the token of a chord: pitch class and one of `QUALITIES`, or None for no chord."""
+    return CHORD if root is None else CHORD + 1 + 12 * QUALITIES.index(quality) + root
+
+
+def key_token(key: str) -> int:
+    """Return the token of a key named like "A minor"."""
+    tonic, mode = key.split()
+    return KEY + 12 * MODES.index(mode) + ROOT_NAMES.index(tonic)
+
+
+def bar_lines(sequence: NoteSequence) -> IntArray:
+    """Ticks (bars + 1,) at which the bars of a `quantise`-d sequence begin, and the end of the last."""
+    bars = _lay_out(sequence).bars
+    return np.array([start for start, _ in bars] + [bars[-1][0] + meter_ticks(bars[-1][1])], dtype=np.int64)
+
+
+def encode(sequence: NoteSequence, controls: Sequence[int] = (), plan: Plan | None = None) -> list[int]:
     """Write a sequence as tokens, ``BOS`` to ``EOS``; the module has the grammar, `quantise` the loss.
 
     A sequence without notes gives one part and one empty bar.
 
+    Parameters
+    ----------
+    controls : sequence of int
+        Tokens ``Artist``, ``Key``, ``Density``, ``Polyphony``, in this order, each at most once.
+    plan : Plan, optional
+        Makes a planned line.
+
     Raises
     ------
     GeneratorError
-        As `quantise`.
+        As `quantise`; or for a plan with another number of bars.
     """
     layout = _lay_out(sequence)
-    tokens = [BOS, TEMPO + layout.tempos[0][1]]
+    tokens = [BOS, *controls, *([PLAN] if plan else []), TEMPO + layout.tempos[0][1]]
     tokens += [DRUMS if part.is_drum else PROGRAM + part.program for part in layout.parts]
     tempos = dict(layout.tempos[1:])
-    ticks = np.union1d(layout.onset, np.array(list(tempos), dtype=np.int64))
+    chord, chords = CHORD, dict(plan.chords if plan else ())
+    if plan and len(plan.bars) != len(layout.bars):
+        raise GeneratorError(f"{sequence.title!r}: a plan of {len(plan.bars)} bars; the music has {len(layout.bars)}")
+    last = layout.bars[-1][0] + meter_ticks(layout.bars[-1][1])
+    changes = [tick for tick in [*tempos, *chords] if tick < last]
+    ticks = np.union1d(layout.onset, np.array(changes, dtype=np.int64))
     first_note = np.searchsorted(layout.onset, [*ticks, np.iinfo(np.int64).max])
     columns = [c.tolist() for c in (layout.part, layout.pitch, layout.duration, layout.velocity)]
     bar_ends = [start for start, _ in layout.bars[1:]] + [np.iinfo(np.int64).max]
     i = 0
-    for (start, meter), end in zip(layout.bars, bar_ends, strict=True):
+    for bar, ((start, meter), end) in enumerate(zip(layout.bars, bar_ends, strict=True)):
         tokens.append(BAR + METERS.index(meter))
+        if plan:
+            chord = chords.pop(start, chord)
+            tokens += [BAR_DENSITY + plan.bars[bar][0], BAR_POLYPHONY + plan.bars[bar][1], chord]
         duration, velocity = 0, DEFAULT_VELOCITY_STEP
         while i < len(ticks) and ticks[i] < end:
-            tokens.append(POSITION + int(ticks[i]) - start)
-            if ticks[i] in tempos:
-                tokens.append(TEMPO + tempos[ticks[i]])
+            tick = int(ticks[i])
+            said = [POSITION + tick - start]
+            if chords.get(tick, chord) != chord:
+                chord = chords[tick]
+                said.append(chord)
+            if tick in tempos:
+                said.append(TEMPO + tempos[tick])
+            if len(said) > 1 or first_note[i] < first_note[i + 1]:
+                tokens += said
             part = 0
             for j in range(first_note[i], first_note[i + 1]):
                 note_part, pitch, note_duration, note_velocity = (column[j] for column in columns)
@@ -421,23 +534,38 @@ def window(tokens: IntArray, start: int, length: int) -> tuple[IntArray, int]:
     Returns
     -------
     cut : int64 (<= length,)
-        ``BOS`` (first bar) or ``MID``, the tempo in force, the programs, then the music.
+        ``BOS`` (first bar) or ``MID``, the controls, the tempo in force, the programs, then the music.
     header : int
         How many tokens of `cut` are header.
     """
     first_bar = int(bar_starts(tokens[: start + 1])[0])
     said = tokens[:start]
-    tempo = said[(said >= TEMPO) & (said < PROGRAM)][-1]
-    opening = tokens[0] if start == first_bar else MID
-    header = np.concatenate([[opening, tempo], tokens[2:first_bar]])
+    header = tokens[:first_bar].copy()
+    header[(header >= TEMPO) & (header < PROGRAM)] = said[(said >= TEMPO) & (said < PROGRAM)][-1]
+    header[0] = tokens[0] if start == first_bar else MID
     return np.concatenate([header, tokens[start : start + length - len(header)]]), len(header)
 
 
 def movable(tokens: IntArray) -> BoolArray:
     """Mask of the ``Pitch`` tokens that a transposition moves: all but those of drum parts."""
-    first_bar = int(bar_starts(tokens)[0])
-    drums = tokens[2:first_bar] == DRUMS
+    header = tokens[: int(bar_starts(tokens)[0])]
+    drums = header[(header >= PROGRAM) & (header <= DRUMS)] == DRUMS
     says_part = (tokens > PART) & (tokens < BAR) | (tokens >= POSITION) & (tokens < VELOCITY)
     said = np.maximum.accumulate(np.where(says_part, np.arange(len(tokens)), 0))
     part = np.where((tokens[said] > PART) & (tokens[said] < BAR), tokens[said] - PART, 0)
     return np.asarray((tokens >= PITCH) & ~drums[part], dtype=bool)
+
+
+def controls_of(tokens: IntArray) -> BoolArray:
+    """Mask of the controls: given, never foretold, so no part of a loss or a likelihood."""
+    return np.asarray((tokens >= ARTIST) & (tokens < TEMPO), dtype=bool)
+
+
+def transposed(tokens: IntArray, move: BoolArray, semitones: int) -> IntArray:
+    """Shift the pitches that `move` (`movable`) marks by `semitones`, and with them key and chords."""
+    moved = tokens + semitones * move
+    for first, count in ((CHORD + 1, 12 * len(QUALITIES)), (KEY, 24)):
+        of = (tokens >= first) & (tokens < first + count)
+        place = tokens[of] - first
+        moved[of] = first + place - place % 12 + (place + semitones) % 12
+    return moved

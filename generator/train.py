@@ -43,7 +43,7 @@ from generator.lora import add_adapters, merged_weights
 from generator.model import SIZES, Transformer, bars_of, members, one_thread
 from generator.objective import KL_WARM_UP, KL_WEIGHT, Likelihood, Losses, Team, baseline
 from generator.tokens import GeneratorError, IntArray, SettingError
-from generator.windows import Windows, padded, read_split
+from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
 
 WARM_UP_STEPS = 20
 CLIP = 1.0
@@ -95,6 +95,11 @@ class Settings:
         Threads on a CPU; all cores, at most `batch`, where not given. One in a process that ``torchrun`` started.
     sharded : bool
         Spread weights and optimiser over the processes (FSDP).
+    augment : tuple of str
+        Of `generator.windows.AUGMENTATIONS`, what is done to windows beside reading them as they are.
+    conditions : bool
+        Whether windows are headed by what they are like, so that `generator.sample.generate` can be told; and whether
+        bars are planned.
 
     Raises
     ------
@@ -121,6 +126,8 @@ class Settings:
     precision: str = "auto"
     workers: int | None = None
     sharded: bool = False
+    augment: tuple[str, ...] = ("transpose",)
+    conditions: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -140,6 +147,7 @@ class Settings:
             "lora": 0 <= self.lora <= 256,
             "precision": self.precision in ("auto", "float32", "bfloat16"),
             "workers": self.workers is None or self.workers > 0,
+            "augment": set(self.augment) <= set(AUGMENTATIONS),
         }
         for name, holds in rules.items():
             if not holds:
@@ -259,15 +267,20 @@ def train(
             f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'{of_artist}"
         )
     valid, valid_skipped = read_split(store, "valid", settings.artist)
+    known: tuple[str, ...] = ()
     if base is None:
         config = replace(SIZES[settings.size], latent=settings.latent, dropout=settings.dropout)
     else:
-        config = read_description(base).model
-    description = Description(config, store.digest)
+        config, known = read_description(base).model, read_description(base).artists
+    absent = {path for path, _ in skipped}
+    artists, places = known, [-1] * len(pieces)
+    if settings.conditions:
+        artists, places = read_artists(store, "train", settings.artist, absent, known)
+    description = Description(config, store.digest, artists)
     # The team has its own threads; PyTorch's would only wait for each other between its steps.
     with one_thread(), fleet(pick_device(settings.device), settings.sharded) as processes:
         try:
-            run = _Run(settings, description, folder, pieces, valid, processes, base)
+            run = _Run(settings, description, folder, (pieces, places), valid, processes, base)
             if resume:
                 run.resume()
             elif leads():
@@ -288,7 +301,7 @@ class _Run:
         settings: Settings,
         description: Description,
         folder: Path,
-        pieces: list[IntArray],
+        pieces: tuple[list[IntArray], list[int]],
         valid: list[IntArray],
         processes: Fleet,
         base: str | Path | None,
@@ -302,10 +315,17 @@ class _Run:
         self.settings = settings.chosen(processes.device, precision, processes.size)
         self.description = description
         self.folder = folder
-        self.pieces = pieces
+        self.pieces, places = pieces
         self.valid = valid
         self.fleet = processes
-        self.windows = Windows(pieces, description.model.context, settings.transpose)
+        self.windows = Windows(
+            self.pieces,
+            description.model.context,
+            settings.transpose if "transpose" in settings.augment else 0,
+            conditions=settings.conditions,
+            artists=places,
+            augment=settings.augment,
+        )
         self.team = Team(self.model, self.settings.workers or 1, precision, processes)
         self.optimiser = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],

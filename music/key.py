@@ -29,7 +29,11 @@ def pitch_class_histogram(sequence: NoteSequence) -> FloatArray:
 
 def estimate_key(sequence: NoteSequence) -> str:
     """Name the best of the 24 keys, like "C major" or "F# minor"; "" without pitched notes."""
-    histogram = pitch_class_histogram(sequence)
+    return key_of_histogram(pitch_class_histogram(sequence))
+
+
+def key_of_histogram(histogram: FloatArray) -> str:
+    """Name the best key of sounding times (12,) by pitch class, in any unit; "" where they are all the same."""
     if not histogram.any() or np.ptp(histogram) == 0:
         return ""
     scores = _PROFILES @ ((histogram - histogram.mean()) / histogram.std()) / 12

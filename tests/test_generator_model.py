@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from generator.lora import add_adapters, merged_weights
-from generator.model import SIZES, Cache, ModelConfig, Transformer, bar_figures, bars_of
+from generator.model import SIZES, Cache, ModelConfig, Transformer, bars_of, counted_in_bars
 from generator.objective import Objective, latents_at
 from generator.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 
@@ -148,7 +148,7 @@ def test_what_is_counted_in_a_bar():
     line = torch.tensor(
         [[1, BAR, POSITION, PITCH + 60, PITCH + 72, BAR, POSITION, PITCH + 48, POSITION + 24, PITCH + 48]]
     )
-    figures = bar_figures(line, bars_of(line))[0]
+    figures = counted_in_bars(line, bars_of(line))[0]
     expected = [[math.log(3), math.log(2), 0.5], [math.log(3), math.log(3), -1.0]]
     torch.testing.assert_close(figures, torch.tensor(expected))
 

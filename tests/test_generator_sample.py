@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
         optimiser.step()
     team.pool.shutdown()
     write_description(folder, Description(SMALL, "d" * 64))
-    save_model(model, folder)
+    save_model(model.state_dict(), folder)
     return folder
 
 
@@ -176,7 +176,7 @@ def cut(folder):
 
 def not_finite(folder):
     weights = load_file(folder / "model.safetensors")
-    weights["norm.weight"][0] = float("nan")
+    weights["stack.norm.weight"][0] = float("nan")
     save_file(weights, folder / "model.safetensors")
 
 

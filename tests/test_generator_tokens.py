@@ -5,18 +5,26 @@ from hypothesis import strategies as st
 
 from generator.tokens import (
     BOS,
+    CHORD,
     EOS,
     MID,
+    QUALITIES,
     VOCABULARY,
     VOCABULARY_DIGEST,
     GeneratorError,
     Grammar,
+    Plan,
+    bar_lines,
     bar_starts,
+    chord_token,
+    controls_of,
     decode,
     decode_counted,
     encode,
+    key_token,
     movable,
     quantise,
+    transposed,
     window,
 )
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
@@ -59,6 +67,61 @@ def test_the_duet_comes_back():
     assert_same(decode(encode(DUET)), quantise(DUET))
     np.testing.assert_array_equal(quantise(DUET).onset_beat, DUET.onset_beat)
     np.testing.assert_array_equal(quantise(DUET).duration_beat, DUET.duration_beat)
+
+
+PLAN = Plan(((2, 2), (0, 1)), ((0, chord_token(0, "maj")), (24, chord_token(9, "min7")), (72, chord_token(None, ""))))
+CONTROLS = [VOCABULARY.index(name) for name in ("Artist 3", "Key A minor", "Density 2", "Polyphony 1")]
+
+
+def test_controls_and_a_plan_are_written_as_worked_out_by_hand():
+    assert names(encode(DUET, CONTROLS, PLAN)) == [
+        "BOS", "Artist 3", "Key A minor", "Density 2", "Polyphony 1", "Plan", "Tempo 90", "Program 73", "Program 46",
+        "Bar 3/4", "BarDensity 2", "BarPolyphony 2", "Chord C:maj",
+        "Position 0", "Duration 24", "Pitch 72", "Part 1", "Duration 48", "Pitch 60",
+        "Position 24", "Chord A:min7", "Duration 12", "Pitch 74", "Position 36", "Velocity 64", "Pitch 76",
+        "Bar 3/4", "BarDensity 0", "BarPolyphony 1", "Chord N",
+        "Position 0", "Tempo 60", "Part 1", "Long", "Duration 24", "Pitch 48", "EOS",
+    ]  # fmt: skip
+    tokens = np.array(encode(DUET, CONTROLS, PLAN))
+    assert [VOCABULARY[t] for t in tokens[controls_of(tokens)]] == [
+        "Artist 3", "Key A minor", "Density 2", "Polyphony 1", "Plan",
+    ]  # fmt: skip
+
+
+def test_a_plan_of_other_bars_is_refused():
+    with pytest.raises(GeneratorError, match="a plan of 1 bars; the music has 2"):
+        encode(DUET, plan=Plan(((0, 0),)))
+
+
+def test_key_and_chords_move_with_the_notes():
+    tokens = np.array(encode(DUET, [key_token("Bb minor")], PLAN))
+    moved = transposed(tokens, movable(tokens), 3)
+    said = names(moved)
+    assert "Key C# minor" in said
+    assert [n for n in said if n.startswith("Chord")] == ["Chord Eb:maj", "Chord C:min7", "Chord N"]
+    assert_same(decode(moved), quantise(DUET.transpose(3)))
+    np.testing.assert_array_equal(transposed(moved, movable(moved), -3), tokens)
+
+
+def test_a_window_of_a_planned_line_keeps_the_header_and_reads_alone():
+    tokens = np.array(encode(DUET, CONTROLS, PLAN))
+    cut, header = window(tokens, int(bar_starts(tokens)[1]), 512)
+    assert names(cut[:header]) == ["MID", *names(CONTROLS), "Plan", "Tempo 90", "Program 73", "Program 46"]
+    assert decode_counted(cut)[1] == 0
+
+
+def test_a_chord_is_not_said_again_and_controls_keep_their_order():
+    state = Grammar()
+    for token in encode(DUET, plan=PLAN)[:-1]:
+        state.push(token)
+        if VOCABULARY[token] == "Position 24":
+            assert not state.allowed()[chord_token(0, "maj")]
+            assert state.allowed()[chord_token(7, "maj")]
+    state = Grammar()
+    state.push(BOS)
+    state.push(key_token("C major"))
+    with pytest.raises(GeneratorError, match="may not follow 'Key C major'"):
+        state.push(CONTROLS[0])
 
 
 def test_32nds_and_triplets_of_16ths_lie_on_the_grid():
@@ -158,6 +221,28 @@ def test_round_trip_loses_nothing_on_the_grid(sequence):
 
 
 @settings(max_examples=100, deadline=None)
+@given(sequences(), st.data())
+def test_a_planned_line_keeps_the_same_notes(sequence, data):
+    normal = quantise(sequence)
+    lines = bar_lines(normal)
+    level = st.integers(0, 7)
+    bars = data.draw(st.lists(st.tuples(level, level), min_size=len(lines) - 1, max_size=len(lines) - 1))
+    chord = st.integers(CHORD, CHORD + 12 * len(QUALITIES))
+    chords = data.draw(st.dictionaries(st.integers(0, int(lines[-1]) + 50), chord, max_size=8))
+    plan = Plan(tuple(bars), tuple(sorted(chords.items())))
+    controls = [c for c in CONTROLS if data.draw(st.booleans())]
+    tokens = encode(normal, controls, plan)
+    back, dropped = decode_counted(tokens)
+    assert dropped == 0
+    assert_same(back, normal)
+    assert encode(back, controls, plan) == tokens
+    plain = [t for t in tokens if not names([t])[0].startswith(("Bar", "Chord", "Plan", "Position"))]
+    assert [t for t in plain if t not in controls] == [
+        t for t in encode(normal) if not names([t])[0].startswith(("Bar", "Position"))
+    ]
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-5, len(VOCABULARY) + 5), max_size=120))
 def test_any_integers_decode(tokens):
     sequence, dropped = decode_counted(tokens)
@@ -212,5 +297,5 @@ def test_a_window_reads_alone():
 
 def test_the_vocabulary_is_frozen():
     """Models already trained depend on it: changing it must be a decision (and a new digest)."""
-    assert len(VOCABULARY) == len(set(VOCABULARY)) == 744
-    assert VOCABULARY_DIGEST.startswith("dc7c482ee3689774")
+    assert len(VOCABULARY) == len(set(VOCABULARY)) == 938
+    assert VOCABULARY_DIGEST.startswith("44f307c89b1e43a0")

@@ -3,13 +3,14 @@ import math
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import generator.train
+from corpus.rights import Rights
 from generator.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
 from generator.model import SIZES, ModelConfig
 from generator.objective import Likelihood, Team, baseline
@@ -26,6 +27,7 @@ class Record:
     path: str
     split: str
     artist: str = ""
+    rights: Rights = field(default_factory=Rights)
 
 
 @dataclass

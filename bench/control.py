@@ -1,0 +1,69 @@
+"""Ask a model for tracks of many keys, meters, densities and instruments, and count how many are what was asked for.
+
+    PYTHONPATH=. python bench/control.py MODEL [-n 40] [--bars 16] [--tries 4] [--seed 1]
+
+Protocol
+--------
+Track i asks for one value each, drawn with (seed, i) from what `ASKED` lists, all at once. What a track is gets worked
+out from its notes alone (`generator.attributes`): the key by correlation with key profiles, the class of density from
+notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file says. A track that
+misses something is drawn again, up to `--tries` times in all, and the one that misses least counts; the first row is
+what the first draw alone reaches. "all four" are key, meter, density and instruments together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.conditions import parse_conditions
+from generator.sample import Generated, generate
+
+ASKED: dict[str, Sequence[Any]] = {
+    "key": ["C major", "G major", "D major", "F major", "Bb major", "A minor", "E minor", "D minor", "G minor"],
+    "meter": ["4/4", "3/4", "2/4", "6/8"],
+    "tempo": ["slow", "medium", "fast"],
+    "density": ["sparse", "medium", "dense"],
+    "instruments": ["piano", "piano,piano", "guitar,bass", "piano,piano,piano,piano", "flute,piano"],
+}
+FOUR = ("key", "meter", "density", "instruments")
+
+
+def report(name: str, tracks: list[Generated], asked: Sequence[str]) -> None:
+    missed = [set(track.settings["missed"]) for track in tracks]
+    hits = {what: sum(what not in m for m in missed) for what in asked}
+    hits["all four"] = sum(not m & set(FOUR) for m in missed)
+    tries = np.mean([track.settings["tries"] for track in tracks])
+    print(f"{name:14}" + "".join(f"{hit / len(tracks):>13.0%}" for hit in hits.values()) + f"{tries:>8.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("-n", type=int, default=40)
+    parser.add_argument("--bars", type=int, default=16)
+    parser.add_argument("--tries", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    start = time.perf_counter()
+    first, best = [], []
+    for i in range(options.n):
+        random = np.random.default_rng([options.seed, i])
+        asked = parse_conditions(**{name: str(random.choice(values)) for name, values in ASKED.items()})
+        how: dict[str, Any] = {"seed": options.seed * 10_000 + i, "bars": options.bars, "conditions": asked}
+        first += generate(options.model, 1, tries=1, **how)
+        redraw = first[-1].settings["missed"] and options.tries > 1
+        best += generate(options.model, 1, tries=options.tries, **how) if redraw else first[-1:]
+    print(f"{options.n} tracks of {options.bars} bars, {time.perf_counter() - start:.0f} s")
+    print(" " * 14 + "".join(f"{name:>13}" for name in (*ASKED, "all four")) + f"{'draws':>8}")
+    report("first draw", first, tuple(ASKED))
+    report(f"best of {options.tries}", best, tuple(ASKED))
+
+
+if __name__ == "__main__":
+    main()
