@@ -8,7 +8,7 @@ imported inside the commands, so that ``contraste --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.run import Corpus
     from corpus.store import Store
+    from generator.sample import Generated
     from generator.train import Settings
     from ledger.chain import Chain
     from ledger.hashcache import HashCache
@@ -571,13 +572,11 @@ def generate(
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
-    from ledger.provenance import digest_of, material_of, write_record
-    from music.midi import write_midi
+    from ledger.provenance import digest_of
     from music.read import read_music
-    from music.render import render_wav, renderer_info
 
     with _extra("generator"):
-        from generator.checkpoint import pick_device, read_description
+        from generator.checkpoint import read_description
         from generator.conditions import parse_conditions
         from generator.sample import generate
         from generator.text import load_text
@@ -616,24 +615,55 @@ def generate(
         missed = [name for track in made for name in track.settings["missed"]]
         counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
+    _write_tracks(made, out, f"track-{seed}", model, {**primed, **said}, device)
+
+
+@app.command()
+def interpolate(
+    first: Annotated[Path, typer.Argument(help="Music at one end.")],
+    second: Annotated[Path, typer.Argument(help="Music at the other.")],
+    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train --latent N'.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
+    steps: Annotated[int, typer.Option(min=2, max=64, help="How many tracks, both ends among them.")] = 7,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.5,
+    device: Device = "auto",
+) -> None:
+    """Write the tracks on the way from one piece to another, bar by bar through their styles."""
+    from ledger.provenance import digest_of
+    from music.read import read_music
+
+    with _extra("generator"):
+        from generator.interpolate import interpolate
+
+    ends = {"first_sha256": digest_of(first).hex, "second_sha256": digest_of(second).hex}
+    made = interpolate(
+        model, read_music(first), read_music(second), steps, seed=seed, top_p=top_p, device=device
+    )  # fmt: skip
+    _write_tracks(made, out, f"walk-{seed}", model, ends, device)
+
+
+def _write_tracks(
+    made: Sequence[Generated], out: Path, name: str, model: Path, parameters: dict[str, Any], device: str
+) -> None:
+    """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
+    from generator.checkpoint import pick_device
+    from ledger.provenance import material_of, write_record
+    from music.midi import write_midi
+    from music.render import render_wav, renderer_info
+
     with progress("render") as show:
         for number, track in enumerate(made, 1):
-            path = out / f"track-{seed}-{number:0{len(str(n))}d}.mid"
+            path = out / f"{name}-{number:0{len(str(len(made)))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_midi(track.sequence, path)
-            parameters = {
-                **track.settings,
-                **primed,
-                **said,
-                "renderer": renderer_info(),
-                "statistics": track.statistics,
-            }
+            said = {**track.settings, **parameters, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
-                path, "track", materials=[material_of("model", model, artefact=path)], parameters=parameters,
+                path, "track", materials=[material_of("model", model, artefact=path)], parameters=said,
                 environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             typer.echo(path)
-            show(number, n)
+            show(number, len(made))
 
 
 def _environment(device: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ Objective
 Of a batch of windows: the cross-entropy of every token (nats, summed, over the number of tokens), and for a
 model with a style encoder the divergence of the bars' latents from a standard normal and the squared error of
 `model.counted_in_bars` foretold from them. Half the windows, drawn anew each step, are decoded without their
-latents, so that the model also writes without. A latent number costs nothing until its mean divergence in the batch exceeds
-`FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over the first
+latents, so that the model also writes without. A latent number costs nothing until its mean divergence in the batch
+exceeds `FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over the first
 `KL_WARM_UP` of the run (Bowman et al. 2016); both keep the latents from being ignored.
 
 Protocol of the figures
@@ -16,9 +16,9 @@ piece in windows of its context that start at a bar and advance by about half; a
 window that reaches it. The split is scored plain: no latents, no controls and no plans (`generator.tokens`); in
 training controls are given and never foretold, so they are no part of the loss; plans are. *Perplexity* is exp of
 the mean nats a token, so it holds for this vocabulary only (its digest stands beside it); *bits per note* is the nats
-of all tokens over ln 2 and the number of notes, and can be compared across vocabularies. The count model of `generator.ngram`, with the order that does
-best on the same split (which flatters it), is scored on the same tokens; it learns from the training split in all
-the transpositions the network may see.
+of all tokens over ln 2 and the number of notes, and can be compared across vocabularies. The count model of
+`generator.ngram`, with the order that does best on the same split (which flatters it), is scored on the same tokens; it
+learns from the training split in all the transpositions the network may see.
 """
 
 from __future__ import annotations

@@ -115,11 +115,35 @@ class Generated:
     statistics: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Bars that a line is to be like: latents (bars, Z) of `generator.model.Style`, and meters as tokens."""
+
+    latents: FloatArray
+    meters: tuple[int, ...]
+
+    def keep(self, state: Grammar, mask: BoolArray) -> None:
+        """Leave in `mask` the meter of the next bar, and the end only after the last."""
+        more = state.bars < len(self.meters)
+        bars = mask[BAR:POSITION].copy()
+        mask[BAR:POSITION] = False
+        if more:
+            mask[EOS] = False
+            mask[self.meters[state.bars]] = bars[self.meters[state.bars] - BAR]
+
+    def at(self, bar: int) -> FloatArray:
+        """Return the latent (Z,) of a bar; 0 outside."""
+        return self.latents[bar] if 0 <= bar < len(self.latents) else np.zeros_like(self.latents[0])
+
+
 class _Line:
     """A growing token line with its place in the grammar and its log likelihood."""
 
-    def __init__(self, tokens: Sequence[int], bars: int, conditions: Conditions = ANYTHING) -> None:
+    def __init__(
+        self, tokens: Sequence[int], bars: int, conditions: Conditions = ANYTHING, style: Style | None = None
+    ) -> None:
         self.conditions = conditions
+        self.style = style
         self.tokens: list[int] = []
         self.state = Grammar()
         for token in tokens:
@@ -139,6 +163,9 @@ class _Line:
         mask = self.state.allowed()
         bars = self.state.bars
         mask[ARTIST:TEMPO] = False  # controls are given, never written
+        if self.style is not None:
+            self.style.keep(self.state, mask)
+            return mask
         if bars and not self.state.duration:  # no empty bar
             mask[BAR:POSITION] = mask[EOS] = False
         if bars < self.least:
@@ -208,12 +235,26 @@ class _Reader:
             new = [[PAD] * (longest - len(p)) + p for p in prompts]
         else:
             new = [[line.tokens[-1]] for line in lines]
-        logits = self.model(torch.tensor(new, device=self.device), self.cache)[:, 0].double().cpu().numpy()
+        latents = None
+        if any(line.style for line in lines):
+            read = [_styles(line, row) for line, row in zip(lines, new, strict=True)]
+            latents = torch.tensor(np.array(read), dtype=torch.float32, device=self.device)  # (B, T, Z)
+        logits = self.model(torch.tensor(new, device=self.device), self.cache, latents)[:, 0].double().cpu().numpy()
         masks = np.stack([line.allowed() for line in lines])
         masks[[line.done for line in lines], PAD] = True  # so that no row is empty
         logits = np.where(masks, logits, -np.inf)
         top = logits.max(axis=1, keepdims=True)
         return np.asarray(logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True)))
+
+
+def _styles(line: _Line, last: Sequence[int]) -> FloatArray:
+    """Return the latents (T, Z) of the line's `last` tokens, in which leading padding may stand."""
+    if line.style is None:
+        raise SettingError("lines with and without a style can't be written together")
+    begun = np.cumsum([BAR <= token < POSITION for token in last])
+    first = line.state.bars - int(begun[-1]) - 1
+    started = begun > 0 if first < 0 else np.ones(len(last), dtype=bool)
+    return np.stack([line.style.at(first + int(n) if there else -1) for n, there in zip(begun, started, strict=True)])
 
 
 def _prompt(tokens: list[int], context: int) -> list[int]:
@@ -374,6 +415,15 @@ def _opening(prime: NoteSequence | None, conditions: Conditions, controls: list[
     on_grid = quantise(prime)
     plan = plan_of(on_grid, bar_figures(on_grid)) if conditions.planned else None
     return encode(on_grid, controls, plan)[:-1]
+
+
+def write_styled(
+    model: Transformer, lines: Sequence[tuple[list[int], Style]], settings: SamplingSettings
+) -> list[Generated]:
+    """Write one piece for each header and `Style`; each draws from its own stream (seed, number)."""
+    grown = [_Line(header, len(style.meters), style=style) for header, style in lines]
+    _sample(model, grown, [np.random.default_rng([settings.seed, i]) for i in range(len(grown))], settings)
+    return [_finished(line, settings, i, len(grown), 1) for i, line in enumerate(grown)]
 
 
 def _finished(line: _Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
