@@ -112,8 +112,11 @@ def fleet(device: torch.device, sharded: bool = False) -> Iterator[Fleet]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    joined = distributed.is_initialized()  # some starters, Ray among them, have done it
+    if not joined:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Fleet(distributed.get_rank(), distributed.get_world_size(), device, sharded)
     finally:
-        distributed.destroy_process_group()
+        if not joined:
+            distributed.destroy_process_group()
