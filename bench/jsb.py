@@ -215,7 +215,9 @@ def main() -> None:
     grids = read_grids(given.data) if given.data else make_grids()
     pieces = {split: [tokens_of(grid) for grid in grids[split]] for split in grids}
     counted = count_model(pieces["train"], pieces["valid"])
-    print(f"tokens {({split: sum(map(len, p)) for split, p in pieces.items()})}; count model {counted:.3f}", flush=True)
+    print(
+        f"tokens { ({split: sum(map(len, p)) for split, p in pieces.items()}) }; count model {counted:.3f}", flush=True
+    )
     config = ModelConfig(given.width, given.layers, 8, given.context, given.dropout)
     model = Chorales(config)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
@@ -250,7 +252,10 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
             checked += 1
             entry = {"cpu_s": round(used), "tokens": seen, "valid": evaluate(model, pieces["valid"], given.bfloat16)}
             curve.append(entry)
-            print(f"{used:7.0f} s {step:7} steps {seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}", flush=True)
+            print(
+                f"{used:7.0f} s {step:7} steps {seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}",
+                flush=True,
+            )
     return curve
 
 

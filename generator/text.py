@@ -4,8 +4,8 @@ The loss is the symmetric cross-entropy over a batch of pairs with a learned tem
 2021; for audio CLAP, Elizalde et al. 2023). Music is read through its attributes and its bars (`features`); text as
 words and runs of 3 to 5 letters, hashed into buckets, so that misspelt and inflected words still count. Captions are
 made from the pieces' own attributes (`generator.attributes.caption`), in every step with other wordings, other
-attributes left out, and in another key. What words mean beyond the captions' vocabulary is not learned: there is nothing
-it could be learned from.
+attributes left out, and in another key. What words mean beyond the captions' vocabulary is not learned: there is
+nothing it could be learned from.
 
 The encoders lie in ``MODEL/text.safetensors``.
 """
