@@ -52,11 +52,14 @@ class NGram:
         The first token of each is given, never predicted.
     order : int
         Longest n-gram, >= 1.
+    vocabulary : int
+        Number of different tokens, V.
     """
 
-    def __init__(self, sequences: Sequence[IntArray], order: int) -> None:
+    def __init__(self, sequences: Sequence[IntArray], order: int, vocabulary: int = len(VOCABULARY)) -> None:
         """Count."""
         self.order = order
+        self.vocabulary = vocabulary
         contexts = _contexts(sequences, order - 1)
         words = np.concatenate([s[1:] for s in sequences]).astype(np.uint64)
         self._pairs: list[tuple[HashArray, IntArray]] = []
@@ -72,7 +75,7 @@ class NGram:
         """Negative log likelihood in nats, (order, tokens): row k - 1 for the model of n-grams up to k."""
         contexts = _contexts(sequences, self.order - 1)
         words = np.concatenate([s[1:] for s in sequences]).astype(np.uint64)
-        chance = np.full(len(words), 1.0 / len(VOCABULARY))
+        chance = np.full(len(words), 1.0 / self.vocabulary)
         rows = []
         for context, (pairs, counts), (histories, totals, types) in zip(
             contexts, self._pairs, self._histories, strict=True

@@ -50,6 +50,7 @@ _VOICES = {
 _ENSEMBLES = {"string quartet": ("violin", "violin", "viola", "cello"), "piano trio": ("violin", "cello", "piano")}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven")
 _PLAIN = {
+    "one", "two", "three", "four", "five", "six", "seven",
     "a", "an", "the", "and", "or", "of", "in", "for", "with", "at", "to", "on", "some", "something", "piece", "music",
     "song", "tune", "track", "please", "make", "me", "write", "generate", "create", "compose", "play", "i", "want",
     "would", "it", "is", "that", "very", "quite", "rather", "its", "key", "tempo", "meter", "time", "style", "like",
