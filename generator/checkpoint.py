@@ -113,9 +113,22 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
         When a file is missing, damaged or does not belong; the message names file and rule.
     """
     config = read_description(folder).model
-    path = Path(folder) / WEIGHTS
     with torch.device("meta"):
         wanted = {name: list(value.shape) for name, value in Transformer(config).state_dict().items()}
+    weights = read_weights(Path(folder) / WEIGHTS, wanted)
+    model = Transformer(config)
+    model.load_state_dict(weights)
+    return model.to(pick_device(device)).eval()
+
+
+def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Read a safetensors file that holds finite float32 weights of the `wanted` names and shapes, and no others.
+
+    Raises
+    ------
+    GeneratorError
+        When it is missing, damaged or holds something else.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
@@ -132,9 +145,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
     for name, value in weights.items():
         if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
             raise GeneratorError(f"{path}: weight {name!r} ({value.dtype}) must be finite float32 numbers")
-    model = Transformer(config)
-    model.load_state_dict(weights)
-    return model.to(pick_device(device)).eval()
+    return weights
 
 
 def state_file(folder: Path) -> Path:

@@ -17,15 +17,11 @@ import copy
 import math
 import os
 import platform
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -50,6 +46,7 @@ from generator.checkpoint import (
     write_description,
     write_json,
 )
+from generator.logs import interruptible
 from generator.model import SIZES, Transformer, one_thread
 from generator.ngram import NGram
 from generator.tokens import PAD, PITCH, GeneratorError, IntArray, SettingError, movable
@@ -243,27 +240,6 @@ def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray],
     return {"order": best + 1, **asdict(Likelihood.of(float(nats[best]), tokens, notes))}
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a question that can be asked; the second acts as usual."""
-    asked = False
-    before: dict[signal.Signals, Any] = {}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    if threading.current_thread() is threading.main_thread():
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            before[stop] = signal.signal(stop, ask)
-    try:
-        yield lambda: asked
-    finally:
-        for stop, handler in before.items():
-            signal.signal(stop, handler)
-
-
 def _fastest_precision(model: Transformer) -> str:
     """Time one training step of each precision on this device and name the faster."""
     rows = torch.randint(1, model.config.vocabulary, (1, model.config.context))
@@ -436,7 +412,7 @@ class _Run:
         recent: list[float] = []
         saved_at = self.seconds
         with (
-            _interruptible() as interrupted,
+            interruptible() as interrupted,
             Progress(*columns, console=console, disable=not console.is_terminal) as progress,
         ):
             task = progress.add_task("", total=1.0)
