@@ -108,7 +108,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @app.command()
 def ingest(
-    sources: Annotated[list[Path], typer.Argument(help="Files or folders of MIDI and MusicXML.")],
+    sources: Annotated[list[Path], typer.Argument(help="Files or folders of MIDI, MusicXML and sound.")],
     into: Annotated[Path, typer.Option("--into", help="The store; made when it is not there.")],
     rights: Annotated[
         Path | None, typer.Option(help="CSV with path, licence, source, consent, isrc, iswc, title, artist.")
@@ -123,11 +123,12 @@ def ingest(
         str, typer.Option(help='"local": processes of this machine; "ray": a Ray cluster, RAY_ADDRESS or a local one.')
     ] = "local",
 ) -> None:
-    """Read music into a store and build its index; what is there already is left alone."""
+    """Read scores and recordings into a store and build its index; what is there already is left alone."""
     import os
 
     from audit.track import open_corpus
     from corpus.ingest import ingest as run_ingest
+    from corpus.recordings import open_recordings
     from corpus.rights import read_rights
     from corpus.store import Store
     from ledger.provenance import write_record
@@ -141,14 +142,19 @@ def ingest(
     for refused in report.refused:
         say(f"refused {refused.path}: {refused.reason}")
     store = Store.open(into)
+    sounds = open_recordings(store)
     say(
         f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; "
-        f"{len(store.pieces)} pieces in all"
+        f"{len(store.pieces)} pieces{f' and {len(sounds)} recordings' if len(sounds) else ''} in all"
     )
-    if not store.pieces:
+    if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
-    open_corpus(store, progress, engine, workers, repair=True)
-    write_record(into, "dataset", parameters={"pieces": len(store.pieces), "manifest_sha256": store.digest})
+    if store.pieces:
+        open_corpus(store, progress, engine, workers, repair=True)
+    held = {"pieces": len(store.pieces), "manifest_sha256": store.digest}
+    if len(sounds):
+        held |= {"recordings": len(sounds), "recordings_sha256": sounds.digest}
+    write_record(into, "dataset", parameters=held)
 
 
 @app.command()
@@ -457,6 +463,9 @@ def train(
     latent: Annotated[int, typer.Option(min=0, help="Numbers of a bar's style latent; 0: no style encoder.")] = 0,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.9, help="Outside the attention.")] = 0.2,
     batch: Batch = None,
+    spectrogram: Annotated[
+        bool, typer.Option("--spectrogram", help="Learn sound, from the store's recordings or else renders of it.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -469,6 +478,13 @@ def train(
     with _extra("generator"):
         from generator.train import Settings
 
+    if spectrogram:
+        if precision != "auto":
+            stop("--precision: is not chosen for spectrograms: bfloat16 on CUDA, float32 on a CPU", USAGE)
+        return _train_spectrogram(
+            store, out, size=size, minutes=10.0 if minutes is None and steps is None else minutes, steps=steps,
+            batch=batch or 16, seed=seed, device=device, resume=resume,
+        )  # fmt: skip
     settings = Settings(
         size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
         checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
@@ -548,6 +564,33 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
         raise typer.Exit(INTERRUPTED)
 
 
+def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
+    """Train on sound, with hashes of the windows kept beside the model."""
+    from functools import partial
+
+    from corpus.store import Store
+    from generator.specgan import train_spectrogram
+    from ledger.provenance import material_of, write_record
+    from metrics.phash import mel_hash
+
+    with progress("sound") as show:
+        report = train_spectrogram(
+            Store.open(store), out, hasher=partial(mel_hash, bits=256), progress=show, **settings
+        )  # fmt: skip
+    write_record(
+        out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
+        environment=_environment(str(report.settings["device"])),
+    )  # fmt: skip
+    ended = "; interrupted, go on with --resume" if report.interrupted else ""
+    say(f"{out}: {report.steps} steps on {report.windows['train']} windows of {report.kind}{ended}")
+    say(
+        f"  critic's gradient norm {report.gradient_norm['mean']:.2f}, wanted 1; samples differ by "
+        f"{report.variety:.2f} of what real windows do"
+    )
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
 @app.command()
 def generate(
     model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
@@ -579,9 +622,14 @@ def generate(
         from generator.checkpoint import read_description
         from generator.conditions import parse_conditions
         from generator.sample import generate
+        from generator.specgan import is_spectrogram
         from generator.text import load_text
         from generator.words import parse_prompt, understood_or_refused
 
+    if is_spectrogram(model):
+        if prime or beam or prompt:
+            stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)
+        return _generate_spectrograms(model, out, n, seed, device)
     asked = parse_conditions(
         key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
         artist=artist,
@@ -664,6 +712,51 @@ def _write_tracks(
             )  # fmt: skip
             typer.echo(path)
             show(number, len(made))
+
+
+def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: str) -> None:
+    """Write sounds of 3 s as WAV, each with its record and the distance of the nearest window learned from."""
+    import numpy as np
+
+    from generator.checkpoint import pick_device
+    from generator.specgan import generate_spectrograms, load_hashes
+    from ledger.provenance import material_of, write_record
+    from metrics.phash import mel_hash, nearest_hash
+    from music.audio import MEL_RATE, mel_to_samples
+    from music.render import levelled, write_wav
+
+    made = generate_spectrograms(model, n, seed=seed, device=device)
+    hashes = load_hashes(model)
+    usual = nearest_hash(hashes[1], hashes[0]) if hashes and len(hashes[1]) else None
+    with progress("sound") as show:
+        for number, sample in enumerate(made, 1):
+            path = out / f"track-{seed}-{number:0{len(str(n))}d}.wav"
+            write_wav(levelled(mel_to_samples(sample.mel, seed), MEL_RATE), MEL_RATE, path)
+            said: dict[str, int] = {}
+            if hashes:
+                bits = hashes[0].shape[1]
+                said = {
+                    "phash_bits": bits,
+                    "phash_nearest": int(nearest_hash(mel_hash(sample.mel, bits)[None], hashes[0])[0]),
+                }
+            if usual is not None:
+                said["phash_nearest_held_out_p05"] = int(np.quantile(usual, 0.05))
+            write_record(
+                path, "track", materials=[material_of("model", model, artefact=path)],
+                parameters={**sample.settings, **said}, environment=_environment(str(pick_device(device))),
+            )  # fmt: skip
+            typer.echo(f"{path}  {_nearness(said)}".rstrip())
+            show(number, n)
+
+
+def _nearness(said: dict[str, int]) -> str:
+    """Say how near the nearest window is, beside what 19 of 20 windows of other pieces keep."""
+    if "phash_nearest" not in said:
+        return ""
+    usual = said.get("phash_nearest_held_out_p05")
+    beside = "" if usual is None else f" (held-out music: 95 % from {usual} up)"
+    warning = "" if usual is None or said["phash_nearest"] >= usual else "  nearer than music usually is"
+    return f"{said['phash_nearest']} of {said['phash_bits']} bits from the nearest window learned from{beside}{warning}"
 
 
 def _environment(device: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.prepare import SPLITS, PieceRecord
+from corpus.recordings import FOLDER, open_recordings
 from corpus.store import Store
 
 CONTEXT = {
@@ -118,11 +119,18 @@ def describe(store: Store, out: Path) -> bytes:
 
 
 def _files(store: Store, place: Path) -> list[dict[str, Any]]:
-    """Name every file that the store's manifest holds, and the manifest itself."""
+    """Name every file that the store's manifest and that of its recordings hold, and both manifests."""
     manifest = store.path / "manifest.json"
     found = [("manifest.json", manifest.stat().st_size, store.digest)]
     for segment in store.segments:
         found += [(f"segments/{segment.name}/{name}", f.bytes, f.sha256) for name, f in segment.files.items()]
+    recordings = open_recordings(store)
+    if len(recordings):
+        found.append(
+            (f"{FOLDER}/manifest.json", (store.path / FOLDER / "manifest.json").stat().st_size, recordings.digest)
+        )
+    for entry in recordings.segments:
+        found += [(f"{FOLDER}/{entry.name}/{name}", f.bytes, f.sha256) for name, f in entry.files.items()]
     return [
         {
             "@type": "cr:FileObject",

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +19,27 @@ from numpy.typing import NDArray
 
 from corpus.pool import Crashed, mapped, require_engine
 from corpus.prepare import Prepared, Refused, prepare
+from corpus.recordings import Heard, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
 from corpus.rights import Rights, RightsTable
 from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, FileEntry, SegmentEntry, path_hash, sync
 from corpus.store import Store, StoreError, writing
 from music.notes import NoteSequence
-from music.read import music_files
+from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
 
 BATCH = 1000  # pieces a segment: an interrupted run loses at most these
+RECORDINGS = 50  # a segment: some 70 MB of sound pictures at four minutes each
 CHUNK = 64  # files a task, at most: some 100 ms of work, so that handing it over costs little
 FEW = 16  # files; starting processes takes longer than reading fewer
 
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What one run added, found already there, and refused with the reason."""
+    """What one run added (of it, recordings), found already there, and refused with the reason."""
 
     added: int
     known: int
     refused: tuple[Refused, ...]
+    recordings: int = 0
 
 
 Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
@@ -70,7 +75,7 @@ def ingest(
     engine: str = "local",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> IngestReport:
-    """Add every music file at or below `sources` to the store at `path`, in batches that each are atomic.
+    """Add every score and recording at or below `sources` to the store at `path`, in batches that each are atomic.
 
     The store does not depend on `workers` and `engine`.
 
@@ -100,14 +105,18 @@ def ingest(
     store = Store.create(path)
     with writing(store.path):
         store = Store.open(path)
+        sounds = open_recordings(store)
         _clean_up(store)
-        todo, known, refused = _plan(store, sources, rights or RightsTable(), require_rights)
+        sounds.clean_up()
+        planned, known, refused = _plan(store, sounds, sources, rights or RightsTable(), require_rights)
+        todo = [job for job in planned if not _is_audio(job[0])]
+        heard = [RecordingJob(*job) for job in planned if _is_audio(job[0])]
         workers = workers or os.cpu_count() or 1
         if len(todo) < FEW:
             engine, workers = "local", 1
         size = max(min(CHUNK, len(todo) // (4 * workers)), 1)  # several a worker, so that all end together
         batches = [_cut(todo[start : start + BATCH], size) for start in range(0, len(todo), BATCH)]
-        added = done = 0
+        added = done = taken = 0
         try:
             with closing(_prepare_all([jobs for batch in batches for jobs in batch], engine, workers)) as results:
                 for batch in batches:
@@ -115,32 +124,52 @@ def ingest(
                     for jobs in batch:
                         chunks.append(next(results))
                         done += len(jobs)
-                        progress(done, len(todo))
+                        progress(done, len(planned))
                     refused += [r for chunk in chunks for r in chunk.refused]
                     pieces = sum(len(chunk.lines) for chunk in chunks)
                     if pieces:
                         store = store.extend(_write_segment(store, chunks))
                     added += pieces
+            with_scores = (with_score(job, store) for job in heard)
+            with closing(_heard_all(with_scores, engine, workers)) as recordings:
+                for _ in range(0, len(heard), RECORDINGS):
+                    some = []
+                    for made in islice(recordings, RECORDINGS):
+                        done += 1
+                        progress(done, len(planned))
+                        if isinstance(made, Refused):
+                            refused.append(made)
+                        else:
+                            some.append(made)
+                    if some:
+                        sounds = sounds.extend(some)
+                    taken += len(some)
         except OSError as error:
             raise StoreError(
                 f"{path}: writing failed: {error.strerror or error}; "
-                f"{added} pieces were added before, the store is whole"
+                f"{added + taken} pieces were added before, the store is whole"
             ) from error
-    return IngestReport(added, known, tuple(refused))
+    return IngestReport(added + taken, known, tuple(refused), taken)
 
 
 def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
+def _is_audio(file: Path) -> bool:
+    return file.suffix.lower() in AUDIO_SUFFIXES
+
+
 def _plan(
-    store: Store, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
+    store: Store, sounds: Recordings, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
 ) -> tuple[list[Job], int, list[Refused]]:
     """Sort the files of the sources into those to read, the number already there, and those refused."""
     seen: dict[str, Path] = {}
     todo: list[Job] = []
     known, refused = 0, []
-    for file, name in ((f, _name(f, source)) for source in map(Path, sources) for f in music_files(source)):
+    for file, name in (
+        (f, _name(f, source)) for source in map(Path, sources) for f in music_files(source, SUFFIXES | AUDIO_SUFFIXES)
+    ):
         first = seen.setdefault(name, file)
         if first is not file and first.resolve() != file.resolve():
             refused.append(Refused(name, f"{file}: a second file of this name ({first} came first)"))
@@ -150,7 +179,7 @@ def _plan(
         reason = rights.refusal
         if not reason and require_rights and not rights.cleared:
             reason = "no licence and consent on file, and --require-rights was given"
-        held = None if reason else _held(store, name)
+        held = None if reason else _held(store, sounds, name)
         if held is not None and held != _file_digest(file):
             reason = f"the store holds another file under {name!r}; pieces are never overwritten"
         if reason:
@@ -166,9 +195,11 @@ def _name(file: Path, source: Path) -> str:
     return file.relative_to(source).as_posix() if source.is_dir() else file.name
 
 
-def _held(store: Store, name: str) -> bytes | None:
+def _held(store: Store, sounds: Recordings, name: str) -> bytes | None:
     """SHA-256 of the file that the store holds under `name`, or None."""
     try:
+        if _is_audio(Path(name)):
+            return bytes.fromhex(sounds[sounds.index_of(name)].file_digest)
         return bytes(store.keys["file"][store.index_of(name)])
     except KeyError:
         return None
@@ -190,6 +221,20 @@ def _prepare_all(chunks: Sequence[list[Job]], engine: str, workers: int) -> Gene
             yield _chunk([Refused(jobs[0][1], f"{jobs[0][0]}: the reader crashed on this file")])
         else:
             yield _joined([*_prepare_all([[job] for job in jobs], "local", max(workers, 2))])
+
+
+def _heard_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Generator[Heard | Refused]:
+    """Prepare recordings in parallel; a file on which a reader process dies is refused."""
+    under_way: deque[RecordingJob] = deque()
+
+    def started() -> Iterator[RecordingJob]:
+        for job in jobs:
+            under_way.append(job)
+            yield job
+
+    for made in mapped(prepare_recording, started(), engine, workers):
+        job = under_way.popleft()
+        yield Refused(job.name, f"{job.file}: the reader crashed on this file") if isinstance(made, Crashed) else made
 
 
 def prepare_chunk(jobs: Sequence[Job]) -> Chunk:

@@ -5,6 +5,7 @@
     STORE/manifest.json        the segments, with their sizes and digests; replaced in one rename
     STORE/segments/NAME/       up to 1,000 pieces each (`corpus.segment`); immutable once the manifest names them
     STORE/index/NAME/          fingerprints, written by the copy search
+    STORE/recordings/          sound, under a manifest of its own (`corpus.recordings`)
 
 A store changes only by the rename of its manifest, after the segments it names were synced to disk. Killed at
 any moment it opens as it was before; what an interrupted run left is removed by the next one. Writers take a
@@ -141,7 +142,7 @@ class Store:
         try:
             if not (path / "manifest.json").exists():
                 path.mkdir(parents=True, exist_ok=True)
-                strangers = sorted(p.name for p in path.iterdir() if p.name not in ("segments", "index"))
+                strangers = sorted(p.name for p in path.iterdir() if p.name not in ("segments", "index", "recordings"))
                 strangers = [name for name in strangers if not name.startswith(".manifest.json.")]  # of a killed run
                 with writing(path):
                     if not (path / "manifest.json").exists():  # nobody else made one in the meantime

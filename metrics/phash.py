@@ -12,6 +12,7 @@ the same notes already lies two thirds of the way to unrelated music, and a tent
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.tokens import MetricError
 from music.audio import MEL_HOP, MEL_RATE, mel_db
@@ -84,6 +85,31 @@ def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: i
         differ = mel_hash(reference[:, :frames], bits) != mel_hash(candidate[:, :frames], bits)
         distances.append(int(differ.sum()))
     return min(distances)
+
+
+def nearest_hash(hashes: NDArray[np.bool_], reference: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Fewest bits in which each hash differs from any of `reference`, window against window, without shifts.
+
+    Parameters
+    ----------
+    hashes, reference : bool (n, bits), (m, bits)
+        Hashes of windows of one length.
+
+    Returns
+    -------
+    int64 (n,)
+        0..bits.
+
+    Raises
+    ------
+    MetricError
+        When `reference` is empty or its hashes are of another length.
+    """
+    if not len(reference) or hashes.shape[1:] != reference.shape[1:]:
+        raise MetricError(f"hashes {hashes.shape} and {reference.shape}; wanted some, of one length")
+    ours, theirs = hashes.astype(np.float32), reference.astype(np.float32)
+    same = ours @ theirs.T + (1 - ours) @ (1 - theirs).T
+    return np.asarray(hashes.shape[1] - same.max(axis=1), np.int64)
 
 
 def opening_mel(sequence: NoteSequence) -> FloatArray:

@@ -17,28 +17,35 @@ from music.notes import FloatArray, MusicError
 MEL_RATE = 22_050
 MEL_BANDS = 128
 MEL_HOP = 512  # samples at MEL_RATE: 43.07 frames a second
+MEL_WINDOW = 2048
+MEL_BLOCK = 4096  # frames
+FLOOR_DB = -80.0
+GRIFFIN_LIM_ROUNDS = 32
 MAX_SECONDS = 3 * 3600.0
 MAX_CHANNELS = 32
+MIN_RATE, MAX_RATE = 1_000, 768_000
 BLOCK_SECONDS = 0.4  # gating block of BS.1770-4; nothing shorter can be measured
 
 Samples = NDArray[np.float32]
 
 
-def decode(path: str | Path) -> tuple[Samples, int]:
+def decode(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Samples, int]:
     """Read an audio file that libsndfile knows (WAV, FLAC, Ogg, MP3, AIFF) as mono.
+
+    Read in blocks, so that a small file of many channels does not fill the memory.
 
     Returns
     -------
     samples : float32 (n,)
         Mean of the channels; n > 0.
     sample_rate : int
-        Hz, as in the file.
+        Hz, as in the file; 1,000 to 768,000.
 
     Raises
     ------
     MusicError
-        When the file can't be read or decoded, has no samples, more than 32 channels or 3 hours, or holds
-        values that are not numbers.
+        When the file can't be read or decoded, has no samples, more than 32 channels or `max_seconds` (or as many
+        samples as those are at 96 kHz), or holds values that are not numbers.
     """
     import soundfile
 
@@ -46,18 +53,25 @@ def decode(path: str | Path) -> tuple[Samples, int]:
         raise MusicError(f"{path}: no such file, or not a regular one")
     try:
         with soundfile.SoundFile(path) as file:
-            seconds = file.frames / file.samplerate
-            if seconds > MAX_SECONDS or file.channels > MAX_CHANNELS:
-                raise MusicError(
-                    f"{path}: {seconds:.0f} s in {file.channels} channels; "
-                    f"the limits are {MAX_SECONDS:.0f} s and {MAX_CHANNELS} channels"
-                )
-            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
             rate = int(file.samplerate)
+            if not MIN_RATE <= rate <= MAX_RATE or file.channels > MAX_CHANNELS:
+                raise MusicError(
+                    f"{path}: {rate} Hz in {file.channels} channels; "
+                    f"{MIN_RATE} to {MAX_RATE} Hz and {MAX_CHANNELS} channels can be read"
+                )
+            most = round(max_seconds * min(rate, 96_000))
+            blocks: list[Samples] = []
+            length = 0
+            while len(block := file.read(2**18, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(axis=1))
+                length += len(block)
+                if length > most:  # counted, as headers may promise less
+                    raise MusicError(f"{path}: is longer than {most / rate:.0f} s, the limit")
     except (soundfile.LibsndfileError, OSError) as error:
         raise MusicError(f"{path}: cannot be decoded as audio: {error}") from error
-    if not len(samples):
+    if not length:
         raise MusicError(f"{path}: holds no samples")
+    samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise MusicError(f"{path}: sample {int(np.argmin(np.isfinite(samples)))} is not a finite number")
     return np.asarray(samples, np.float32), rate
@@ -120,7 +134,8 @@ def mel_db(samples: Samples, sample_rate: int) -> FloatArray:
     """Mel spectrogram in decibels below the clip's own maximum.
 
     Mono `samples` are brought to 22,050 Hz; 128 bands, window 2048, hop 512; power in dB with ``ref=max``, so
-    that gain does not matter, cut off 80 dB below.
+    that gain does not matter, cut off 80 dB below. Worked out in blocks, so that memory does not grow with the
+    spectra of a long clip.
 
     Returns
     -------
@@ -136,8 +151,67 @@ def mel_db(samples: Samples, sample_rate: int) -> FloatArray:
 
     if not len(samples):
         raise MusicError("no samples: a mel spectrogram needs at least one")
-    signal = resample(samples, sample_rate, MEL_RATE)
-    if len(signal) < 2048:  # one window; librosa warns below
-        signal = np.pad(signal, (0, 2048 - len(signal)))
-    power = librosa.feature.melspectrogram(y=signal, sr=MEL_RATE, n_mels=MEL_BANDS, hop_length=MEL_HOP)
-    return np.asarray(librosa.power_to_db(power, ref=np.max, top_db=80.0), np.float64)
+    signal = np.pad(resample(samples, sample_rate, MEL_RATE), MEL_WINDOW // 2)
+    if len(signal) < 2 * MEL_WINDOW:  # one window and its padding
+        signal = np.pad(signal, (0, 2 * MEL_WINDOW - len(signal)))
+    frames = 1 + (len(signal) - MEL_WINDOW) // MEL_HOP
+    power = np.concatenate(
+        [
+            librosa.feature.melspectrogram(
+                y=signal[start * MEL_HOP : (start + MEL_BLOCK - 1) * MEL_HOP + MEL_WINDOW],
+                sr=MEL_RATE,
+                n_fft=MEL_WINDOW,
+                n_mels=MEL_BANDS,
+                hop_length=MEL_HOP,
+                center=False,
+            )
+            for start in range(0, frames, MEL_BLOCK)
+        ],
+        axis=1,
+    )
+    return np.asarray(librosa.power_to_db(power, ref=np.max, top_db=-FLOOR_DB), np.float64)
+
+
+def mel_grey(mel: FloatArray) -> NDArray[np.uint8]:
+    """Picture of a mel spectrogram: decibels (bands, frames) to grey (frames, bands), 0 for -80 dB, 255 for 0 dB."""
+    return np.ascontiguousarray(np.clip((mel - FLOOR_DB) / -FLOOR_DB * 255.0, 0.0, 255.0).astype(np.uint8).T)
+
+
+def grey_mel(grey: NDArray[np.uint8]) -> FloatArray:
+    """Decibels (bands, frames) in the middle of each step of grey; `mel_grey` of it gives `grey` again."""
+    return np.asarray(np.minimum((grey.T + 0.5) / 255.0, 1.0) * -FLOOR_DB + FLOOR_DB, np.float64)
+
+
+def mel_to_samples(mel: FloatArray, seed: int = 0) -> Samples:
+    """Make sound from a mel spectrogram of `mel_db`: 32 rounds of fast Griffin-Lim.
+
+    The magnitudes of 1025 frequencies are those least squares that give the 128 bands; the phases start at random
+    and become those of a signal (Perraudin, Balazs, Sondergaard, WASPAA 2013).
+
+    Parameters
+    ----------
+    mel : float64 (128, frames)
+        Decibels.
+    seed : int
+        Of the phases.
+
+    Returns
+    -------
+    float32 (n,)
+        At 22,050 Hz; the level is not that of the clip, which `mel_db` leaves out.
+
+    Raises
+    ------
+    MusicError
+        When there are no frames.
+    """
+    import librosa
+
+    if mel.ndim != 2 or len(mel) != MEL_BANDS or not mel.shape[1]:
+        raise MusicError(f"mel of shape {mel.shape}; wanted ({MEL_BANDS}, frames > 0)")
+    power = librosa.db_to_power(mel)
+    magnitude = librosa.feature.inverse.mel_to_stft(power, sr=MEL_RATE, n_fft=MEL_WINDOW)
+    signal = librosa.griffinlim(
+        magnitude, n_iter=GRIFFIN_LIM_ROUNDS, hop_length=MEL_HOP, n_fft=MEL_WINDOW, random_state=seed
+    )
+    return np.asarray(signal, np.float32)

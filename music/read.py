@@ -8,6 +8,7 @@ from music.midi import parse_midi, read_bytes
 from music.notes import MusicError, NoteSequence
 
 SUFFIXES = frozenset({".mid", ".midi", ".musicxml", ".mxl", ".xml"})
+AUDIO_SUFFIXES = frozenset({".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
 
 
 def read_music(path: str | Path) -> NoteSequence:
@@ -30,8 +31,8 @@ def read_music(path: str | Path) -> NoteSequence:
     return sequence
 
 
-def music_files(source: str | Path) -> list[Path]:
-    """List the music files at or below `source`, sorted; a file named outright is taken whatever its suffix.
+def music_files(source: str | Path, suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
+    """List the files of these kinds at or below `source`, sorted; a file named outright is taken whatever its suffix.
 
     Raises
     ------
@@ -44,6 +45,6 @@ def music_files(source: str | Path) -> list[Path]:
     if not source.is_dir():
         return [source]
     try:
-        return sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.is_dir())
+        return sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and not p.is_dir())
     except OSError as error:
         raise MusicError(f"{source}: cannot be listed: {error.strerror}") from error

@@ -73,7 +73,7 @@ def render(
     program = shutil.which("fluidsynth")
     midi = midi_bytes(_with_ring(sequence))
     raw = _fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate)
-    return _levelled(_trimmed(raw), sample_rate), sample_rate
+    return levelled(_trimmed(raw), sample_rate), sample_rate
 
 
 def render_wav(
@@ -151,7 +151,7 @@ def render_passage(
         ticks_per_quarter=PASSAGE_TPQ,
     )
     samples, rate = render(passage, sample_rate=sample_rate, soundfont=soundfont)
-    return _levelled(np.asarray(samples.mean(axis=1), np.float32), rate), rate
+    return levelled(np.asarray(samples.mean(axis=1), np.float32), rate), rate
 
 
 def renderer_info(*, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None) -> dict[str, str | int]:
@@ -248,7 +248,7 @@ def _trimmed(samples: Samples) -> Samples:
     return samples[: loud[-1] + 1] if len(loud) else samples
 
 
-def _levelled(samples: Samples, sample_rate: int) -> Samples:
+def levelled(samples: Samples, sample_rate: int) -> Samples:
     """Bring to -16 LUFS, or as near to it as a peak of -1 dBFS allows; silence stays silence."""
     measured = loudness(samples, sample_rate)
     if not math.isfinite(measured):

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from metrics.phash import mel_hash, opening_mel, phash_distance
+from metrics.phash import mel_hash, nearest_hash, opening_mel, phash_distance
 from metrics.tokens import MetricError
 from music.notes import NoteSequence, Part, build
 
@@ -54,3 +54,11 @@ def test_undefined_cases(mels: list[np.ndarray]) -> None:
 
 def test_a_second_and_a_half_is_enough(mels: list[np.ndarray]) -> None:
     assert phash_distance(mels[0][:, :50], mels[0][:, :50]) == 0
+
+
+def test_the_nearest_hash_by_hand() -> None:
+    reference = np.array([[0, 0, 0, 0], [1, 1, 1, 0]], bool)
+    hashes = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]], bool)
+    assert nearest_hash(hashes, reference).tolist() == [1, 1, 0]
+    with pytest.raises(MetricError, match="wanted some"):
+        nearest_hash(hashes, reference[:0])

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from music.audio import MEL_BANDS, band_pass, decode, loudness, mel_db, resample
+from music.audio import (
+    MEL_BANDS,
+    band_pass,
+    decode,
+    grey_mel,
+    loudness,
+    mel_db,
+    mel_grey,
+    mel_to_samples,
+    resample,
+)
 from music.notes import MusicError
 
 RATE = 22_050
@@ -95,3 +105,49 @@ def test_mel_is_relative_to_the_clips_maximum() -> None:
     assert mel_db(np.zeros(100, np.float32), RATE).shape[0] == MEL_BANDS
     with pytest.raises(MusicError, match="no samples"):
         mel_db(np.zeros(0, np.float32), RATE)
+
+
+def test_a_long_mel_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).normal(size=2 * RATE + 77).astype(np.float32)
+    whole = mel_db(noise, RATE)
+    monkeypatch.setattr("music.audio.MEL_BLOCK", 13)
+    np.testing.assert_allclose(mel_db(noise, RATE), whole, atol=1e-4)
+
+
+def test_grey_is_what_the_hash_sees_and_comes_back() -> None:
+    steps = np.arange(256, dtype=np.uint8)[:, None]
+    np.testing.assert_array_equal(mel_grey(grey_mel(steps)), steps)
+    assert mel_grey(np.array([[-200.0, -80.0, -40.0, 0.0]])).ravel().tolist() == [0, 0, 127, 255]
+
+
+def test_griffin_lim_gives_the_mel_back() -> None:
+    chord = sine(220) + sine(330) / 2 + sine(554) / 3 + sine(2217) / 20
+    chord *= np.exp(-np.arange(len(chord)) % (RATE // 2) / RATE * 3)  # four decaying strokes
+    wanted = mel_db(chord.astype(np.float32), RATE)
+
+    def convergence(samples: np.ndarray) -> float:
+        a, b = (10 ** (mel[:, : wanted.shape[1]] / 20) for mel in (wanted, mel_db(samples, RATE)))
+        gain = float((a * b).sum() / (b * b).sum())
+        return float(np.linalg.norm(a - gain * b) / np.linalg.norm(a))
+
+    heard = mel_to_samples(wanted)
+    assert heard.dtype == np.float32
+    assert convergence(heard) < 0.36
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("music.audio.GRIFFIN_LIM_ROUNDS", 0)
+        assert convergence(mel_to_samples(wanted)) > 0.4  # random phases
+    np.testing.assert_array_equal(mel_to_samples(wanted, seed=0), heard)
+    with pytest.raises(MusicError, match=r"shape \(128, 0\)"):
+        mel_to_samples(wanted[:, :0])
+
+
+def test_decode_counts_what_comes_whatever_the_header_says(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.flac", np.zeros(30_000), 8000)
+    with pytest.raises(MusicError, match=r"long\.flac: is longer than 3 s"):
+        decode(tmp_path / "long.flac", 3.0)
+    soundfile.write(tmp_path / "many.wav", np.zeros((10, 40)), 8000)
+    with pytest.raises(MusicError, match="40 channels"):
+        decode(tmp_path / "many.wav")
+    soundfile.write(tmp_path / "slow.wav", np.zeros(10), 10)
+    with pytest.raises(MusicError, match="10 Hz"):
+        decode(tmp_path / "slow.wav")

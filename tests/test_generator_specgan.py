@@ -1,0 +1,344 @@
+"""SpecGAN: the penalty, the variety of samples, resumption to the bit, and what a model folder may hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import struct
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generator import specgan
+from generator.sounds import SoundWindows, read_sounds, window_starts
+from generator.specgan import (
+    Critic,
+    Generator,
+    Spectrum,
+    generate_spectrograms,
+    gradient_norms,
+    is_spectrogram,
+    load_generator,
+    load_hashes,
+    mean_distance,
+    state_file,
+    train_spectrogram,
+)
+from generator.tokens import GeneratorError, SettingError
+from metrics.phash import mel_hash
+from music.notes import Part, build
+
+OPTIONS = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
+MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
+
+
+@dataclass(frozen=True)
+class Record:
+    path: str
+    split: str
+
+
+@dataclass
+class FakeStore:
+    """As much of a store as training asks for."""
+
+    sequences: list
+    pieces: tuple
+    path: Path
+    digest: str = "d" * 64
+
+    def notes(self, index):
+        return self.sequences[index]
+
+
+def tune(seed):
+    """Four voices of 8 s that move as chorales do, step by step over held chords."""
+    rng = np.random.default_rng(seed)
+    beats = np.arange(16)
+    roots = rng.integers(0, 7, 16)
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 17, 19, 21, 23])
+    voices = [48 + scale[roots], 55 + scale[roots + 2] - 12, 60 + scale[roots + 4] - 12, 60 + scale[roots]]
+    return build(
+        np.tile(beats, 4), np.ones(64), np.concatenate(voices), part=np.repeat(range(4), 16), parts=[Part()] * 4
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    splits = ["train"] * 5 + ["valid"] * 2
+    return FakeStore(
+        [tune(i) for i in range(7)],
+        tuple(Record(f"{i}.mid", s) for i, s in enumerate(splits)),
+        tmp_path_factory.mktemp("store"),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small(store):
+    """Name a small size, and render the pieces once."""
+    rendered = {split: read_sounds(store, split) for split in ("train", "valid")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(specgan.WIDTHS, "small", 2)
+        patch.setattr(
+            specgan,
+            "read_sounds",
+            lambda s, split, show: rendered[split] if s is store else read_sounds(s, split, show),
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    report = train_spectrogram(store, folder, steps=60, hasher=partial(mel_hash, bits=64), **OPTIONS)
+    return folder, report
+
+
+def test_the_penalty_holds_the_critics_gradient(trained, store, tmp_path):
+    _, report = trained
+    # gap - 10 (norm - 1)^2 is greatest, over the critic's scale, where norm = 1 + (gap / norm) / 20
+    for step, gap, norm in report.curve[3:]:
+        assert norm == pytest.approx(1 + gap / norm / 20, abs=0.15), step
+    assert 0.8 < report.gradient_norm["mean"] < 2.2
+    assert report.gradient_norm["deviation"] < 0.3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specgan, "PENALTY", 0.0)
+        free = train_spectrogram(store, tmp_path / "free", steps=12, **OPTIONS)
+    assert free.gradient_norm["mean"] > 5
+
+
+def test_samples_do_not_collapse(trained):
+    folder, report = trained
+    assert report.variety > 0.4
+    mels = torch.from_numpy(np.stack([s.mel for s in generate_spectrograms(folder, 6)]))
+    assert mean_distance(mels) > 3.0  # decibels
+    assert mean_distance(mels[:1].repeat(6, 1, 1)) == 0  # what collapse would give
+
+
+def test_the_gradient_norm_by_hand():
+    class Slope(torch.nn.Module):
+        def forward(self, x):
+            return 3 * x[:, 0, 0, 0] + 4 * x[:, 0, 0, 1] + x[:, 0, 1, 1] ** 2
+
+    real, fake = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    real[0, 0, 1, 1] = 8.0
+    norms = gradient_norms(Slope(), real, fake, torch.tensor([0.75, 0.75]))
+    np.testing.assert_allclose(norms.detach(), [13, 5])  # (3, 4, 2 * 6) and (3, 4, 0)
+
+
+def test_shapes_and_the_papers_size():
+    count = {n: sum(p.numel() for p in kind(64).parameters()) for n, kind in (("G", Generator), ("D", Critic))}
+    assert (round(count["G"] / 1e6), round(count["D"] / 1e6)) == (19, 17)
+    pictures = Generator(2)(torch.zeros(3, 100))
+    assert pictures.shape == (3, 1, 128, 128)
+    assert Critic(2)(pictures).shape == (3,)
+
+
+def test_normalisation_is_undone_but_for_what_is_cut():
+    rng = np.random.default_rng(0)
+    windows = np.clip(rng.normal(120, 30, (40, 128, 128)), 0, 255).astype(np.uint8)
+    windows[:, 5] = 0  # a band without sound
+    spectrum = Spectrum.of(windows)
+    pictures = spectrum.pictures(windows)
+    assert pictures.abs().max() <= 1
+    assert abs(float(pictures[:, 0, 7].mean())) < 1e-3
+    back = spectrum.mels(pictures)
+    grey = (back + 80) / 80 * 255
+    inside = np.abs(windows - 120.0) < 80
+    assert np.abs(grey - windows)[inside].max() <= 1.0
+
+
+def test_windows_begin_on_beats_and_are_cut_whole():
+    assert window_starts(300, np.array([0.0, 0.5, 1.0, 4.0])).tolist() == [0, 22, 43, 172]
+    assert window_starts(300, np.array([0.0, 4.2])).tolist() == [0]  # 181 + 128 > 300
+    assert window_starts(300, np.zeros(0)).tolist() == [0, 64, 128]
+    mel = np.arange(300, dtype=np.uint8)[:, None].repeat(128, 1)
+    sounds = [specgan_sound("a", mel, [0, 10]), specgan_sound("b", mel[::-1], [5])]
+    windows = SoundWindows(sounds)
+    assert len(windows) == 3
+    rows = windows.rows(np.array([2, 1]))
+    assert rows.shape == (2, 128, 128)
+    assert rows[0, 0].tolist() == mel[::-1][5:133, 0].tolist()
+    assert rows[1, 0].tolist() == mel[10:138, 0].tolist()
+
+
+def specgan_sound(path, mel, starts):
+    from generator.sounds import Sound
+
+    return Sound(path, mel, np.array(starts))
+
+
+def test_a_run_leaves_a_model_and_an_account_of_it(trained):
+    folder, report = trained
+    assert {p.name for p in folder.iterdir()} == MODEL_FILES
+    assert is_spectrogram(folder)
+    written = json.loads((folder / "training.json").read_text())
+    assert (written["steps"], written["kind"], written["store_digest"]) == (60, "renders", "d" * 64)
+    assert written["windows"] == report.windows
+    learned, held_out = load_hashes(folder)
+    assert (len(learned), len(held_out)) == (report.windows["train"], report.windows["valid"])
+    events = [*folder.with_name("model.logs").iterdir()]
+    assert events[0].name.startswith("events.out.tfevents")
+    assert b"critic/gradient_norm" in events[0].read_bytes()
+
+
+def test_the_same_seed_gives_the_same_weights_also_when_resumed(store, tmp_path):
+    train_spectrogram(store, tmp_path / "whole", steps=4, **OPTIONS)
+    weights = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    advance = specgan._Run.advance
+
+    def interrupted(run):
+        found = advance(run)
+        if run.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specgan._Run, "advance", interrupted)
+        report = train_spectrogram(store, tmp_path / "halves", steps=4, **OPTIONS)
+    assert (report.interrupted, report.steps) == (True, 2)
+    assert (tmp_path / "halves" / "model.safetensors").read_bytes() != weights
+    report = train_spectrogram(store, tmp_path / "halves", steps=4, resume=True, **OPTIONS)
+    assert (report.interrupted, report.steps) == (False, 4)
+    assert (tmp_path / "halves" / "model.safetensors").read_bytes() == weights
+
+
+def test_samples_depend_on_model_seed_and_number_alone(trained):
+    folder, _ = trained
+    two, three = generate_spectrograms(folder, 2, seed=3), generate_spectrograms(folder, 3, seed=3)
+    np.testing.assert_array_equal(two[1].mel, three[1].mel)
+    assert two[1].settings == {"seed": 3, "index": 1, "count": 2}
+    assert two[0].mel.shape == (128, 128)
+    assert two[0].mel.min() >= -80
+    assert two[0].mel.max() <= 0
+    assert np.abs(two[0].mel - generate_spectrograms(folder, 1, seed=4)[0].mel).max() > 1
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/contraste-was-here",)
+
+
+def copied(folder, tmp_path, **changed):
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    for name in MODEL_FILES:
+        (twin / name).write_bytes(changed.get(name.split(".")[0], (folder / name).read_bytes()))
+    return twin
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda data: pickle.dumps(Evil()), "is no whole safetensors file"),
+        (lambda data: data[:5000], "is no whole safetensors file"),
+        (lambda data: b"", "is no whole safetensors file"),
+        (lambda data: data[:-4] + struct.pack("<f", float("nan")), "must be finite float32"),
+        (lambda data: data.replace(b'"mean"', b'"moan"'), "weight 'm[eo]an' has shape"),
+    ],
+)
+def test_damaged_weights_are_refused(trained, tmp_path, change, rule):
+    data = (trained[0] / "model.safetensors").read_bytes()
+    with pytest.raises(GeneratorError, match=rf"model\.safetensors: .*{rule}"):
+        load_generator(copied(trained[0], tmp_path, model=change(data)))
+
+
+def test_a_config_that_does_not_fit_is_refused(trained, tmp_path):
+    config = json.loads((trained[0] / "config.json").read_text())
+    other = copied(trained[0], tmp_path, config=json.dumps({**config, "width": 8}).encode())
+    with pytest.raises(GeneratorError, match="has shape"):
+        load_generator(other)
+    for wrong in ({**config, "width": 10**9}, {**config, "width": True}, {**config, "format": "x"}, []):
+        (other / "config.json").write_text(json.dumps(wrong))
+        with pytest.raises(GeneratorError, match=r"config\.json: says no 'contraste-specgan/1'"):
+            load_generator(other)
+    (other / "windows.safetensors").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(GeneratorError, match=r"windows\.safetensors: is no whole"):
+        load_hashes(other)
+
+
+def test_a_state_that_does_not_fit_is_refused(trained, store, tmp_path):
+    folder = tmp_path / "m"
+    with pytest.raises(GeneratorError, match="there is nothing to resume"):
+        train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
+    state_file(folder).write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(GeneratorError, match=r"state\.safetensors: is no whole"):
+        train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
+    state_file(folder).write_bytes(state_file(trained[0]).read_bytes())
+    with pytest.raises(GeneratorError, match="is of another size or store"):
+        train_spectrogram(store, folder, steps=2, resume=True, **{**OPTIONS, "size": "tiny"})
+    data = state_file(trained[0]).read_bytes()
+    state_file(folder).write_bytes(data.replace(b'"critic.adam.0.exp_avg"', b'"critic.adam.0.exp_abc"'))
+    with pytest.raises(GeneratorError, match="is not the state of this model"):
+        train_spectrogram(store, folder, steps=62, resume=True, **OPTIONS)
+    assert not Path("/tmp/contraste-was-here").exists()
+
+
+def test_a_store_without_sound_to_learn_from_is_refused(tmp_path):
+    short = build([0.0], [1.0], [60])
+    for sequences in ([], [short], [build([], [], [])]):
+        pieces = tuple(Record(f"{i}.mid", "train") for i in range(len(sequences)))
+        with pytest.raises(GeneratorError, match=r"split 'train' gives no 3\.0 s of sound"):
+            train_spectrogram(FakeStore(sequences, pieces, tmp_path), tmp_path / "m", steps=1, **OPTIONS)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_folder_with_a_model_is_not_overwritten(trained, store):
+    with pytest.raises(SettingError, match="holds a model already"):
+        train_spectrogram(store, trained[0], steps=1, **OPTIONS)
+
+
+def test_a_place_that_cannot_be_written_to_is_the_systems_error(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        train_spectrogram(store, tmp_path / "file" / "m", steps=1, **OPTIONS)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(store, tmp_path):
+    folder = tmp_path / "m"
+    train_spectrogram(store, folder, steps=1, **OPTIONS)
+    kept = state_file(folder).read_bytes()
+
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specgan, "write_atomically", full)
+        with pytest.raises(OSError, match="No space left"):
+            train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
+    assert state_file(folder).read_bytes() == kept
+    assert train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS).steps == 2
+
+
+def test_a_loss_that_is_no_number_ends_the_run(store, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specgan, "PENALTY", float("nan"))
+        with pytest.raises(GeneratorError, match="the critic's loss is nan in step 1"):
+            train_spectrogram(store, tmp_path / "m", steps=1, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give minutes, steps or both"),
+        ({"steps": 1, "size": "huge"}, "size = 'huge'"),
+        ({"steps": 1, "seed": -1}, "seed = -1"),
+        ({"steps": 1, "batch": 0}, "batch = 0"),
+        ({"steps": 1, "device": "abacus"}, "device 'abacus' is not to be had here"),
+    ],
+)
+def test_settings_out_of_range_are_refused(store, tmp_path, options, message):
+    with pytest.raises(SettingError, match=message):
+        train_spectrogram(store, tmp_path / "m", **{"size": "small", **options})
+    assert not (tmp_path / "m").exists()
+
+
+def test_too_many_samples_are_refused(trained):
+    with pytest.raises(SettingError, match="4097 samples"):
+        generate_spectrograms(trained[0], 4097)
