@@ -11,7 +11,7 @@ figure is the mean negative log likelihood in nats of all tokens of all "valid" 
 before: voice, place in a bar of 16, for each voice its last pitch and how long that has been held. Its output adds a
 score for the pitch and scores for its distance from the last pitch of its voice, from the voice above and from the
 bass before, so that what holds in one key holds in all. Training windows are moved within the range of the training
-set. Pieces are scored in windows of the context that advance by half; a token counts in the first that reaches it.
+set. The weights scored are a running mean of those trained. Pieces are scored in windows of the context that advance by half; a token counts in the first that reaches it.
 The count model: counts given (voice, 16th in the beat, its last pitch, which voices above moved), smoothed after
 Witten and Bell with those given (voice, its last pitch) and (voice).
 
@@ -34,6 +34,7 @@ import torch
 from chorales import IntArray, make_grids, read_grids
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from generator.model import ModelConfig, Stack, initialise
 
@@ -203,6 +204,7 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=2, help="windows a step")
     arguments.add_argument("--context", type=int, default=512)
     arguments.add_argument("--dropout", type=float, default=0.2)
+    arguments.add_argument("--average", type=float, default=0.998, help="decay of the running mean of the weights")
     arguments.add_argument("--width", type=int, default=256)
     arguments.add_argument("--layers", type=int, default=4)
     arguments.add_argument("--rate", type=float, default=1e-3)
@@ -233,6 +235,7 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
     decayed = [p for p in model.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if p.dim() != 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    smooth = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(given.average))
     optimiser = torch.optim.AdamW(groups, lr=given.rate, betas=(0.9, 0.99), fused=True)
     curve: list[dict[str, float]] = []
     while used < budget:
@@ -247,11 +250,16 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
+        smooth.update_parameters(model)
         step, seen = step + 1, seen + int((lines[:, 1:] >= 0).sum())
         used += time.process_time() - start
         if used >= budget * (checked + 1) / given.checks:
             checked += 1
-            entry = {"cpu_s": round(used), "tokens": seen, "valid": evaluate(model, pieces["valid"], given.bfloat16)}
+            entry = {
+                "cpu_s": round(used),
+                "tokens": seen,
+                "valid": evaluate(smooth.module, pieces["valid"], given.bfloat16),
+            }
             curve.append(entry)
             about = f"{seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}"
             print(f"{used:7.0f} s {step:7} steps {about}", flush=True)
