@@ -443,6 +443,7 @@ Every = Annotated[float, typer.Option(min=0.05, help="Minutes between scorings, 
 Batch = Annotated[int | None, typer.Option(min=1, help="Windows a step, over all processes; 4 on a CPU, 32 on a GPU.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16 or auto.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")]
+Half = Annotated[bool, typer.Option("--half", help="Write the weights as float16: half the size.")]
 Augment = Annotated[
     str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
 ]
@@ -471,6 +472,7 @@ def train(
     precision: Precision = "auto",
     augment: Augment = "transpose",
     conditions: Conditioned = True,
+    half: Half = False,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
@@ -488,7 +490,7 @@ def train(
     settings = Settings(
         size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
         checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
-        sharded=sharded, augment=_names(augment), conditions=conditions,
+        half=half, sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
     _train(store, out, settings, resume=resume)
 
@@ -512,6 +514,7 @@ def finetune(
     precision: Precision = "auto",
     augment: Augment = "transpose",
     conditions: Conditioned = True,
+    half: Half = False,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
@@ -522,7 +525,7 @@ def finetune(
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
         seed=seed, batch=batch, rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora, device=device,
-        precision=precision, sharded=sharded, augment=_names(augment), conditions=conditions,
+        precision=precision, half=half, sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
     _train(store, out, settings, base=model, resume=resume)
 
