@@ -73,6 +73,13 @@ MeanMainnet = Annotated[
 MaxFee = Annotated[
     float | None, typer.Option("--max-fee-gwei", help="Most that a unit of gas may cost; 100 by default.")
 ]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ROLE=SHARE of AI, beside what the record says: composition, lyrics, vocals, instrumentation or "
+        "post-production = none, partly or all."
+    ),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
@@ -905,13 +912,11 @@ def export(
     path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
     format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    ai: Annotated[
-        list[str] | None, typer.Option(help="What AI did in a track, e.g. lyrics=partly, beside what its record says.")
-    ] = None,
+    ai: Shares = None,
 ) -> None:
     """Describe a store, a model or a track for other people's tools."""
     from ledger.bom import model_bom
-    from ledger.ddex import disclosure, disclosure_xml
+    from ledger.ddex import disclosure_xml
     from music.midi import write_atomically
 
     if ai and format != "ddex":
@@ -925,8 +930,7 @@ def export(
     else:
         if not path.is_file():
             stop(f"{path}: no such file; ddex is about a track", UNREADABLE)
-        stated = dict(item.lower().partition("=")[::2] for item in ai or ())
-        content = disclosure_xml(path, disclosure(path, stated))
+        content = disclosure_xml(path, _shares(ai))
     write_atomically(out, content)
 
 
@@ -995,12 +999,7 @@ def mint(
     name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
     description: Annotated[str, typer.Option()] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
-    ai: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="ROLE=SHARE: vocals, instrumentation, composition, post-production or lyrics = none, partly or fully."
-        ),
-    ] = None,
+    ai: Shares = None,
     media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,
     image: Annotated[str, typer.Option(help="Cover: a file or a URI.")] = "",
     external_url: Annotated[str, typer.Option(help="Page about the track.")] = "",
@@ -1025,8 +1024,7 @@ def mint(
     from ledger.minting import mint_tracks
     from ledger.nft import Listing, metadata_file
 
-    disclosure = dict(_pair(text) for text in ai or ())
-    listing = Listing(name, description, licence, external_url, image, disclosure)
+    listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
     tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
@@ -1036,10 +1034,10 @@ def mint(
         say(f"token {token.token_id:#x} of {token.owner}{state}{', locked' if token.locked else ''}")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """Split ROLE=SHARE."""
-    role, _, share = text.partition("=")
-    return role.strip().lower(), share.strip().lower()
+def _shares(ai: list[str] | None) -> dict[str, str]:
+    """Split each ROLE=SHARE."""
+    parts = (text.lower().partition("=") for text in ai or ())
+    return {role.strip(): share.strip() for role, _, share in parts}
 
 
 @app.command()

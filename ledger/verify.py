@@ -416,7 +416,7 @@ class _Walk:
             if entry is None:
                 self.add("log", signed.path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
                 return
-            size = log.check_entry(entry, self.keys)
+            size, _, _ = log.proof_of(entry, self.keys)
         except LedgerError as error:
             self.fault("log", signed.path, error)
             return

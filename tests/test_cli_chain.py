@@ -123,7 +123,8 @@ def test_wrong_input_is_said_in_one_line(signed, tmp_path, place):
     done("anchor", signed[0], *place.options)
     Path(f"{signed[1]}.anchor.json").write_text("{")
     for words, code, message in (
-        (["mint", signed[0], "--ai", "drums=fully"], 3, "AI disclosure drums=fully"),
+        (["mint", signed[0], "--ai", "drums=all"], 2, "AI disclosure drums=all"),
+        (["mint", signed[0], "--ai", "vocals"], 2, "AI disclosure vocals=: the role is one of"),
         (["mint", *signed, "--name", "x"], 3, "does not fit several"),
         (["mint", signed[0], "--to", "0x12"], 2, "not an Ethereum address"),
         (["mint", signed[0], "--report", tmp_path / "no.json"], 4, "not signed"),
