@@ -679,7 +679,7 @@ def contribution_add(
     with _argument("--kind, --text, --author"):
         entries = add_contribution(path, kind, text, content, author=author)
     typer.echo(contributions_file(path))
-    say(f"{len(entries)} entries; sign {path} again to cover them")
+    say(f"{len(entries)} {'entries' if len(entries) > 1 else 'entry'}; sign {path} again to cover all of them")
 
 
 @contribution_app.command("list")
@@ -687,8 +687,13 @@ def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]
     """List what people did."""
     from ledger.contributions import read_contributions
 
-    for entry in read_contributions(path):
+    entries = read_contributions(path)
+    if not entries and not path.exists():
+        stop(f"cannot read {path}: no such file or folder", UNREADABLE)
+    for entry in entries:
         typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
+    if not entries:
+        say(f"no contributions to {path} are noted")
 
 
 @app.command()
@@ -958,7 +963,9 @@ def anchor(
     for receipt in receipts:
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{len(paths)} paths anchored in block {receipt.block}, {state}")
+        say(f"{len(paths)} path{'s' if len(paths) > 1 else ''} anchored in block {receipt.block}, {state}")
+        if receipt.known:
+            say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:
             say(f"the root was anchored before by {receipt.issuer}, who alone can revoke it")
         if receipt.evidence is None:

@@ -974,7 +974,7 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     done("sign", folder, "--key", house / "keys", "--shard-size", 1)
     sig = (tmp_path / "m.sig").rename(tmp_path / "elsewhere.sig")
     assert contraste("verify", folder).code == 4
-    assert "1 shards as signed" in done("verify", folder, "--signature", sig).out
+    assert "1 shard as signed" in done("verify", folder, "--signature", sig).out
     (folder / "notes.txt").write_bytes(b"n")
     assert contraste("verify", folder, "--signature", sig).code == 1
     ran = done("verify", folder, "--signature", sig, "--ignore", "notes.txt")
