@@ -321,7 +321,9 @@ class TransparencyLog:
         if [entry.fields.get("payload") for entry in entries] != named:
             raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
 
-    def proof_of(self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes, list[bytes]]:
+    def proof_of(
+        self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]
+    ) -> tuple[int, bytes, list[bytes]]:
         """Return size and root of the log, and the proof, checked, that an entry is in it; raises as `head` does."""
         size, root = self.head(keys)
         if entry.position >= size:

@@ -66,9 +66,9 @@ def test_one_table_of_roles_for_tokens_and_distributors():
     assert list(said.items()) == [("composition", "partly"), ("vocals", "none"), ("instrumentation", "all")]
 
 
-@pytest.mark.parametrize("stated", [{"dance": "all"}, {"lyrics": "some"}, {"lyrics": "fully"}, {"lyrics": ""}, {"": ""}])
+@pytest.mark.parametrize("stated", [{"dance": "all"}, {"lyrics": "some"}, {"vocals": "fully"}, {"": ""}])
 def test_unknown_roles_and_shares_are_refused(track, stated):
-    with pytest.raises(LedgerError, match="the role is one of composition, lyrics.*, and the share one of none, partly"):
+    with pytest.raises(LedgerError, match=r"the role is one of composition.*the share one of none, partly"):
         disclosure_xml(track, stated)
 
 
