@@ -1074,6 +1074,8 @@ def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
 def test_contributions_are_noted_signed_and_verified(house: House, tmp_path: Path) -> None:
     track = signed_copy(house, tmp_path)
     words = ("contribution", "add", track, "--text", "the second of eight", "--author", "A. Composer", "--kind")
+    assert "no contributions to" in done("contribution", "list", track).err
+    refused(contraste("contribution", "list", tmp_path / "no"), 3, "no such file")
     assert done(*words, "selection").out == f"{track}.contributions.json\n"
     refused(contraste(*words, "magic"), 2, "--kind", "'magic' is not one of")
     before = Path(f"{track}.contributions.json").read_bytes()
