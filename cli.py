@@ -76,6 +76,13 @@ MeanMainnet = Annotated[
 MaxFee = Annotated[
     float | None, typer.Option("--max-fee-gwei", help="Most that a unit of gas may cost; 100 by default.")
 ]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ROLE=SHARE of AI, beside what the record says: composition, lyrics, vocals, instrumentation or "
+        "post-production = none, partly or all."
+    ),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
@@ -917,7 +924,7 @@ def contribution_add(
     with _argument("--kind, --text, --author"):
         entries = add_contribution(path, kind, text, content, author=author)
     typer.echo(contributions_file(path))
-    say(f"{len(entries)} entries; sign {path} again to cover them")
+    say(f"{len(entries)} {'entries' if len(entries) > 1 else 'entry'}; sign {path} again to cover all of them")
 
 
 @contribution_app.command("list")
@@ -925,8 +932,13 @@ def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]
     """List what people did."""
     from ledger.contributions import read_contributions
 
-    for entry in read_contributions(path):
+    entries = read_contributions(path)
+    if not entries and not path.exists():
+        stop(f"cannot read {path}: no such file or folder", UNREADABLE)
+    for entry in entries:
         typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
+    if not entries:
+        say(f"no contributions to {path} are noted")
 
 
 @app.command()
@@ -1150,13 +1162,11 @@ def export(
     path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
     format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    ai: Annotated[
-        list[str] | None, typer.Option(help="What AI did in a track, e.g. lyrics=partly, beside what its record says.")
-    ] = None,
+    ai: Shares = None,
 ) -> None:
     """Describe a store, a model or a track for other people's tools."""
     from ledger.bom import model_bom
-    from ledger.ddex import disclosure, disclosure_xml
+    from ledger.ddex import disclosure_xml
     from music.midi import write_atomically
 
     if ai and format != "ddex":
@@ -1170,8 +1180,7 @@ def export(
     else:
         if not path.is_file():
             stop(f"{path}: no such file; ddex is about a track", UNREADABLE)
-        stated = dict(item.lower().partition("=")[::2] for item in ai or ())
-        content = disclosure_xml(path, disclosure(path, stated))
+        content = disclosure_xml(path, _shares(ai))
     write_atomically(out, content)
 
 
@@ -1199,7 +1208,9 @@ def anchor(
     for receipt in receipts:
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{len(paths)} paths anchored in block {receipt.block}, {state}")
+        say(f"{len(paths)} path{'s' if len(paths) > 1 else ''} anchored in block {receipt.block}, {state}")
+        if receipt.known:
+            say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:
             say(f"the root was anchored before by {receipt.issuer}, who alone can revoke it")
         if receipt.evidence is None:
@@ -1240,12 +1251,7 @@ def mint(
     name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
     description: Annotated[str, typer.Option()] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
-    ai: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="ROLE=SHARE: vocals, instrumentation, composition, post-production or lyrics = none, partly or fully."
-        ),
-    ] = None,
+    ai: Shares = None,
     media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,
     image: Annotated[str, typer.Option(help="Cover: a file or a URI.")] = "",
     external_url: Annotated[str, typer.Option(help="Page about the track.")] = "",
@@ -1270,8 +1276,7 @@ def mint(
     from ledger.minting import mint_tracks
     from ledger.nft import Listing, metadata_file
 
-    disclosure = dict(_pair(text) for text in ai or ())
-    listing = Listing(name, description, licence, external_url, image, disclosure)
+    listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
     tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
@@ -1281,10 +1286,10 @@ def mint(
         say(f"token {token.token_id:#x} of {token.owner}{state}{', locked' if token.locked else ''}")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """Split ROLE=SHARE."""
-    role, _, share = text.partition("=")
-    return role.strip().lower(), share.strip().lower()
+def _shares(ai: list[str] | None) -> dict[str, str]:
+    """Split each ROLE=SHARE."""
+    parts = (text.lower().partition("=") for text in ai or ())
+    return {role.strip(): share.strip() for role, _, share in parts}
 
 
 @app.command()

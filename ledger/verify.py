@@ -295,7 +295,8 @@ class _Walk:
             check_content(signed, measured, ignored=ignored, cache=self.cache)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
-                what = f"{len(manifest.files)} {'shards' if manifest.method.shard_bytes else 'files'}"
+                number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
+                what = f"{number} {kind}{'s' if number != 1 else ''}"
                 extra = left_out(path, (*manifest.method.ignored, *ignored))
         except LedgerError as error:
             self.fault(name, path, error)
@@ -416,7 +417,7 @@ class _Walk:
             if entry is None:
                 self.add("log", signed.path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
                 return
-            size = log.check_entry(entry, self.keys)
+            size, _, _ = log.proof_of(entry, self.keys)
         except LedgerError as error:
             self.fault("log", signed.path, error)
             return

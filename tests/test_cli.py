@@ -974,7 +974,7 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     done("sign", folder, "--key", house / "keys", "--shard-size", 1)
     sig = (tmp_path / "m.sig").rename(tmp_path / "elsewhere.sig")
     assert contraste("verify", folder).code == 4
-    assert "1 shards as signed" in done("verify", folder, "--signature", sig).out
+    assert "1 shard as signed" in done("verify", folder, "--signature", sig).out
     (folder / "notes.txt").write_bytes(b"n")
     assert contraste("verify", folder, "--signature", sig).code == 1
     ran = done("verify", folder, "--signature", sig, "--ignore", "notes.txt")
@@ -1074,6 +1074,8 @@ def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
 def test_contributions_are_noted_signed_and_verified(house: House, tmp_path: Path) -> None:
     track = signed_copy(house, tmp_path)
     words = ("contribution", "add", track, "--text", "the second of eight", "--author", "A. Composer", "--kind")
+    assert "no contributions to" in done("contribution", "list", track).err
+    refused(contraste("contribution", "list", tmp_path / "no"), 3, "no such file")
     assert done(*words, "selection").out == f"{track}.contributions.json\n"
     refused(contraste(*words, "magic"), 2, "--kind", "'magic' is not one of")
     before = Path(f"{track}.contributions.json").read_bytes()
