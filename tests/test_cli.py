@@ -747,7 +747,7 @@ def test_bad_words_for_generate(house: House, tmp_path: Path) -> None:
     refused(generate("--model", model, "--out", out, "--top-p", 2), 2, "top_p = 2.0")
     refused(generate("--model", model, "--out", out, "--key", "H major"), 2, "key 'H major' can't be read")
     refused(generate("--model", model, "--out", out, "--artist", "Nobody"), 2, "artist 'Nobody' is refused")
-    refused(generate("--model", model, "--out", out, "--prompt", "une valse"), 2, "nothing of the prompt was understood")
+    refused(generate("--model", model, "--out", out, "--prompt", "une valse"), 2, "nothing of the prompt")
     refused(generate("--model", model, "--out", out, "--prompt", "like Taylor Swift"), 2, "is refused: a model follows")
     refused(generate("--model", model, "--out", out, "--prime", house / "text.txt"), 3, "text.txt")
     refused(generate("--model", model, "--out", house / "text.txt" / "t"), 2, "text.txt")
