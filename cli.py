@@ -504,9 +504,9 @@ def train(
 
 @app.command()
 def finetune(
-    model: Annotated[Path, typer.Option("--model", help="The model to begin with, trained on a broad corpus.")],
     store: Annotated[Path, typer.Option("--store", help="The corpus with the artist's pieces.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
+    model: Annotated[Path | None, typer.Option("--model", help="The model to begin with; or the shipped one.")] = None,
     artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
     lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
     minutes: Minutes = None,
@@ -527,6 +527,7 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
+        from generator.checkpoint import SHIPPED
         from generator.train import Settings
 
     settings = Settings(
@@ -534,7 +535,7 @@ def finetune(
         seed=seed, batch=batch, rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora, device=device,
         precision=precision, half=half, sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
-    _train(store, out, settings, base=model, resume=resume)
+    _train(store, out, settings, base=model or SHIPPED, resume=resume)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -603,8 +604,10 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A folder made by 'contraste train'; or the shipped one.")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
@@ -629,13 +632,14 @@ def generate(
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import read_description
+        from generator.checkpoint import SHIPPED, read_description
         from generator.conditions import parse_conditions
         from generator.sample import generate
         from generator.specgan import is_spectrogram
         from generator.text import load_text
         from generator.words import parse_prompt, understood_or_refused
 
+    model = model or SHIPPED
     if is_spectrogram(model):
         if prime or beam or prompt:
             stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)

@@ -35,6 +35,8 @@ FORMAT = "contraste-model/1"
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
+SHIPPED = Path(__file__).with_name("pretrained") / "chorales"
+"""The model that comes with the program; generator/pretrained/README.md is its card."""
 
 
 @dataclass(frozen=True, slots=True)
