@@ -6,7 +6,7 @@ FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench interop interop-c2pa clean
+.PHONY: venv node-tools demo test contracts lint bench checkpoint interop interop-c2pa clean
 
 venv: $(STAMP)
 
@@ -53,6 +53,10 @@ interop: venv
 	test -x .interop/bin/model_signing || { $(PYTHON) -m venv .interop && \
 	  .interop/bin/python -m pip install --quiet model-signing==1.1.1 pyOpenSSL==26.4.0; }
 	CONTRASTE_MODEL_SIGNING=.interop/bin/python $(BIN)/python -m pytest tests/test_ledger_interop.py
+
+# The shipped model again, from the music21 package's scores; generator/pretrained/README.md has what came out
+checkpoint: venv
+	taskset -c 0 $(BIN)/python bench/checkpoint.py checkpoint --minutes 45
 
 # All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
 PIECES ?= 1000,10000

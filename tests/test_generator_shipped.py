@@ -1,0 +1,49 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from generator.checkpoint import SHIPPED, load_model, read_description
+
+CONTRASTE = Path(sys.executable).with_name("contraste")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def contraste(*words):
+    return subprocess.run([CONTRASTE, *words], check=False, capture_output=True, text=True, timeout=300)
+
+
+def test_the_shipped_model_is_small_and_whole():
+    assert sum(file.stat().st_size for file in SHIPPED.glob("*.safetensors")) <= 12_000_000
+    assert not load_model(SHIPPED, "cpu").training
+    assert "Johann Sebastian Bach" in read_description(SHIPPED).artists
+
+
+def test_its_card_says_what_its_training_says():
+    card = (SHIPPED.parent / "README.md").read_text()
+    told = json.loads((SHIPPED / "training.json").read_text())
+    assert f"{told['validation']['bits_per_note']:.2f}" in card
+    assert f"{told['baseline']['bits_per_note']:.2f}" in card
+    assert f"{told['tokens']:,}" in card
+
+
+def test_its_signature_holds_and_names_the_statement_of_its_data(home):
+    done = contraste("verify", SHIPPED, "--key", SHIPPED.parent / "public.pem", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    links = {link["name"]: link for link in json.loads(done.stdout)[0]["links"]}
+    assert (links["model"]["verdict"], links["run"]["verdict"]) == ("ok", "ok")
+    assert (links["data set"]["verdict"], links["data set"]["code"]) == ("absent", "stated")
+
+
+def test_generate_needs_no_model_of_ones_own(home):
+    done = contraste("generate", "--out", home / "tracks", "-n", "1", "--bars", "2", "--seed", "3", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(home / "tracks" / "track-3-1.mid")
+    assert (home / "tracks" / "track-3-1.wav").stat().st_size > 44_100
