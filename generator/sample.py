@@ -74,6 +74,7 @@ class SamplingSettings:
     top_p: float
     beam: int | None
     bars: int
+    top_k: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -83,6 +84,7 @@ class SamplingSettings:
             "top_p": 0 < self.top_p <= 1,
             "beam": self.beam is None or 1 <= self.beam <= 64,
             "bars": 1 <= self.bars <= 1024,
+            "top_k": self.top_k is None or self.top_k >= 1,
         }
         for name, holds in rules.items():
             if not holds:
@@ -179,7 +181,7 @@ class _Line:
         return mask
 
     def push(self, token: int, log_chance: float) -> None:
-        self.state.push(token)
+        self.state.advance(token)
         self.tokens.append(token)
         self.log_likelihood += log_chance
         if not self.done and len(self.tokens) - self.given > TOKENS_A_BAR * (self.least + EXTRA_BARS):
@@ -269,13 +271,13 @@ def _prompt(tokens: list[int], context: int) -> list[int]:
     return [*cut[:header].tolist(), *cut[header:].tolist()[-(context - header - 1) :]]
 
 
-def _nucleus(log_chances: FloatArray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """Draw from the likeliest tokens (vocabulary,) that together reach `top_p`."""
-    chances = np.exp((log_chances - log_chances.max()) / temperature)
-    chances /= chances.sum()
-    order = np.argsort(-chances, kind="stable")
-    total = np.cumsum(chances[order])
-    kept = int(np.searchsorted(total, top_p)) + 1
+def _drawn(log_chances: FloatArray, settings: SamplingSettings, random: np.random.Generator) -> int:
+    """Draw from the likeliest tokens (vocabulary,), at most `settings.top_k`, that together reach `top_p`."""
+    open_ = np.flatnonzero(log_chances > -np.inf)
+    order = open_[np.argsort(-log_chances[open_], kind="stable")][: settings.top_k]
+    chances = np.exp((log_chances[order] - log_chances[order[0]]) / settings.temperature)
+    total = np.cumsum(chances / chances.sum())
+    kept = min(int(np.searchsorted(total, settings.top_p)) + 1, len(order))
     return int(order[min(int(np.searchsorted(total, random.random() * total[kept - 1])), kept - 1)])
 
 
@@ -292,7 +294,7 @@ def _sample(
         log_chances = reader.log_chances(lines)
         for line, row, random in zip(lines, log_chances, randoms, strict=True):
             if not line.done:
-                token = _nucleus(row, settings.temperature, settings.top_p, random)
+                token = _drawn(row, settings, random)
                 line.push(token, float(row[token]))
 
 
