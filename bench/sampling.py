@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from generator.decoding import Line, SamplingSettings, sample_lines
 from generator.model import SIZES, Transformer, one_thread
-from generator.sample import Line, SamplingSettings, sample_lines
 from generator.tokens import BOS
 
 

@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from generator.checkpoint import Description, load_model, save_model, write_description
+from generator.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
+from generator.decoding import SamplingSettings as Settings
 from generator.model import ModelConfig, Transformer
 from generator.objective import Team
-from generator.sample import EXTRA_BARS, MAX_HOLD, _beam_search, _Line, _sample, generate, statistics
-from generator.sample import SamplingSettings as Settings
+from generator.sample import generate, statistics
 from generator.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
 from generator.windows import padded
 from music.midi import midi_bytes
@@ -75,7 +76,8 @@ def test_tracks_and_seeds_differ(folder, tracks):
     other = generate(folder, 3, seed=8, bars=6)
     assert len({t.tokens for t in (*tracks, *other)}) == 6
     assert tracks[1].settings == {
-        "seed": 7, "temperature": 1.0, "top_p": 0.97, "beam": None, "bars": 6, "index": 1, "count": 3,
+        "seed": 7, "temperature": 1.0, "top_p": 0.97, "beam": None, "bars": 6, "top_k": None, "index": 1,
+        "count": 3,
     }  # fmt: skip
 
 
@@ -89,8 +91,8 @@ def test_a_prime_is_continued(folder):
 
 
 def greedy(model, bars):
-    line = _Line([BOS], bars)
-    _sample(
+    line = Line([BOS], bars)
+    sample_lines(
         model,
         [line],
         [np.random.default_rng()],
@@ -102,7 +104,7 @@ def greedy(model, bars):
 def test_a_beam_of_one_is_greedy(folder):
     model = load_model(folder)
     with torch.inference_mode():
-        found = _beam_search(model, _Line([BOS], 5), 1, block_repeats=False)
+        found = beam_search(model, Line([BOS], 5), 1, block_repeats=False)
         assert found.tokens == greedy(model, 5)
 
 
@@ -111,7 +113,7 @@ def test_a_wider_beam_finds_likelier_lines(folder):
     with torch.inference_mode():
         mean = [
             line.log_likelihood / len(line.tokens)
-            for line in (_beam_search(model, _Line([BOS], 2), w, block_repeats=False) for w in (1, 5))
+            for line in (beam_search(model, Line([BOS], 2), w, block_repeats=False) for w in (1, 5))
         ]
     assert mean[1] >= mean[0] - 1e-9
 
