@@ -197,6 +197,10 @@ class Line:
         run = onsets[-RUN:]
         return any(onsets[i : i + RUN] == run for i in range(len(onsets) - RUN))
 
+    def mean(self, total: float) -> float:
+        """Share out what was added up over the new tokens."""
+        return total / max(1, len(self.tokens) - self.given)
+
     def copy(self) -> Line:
         """Return an independent line."""
         twin = Line.__new__(Line)
@@ -272,6 +276,11 @@ def _drawn(log_chances: FloatArray, settings: SamplingSettings, random: np.rando
     total = np.cumsum(chances / chances.sum())
     kept = min(int(np.searchsorted(total, settings.top_p)) + 1, len(order))
     return int(order[min(int(np.searchsorted(total, random.random() * total[kept - 1])), kept - 1)])
+
+
+def begun(bars: int) -> Callable[[Line], bool]:
+    """Return what tells whether a line has begun so many bars: the one before is whole then."""
+    return lambda line: line.state.bars >= bars
 
 
 def sample_lines(

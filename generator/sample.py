@@ -26,7 +26,7 @@ import torch
 from generator.attributes import bar_figures, plan_of
 from generator.checkpoint import held_out_nats, load_model, read_description
 from generator.conditions import ANYTHING, Conditions
-from generator.decoding import EXTRA_BARS, MAX_HOLD, RUN, Line, SamplingSettings, Style, beam_search, sample_lines
+from generator.decoding import EXTRA_BARS, MAX_HOLD, RUN, Line, SamplingSettings, Style, beam_search, begun, sample_lines
 from generator.model import Transformer, one_thread
 from generator.tokens import BOS, PLAN, SettingError, decode, encode, quantise
 from music.key import NAMES, estimate_key
@@ -135,16 +135,13 @@ def generate(
         When the model can't be loaded or a setting is out of range.
     """
     settings = SamplingSettings(seed, temperature, top_p, beam, bars, top_k)
-    if not 1 <= tries <= 64:
-        raise SettingError(f"{tries} tries asked for; 1 to 64 can be had")
-    if not 1 <= best_of <= 64:
-        raise SettingError(f"best of {best_of} asked for; of 1 to 64 draws the best can be kept")
+    for what, number, most in (("tracks", n, 4096), ("tries", tries, 64), ("draws", best_of, 64)):
+        if not 1 <= number <= most:
+            raise SettingError(f"{number} {what} asked for; 1 to {most} can be had")
     if guard and beam is not None:
         raise SettingError("a guard draws again what it throws away, and beam search would write the same; use one")
     if prime is not None and (conditions.tempo or conditions.instruments):
         raise SettingError("tempo and instruments are those of the prime; ask for neither")
-    if not 1 <= n <= 4096:
-        raise SettingError(f"{n} tracks asked for; 1 to 4096 can be made at once")
     model = load_model(model_dir, device)
     artists = read_description(model_dir).artists
     typical = held_out_nats(model_dir) if best_of > 1 else None
@@ -158,29 +155,38 @@ def generate(
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
             lines = [Line(opening, bars, conditions) for _ in short]
             randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
-            kept: list[dict[str, Any]] = [{} for _ in short]
-            if guard:
-                lines, kept = _guarded(model, lines, randoms, settings, guard)
-            elif beam is None:
-                sample_lines(model, lines, randoms, settings)
-            else:
-                for line, random in zip(lines, randoms, strict=True):
-                    second = line.state.bars + 2
-                    sample_lines(model, [line], [random], settings, lambda line, to=second: line.state.bars >= to)
-                lines = [beam_search(model, line, beam) for line in lines]
+            lines, kept = _grown(model, lines, randoms, settings, guard)
             for i, line, report in zip(short, lines, kept, strict=True):
                 track = finished(line, settings, i, n, attempt + 1)
-                if guard:
-                    track.settings["guard"] = report
-                new = max(1, len(line.tokens) - line.given)
-                aim = line.entropy / new if typical is None else typical
+                track.settings.update(report)
+                unlike = 0.0
                 if best_of > 1:
+                    aim = line.mean(line.entropy) if typical is None else typical
+                    unlike = abs(line.mean(-line.log_likelihood) - aim)
                     track.settings.update(best_of=best_of, typical_nats=aim)
-                unlike = abs(-line.log_likelihood / new - aim) if best_of > 1 else 0.0
                 fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0, -unlike)
                 if i not in made or fit > fits[i]:
                     made[i], fits[i] = track, fit
     return [made[i] for i in range(n)]
+
+
+def _grown(
+    model: Transformer,
+    lines: list[Line],
+    randoms: Sequence[np.random.Generator],
+    settings: SamplingSettings,
+    guard: Guard | None,
+) -> tuple[list[Line], list[dict[str, Any]]]:
+    """Let lines grow to their ends in the way asked for; return them, and what is to be said of each."""
+    if guard:
+        return _guarded(model, lines, randoms, settings, guard)
+    if settings.beam is None:
+        sample_lines(model, lines, randoms, settings)
+    else:
+        for line, random in zip(lines, randoms, strict=True):
+            sample_lines(model, [line], [random], settings, begun(line.state.bars + 2))
+        lines = [beam_search(model, line, settings.beam) for line in lines]
+    return lines, [{} for _ in lines]
 
 
 def _guarded(
@@ -199,13 +205,7 @@ def _guarded(
         while not line.done:
             heated = min(settings.temperature * GUARD_HEAT ** max(draws - 1, 0), 10.0)
             to = kept.state.bars + GUARD_BARS + (not kept.state.bars)  # a bar is whole when the next has begun
-            sample_lines(
-                model,
-                [line],
-                [random],
-                replace(settings, temperature=heated),
-                lambda line, to=to: line.state.bars >= to,
-            )
+            sample_lines(model, [line], [random], replace(settings, temperature=heated), begun(to))
             if not guard(_behind(decode(line.tokens), start)):
                 kept, draws = line.copy(), 0
                 continue
@@ -222,7 +222,7 @@ def _guarded(
             report["bars"] += GUARD_BARS
             line = kept.copy()
         grown.append(line)
-        reports.append(report)
+        reports.append({"guard": report})
     return grown, reports
 
 
@@ -252,8 +252,7 @@ def write_styled(
 def finished(line: Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
     """Make the track of a line that has ended."""
     sequence = _ending_on_a_bar(decode(line.tokens))
-    new = max(1, len(line.tokens) - line.given)
-    figures = {"perplexity": float(np.exp(-line.log_likelihood / new)), **statistics(sequence)}
+    figures = {"perplexity": float(np.exp(line.mean(-line.log_likelihood))), **statistics(sequence)}
     about = {**asdict(settings), "index": index, "count": count}
     if line.conditions:
         asked, missed = line.conditions.as_settings(), list(line.conditions.missed(sequence))

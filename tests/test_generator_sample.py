@@ -206,7 +206,7 @@ def foreign(folder):
         ),
         (cut, r"model\.safetensors: is no whole safetensors"),
         (foreign, r"model\.safetensors: weight .* has shape None"),
-        (not_finite, r"model\.safetensors: weight 'norm\.weight' .* finite float32"),
+        (not_finite, r"model\.safetensors: weight 'stack\.norm\.weight' .* finite float32"),
     ],
 )
 def test_damaged_or_foreign_models_are_refused(folder, tmp_path, tamper, message):
