@@ -1,10 +1,10 @@
 """Writing some bars of a piece anew, while what stands before and after them stays.
 
-The model reads from left to right, so it cannot see what follows while it writes. Instead it writes `CANDIDATES` versions
-of the bars behind what stands before them, and the one is kept under which the bars that follow are likeliest: of draws
-from p(bars | before), the one with the highest p(after | before, bars), as in sampling with importance resampling
-(Rubin 1988) where the best draw takes all. Donahue, Lee and Liang (2020) train a model to infill instead; that writes bars
-which lead on better, and needs a model of its own.
+The model reads from left to right, so it can't see what follows while it writes. Instead it writes `CANDIDATES`
+versions of the bars behind what stands before them, and the one is kept under which the bars that follow are likeliest:
+of draws from p(bars | before), the one with the highest p(after | before, bars), as in sampling with importance
+resampling (Rubin 1988) where the best draw takes all. Donahue, Lee and Liang (2020) train a model to infill instead;
+that can write bars which lead on better, and needs a model of its own.
 
 Bars keep their meters, and tempos stay as they are. A note that began before the bars sounds on into them.
 """
@@ -102,7 +102,9 @@ def infill(
             sample_lines(model, lines, randoms, settings, begun(bars[1] + 1))
             whole = [line for line in lines if line.state.bars == min(bars[1] + 1, len(starts))]
             if not whole:
-                raise GeneratorError(f"{model_dir}: no draw of bars {bars[0]}-{bars[1]} came to an end; train it longer")
+                raise GeneratorError(
+                    f"{model_dir}: no draw of bars {bars[0]}-{bars[1]} came to an end; train it longer"
+                )
             written = [np.array(line.tokens[:-1], dtype=np.int64) for line in whole]
             costs = [following_nats(model, line, behind) if len(behind) else 0.0 for line in written]
             best = int(np.argmin(costs))

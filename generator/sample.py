@@ -26,7 +26,17 @@ import torch
 from generator.attributes import bar_figures, plan_of
 from generator.checkpoint import held_out_nats, load_model, read_description
 from generator.conditions import ANYTHING, Conditions
-from generator.decoding import EXTRA_BARS, MAX_HOLD, RUN, Line, SamplingSettings, Style, beam_search, begun, sample_lines
+from generator.decoding import (
+    EXTRA_BARS,
+    MAX_HOLD,
+    RUN,
+    Line,
+    SamplingSettings,
+    Style,
+    beam_search,
+    begun,
+    sample_lines,
+)
 from generator.model import Transformer, one_thread
 from generator.tokens import BOS, PLAN, SettingError, decode, encode, quantise
 from music.key import NAMES, estimate_key
