@@ -698,8 +698,8 @@ def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
     reports = [track.settings["guard"] for track in made]
     totals = {name: sum(report[name] for report in reports) for name in ("redrawn", "bars", "restarts", "flagged")}
     say(
-        f"guard {store}: {totals['redrawn']} times thrown away, {totals['bars']} bars in all; {totals['restarts']} lines "
-        f"begun anew; {totals['flagged']} of {len(made)} tracks are flagged still"
+        f"guard {store}: {totals['redrawn']} times thrown away, {totals['bars']} bars in all; {totals['restarts']} "
+        f"lines begun anew; {totals['flagged']} of {len(made)} tracks are flagged still"
     )
     return {"guard_store_digest": Store.open(store).digest}
 
