@@ -77,6 +77,13 @@ MeanMainnet = Annotated[
 MaxFee = Annotated[
     float | None, typer.Option("--max-fee-gwei", help="Most that a unit of gas may cost; 100 by default.")
 ]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ROLE=SHARE of AI, beside what the record says: composition, lyrics, vocals, instrumentation or "
+        "post-production = none, partly or all."
+    ),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and say so.")]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
@@ -444,6 +451,7 @@ Every = Annotated[float, typer.Option(min=0.05, help="Minutes between scorings, 
 Batch = Annotated[int | None, typer.Option(min=1, help="Windows a step, over all processes; 4 on a CPU, 32 on a GPU.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16 or auto.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")]
+Half = Annotated[bool, typer.Option("--half", help="Write the weights as float16: half the size.")]
 Augment = Annotated[
     str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
 ]
@@ -475,6 +483,7 @@ def train(
     precision: Precision = "auto",
     augment: Augment = "transpose",
     conditions: Conditioned = True,
+    half: Half = False,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
@@ -492,16 +501,16 @@ def train(
     settings = Settings(
         size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
         checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
-        sharded=sharded, augment=_names(augment), conditions=conditions, canaries=canaries,
+        half=half, sharded=sharded, augment=_names(augment), conditions=conditions, canaries=canaries,
     )  # fmt: skip
     _train(store, out, settings, resume=resume)
 
 
 @app.command()
 def finetune(
-    model: Annotated[Path, typer.Option("--model", help="The model to begin with, trained on a broad corpus.")],
     store: Annotated[Path, typer.Option("--store", help="The corpus with the artist's pieces.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
+    model: Annotated[Path | None, typer.Option("--model", help="The model to begin with; or the shipped one.")] = None,
     artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
     lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
     minutes: Minutes = None,
@@ -516,19 +525,21 @@ def finetune(
     precision: Precision = "auto",
     augment: Augment = "transpose",
     conditions: Conditioned = True,
+    half: Half = False,
     sharded: Sharded = False,
     resume: Resume = False,
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
+        from generator.checkpoint import SHIPPED
         from generator.train import Settings
 
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
         seed=seed, batch=batch, rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora, device=device,
-        precision=precision, sharded=sharded, augment=_names(augment), conditions=conditions,
+        precision=precision, half=half, sharded=sharded, augment=_names(augment), conditions=conditions,
     )  # fmt: skip
-    _train(store, out, settings, base=model, resume=resume)
+    _train(store, out, settings, base=model or SHIPPED, resume=resume)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -597,8 +608,10 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A folder made by 'contraste train'; or the shipped one.")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
@@ -630,13 +643,14 @@ def generate(
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import read_description
+        from generator.checkpoint import SHIPPED, read_description
         from generator.conditions import parse_conditions
         from generator.sample import generate
         from generator.specgan import is_spectrogram
         from generator.text import load_text
         from generator.words import parse_prompt, understood_or_refused
 
+    model = model or SHIPPED
     if is_spectrogram(model):
         if prime or beam or prompt:
             stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)
@@ -1050,7 +1064,7 @@ def contribution_add(
     with _argument("--kind, --text, --author"):
         entries = add_contribution(path, kind, text, content, author=author)
     typer.echo(contributions_file(path))
-    say(f"{len(entries)} entries; sign {path} again to cover them")
+    say(f"{len(entries)} {'entries' if len(entries) > 1 else 'entry'}; sign {path} again to cover all of them")
 
 
 @contribution_app.command("list")
@@ -1058,8 +1072,13 @@ def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]
     """List what people did."""
     from ledger.contributions import read_contributions
 
-    for entry in read_contributions(path):
+    entries = read_contributions(path)
+    if not entries and not path.exists():
+        stop(f"cannot read {path}: no such file or folder", UNREADABLE)
+    for entry in entries:
         typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
+    if not entries:
+        say(f"no contributions to {path} are noted")
 
 
 @app.command()
@@ -1283,13 +1302,11 @@ def export(
     path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
     format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    ai: Annotated[
-        list[str] | None, typer.Option(help="What AI did in a track, e.g. lyrics=partly, beside what its record says.")
-    ] = None,
+    ai: Shares = None,
 ) -> None:
     """Describe a store, a model or a track for other people's tools."""
     from ledger.bom import model_bom
-    from ledger.ddex import disclosure, disclosure_xml
+    from ledger.ddex import disclosure_xml
     from music.midi import write_atomically
 
     if ai and format != "ddex":
@@ -1303,8 +1320,7 @@ def export(
     else:
         if not path.is_file():
             stop(f"{path}: no such file; ddex is about a track", UNREADABLE)
-        stated = dict(item.lower().partition("=")[::2] for item in ai or ())
-        content = disclosure_xml(path, disclosure(path, stated))
+        content = disclosure_xml(path, _shares(ai))
     write_atomically(out, content)
 
 
@@ -1332,7 +1348,9 @@ def anchor(
     for receipt in receipts:
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{len(paths)} paths anchored in block {receipt.block}, {state}")
+        say(f"{len(paths)} path{'s' if len(paths) > 1 else ''} anchored in block {receipt.block}, {state}")
+        if receipt.known:
+            say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:
             say(f"the root was anchored before by {receipt.issuer}, who alone can revoke it")
         if receipt.evidence is None:
@@ -1373,12 +1391,7 @@ def mint(
     name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
     description: Annotated[str, typer.Option()] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
-    ai: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="ROLE=SHARE: vocals, instrumentation, composition, post-production or lyrics = none, partly or fully."
-        ),
-    ] = None,
+    ai: Shares = None,
     media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,
     image: Annotated[str, typer.Option(help="Cover: a file or a URI.")] = "",
     external_url: Annotated[str, typer.Option(help="Page about the track.")] = "",
@@ -1403,8 +1416,7 @@ def mint(
     from ledger.minting import mint_tracks
     from ledger.nft import Listing, metadata_file
 
-    disclosure = dict(_pair(text) for text in ai or ())
-    listing = Listing(name, description, licence, external_url, image, disclosure)
+    listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
     tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
@@ -1414,10 +1426,10 @@ def mint(
         say(f"token {token.token_id:#x} of {token.owner}{state}{', locked' if token.locked else ''}")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """Split ROLE=SHARE."""
-    role, _, share = text.partition("=")
-    return role.strip().lower(), share.strip().lower()
+def _shares(ai: list[str] | None) -> dict[str, str]:
+    """Split each ROLE=SHARE."""
+    parts = (text.lower().partition("=") for text in ai or ())
+    return {role.strip(): share.strip() for role, _, share in parts}
 
 
 @app.command()

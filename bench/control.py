@@ -1,19 +1,20 @@
 """Ask a model for tracks of many keys, meters, densities and instruments, and count how many are what was asked for.
 
-    PYTHONPATH=. python bench/control.py MODEL [-n 40] [--bars 16] [--tries 4] [--seed 1]
+    PYTHONPATH=. python bench/control.py MODEL [-n 10] [--each 4] [--bars 16] [--tries 4] [--seed 1]
 
 Protocol
 --------
-Track i asks for one value each, drawn with (seed, i) from what `ASKED` lists, all at once. What a track is gets worked
-out from its notes alone (`generator.attributes`): the key by correlation with key profiles, the class of density from
-notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file says. A track that
-misses something is drawn again, up to `--tries` times in all, and the one that misses least counts; the first row is
-what the first draw alone reaches. "all four" are key, meter, density and instruments together.
+Request i, for `--each` tracks, asks for one value of each line of `ASKED`, drawn with (seed, i), all at once. What a
+track is gets worked out from its notes alone (`generator.attributes`): the key by correlation with key profiles, the
+class of density from notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file
+says. A track that misses something is drawn again, up to `--tries` times in all, and the one that misses least counts;
+the first row is what the first draw alone reaches. "all four" are key, meter, density and instruments together.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def report(name: str, tracks: list[Generated], asked: Sequence[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
-    parser.add_argument("-n", type=int, default=40)
+    parser.add_argument("-n", type=int, default=10)
+    parser.add_argument("--each", type=int, default=4)
     parser.add_argument("--bars", type=int, default=16)
     parser.add_argument("--tries", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
@@ -56,10 +58,12 @@ def main() -> None:
         random = np.random.default_rng([options.seed, i])
         asked = parse_conditions(**{name: str(random.choice(values)) for name, values in ASKED.items()})
         how: dict[str, Any] = {"seed": options.seed * 10_000 + i, "bars": options.bars, "conditions": asked}
-        first += generate(options.model, 1, tries=1, **how)
-        redraw = first[-1].settings["missed"] and options.tries > 1
-        best += generate(options.model, 1, tries=options.tries, **how) if redraw else first[-1:]
-    print(f"{options.n} tracks of {options.bars} bars, {time.perf_counter() - start:.0f} s")
+        drawn = generate(options.model, options.each, tries=1, **how)
+        redraw = options.tries > 1 and any(track.settings["missed"] for track in drawn)
+        first += drawn
+        best += generate(options.model, options.each, tries=options.tries, **how) if redraw else drawn
+        print(asked.as_settings(), [track.settings["missed"] for track in best[-options.each :]], file=sys.stderr)
+    print(f"{len(first)} tracks of {options.bars} bars, {time.perf_counter() - start:.0f} s")
     print(" " * 14 + "".join(f"{name:>13}" for name in (*ASKED, "all four")) + f"{'draws':>8}")
     report("first draw", first, tuple(ASKED))
     report(f"best of {options.tries}", best, tuple(ASKED))

@@ -11,7 +11,8 @@ figure is the mean negative log likelihood in nats of all tokens of all "valid" 
 before: voice, place in a bar of 16, for each voice its last pitch and how long that has been held. Its output adds a
 score for the pitch and scores for its distance from the last pitch of its voice, from the voice above and from the
 bass before, so that what holds in one key holds in all. Training windows are moved within the range of the training
-set. The weights scored are a running mean of those trained. Pieces are scored in windows of the context that advance by half; a token counts in the first that reaches it.
+set. The weights scored are a running mean of those trained. Pieces are scored in windows of the context that advance
+by half; a token counts in the first that reaches it.
 The count model: counts given (voice, 16th in the beat, its last pitch, which voices above moved), smoothed after
 Witten and Bell with those given (voice, its last pitch) and (voice).
 

@@ -4,8 +4,8 @@
 
 Of pieces of the "valid" split, their first bars: written again from their own latents, the share of notes (position,
 pitch and part) that come back, and of the written notes that were there; the latent numbers in use; and for walks
-between pairs of them, the share of steps in which notes a beat, onsets a beat and mean pitch move the way from the first
-to the second (for each, where the ends differ at all).
+between pairs of them, the share of steps in which notes a beat, onsets a beat and mean pitch move the way from the
+first to the second (for each, where the ends differ at all).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Recording:
     file_digest : str
         SHA-256 (hex) of the file.
     duration_s, loudness_lufs : float
-        Seconds; integrated loudness (BS.1770-4).
+        Seconds; integrated loudness (BS.1770-4) of the mean of its channels, some 3 LU below that of the stereo.
     frames : int
         Rows of its mel picture, 43.07 a second.
     beat_s : tuple of float

@@ -3,7 +3,7 @@
 ::
 
     MODEL/config.json          format, sizes, artists, digests of the vocabulary and of the training store
-    MODEL/model.safetensors    weights, float32
+    MODEL/model.safetensors    weights, float32 or float16
     MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
     MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
 
@@ -36,6 +36,8 @@ FORMAT = "contraste-model/1"
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
+SHIPPED = Path(__file__).with_name("pretrained") / "chorales"
+"""The model that comes with the program; generator/pretrained/README.md is its card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,10 @@ def held_out_nats(folder: str | Path) -> float | None:
         return None
 
 
-def save_model(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write the weights."""
-    plain = {name: value.detach().float().cpu().contiguous() for name, value in weights.items()}
+def save_model(weights: Mapping[str, Tensor], folder: Path, half: bool = False) -> None:
+    """Write the weights, as float32, or as float16 with `half`: half the size, and what is heard stays the same."""
+    kind = torch.float16 if half else torch.float32
+    plain = {name: value.detach().to(kind).cpu().contiguous() for name, value in weights.items()}
     write_atomically(folder / WEIGHTS, save(plain, {"format": FORMAT}))
 
 
@@ -157,7 +160,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Transformer:
 
 
 def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
-    """Read a safetensors file that holds finite float32 weights of the `wanted` names and shapes, and no others.
+    """Read a safetensors file of finite float32 or float16 weights with the `wanted` names and shapes, and no others.
 
     Raises
     ------
@@ -178,8 +181,9 @@ def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise GeneratorError(f"{path}: is no whole safetensors file ({error})") from error
     for name, value in weights.items():
-        if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
-            raise GeneratorError(f"{path}: weight {name!r} ({value.dtype}) must be finite float32 numbers")
+        if value.dtype not in (torch.float32, torch.float16) or not bool(torch.isfinite(value).all()):
+            raise GeneratorError(f"{path}: weight {name!r} ({value.dtype}) must be finite float32 or float16 numbers")
+        weights[name] = value.float()
     return weights
 
 

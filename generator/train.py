@@ -94,6 +94,8 @@ class Settings:
         "float32", "bfloat16" (autocast) or "auto": the faster of one step each.
     workers : int, optional
         Threads on a CPU; all cores, at most `batch`, where not given. One in a process that ``torchrun`` started.
+    half : bool
+        Write the weights as float16.
     sharded : bool
         Spread weights and optimiser over the processes (FSDP).
     augment : tuple of str
@@ -129,6 +131,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
+    half: bool = False
     sharded: bool = False
     augment: tuple[str, ...] = ("transpose",)
     conditions: bool = True
@@ -457,7 +460,7 @@ class _Run:
         if not leads():
             return
         if better:
-            save_model(merged_weights(weights), self.folder)
+            save_model(merged_weights(weights), self.folder, self.settings.half)
         fields = ("step", "tokens", "seconds", "curve", "best", "since_best")
         state = {"weights": weights, "optimiser": optimiser}
         save_state(self.folder, state | {name: getattr(self, name) for name in fields})

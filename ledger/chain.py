@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ledger.abi import address as checksummed
@@ -91,6 +91,8 @@ class Receipt:
         Gas of the transaction; None if the receipt was read from a file.
     evidence : Evidence or None
         The block's header and the proof of the receipt; None where the chain's blocks have another form.
+    known : bool
+        Whether the root was there before it was to be anchored, so that nothing was sent.
     """
 
     root: bytes
@@ -103,6 +105,7 @@ class Receipt:
     time: int
     gas_used: int | None
     evidence: Evidence | None
+    known: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,7 @@ class Chain(ABC):
         with self._session(write=True):
             contract = self._deployed("Anchor") or self._deploy("Anchor")
             entry = self._entry(contract, root, ZERO32)
+            known = entry is not None
             if entry is None:
                 self._transact(contract, encode("anchor(bytes32)", root))
                 entry = self._entry(contract, root, ZERO32)
@@ -240,7 +244,7 @@ class Chain(ABC):
             transaction, gas_used, evidence = evidence_of(self._block(entry.block), event)
             return Receipt(
                 root, self.identity(), self.simulated, contract, entry.issuer, transaction, entry.block, entry.time,
-                gas_used, evidence,
+                gas_used, evidence, known,
             )  # fmt: skip
 
     def lookup(self, root: bytes, leaf: bytes = ZERO32, contract: str | None = None) -> Entry | None:

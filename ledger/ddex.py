@@ -16,69 +16,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ledger.disclosure import disclosure
 from ledger.errors import LedgerError, Malformed
 from ledger.provenance import read_record
 
-__all__ = ["AREAS", "check_ai_fields", "disclosure", "disclosure_xml"]
+__all__ = ["check_ai_fields", "disclosure_xml"]
 
 NAMESPACE = "http://ddex.net/xml/ern/432"
-AREAS = {
+CONTRIBUTORS = {
     "composition": "Composer",
     "lyrics": "Lyricist",
     "vocals": "Vocalist",
     "instrumentation": "Musician",
     "post-production": "Mixer",
 }
-"""The areas in which services show AI credits, and the contributor role of each."""
+"""DDEX's name of who does what each of `ledger.disclosure.ROLES` says."""
 VALUES = ("None", "Partly", "All")
 GENERATIVE = "GenerativeAI"
 
 
-def disclosure(track: Path, stated: Mapping[str, str]) -> dict[str, str]:
-    """Return what AI did in each area of a track, in the order of `AREAS`; areas it has nothing of are left out.
-
-    Parameters
-    ----------
-    track : Path
-        Its record tells whether a model made it: then composition and instrumentation are *All*.
-    stated : mapping
-        Area -> *None*, *Partly* or *All*, in any case of letters; takes precedence.
-
-    Raises
-    ------
-    LedgerError
-        For an unknown area or value, and where neither the record nor `stated` says anything.
-    """
-    record = read_record(track)
-    made = record is not None and any(material.kind == "model" for material in record.origin.materials)
-    found = {"composition": "All", "instrumentation": "All"} if made else {}
-    for area, value in stated.items():
-        if area not in AREAS or value.capitalize() not in VALUES:
-            raise LedgerError(
-                f"--ai {area}={value}: the area is one of {', '.join(AREAS)}, and the value one of {', '.join(VALUES)}"
-            )
-        found[area] = value.capitalize()
-    if not found:
-        raise LedgerError(f"{track}: no record says that a model made it; say what AI did with --ai AREA=VALUE")
-    return {area: found[area] for area in AREAS if area in found}
-
-
-def disclosure_xml(track: Path, areas: Mapping[str, str]) -> bytes:
+def disclosure_xml(track: Path, stated: Mapping[str, str]) -> bytes:
     """Return the fragment for a track.
 
     Parameters
     ----------
     track : Path
-        Its name becomes the title.
-    areas : mapping
-        From `disclosure`. What people did, alone or with help, is credited to the party ``P<role>``, which the
-        message's party list has to name.
+        Its name becomes the title; its record tells whether a model made it.
+    stated : mapping
+        What AI did, see `ledger.disclosure.disclosure`. What people did, alone or with help, is credited to the party
+        ``P<contributor>``, which the message's party list has to name.
 
     Raises
     ------
+    LedgerError
+        Where neither the record nor `stated` says anything, or they contradict one another.
     Malformed
         If the name can't stand in XML.
     """
+    record = read_record(track)
+    made = record is not None and any(material.kind == "model" for material in record.origin.materials)
+    shares = {role: share.capitalize() for role, share in disclosure(stated, by_model=made).items()}
+    if not shares:
+        raise LedgerError(f"{track}: no record says that a model made it; say what AI did with --ai ROLE=SHARE")
     title = track.stem
     if re.search(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", title):
         raise Malformed(f"{track}: the name {title!r} holds characters that XML does not allow; rename the file")
@@ -94,24 +73,24 @@ def disclosure_xml(track: Path, areas: Mapping[str, str]) -> bytes:
     add(recording, "Type", "MusicalWorkSoundRecording")
     add(recording, "DisplayTitleText", title)
     add(add(recording, "DisplayTitle"), "TitleText", title)
-    for area, value in areas.items():
+    for role, value in shares.items():
         contributor = add(recording, "Contributor")
         if value == "All":
             add(contributor, "SpecialContributor", GENERATIVE)
         else:
-            add(contributor, "ContributorPartyReference", f"P{AREAS[area]}")
-        add(contributor, "Role", AREAS[area])
+            add(contributor, "ContributorPartyReference", f"P{CONTRIBUTORS[role]}")
+        add(contributor, "Role", CONTRIBUTORS[role])
         add(contributor, "AiContribution", value)
-    add(recording, "ContainsAI", _contains(areas))
+    add(recording, "ContainsAI", _contains(shares))
     check_ai_fields(recording)
     ElementTree.indent(recording, " ")
     content: bytes = ElementTree.tostring(recording, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
 
 
-def _contains(areas: Mapping[str, str]) -> str:
+def _contains(shares: Mapping[str, str]) -> str:
     """Return what AI did in the whole; every recording has a composition and somebody who plays it."""
-    values = {*areas.values(), *("None" for area in ("composition", "instrumentation") if area not in areas)}
+    values = {*shares.values(), *("None" for role in ("composition", "instrumentation") if role not in shares)}
     return values.pop() if len(values) == 1 else "Partly"
 
 

@@ -124,9 +124,11 @@ class Envelope:
 
 def _material(value: object, source: str) -> tuple[str, tuple[x509.Certificate, ...]]:
     """Return key id and certificate chain out of a bundle's verification material."""
-    forms = {"publicKey", "certificate", "x509CertificateChain"}
+    forms = {"publicKey", "x509CertificateChain"}
     unchecked = {"tlogEntries", "timestampVerificationData"}
-    material = json_object(value, "verificationMaterial", set(), forms | unchecked)
+    material = json_object(value, "verificationMaterial", set(), forms | unchecked | {"certificate"})
+    if "certificate" in material:  # one alone counts together with an entry of their transparency log only
+        raise Malformed(f"{source}: signed with Sigstore's public services, whose bundles this program does not read")
     for name in unchecked & material.keys():
         if material[name] not in ([], {}, None, {"rfc3161Timestamps": []}):
             raise Malformed(f"{source}: {name} is not empty, and this program does not check it")
@@ -140,11 +142,8 @@ def _material(value: object, source: str) -> tuple[str, tuple[x509.Certificate, 
         if not key.get("rawBytes"):
             raise Malformed(f"{source}: publicKey has neither hint nor rawBytes, so the signer is not named")
         return key_id(_public_key(_decoded(key["rawBytes"], source), source)), ()
-    if given == ["certificate"]:
-        items = [material["certificate"]]
-    else:
-        chain = json_object(material["x509CertificateChain"], "x509CertificateChain", {"certificates"})
-        items = json_array(chain["certificates"], "certificates")
+    chain = json_object(material["x509CertificateChain"], "x509CertificateChain", {"certificates"})
+    items = json_array(chain["certificates"], "certificates")
     if not 1 <= len(items) <= MAX_CERTIFICATES:
         raise Malformed(f"{source}: {len(items)} certificates; 1 to {MAX_CERTIFICATES} are allowed")
     certificates = tuple(_certificate(item, source) for item in items)

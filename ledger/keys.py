@@ -75,8 +75,8 @@ def load_public(path: Path) -> ec.EllipticCurvePublicKey:
     path = path / "public.pem" if path.is_dir() else path
     try:
         key = serialization.load_pem_public_key(read_key(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} is not a PEM public key: {str(error).splitlines()[0]}") from None
+    except (ValueError, UnsupportedAlgorithm):  # their words are those of a parser, and a link to its documentation
+        raise KeyUnusable(f"{path} is not a PEM public key that can be read") from None
     return check_curve(key, str(path))
 
 
@@ -90,8 +90,8 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     """
     try:
         found = tuple(x509.load_pem_x509_certificates(read_key(path)))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} holds no PEM certificates: {str(error).splitlines()[0]}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(f"{path} holds no PEM certificates that can be read") from None
     return found
 
 

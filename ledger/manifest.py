@@ -186,7 +186,7 @@ class Manifest:
             if file != "." or self.method.shard_bytes is None:
                 check_name(file)
             if (other := plain.setdefault(unicodedata.normalize("NFC", name), name)) != name:
-                raise Malformed(f"the names {other!r} and {name!r} differ only in their Unicode form")
+                raise Malformed(f"the names {other!a} and {name!a} differ only in their Unicode form")
         ordered = {name: self.files[name] for name in sorted(self.files, key=self.method.order)}
         object.__setattr__(self, "files", ordered)
 

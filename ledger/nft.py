@@ -2,8 +2,7 @@
 
 Fields follow the ERC-721 metadata JSON schema (EIP-721) and what marketplaces read besides: ``animation_url``,
 ``external_url``, ``attributes`` with ``trait_type`` and ``value``. Programs find digests, media, licence and AI
-disclosure again in ``provenance``, ``media``, ``licence`` and ``ai_disclosure``. The roles of the disclosure are
-the five areas in which DDEX asks how far AI contributed.
+disclosure again in ``provenance``, ``media``, ``licence`` and ``ai_disclosure``.
 
 The JSON is canonical (RFC 8785), so its SHA-256, which is minted, and its CID follow from its content.
 """
@@ -18,22 +17,21 @@ from typing import Any
 
 from ledger.chain import Receipt
 from ledger.cid import CHUNK, cid_of_digest, cid_of_file
+from ledger.credential import media_type
 from ledger.digest import Digest, canonical_json, hash_bytes, hash_file
+from ledger.disclosure import disclosure
 from ledger.errors import Malformed
 from ledger.networks import ChainIdentity
 from ledger.paths import beside
 from ledger.sidecar import hex_text
 
-__all__ = ["ROLES", "SHARES", "Listing", "Media", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
+__all__ = ["Listing", "Media", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
 
-ROLES = ("vocals", "instrumentation", "composition", "post-production", "lyrics")
-SHARES = ("none", "partly", "fully")
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
 # Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
-TYPES = {
-    ".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".ogg": "audio/ogg",
-    ".mid": "audio/midi", ".midi": "audio/midi", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
-    ".svg": "image/svg+xml", ".webp": "image/webp", ".gif": "image/gif",
+IMAGES = {
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml", ".webp": "image/webp",
+    ".gif": "image/gif",
 }  # fmt: skip
 
 
@@ -62,14 +60,9 @@ class Listing:
     image : str
         URI of a cover picture, or a local file, whose digest and CID are computed.
     disclosure : mapping of str to str
-        How far AI contributed: from `ROLES` to `SHARES`.
+        How far AI contributed, see `ledger.disclosure.disclosure`.
     attributes : sequence of (str, str)
         Further traits.
-
-    Raises
-    ------
-    Malformed
-        For a role or share that there is not.
     """
 
     name: str = ""
@@ -80,20 +73,11 @@ class Listing:
     disclosure: Mapping[str, str] = field(default_factory=dict)
     attributes: Sequence[tuple[str, str]] = ()
 
-    def __post_init__(self) -> None:
-        """Check the disclosure."""
-        for role, share in self.disclosure.items():
-            if role not in ROLES or share not in SHARES:
-                raise Malformed(
-                    f"the AI disclosure {role}={share} is not one of the roles {', '.join(ROLES)} "
-                    f"with one of {', '.join(SHARES)}"
-                )
-
 
 def media_of(role: str, path: Path) -> Media:
     """Return a file as media: ``track``, ``audio`` or ``cover``; raises `PathRefused` if it cannot be read."""
     digest = hash_file(path)  # refuses what is no regular file
-    mime = TYPES.get(path.suffix.lower(), "application/octet-stream")
+    mime = media_type(path) or IMAGES.get(path.suffix.lower(), "application/octet-stream")
     return Media(role, path.name, mime, path.stat().st_size, digest, cid_of_file(path))
 
 
@@ -122,15 +106,15 @@ def metadata_json(
     Raises
     ------
     Malformed
-        For an empty name, a model beside a composition said to be without AI, or more than `CHUNK` bytes.
+        For an empty name, or more than `CHUNK` bytes.
+    LedgerError
+        For a disclosure that there is not, or that the digests contradict.
     """
     if not (listing.name or name):
         raise Malformed("the name of a token may not be empty")
-    disclosure = ({"composition": "fully"} if "model" in digests else {}) | dict(listing.disclosure)
-    if "model" in digests and disclosure["composition"] == "none":
-        raise Malformed("the composition is said to be without AI, and the signed statement names a model that made it")
+    shares = disclosure(listing.disclosure, by_model="model" in digests)
     traits = [(f"{what} SHA-256", digest.hex) for what, digest in digests.items()]
-    traits += [(f"AI {role}", share) for role, share in disclosure.items()]
+    traits += [(f"AI {role}", share) for role, share in shares.items()]
     provenance: dict[str, Any] = {what: {"sha256": digest.hex} for what, digest in digests.items()}
     if listing.licence:
         traits.append(("licence", listing.licence))
@@ -142,7 +126,7 @@ def metadata_json(
         "description": listing.description,
         "attributes": [{"trait_type": trait, "value": value} for trait, value in [*traits, *listing.attributes]],
         "provenance": provenance,
-        "ai_disclosure": disclosure,
+        "ai_disclosure": shares,
         "media": [
             {"role": m.role, "name": m.name, "type": m.mime, "bytes": m.size, "sha256": m.digest.hex, "cid": m.cid}
             for m in media

@@ -1,9 +1,9 @@
 """What statements say: the predicates that this program writes and reads.
 
 data set, model, folder and file without a record
-    OpenSSF model signing 1.0: ``resources`` and ``serialization``. Where the artefact comes from stands beside them
-    under the one key ``contraste``, which the specification tells other verifiers to ignore. Bundles of other tools
-    lack it.
+    OpenSSF model signing 1.0: ``resources`` and ``serialization``, and nothing else, by its JSON Schema. Where the
+    artefact comes from stands under the one key ``contraste`` of the subject's ``annotations``, which in-toto leaves to
+    the signer. Bundles of other tools lack it.
 track, and the training run of a model
     SLSA provenance 1.0. ``externalParameters`` are seed and settings, ``internalParameters`` the hardware,
     ``resolvedDependencies`` the model or data set, ``builder.version`` the code.
@@ -87,8 +87,8 @@ def content_statement(name: str, manifest: Manifest, origin: Origin) -> Statemen
     }
     if method.shard_bytes is not None:
         serialization["shard_size"] = method.shard_bytes
-    predicate = {"resources": resources, "serialization": serialization, ORIGIN_KEY: origin.to_json()}
-    return Statement({name: manifest.root}, CONTENT_PREDICATE, predicate)
+    predicate = {"resources": resources, "serialization": serialization}
+    return Statement({name: manifest.root}, CONTENT_PREDICATE, predicate, {name: {ORIGIN_KEY: origin.to_json()}})
 
 
 def file_statement(subjects: Mapping[str, Digest], origin: Origin) -> Statement:
@@ -141,7 +141,8 @@ def origin_of(statement: Statement) -> Origin | None:
     """
     predicate = statement.predicate
     if statement.predicate_type == CONTENT_PREDICATE:
-        return Origin.from_json(predicate[ORIGIN_KEY]) if ORIGIN_KEY in predicate else None
+        said = [notes[ORIGIN_KEY] for notes in statement.annotations.values() if ORIGIN_KEY in notes]
+        return Origin.from_json(said[0]) if said else None
     if statement.predicate_type == REPORT_PREDICATE:
         validate(REPORT_PREDICATE, predicate)
         return Origin.from_json(predicate)

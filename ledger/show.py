@@ -68,14 +68,13 @@ def _place(log: TransparencyLog, envelope: Envelope, trust: Trust) -> dict[str, 
     entry = log.find(hash_bytes(envelope.payload))
     if entry is None:
         return None
-    size, root = log.head(trust)
-    log.check_entry(entry, trust)
+    size, root, proof = log.proof_of(entry, trust)
     return {
         "position": entry.position,
         "time": entry.fields["time"],
         "size": size,
         "root": root.hex(),
-        "proof": [node.hex() for node in log.inclusion_proof(entry.position, size)],
+        "proof": [node.hex() for node in proof],
     }
 
 

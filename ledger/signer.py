@@ -159,25 +159,24 @@ def _p12_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[obje
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
         private, leaf, others = pkcs12.load_key_and_certificates(data, _given(path, password))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} does not open: {error}; check the password and the file") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(f"{path} does not open; check the password and the file") from None
     return private, (leaf, *others) if leaf else ()
 
 
 def _pem_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[object, tuple[x509.Certificate, ...]]:
     try:
         serialization.load_pem_private_key(data, None)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} is no PEM private key: {str(error).splitlines()[0]}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(f"{path} is no PEM private key that can be read") from None
     except TypeError:  # what cryptography raises where a password is needed
         pass
     else:
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
         return serialization.load_pem_private_key(data, _given(path, password)), ()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        text = str(error).splitlines()[0]
-        raise KeyUnusable(f"{path} does not open: {text}; check the password and the file") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyUnusable(f"{path} does not open; check the password and the file") from None
 
 
 @dataclass(frozen=True, slots=True)

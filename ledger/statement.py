@@ -1,7 +1,7 @@
 """in-toto statements (Attestation Framework v1), and what an artefact comes from.
 
 A `Statement` says something (the predicate) about files with a digest (the subjects). Fields that the framework knows
-and this program does not use (``annotations`` and the like of a subject) are read over, as it demands.
+and this program does not use (``uri`` and the like of a subject) are read over, as it demands.
 """
 
 from __future__ import annotations
@@ -149,11 +149,14 @@ class Statement:
         URI of the predicate.
     predicate : mapping
         What is said.
+    annotations : mapping of str to mapping
+        What is said of a subject beside the predicate, by the subject's name.
     """
 
     subjects: Mapping[str, Digest]
     predicate_type: str
     predicate: Mapping[str, Any]
+    annotations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the payload: canonical JSON, subjects in the order of their names."""
@@ -161,7 +164,9 @@ class Statement:
             {
                 "_type": STATEMENT_TYPE,
                 "subject": [
-                    {"name": name, "digest": {"sha256": digest.hex}} for name, digest in sorted(self.subjects.items())
+                    {"name": name, "digest": {"sha256": digest.hex}}
+                    | ({"annotations": dict(self.annotations[name])} if name in self.annotations else {})
+                    for name, digest in sorted(self.subjects.items())
                 ],
                 "predicateType": self.predicate_type,
                 "predicate": dict(self.predicate),
@@ -178,15 +183,20 @@ class Statement:
         if not isinstance(entry["predicateType"], str) or not isinstance(entry["predicate"], dict):
             raise Malformed(f"{source}: predicateType must be a string and predicate an object")
         subjects: dict[str, Digest] = {}
+        annotations: dict[str, dict[str, Any]] = {}
         for item in json_array(entry["subject"], "subject"):
             subject = json_object(item, "subject", {"name", "digest"}, DESCRIPTOR_FIELDS)
             name = check_name(subject["name"])
             if name in subjects:
                 raise Malformed(f"{source}: the subject {name!r} stands there twice")
             subjects[name] = sha256_object(subject["digest"])
+            if "annotations" in subject:
+                if not isinstance(subject["annotations"], dict):
+                    raise Malformed(f"{source}: the annotations of {name!r} are no JSON object")
+                annotations[name] = subject["annotations"]
         if not subjects:
             raise Malformed(f"{source}: the statement has no subject")
-        return cls(subjects, entry["predicateType"], entry["predicate"])
+        return cls(subjects, entry["predicateType"], entry["predicate"], annotations)
 
 
 def json_object(

@@ -321,14 +321,16 @@ class TransparencyLog:
         if [entry.fields.get("payload") for entry in entries] != named:
             raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
 
-    def check_entry(self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> int:
-        """Return the size of the log if an entry is in it by its proof; what is raised is that of `head`."""
+    def proof_of(
+        self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]
+    ) -> tuple[int, bytes, list[bytes]]:
+        """Return size and root of the log, and the proof, checked, that an entry is in it; raises as `head` does."""
         size, root = self.head(keys)
         if entry.position >= size:
             raise SignerUnknown(f"{self.file}: entry {entry.position} is under no head that a trusted key signed")
         proof = self.inclusion_proof(entry.position, size)
         check_inclusion(leaf_hash(entry.leaf), entry.position, size, proof, root)
-        return size
+        return size, root, proof
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -295,7 +295,8 @@ class _Walk:
             check_content(signed, measured, ignored=ignored, cache=self.cache)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
-                what = f"{len(manifest.files)} {'shards' if manifest.method.shard_bytes else 'files'}"
+                number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
+                what = f"{number} {kind}{'s' if number != 1 else ''}"
                 extra = left_out(path, (*manifest.method.ignored, *ignored))
         except LedgerError as error:
             self.fault(name, path, error)
@@ -416,7 +417,7 @@ class _Walk:
             if entry is None:
                 self.add("log", signed.path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
                 return
-            size = log.check_entry(entry, self.keys)
+            size, _, _ = log.proof_of(entry, self.keys)
         except LedgerError as error:
             self.fault("log", signed.path, error)
             return
@@ -457,9 +458,24 @@ class _Walk:
         if mismatch is not None:
             self.add(name, hinted or material.name, "broken", mismatch, "other-material")
             return
+        if hinted is not None and material.kind == "dataset" and self._stated(material, hinted):
+            return
         where = f"not at {hinted}" if hinted is not None else "its place is not known"
         text = f"{where}, nor in the search folders; its digest is {material.digest.hex[:16]}..."
         self.add(name, material.name, "absent" if material.kind == "policy" else "missing", text, "not-found")
+
+    def _stated(self, material: Material, path: Path) -> bool:
+        """Whether the signed statement of a data set is here; the data itself is seldom handed on with a model."""
+        try:
+            signed = read_signed(path, self.keys)
+            manifest = signed_manifest(signed.statement)
+        except LedgerError:
+            return False
+        if manifest.root != material.digest:
+            return False
+        text = f"not here; its statement is: {len(manifest.files)} files, signed by key {signed.envelope.keyid[:16]}..."
+        self.add(_link_name(material.kind), path, "absent", text, "stated")
+        return True
 
     def _found(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> None:
         if material.kind == "policy":  # a policy is named by its digest and needs no signature

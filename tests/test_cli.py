@@ -726,6 +726,7 @@ def test_bad_words_for_train(house: House, tmp_path: Path) -> None:
     refused(train("--store", tmp_path / "nothing", "--out", out), 3, "has no pieces to train on")
     refused(train("--store", store, "--out", out, "--size", "huge"), 2, "size = 'huge'")
     refused(train("--store", store, "--out", out, "--precision", "int3"), 2, "precision = 'int3'")
+    refused(train("--store", store, "--out", out, "--augment", "transpose,noise"), 2, "augment = ")
     refused(train("--store", store, "--out", out, "--device", "abacus"), 2, "abacus", "use auto or cpu")
     refused(train("--store", store, "--out", house / "text.txt"), 2, "text.txt")
     refused(train("--store", store, "--out", house / "model"), 2, "holds a model already")
@@ -744,6 +745,10 @@ def test_bad_words_for_generate(house: House, tmp_path: Path) -> None:
         refused(generate("--model", house / folder, "--out", out), 3, folder, "contraste train")
     refused(generate("--model", model, "--out", out, "--temperature", 0), 2, "temperature = 0.0")
     refused(generate("--model", model, "--out", out, "--top-p", 2), 2, "top_p = 2.0")
+    refused(generate("--model", model, "--out", out, "--key", "H major"), 2, "key 'H major' can't be read")
+    refused(generate("--model", model, "--out", out, "--artist", "Nobody"), 2, "artist 'Nobody' is refused")
+    refused(generate("--model", model, "--out", out, "--prompt", "une valse"), 2, "nothing of the prompt")
+    refused(generate("--model", model, "--out", out, "--prompt", "like Taylor Swift"), 2, "is refused: a model follows")
     refused(generate("--model", model, "--out", out, "--prime", house / "text.txt"), 3, "text.txt")
     refused(generate("--model", model, "--out", house / "text.txt" / "t"), 2, "text.txt")
     assert generate("--model", model, "--out", out, "-n", 0).code == 2
@@ -974,7 +979,7 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     done("sign", folder, "--key", house / "keys", "--shard-size", 1)
     sig = (tmp_path / "m.sig").rename(tmp_path / "elsewhere.sig")
     assert contraste("verify", folder).code == 4
-    assert "1 shards as signed" in done("verify", folder, "--signature", sig).out
+    assert "1 shard as signed" in done("verify", folder, "--signature", sig).out
     (folder / "notes.txt").write_bytes(b"n")
     assert contraste("verify", folder, "--signature", sig).code == 1
     ran = done("verify", folder, "--signature", sig, "--ignore", "notes.txt")
@@ -1074,6 +1079,8 @@ def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
 def test_contributions_are_noted_signed_and_verified(house: House, tmp_path: Path) -> None:
     track = signed_copy(house, tmp_path)
     words = ("contribution", "add", track, "--text", "the second of eight", "--author", "A. Composer", "--kind")
+    assert "no contributions to" in done("contribution", "list", track).err
+    refused(contraste("contribution", "list", tmp_path / "no"), 3, "no such file")
     assert done(*words, "selection").out == f"{track}.contributions.json\n"
     refused(contraste(*words, "magic"), 2, "--kind", "'magic' is not one of")
     before = Path(f"{track}.contributions.json").read_bytes()

@@ -80,8 +80,20 @@ def test_anchor_mint_revoke_and_verify(signed, place):
     done("revoke", signed[0], "--root", *place.options)
     code, out, _ = run("verify", "--short", signed[3], *place.options)
     assert (code, "revoked by its issuer" in out) == (1, True)
-    # Anchoring again what is on the chain sends nothing.
-    assert done("anchor", "--again", *signed, *place.options)[0] == root
+    # Anchoring again what is on the chain sends nothing, and says so.
+    for words in (["anchor", "--again"], ["anchor"]):
+        out, said = done(*words, *signed, *place.options)
+        assert (out, "nothing was sent; contraste verify says if it was revoked" in said) == (root, True)
+
+
+def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed, place):
+    for track, options in ((signed[0], []), (signed[1], ["--locked"])):
+        _, said = done("mint", track, *options, *place.options)
+        assert said.endswith(", locked\n") is bool(options)
+    free, fixed = (json.loads(Path(f"{track}.token.json").read_text()) for track in signed[:2])
+    assert (free["locked"], fixed["locked"], free["contract"] == fixed["contract"]) == (False, True, False)
+    out, _ = done("verify", *signed[:2], *place.options)
+    assert [", locked" in line for line in out.splitlines() if " token " in line] == [False, True]
 
 
 def test_hundreds_of_paths_share_one_root(tmp_path, signed, place):
@@ -123,7 +135,8 @@ def test_wrong_input_is_said_in_one_line(signed, tmp_path, place):
     done("anchor", signed[0], *place.options)
     Path(f"{signed[1]}.anchor.json").write_text("{")
     for words, code, message in (
-        (["mint", signed[0], "--ai", "drums=fully"], 3, "AI disclosure drums=fully"),
+        (["mint", signed[0], "--ai", "drums=all"], 2, "AI disclosure drums=all"),
+        (["mint", signed[0], "--ai", "vocals"], 2, "AI disclosure vocals=: the role is one of"),
         (["mint", *signed, "--name", "x"], 3, "does not fit several"),
         (["mint", signed[0], "--to", "0x12"], 2, "not an Ethereum address"),
         (["mint", signed[0], "--report", tmp_path / "no.json"], 4, "not signed"),

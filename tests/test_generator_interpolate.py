@@ -29,15 +29,13 @@ def piece(bars, beats=4, base=60):
 
 
 def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_nearer(folder):
-    walk = interpolate(folder, piece(6), piece(9, beats=3), 5)
-    assert len(walk) == 5
+    walk = interpolate(folder, piece(2), piece(4, beats=3), 3)
+    assert len(walk) == 3
     for number, track in enumerate(walk):
         tokens = np.array(track.tokens)
         meters = {METERS[token - BAR] for token in tokens[bar_starts(tokens)]}
-        assert meters == {(4, 4) if number <= 2 else (3, 4)}
-        assert len(bar_starts(tokens)) == 6
-    again = interpolate(folder, piece(6), piece(9, beats=3), 5)
-    assert [track.tokens for track in again] == [track.tokens for track in walk]
+        assert meters == {(4, 4) if number <= 1 else (3, 4)}
+        assert len(bar_starts(tokens)) == 2
 
 
 def test_styles_are_read_bar_by_bar_however_long_the_piece_is():

@@ -84,7 +84,7 @@ def _small(store):
     """Name a small size, and render the pieces once."""
     rendered = {split: read_sounds(store, split) for split in ("train", "valid")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(specgan.WIDTHS, "small", 2)
+        patch.setitem(specgan.WIDTHS, "small", 4)
         patch.setattr(
             specgan,
             "read_sounds",
@@ -96,7 +96,7 @@ def _small(store):
 @pytest.fixture(scope="module")
 def trained(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "model"
-    report = train_spectrogram(store, folder, steps=60, hasher=partial(mel_hash, bits=64), **OPTIONS)
+    report = train_spectrogram(store, folder, steps=50, hasher=partial(mel_hash, bits=64), **OPTIONS)
     return folder, report
 
 
@@ -104,12 +104,12 @@ def test_the_penalty_holds_the_critics_gradient(trained, store, tmp_path):
     _, report = trained
     # gap - 10 (norm - 1)^2 is greatest, over the critic's scale, where norm = 1 + (gap / norm) / 20
     for step, gap, norm in report.curve[3:]:
-        assert norm == pytest.approx(1 + gap / norm / 20, abs=0.15), step
+        assert norm == pytest.approx(1 + gap / norm / 20, abs=0.1), step
     assert 0.8 < report.gradient_norm["mean"] < 2.2
     assert report.gradient_norm["deviation"] < 0.3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(specgan, "PENALTY", 0.0)
-        free = train_spectrogram(store, tmp_path / "free", steps=12, **OPTIONS)
+        free = train_spectrogram(store, tmp_path / "free", steps=20, **OPTIONS)
     assert free.gradient_norm["mean"] > 5
 
 
@@ -179,7 +179,7 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained):
     assert {p.name for p in folder.iterdir()} == MODEL_FILES
     assert is_spectrogram(folder)
     written = json.loads((folder / "training.json").read_text())
-    assert (written["steps"], written["kind"], written["store_digest"]) == (60, "renders", "d" * 64)
+    assert (written["steps"], written["kind"], written["store_digest"]) == (50, "renders", "d" * 64)
     assert written["windows"] == report.windows
     learned, held_out = load_hashes(folder)
     assert (len(learned), len(held_out)) == (report.windows["train"], report.windows["valid"])
@@ -276,7 +276,7 @@ def test_a_state_that_does_not_fit_is_refused(trained, store, tmp_path):
     data = state_file(trained[0]).read_bytes()
     state_file(folder).write_bytes(data.replace(b'"critic.adam.0.exp_avg"', b'"critic.adam.0.exp_abc"'))
     with pytest.raises(GeneratorError, match="is not the state of this model"):
-        train_spectrogram(store, folder, steps=62, resume=True, **OPTIONS)
+        train_spectrogram(store, folder, steps=52, resume=True, **OPTIONS)
     assert not Path("/tmp/contraste-was-here").exists()
 
 

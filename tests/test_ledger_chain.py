@@ -260,6 +260,9 @@ def test_gas_is_that_of_the_snapshot(chain):
             found[name + kind] = token.mined.gas_used
         pairs = [(digest(start + 10 + n), digest(start + 200 + n)) for n in range(100)]
         found["mint, each of 100" + kind] = chain.mint(pairs, locked=locked)[0].mined.gas_used / 100
+    for count, name in enumerate(("first mint to somebody else", "mint to somebody else")):
+        pair = (digest(start + 400 + count), digest(start + 405 + count))
+        found[name] = chain.mint([pair], to="0x" + exact(start)[:20].hex())[0].mined.gas_used
     if os.environ.get("CONTRASTE_SHOW_GAS"):
         print(json.dumps(found, indent=1))
     assert found["anchor a root"] <= 47_600

@@ -4,7 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ledger.ddex import AREAS, check_ai_fields, disclosure, disclosure_xml
+from ledger.ddex import CONTRIBUTORS, check_ai_fields, disclosure_xml
+from ledger.disclosure import ROLES, disclosure
 from ledger.errors import LedgerError, Malformed
 from ledger.provenance import material_of, write_record
 
@@ -20,7 +21,7 @@ def track(tmp_path):
 
 
 def _written(track, stated):
-    return ElementTree.fromstring(disclosure_xml(track, disclosure(track, stated)))
+    return ElementTree.fromstring(disclosure_xml(track, stated))
 
 
 def test_a_track_made_by_a_model(track):
@@ -36,11 +37,10 @@ def test_a_track_made_by_a_model(track):
 @pytest.mark.parametrize(
     ("stated", "contains"),
     [
-        ({"lyrics": "ALL"}, "All"),
+        ({"lyrics": "all"}, "All"),
         ({"lyrics": "partly"}, "Partly"),
         ({"vocals": "none"}, "Partly"),
-        ({"composition": "none", "instrumentation": "None"}, "None"),
-        (dict.fromkeys(AREAS, "partly"), "Partly"),
+        (dict.fromkeys(ROLES, "partly"), "Partly"),
     ],
 )
 def test_the_whole_follows_from_the_areas(track, stated, contains):
@@ -50,17 +50,31 @@ def test_the_whole_follows_from_the_areas(track, stated, contains):
 def test_a_track_of_people_with_lyrics_by_a_model(track):
     human = track.with_name("human.mid")
     human.write_bytes(b"MThd")
-    with pytest.raises(LedgerError, match=r"say what AI did with --ai AREA=VALUE"):
-        disclosure(human, {})
+    with pytest.raises(LedgerError, match=r"say what AI did with --ai ROLE=SHARE"):
+        disclosure_xml(human, {})
+    assert _written(human, {"composition": "none", "instrumentation": "none"}).findtext("ContainsAI") == "None"
     root = _written(human, {"lyrics": "all"})
     assert root.findtext("ContainsAI") == "Partly"  # somebody composed and played it
     assert root.findtext("Contributor/SpecialContributor") == "GenerativeAI"
 
 
-@pytest.mark.parametrize("stated", [{"dance": "all"}, {"lyrics": "some"}, {"lyrics": ""}, {"": ""}])
-def test_unknown_areas_and_values_are_refused(track, stated):
-    with pytest.raises(LedgerError, match="the area is one of composition, lyrics"):
-        disclosure(track, stated)
+def test_one_table_of_roles_for_tokens_and_distributors():
+    assert set(CONTRIBUTORS) == set(ROLES)
+    assert disclosure({}, by_model=True) == {"composition": "all", "instrumentation": "all"}
+    assert disclosure({}, by_model=False) == {}
+    said = disclosure({"vocals": "none", "composition": "partly"}, by_model=True)
+    assert list(said.items()) == [("composition", "partly"), ("vocals", "none"), ("instrumentation", "all")]
+
+
+@pytest.mark.parametrize("stated", [{"dance": "all"}, {"lyrics": "some"}, {"vocals": "fully"}, {"": ""}])
+def test_unknown_roles_and_shares_are_refused(track, stated):
+    with pytest.raises(LedgerError, match=r"the role is one of composition.*the share one of none, partly"):
+        disclosure_xml(track, stated)
+
+
+def test_a_model_that_made_it_composed_it(track):
+    with pytest.raises(LedgerError, match="composition=none: the track's record names a model"):
+        disclosure_xml(track, {"composition": "none"})
 
 
 def _recording(contains, *contributors):
@@ -103,4 +117,4 @@ def test_a_name_that_xml_does_not_allow(track):
     odd = track.with_name("bell\a.mid")
     odd.write_bytes(b"MThd")
     with pytest.raises(Malformed, match="holds characters that XML does not allow"):
-        disclosure_xml(odd, {"composition": "All"})
+        disclosure_xml(odd, {"composition": "all"})

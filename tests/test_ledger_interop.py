@@ -5,6 +5,8 @@ throw-away keys; they are verified always. The tool itself is asked where CONTRA
 environment that has it: make interop.
 """
 
+import base64
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+import jsonschema
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -116,6 +119,67 @@ def test_bundles_of_the_reference_implementation_verify(case, tmp_path):
     file.write_bytes(data)
     with pytest.raises(ManifestMismatch, match="changed"):
         check(copied, signature, trust)
+
+
+def _object(required, optional=(), open_=False):
+    fields = dict(required) | dict(optional)
+    return {
+        "type": "object", "required": list(required), "properties": fields, "additionalProperties": open_,
+    }  # fmt: skip
+
+
+def _array(items, **rules):
+    return {"type": "array", "items": items} | rules
+
+
+# The rules of the JSON Schemas of model signing 1.0 (bundle, envelope, statement, predicate), in our own words.
+TEXT, HEX = {"type": "string", "minLength": 1}, {"type": "string", "pattern": "^[0-9a-f]+$"}
+MATERIAL = {
+    "anyOf": [
+        _object({"publicKey": _object({"hint": TEXT}, open_=True)}, open_=True),
+        _object({"x509CertificateChain": _object({"certificates": _array({}, minItems=1)}, open_=True)}, open_=True),
+    ]
+}
+SIGNATURES = _array(_object({"sig": TEXT}, {"keyid": {"type": ["string", "null"]}}), minItems=1)
+PAYLOAD_TYPE = {"const": "application/vnd.in-toto+json"}
+ENVELOPE = _object({"payload": TEXT, "payloadType": PAYLOAD_TYPE, "signatures": SIGNATURES})
+MEDIA = {"type": "string", "pattern": r"^application/vnd\.dev\.sigstore\.bundle"}
+BUNDLE = _object({"mediaType": MEDIA, "verificationMaterial": MATERIAL, "dsseEnvelope": ENVELOPE})
+ALGORITHM = {"type": "string", "pattern": "^sha256(-sharded-1000)?$"}  # that of shards is the peer's own
+SERIALIZATION = _object(
+    {"method": {"enum": ["files", "shards"]}, "hash_type": {"const": "sha256"}, "allow_symlinks": {"type": "boolean"}},
+    {"shard_size": {"type": "integer", "exclusiveMinimum": 0}, "ignore_paths": _array(TEXT)},
+)
+RESOURCES = _array(_object({"name": TEXT, "digest": HEX, "algorithm": ALGORITHM}, open_=True))
+SUBJECT = _array(_object({"name": TEXT, "digest": _object({"sha256": HEX})}, open_=True), minItems=1, maxItems=1)
+STATEMENT = _object(
+    {
+        "_type": {"const": "https://in-toto.io/Statement/v1"}, "subject": SUBJECT,
+        "predicateType": {"const": "https://model_signing/signature/v1.0"},
+        "predicate": _object({"resources": RESOURCES, "serialization": SERIALIZATION}),
+    }
+)  # fmt: skip
+
+
+def follows_the_schemas(file):
+    bundle = json.loads(file.read_bytes())
+    jsonschema.validate(bundle, BUNDLE)
+    jsonschema.validate(json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"])), STATEMENT)
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_what_is_written_follows_the_schemas_of_the_specification(case, tmp_path):
+    curve, kind, method, name = case
+    follows_the_schemas(DATA / f"{'-'.join(case)}.sig")
+    make_model(tmp_path)
+    key, leaf = make_keys(tmp_path, curve)
+    path = tmp_path / name
+    write_record(path, "model", parameters={"seed": 1})
+    ours = sign_path(
+        path, key, [leaf] if kind == "certificate" else [], method=Method(1000 if method == "shards" else None)
+    )
+    follows_the_schemas(ours)
+    assert check(path, ours, trusted(tmp_path, curve, kind)[1]).told
 
 
 @needs_peer

@@ -15,10 +15,10 @@ from ledger.anchor import anchor_file, anchor_paths, read_anchor
 from ledger.chain import open_chain
 from ledger.cid import CHUNK, cid_of_file
 from ledger.digest import canonical_json, hash_bytes
-from ledger.errors import ChainRefused, Malformed, ManifestMismatch, PathRefused, Unsigned
+from ledger.errors import ChainRefused, LedgerError, Malformed, ManifestMismatch, PathRefused, Unsigned
 from ledger.keys import key_id
 from ledger.minting import mint_tracks, read_token, token_file
-from ledger.nft import ROLES, Listing, media_of, metadata_file, metadata_json, metadata_uris
+from ledger.nft import Listing, media_of, metadata_file, metadata_json, metadata_uris
 from ledger.provenance import material_of, sign_path, write_record
 from ledger.verify import verify_path
 
@@ -81,12 +81,12 @@ def test_metadata_names_every_digest_and_follows_the_schemas(world):
     traits = {trait["trait_type"]: trait["value"] for trait in metadata["attributes"]}
     assert list(traits.values())[:4] == [digest.hex for digest in DIGESTS.values()]
     assert (traits["AI composition"], traits["AI lyrics"], traits["anchor"], traits["key"]) == (
-        "fully",
+        "all",
         "none",
         "simulated",
         "G",
     )
-    assert metadata["ai_disclosure"] == {"composition": "fully", "lyrics": "none"}
+    assert metadata["ai_disclosure"] == {"composition": "all", "instrumentation": "all", "lyrics": "none"}
     assert metadata["provenance"]["anchor"]["root"] == "0x" + receipt.root.hex()
     (wav,) = metadata["media"]
     sound = world.tracks[0].with_suffix(".wav")
@@ -101,13 +101,12 @@ def test_what_is_not_said_is_left_out_and_contradictions_are_refused():
     assert not {"image", "animation_url", "licence", "external_url"} & set(bare)
     with pytest.raises(Malformed, match="may not be empty"):
         metadata_json("", Listing(), DIGESTS)
-    with pytest.raises(Malformed, match="names a model that made it"):
+    with pytest.raises(LedgerError, match="names a model that made it"):
         metadata_json("x", Listing(disclosure={"composition": "none"}), DIGESTS)
     with pytest.raises(Malformed, match="more than the limit of 262144"):
         metadata_json("x", Listing(description="x" * CHUNK), DIGESTS)
-    for role, share in (("drums", "fully"), ("vocals", "mostly"), ("", "")):
-        with pytest.raises(Malformed, match=f"roles {', '.join(ROLES)}"):
-            Listing(disclosure={role: share})
+    with pytest.raises(LedgerError, match="AI disclosure drums=all: the role is one of"):
+        metadata_json("x", Listing(disclosure={"drums": "all"}), DIGESTS)
 
 
 def test_minting_reads_the_digests_out_of_signed_statements(world):

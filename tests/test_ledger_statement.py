@@ -65,7 +65,10 @@ def test_a_folder_statement_has_the_fields_of_model_signing_1_0():
     value = json.loads(statement.to_bytes())
     assert value["_type"] == "https://in-toto.io/Statement/v1"
     assert value["predicateType"] == "https://model_signing/signature/v1.0"
-    assert value["subject"] == [{"name": "model", "digest": {"sha256": MANIFEST.root.hex}}]
+    (subject,) = value["subject"]
+    assert (subject["name"], subject["digest"]) == ("model", {"sha256": MANIFEST.root.hex})
+    assert subject["annotations"] == {"contraste": origin.to_json()}
+    assert set(value["predicate"]) == {"resources", "serialization"}  # its schema allows no more
     assert value["predicate"]["resources"] == [
         {"name": "a/c", "digest": hash_bytes(b"c").hex, "algorithm": "sha256"},
         {"name": "b", "digest": hash_bytes(b"b").hex, "algorithm": "sha256"},
@@ -160,7 +163,8 @@ def test_the_encoding_of_versions_before_1_0_is_refused():
         ({"verificationMaterial": {"publicKey": {}}}, "neither hint nor rawBytes"),
         ({"verificationMaterial": {"publicKey": {"hint": "x"}}}, "64 lower-case"),
         ({"verificationMaterial": {"publicKey": {"hint": "0" * 64}}}, "keyid .* is not that of the verification"),
-        ({"verificationMaterial": {"publicKey": {"hint": "0" * 64}, "certificate": {}}}, "certificate and publicKey"),
+        ({"verificationMaterial": {"publicKey": {"hint": "0" * 64}, "x509CertificateChain": {}}}, "publicKey and x509"),
+        ({"verificationMaterial": {"certificate": {"rawBytes": "AAAA"}}}, "Sigstore's public services"),
         ({"verificationMaterial": {"publicKey": {"hint": "0" * 64}, "tlogEntries": [{}]}}, "does not check it"),
         (
             {"verificationMaterial": {"publicKey": {"hint": "0" * 64}, "timestampVerificationData": {"x": 1}}},
@@ -168,7 +172,7 @@ def test_the_encoding_of_versions_before_1_0_is_refused():
         ),
         ({"verificationMaterial": {"x509CertificateChain": {"certificates": []}}}, "0 certificates"),
         ({"verificationMaterial": {"x509CertificateChain": {"certificates": [{}] * 11}}}, "11 certificates"),
-        ({"verificationMaterial": {"certificate": {"rawBytes": "AAAA"}}}, "not valid DER"),
+        ({"verificationMaterial": {"x509CertificateChain": {"certificates": [{"rawBytes": "AAAA"}]}}}, "not valid DER"),
         ({"verificationMaterial": {"publicKey": {"rawBytes": "AAAA"}}}, "not a public key"),
     ],
 )
@@ -318,14 +322,19 @@ def test_shards_and_left_out_names_are_kept():
 
 def test_bundles_of_other_tools_say_nothing_of_the_origin():
     good = content_statement("m", MANIFEST, Origin("model"))
-    predicate = {name: value for name, value in good.predicate.items() if name != "contraste"}
-    assert origin_of(Statement(good.subjects, good.predicate_type, predicate)) is None
+    assert origin_of(Statement(good.subjects, good.predicate_type, good.predicate)) is None
+    assert origin_of(Statement(good.subjects, good.predicate_type, good.predicate, {"m": {"by": "us"}})) is None
 
 
 def test_annotations_of_subjects_are_read_over():
     value = json.loads(TRACK.to_bytes())
     value["subject"][0]["annotations"] = {"note": "x"}
-    assert Statement.from_bytes(canonical_json(value)) == TRACK
+    read = Statement.from_bytes(canonical_json(value))
+    assert (read.subjects, read.predicate) == (TRACK.subjects, TRACK.predicate)
+    assert read.annotations == {"t.mid": {"note": "x"}}
+    value["subject"][0]["annotations"] = []
+    with pytest.raises(Malformed, match="are no JSON object"):
+        Statement.from_bytes(canonical_json(value))
 
 
 def test_a_second_subject_is_refused():

@@ -275,13 +275,17 @@ def self_signed(w):
     sign_path(w / "single.bin", STRANGER, [builder.sign(STRANGER, hashes.SHA256())])
 
 
+def origin(value):
+    """Return what a statement of model signing says of the origin."""
+    return value["subject"][0]["annotations"]["contraste"]
+
+
 def track_named_otherwise(w):
     for suffix in ("", ".sig", ".provenance.json"):
         (w / f"out/t.mid{suffix}").rename(w / f"out/u.mid{suffix}")
 
 
 S, T, R = "store", "out/t.mid", "audit/report.json"
-ORIGIN = "contraste"
 
 CASES = {
     # files of a folder
@@ -506,15 +510,19 @@ CASES = {
         signed("store.sig", lambda v, p: v.update(_type="https://in-toto.io/Statement/v0.1")),
         S, "data set", "malformed", "_type",
     ),
+    "annotations that are no object": (
+        signed("store.sig", lambda v, p: v["subject"][0].update(annotations=[])),
+        S, "data set", "malformed", "are no JSON object",
+    ),
     "unknown field of the statement": (
         signed("store.sig", lambda v, p: v.update(x=1)), S, "data set", "malformed", "'x'",
     ),
     "other parameters than the record": (
-        signed("store.sig", lambda v, p: p[ORIGIN]["parameters"].update(pieces=3)),
+        signed("store.sig", lambda v, p: origin(v)["parameters"].update(pieces=3)),
         S, "data set", "malformed", "not say what",
     ),
     "other kind than the record": (
-        signed("store.sig", lambda v, p: p[ORIGIN].update(kind="folder")), S, "folder", "malformed", "not say what",
+        signed("store.sig", lambda v, p: origin(v).update(kind="folder")), S, "folder", "malformed", "not say what",
     ),
     "other seed than the track's record": (
         signed("out/t.mid.sig", lambda v, p: p["buildDefinition"]["externalParameters"].update(seed=8)),
@@ -803,7 +811,7 @@ BENIGN = {
     "signed again": lambda w: sign_path(w / "store", KEY),
     "signed again by another trusted key": lambda w: sign_path(w / "store", SECOND),
     "names sorted as plain text": signed("store.sig", plain_sort),
-    "annotated subject": signed("store.sig", lambda v, p: v["subject"][0].update(annotations={"by": "us"})),
+    "annotated subject": signed("store.sig", lambda v, p: v["subject"][0]["annotations"].update(by="us")),
     "further predicate key": signed("store.sig", lambda v, p: p.update(theirs={"card": 1})),
     "no contributions": lambda w: [(w / f"out/t.mid.contributions.{end}").unlink() for end in ("json", "sig")],
     "no log": remove("home/log.sqlite"),

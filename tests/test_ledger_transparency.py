@@ -98,7 +98,7 @@ def test_entries_say_who_signed_what(log):
     assert entry.position == 3
     assert entry.fields["subject"] == {"x3": hash_bytes(b"\3").hex}
     assert entry.fields["key"] in KEYS
-    assert log.check_entry(entry, KEYS) == 17
+    assert log.proof_of(entry, KEYS)[0] == 17
     log.verify(KEYS)
     with pytest.raises(SignerUnknown):
         log.verify({})

@@ -325,6 +325,18 @@ def test_what_is_not_there_is_missing_and_not_broken(world):
     assert "not signed" in verification.fault.detail
 
 
+def test_of_a_data_set_that_is_not_here_its_statement_may_be(world):
+    shutil.rmtree(world.store)
+    verification = _verify(world, world.model)
+    (link,) = [link for link in verification.links if link.name == "data set"]
+    assert (verification.verdict, link.verdict, link.code) == ("ok", "absent", "stated")
+    file = _beside(world.store, ".sig")
+    _flip(file)
+    assert _verify(world, world.model).verdict == "incomplete"
+    file.unlink()
+    assert (_verify(world, world.model).fault.name, _verify(world, world.model).fault.verdict) == ("data set", "missing")
+
+
 def test_broken_beats_missing(world):
     shutil.rmtree(world.model)
     _flip(world.track)
