@@ -157,7 +157,7 @@ class Block(nn.Module):
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (B, H, T, K)
         x = x + self._drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
         hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
-        return cast(Tensor, x + self._drop(self.down(self._drop(hidden))))  # (B, T, D)
+        return x + self._drop(self.down(self._drop(hidden)))  # (B, T, D)
 
     def _drop(self, x: Tensor) -> Tensor:
         """Drop out in training; in sampling a call that does nothing takes as long as one that does little."""
