@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ledger.transparency import TransparencyLog
     from ledger.trust import Trust
     from ledger.verify import Verification
+    from music.notes import NoteSequence
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -455,6 +456,8 @@ Augment = Annotated[
     str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
 ]
 Conditioned = Annotated[bool, typer.Option(help="Head windows by what they are like, so that generate can be told.")]
+Temperature = Annotated[float, typer.Option(help="> 0; 1 is as learned.")]
+TopP = Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")]
 Sharded = Annotated[bool, typer.Option("--sharded", help="Under torchrun: spread weights over the processes (FSDP).")]
 
 
@@ -474,6 +477,7 @@ def train(
     spectrogram: Annotated[
         bool, typer.Option("--spectrogram", help="Learn sound, from the store's recordings or else renders of it.")
     ] = False,
+    canaries: Annotated[int, typer.Option(min=0, max=256, help="Random melodies to plant, for 'evaluate'.")] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -497,7 +501,7 @@ def train(
     settings = Settings(
         size=size, latent=latent, dropout=dropout, minutes=minutes, steps=steps, epochs=epochs, patience=patience,
         checkpoint_minutes=checkpoint_minutes, seed=seed, batch=batch, device=device, precision=precision,
-        half=half, sharded=sharded, augment=_names(augment), conditions=conditions,
+        half=half, sharded=sharded, augment=_names(augment), conditions=conditions, canaries=canaries,
     )  # fmt: skip
     _train(store, out, settings, resume=resume)
 
@@ -611,8 +615,15 @@ def generate(
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
-    temperature: Annotated[float, typer.Option(help="> 0; 1 is as learned.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.97,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 0.97,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens at most.")] = None,
+    best_of: Annotated[
+        int, typer.Option("--best-of", min=1, max=64, help="Draws of a track; the most typical is kept.")
+    ] = 1,
+    guard: Annotated[
+        Path | None, typer.Option(help="Store: bars that the copy search flags in it are thrown away and drawn again.")
+    ] = None,
     beam: Annotated[int | None, typer.Option(min=1, max=64, help="Beam search of this width instead.")] = None,
     prime: Annotated[Path | None, typer.Option(help="Music to go on from.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the tracks are to be like, in English.")] = None,
@@ -667,6 +678,9 @@ def generate(
         top_p=top_p,
         beam=beam,
         bars=bars,
+        top_k=top_k,
+        best_of=best_of,
+        guard=_guard(guard) if guard else None,
         prime=opening,
         conditions=asked,
         tries=tries,
@@ -677,7 +691,129 @@ def generate(
         missed = [name for track in made for name in track.settings["missed"]]
         counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
+    if guard:
+        said |= _guarded(guard, made)
     _write_tracks(made, out, f"track-{seed}", model, {**primed, **said}, device)
+
+
+def _guard(store: Path) -> Callable[[NoteSequence], bool]:
+    """Return what says whether the copy search flags music in a store."""
+    from audit.policy import read_policy
+    from audit.run import flagged
+
+    corpus, rules = _corpus(_store(store, partial=False), partial=False), read_policy()
+    return lambda music: flagged(corpus, music, rules)
+
+
+def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
+    """Say what a guard threw away; return what the record says of its store."""
+    from corpus.store import Store
+
+    reports = [track.settings["guard"] for track in made]
+    totals = {name: sum(report[name] for report in reports) for name in ("redrawn", "bars", "restarts", "flagged")}
+    say(
+        f"guard {store}: {totals['redrawn']} times thrown away, {totals['bars']} bars in all; {totals['restarts']} "
+        f"lines begun anew; {totals['flagged']} of {len(made)} tracks are flagged still"
+    )
+    return {"guard_store_digest": Store.open(store).digest}
+
+
+@app.command()
+def infill(
+    track: Annotated[Path, typer.Argument(help="The piece.")],
+    bars: Annotated[str, typer.Option(help="Which to write anew, from 1, like 5-8.")],
+    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the versions.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=64, help="How many versions.")] = 1,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=256, help="Draws of a version; kept is the one that what follows fits best.")
+    ] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 0.97,
+    device: Device = "auto",
+) -> None:
+    """Write some bars of a piece anew; what stands before and after them stays."""
+    import re
+
+    from ledger.provenance import digest_of
+    from music.read import read_music
+
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
+    if not found:
+        stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
+    with _extra("generator"):
+        from generator.infill import infill
+
+    made = infill(
+        model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, seed=seed, temperature=temperature,
+        top_p=top_p, candidates=candidates, device=device,
+    )  # fmt: skip
+    _write_tracks(made, out, f"{track.stem}-infilled-{seed}", model, {"track_sha256": digest_of(track).hex}, device)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A folder made by 'contraste train' or 'finetune'.")],
+    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on; the one it learned from.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="The model that it was tuned from.")] = None,
+    base_store: Annotated[Path | None, typer.Option("--base-store", help="The corpus of that model.")] = None,
+    artist: Annotated[str, typer.Option(help="Whose style to look for; the one that it was tuned to.")] = "",
+    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Tracks to write and look at.")] = 16,
+    bars: Annotated[int, typer.Option(min=4, max=1024, help="Bars of each, at least.")] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
+    import json
+
+    from audit.likeness import model_likeness
+    from corpus.store import Store
+    from ledger.provenance import digest_of
+    from music.midi import write_atomically
+    from reports.evaluation import evaluation_html, evaluation_rows
+
+    with _extra("generator"):
+        from generator.checkpoint import read_training
+        from generator.evaluate import evaluate_model, excerpts
+
+    if (base is None) != (base_store is None):
+        stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
+    opened = _store(store, partial=False)
+    broad = Store.open(base_store) if base_store else opened
+    artist = artist or str(read_training(model).get("settings", {}).get("artist", ""))
+    say(f"{model}: measured on {store}; this takes minutes")
+    figures, made = evaluate_model(
+        model, opened, n, seed=seed, bars=bars, base=(base, broad) if base else None, device=device
+    )
+    corpus = _corpus(opened, partial=False)
+    tracks = [track.sequence for track in made]
+    sides = {
+        (split, own): excerpts(opened if own else broad, bars, splits, lambda name, own=own: (name == artist) == own)
+        for split, splits in (("train", ("train",)), ("held_out", ("valid", "test")))
+        for own in (False, True)
+    } if artist else {}  # fmt: skip
+    with progress("originality") as show:
+        likeness = model_likeness(corpus, excerpts(opened, bars), tracks, sides, show)
+    figures["skipped"] += likeness.pop("skipped")
+    data = {
+        "schema": "contraste-evaluation/1",
+        "model": {"name": model.name, "digest": digest_of(model).hex},
+        "store": {"name": store.name, "digest": opened.digest},
+        "settings": {"n": n, "bars": bars, "seed": seed, "artist": artist},
+        **figures,
+        **likeness,
+    }
+    if out:
+        write_atomically(out, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    if html:
+        write_atomically(html, evaluation_html(data).encode())
+    for row in evaluation_rows(data):
+        typer.echo(f"{row[0]:44s} {row[1]:>12s}  {row[2]}".rstrip())
+    for skipped in data["skipped"]:
+        say(f"skipped {skipped['check']}: {skipped['reason']}")
 
 
 @app.command()

@@ -86,6 +86,12 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
 
 
+def flagged(corpus: Corpus, track: NoteSequence, policy: Policy) -> bool:
+    """Whether `find` would name a passage that is not clear; this only searches and judges."""
+    passages = search(corpus.index, track, PRIOR_ART_PIECES, corpus.store.present)
+    return any(one.verdict != "clear" for one in _judged(corpus, track, passages, policy))
+
+
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     """Say why the copy search has nothing to compare in `track`; () when it has."""
     if voices(track):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -101,6 +102,35 @@ def read_description(folder: str | Path) -> Description:
             f"{path}: vocabulary of {config.vocabulary} tokens; the digest stands for {len(VOCABULARY)}"
         )
     return Description(config, digest, artists)
+
+
+def read_training(folder: str | Path) -> dict[str, Any]:
+    """Read ``training.json``; {} where there is none, as of a run that was cut short.
+
+    Raises
+    ------
+    GeneratorError
+        When it can't be read.
+    """
+    path = Path(folder) / TRAINING
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"{path}: can't be read ({error}); `contraste train` writes it") from error
+    if not isinstance(content, dict):
+        raise GeneratorError(f"{path}: is no JSON object; `contraste train` writes it")
+    return content
+
+
+def held_out_nats(folder: str | Path) -> float | None:
+    """Nats a token that the "valid" split cost the model at the end of training; None where it was not scored."""
+    scored = read_training(folder).get("validation") or {}
+    try:
+        return math.log(float(scored["perplexity"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def save_model(weights: Mapping[str, Tensor], folder: Path, half: bool = False) -> None:

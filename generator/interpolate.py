@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from generator.checkpoint import load_model
+from generator.decoding import SamplingSettings, Style
 from generator.model import Transformer, one_thread
-from generator.sample import Generated, SamplingSettings, Style, write_styled
+from generator.sample import Generated, write_styled
 from generator.tokens import GeneratorError, IntArray, SettingError, bar_starts, encode, window
 from music.notes import FloatArray, NoteSequence
 

@@ -109,6 +109,7 @@ class Cache:
         self.pad = torch.zeros(rows, dtype=torch.long, device=device)  # (B,)
         self.held = torch.zeros((len(HOLDS), rows, 1), dtype=torch.long, device=device)  # (holds, B, 1)
         self.lines = torch.zeros((rows, MAX_PARTS), dtype=torch.long, device=device)  # (B, P), last pitch of each part
+        self.table: Tensor | None = None  # (V, D), the model's embedding matrix, worked out once
         self.length = 0
 
     def reorder(self, rows: Tensor) -> None:
@@ -118,10 +119,12 @@ class Cache:
 
 
 def _rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn the pairs (x[i], x[i + K/2]) of (..., T, K) by angles whose cosine and sine are `turns` (2, T, K/2)."""
+    """Turn the pairs (x[i], x[i + K/2]) of (..., T, K) by angles whose cosine and sine are `turns` (2, T, K).
+
+    The sine is negative in the first half.
+    """
     a, b = x.chunk(2, dim=-1)  # (..., T, K/2) each
-    cos, sin = turns
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)  # (..., T, K)
+    return torch.addcmul(x * turns[0], torch.cat([b, a], dim=-1), turns[1])  # (..., T, K)
 
 
 class Block(nn.Module):
@@ -143,16 +146,22 @@ class Block(nn.Module):
         """Return (B, T, D); with `memory` (2, B, H, context, K) read and extend what came before."""
         rows, length, width = x.shape  # (B, T, D)
         qkv = self.qkv(self.norm_attention(x)).view(rows, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, K) each
-        q, k = _rotate(torch.stack([q, k]), turns.to(q.dtype))  # (B, H, T, K) each
+        qk, v = qkv.permute(2, 0, 3, 1, 4).split([2, 1])  # (2, B, H, T, K), (1, B, H, T, K)
+        q, k = _rotate(qk, turns.to(qk.dtype))  # (B, H, T, K) each
+        v = v[0]  # (B, H, T, K)
         if memory is not None:
             memory[0, :, :, past : past + length] = k
             memory[1, :, :, past : past + length] = v
             k, v = memory[:, :, :, : past + length].to(q.dtype)  # (B, H, S, K) each
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)  # (B, H, T, K)
-        x = x + self.drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
+        causal = mask is None and length > 1
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (B, H, T, K)
+        x = x + self._drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
         hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
-        return cast(Tensor, x + self.drop(self.down(self.drop(hidden))))  # (B, T, D)
+        return x + self._drop(self.down(self._drop(hidden)))  # (B, T, D)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        """Drop out in training; in sampling a call that does nothing takes as long as one that does little."""
+        return cast(Tensor, self.drop(x)) if self.training else x
 
 
 class Stack(nn.Module):
@@ -167,7 +176,9 @@ class Stack(nn.Module):
         half = config.width // config.heads // 2
         speed = 10_000.0 ** (-torch.arange(half) / half)  # (K/2,)
         angles = torch.outer(torch.arange(config.context), speed)  # (context, K/2)
-        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()]), persistent=False)
+        cos, sin = angles.cos(), angles.sin()
+        turns = torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)])  # (2, context, K)
+        self.register_buffer("turns", turns, persistent=False)
 
     def forward(self, x: Tensor, cache: Cache | None = None, style: Tensor | None = None) -> Tensor:
         """Return the hidden states (B, T, D) of the inputs `x` (B, T, D); with a cache of the last alone, (B, 1, D).
@@ -184,12 +195,12 @@ class Stack(nn.Module):
         if past + length > self.config.context:
             raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
         mask = None
-        if cache is not None:
+        if cache is not None and ((past and length > 1) or bool(cache.pad.any())):
             row = torch.arange(past, past + length, device=x.device)[:, None]  # (T, 1)
             column = torch.arange(past + length, device=x.device)  # (S,)
             mask = (column <= row) & ((column >= cache.pad[:, None, None]) | (column == row))  # (B, T, S)
             mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
-        turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K/2)
+        turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K)
         for i, block in enumerate(self.blocks):
             x = x if style is None else x + style
             x = block(x, turns, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
@@ -282,6 +293,9 @@ class Transformer(nn.Module):
         kinds = [name.split()[0] for name in VOCABULARY]
         says = torch.tensor([[kind in hold for kind in kinds] for hold in HOLDS])
         self.register_buffer("says", says, persistent=False)  # (holds, V)
+        parts = torch.zeros(config.vocabulary, dtype=torch.long)
+        parts[PART + 1 : PART + MAX_PARTS] = torch.arange(1, MAX_PARTS)
+        self.register_buffer("parts", parts, persistent=False)  # (V,), the part that a token says; 0 for the others
         self.line = nn.Embedding(128 + 1, config.width)  # added for the last pitch of the part; 128 is "none"
         self.distance = nn.Linear(config.width, 2 * DISTANCES, bias=False)
         self.drop = nn.Dropout(config.dropout)
@@ -311,7 +325,7 @@ class Transformer(nn.Module):
         GeneratorError
             When the sequence is longer than the context.
         """
-        table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
+        table = self._table(cache)  # (V, D)
         x, references = self._read(tokens, table, cache)  # (B, T, D), (2, B, T)
         style = None if latents is None else self.style.into(latents)  # (B, T, D)
         x = self.stack(x, cache, style)  # (B, T or 1, D)
@@ -324,10 +338,19 @@ class Transformer(nn.Module):
         Bar n of a row is its n-th ``Bar`` token and what follows it; a row with fewer bars than another has
         values without meaning at its end.
         """
-        table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
-        turns = cast(Tensor, self.stack.turns)[:, : tokens.shape[1]]  # (2, T, K/2)
+        table = self._table()  # (V, D)
+        turns = cast(Tensor, self.stack.turns)[:, : tokens.shape[1]]  # (2, T, K)
         x, _ = self._read(tokens, table, None)  # (B, T, D)
         return cast(tuple[Tensor, Tensor], self.style(x, bars_of(tokens), turns))
+
+    def _table(self, cache: Cache | None = None) -> Tensor:
+        """Return the embedding of every token (V, D), which is the output matrix too."""
+        if cache is not None and cache.table is not None:
+            return cache.table
+        table = self.embedding.weight + self.pitch_class(self.classes)  # (V, D)
+        if cache is not None:
+            cache.table = table
+        return cast(Tensor, table)
 
     def _read(self, tokens: Tensor, table: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
         """Return the inputs (B, T, D), each token with those that hold, and the references of `_distances`."""
@@ -335,7 +358,8 @@ class Transformer(nn.Module):
         line = self._line(tokens, held[HOLDS.index(("Bar", "Position", "Part"))], cache)  # (B, T)
         said = self.said(held).sum(dim=0) + self.line(torch.where(line > 0, line - PITCH, 128))  # (B, T, D)
         references = torch.stack([line, held[HOLDS.index(("Pitch",))]])  # (2, B, T)
-        return self.drop(functional.embedding(tokens, table) + said), references
+        x = functional.embedding(tokens, table) + said  # (B, T, D)
+        return (self.drop(x) if self.training else x), references
 
     def _distances(self, x: Tensor, references: Tensor) -> Tensor:
         """Score the pitches (B, T, 128) by how far they are from the last of their part and from the last of all.
@@ -355,7 +379,11 @@ class Transformer(nn.Module):
 
         `said` (B, T) is the last token that says a part: ``Part`` itself, or a position, which goes back to part 0.
         """
-        part = torch.where((said > PART) & (said < PART + MAX_PARTS), said - PART, 0)  # (B, T)
+        part = cast(Tensor, self.parts)[said]  # (B, T)
+        if cache is not None and tokens.shape[1] == 1:
+            pitch = torch.where(tokens >= PITCH, tokens, cache.lines.gather(-1, part))  # (B, 1)
+            cache.lines.scatter_(-1, part, pitch)
+            return pitch
         last = torch.where(tokens >= PITCH, torch.arange(tokens.shape[1], device=tokens.device), -1)  # (B, T)
         lines = torch.zeros_like(tokens)
         for number in range(int(part.max()) + 1):
@@ -371,6 +399,9 @@ class Transformer(nn.Module):
     def _held(self, tokens: Tensor, cache: Cache | None) -> Tensor:
         """Return the token of each hold that holds at each place, ``PAD`` before there is one."""
         says = cast(Tensor, self.says)[:, tokens]  # (holds, B, T)
+        if cache is not None and tokens.shape[1] == 1:
+            cache.held = torch.where(says, tokens, cache.held)  # (holds, B, 1)
+            return cache.held
         places = torch.arange(tokens.shape[1], device=tokens.device)  # (T,)
         last = torch.where(says, places, -1).cummax(dim=-1).values  # (holds, B, T)
         found = tokens.expand(len(HOLDS), -1, -1).gather(-1, last.clamp(min=0))  # (holds, B, T)

@@ -40,7 +40,7 @@ from generator.ngram import NGram
 from generator.tokens import ARTIST, PAD, PITCH, TEMPO, IntArray, movable
 from generator.windows import padded, scored_windows, shifts
 
-__all__ = ["Likelihood", "Losses", "Objective", "Team", "baseline"]
+__all__ = ["Likelihood", "Losses", "Objective", "Team", "baseline", "orders"]
 
 KL_WEIGHT, FIGURES_WEIGHT = 0.1, 1.0
 KL_WARM_UP = 0.2
@@ -195,8 +195,8 @@ class Team:
         return Likelihood.of(nats, tokens, notes)
 
 
-def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray], transpose: int) -> dict[str, Any]:
-    """Score the count model; return the fields of a `Likelihood` and the best `order`."""
+def orders(train_pieces: Sequence[IntArray], pieces: Sequence[IntArray], transpose: int) -> list[Likelihood]:
+    """Score the count models of orders 1 to `NGRAM_ORDER`."""
     moves = [movable(p) for p in train_pieces]
     if sum(len(p) for p in train_pieces) * (2 * transpose + 1) > NGRAM_TOKENS:
         transpose = 0
@@ -205,8 +205,14 @@ def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray],
         for piece, move, allowed in zip(train_pieces, moves, shifts(train_pieces, moves, transpose), strict=True)
         for shift in allowed
     ]
-    nats = NGram(moved, NGRAM_ORDER).nats(valid_pieces).sum(axis=1)
-    best = int(nats.argmin())
-    notes = sum(int((piece >= PITCH).sum()) for piece in valid_pieces)
-    tokens = sum(len(piece) - 1 for piece in valid_pieces)
-    return {"order": best + 1, **asdict(Likelihood.of(float(nats[best]), tokens, notes))}
+    notes = sum(int((piece >= PITCH).sum()) for piece in pieces)
+    tokens = sum(len(piece) - 1 for piece in pieces)
+    nats = NGram(moved, NGRAM_ORDER).nats(pieces).sum(axis=1)
+    return [Likelihood.of(float(total), tokens, notes) for total in nats]
+
+
+def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray], transpose: int) -> dict[str, Any]:
+    """Score the count model; return the fields of a `Likelihood` and the best `order`."""
+    scores = orders(train_pieces, valid_pieces, transpose)
+    best = min(range(len(scores)), key=lambda i: scores[i].perplexity)
+    return {"order": best + 1, **asdict(scores[best])}

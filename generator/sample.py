@@ -1,92 +1,55 @@
-"""Writing new tracks with a trained model: nucleus sampling and beam search, always inside the grammar.
+"""Writing new tracks with a trained model: what `contraste generate` does.
 
-Nucleus sampling (Holtzman et al. 2020) is the default. Beam search finds likelier lines, and likely music is
-dull: unguarded, it holds or repeats one chord. Two guards keep it moving, and every way of decoding has the
-first:
+How lines grow is `generator.decoding`. Here tracks are drawn until they are as asked for, the most typical of several
+is kept, and a line that runs into music of somebody else's is taken back.
 
-* an empty bar, a note longer than `MAX_HOLD` and an end before the asked number of bars are masked out;
-* a beam that closes a run of `RUN` onsets equal to an earlier run of its line is dropped.
-
-Beyond the model's context the last bars, about half of it, are read again behind a new header.
+The guard
+---------
+While a line grows, a function given by the caller looks at it every `GUARD_BARS` bars and says whether it holds
+music that it must not. If so, these bars are thrown away and drawn again from the next random numbers, from the third
+time on at a temperature `GUARD_HEAT` times as high as before; after `GUARD_DRAWS` times the whole line is begun anew,
+at most `GUARD_LINES` times. A line that even then does not pass stays as it is and says so (``settings["guard"]``).
+What was given as a prime is not looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from generator.attributes import bar_figures, plan_of
-from generator.checkpoint import load_model, read_description
+from generator.checkpoint import held_out_nats, load_model, read_description
 from generator.conditions import ANYTHING, Conditions
-from generator.model import Cache, Transformer, one_thread
-from generator.tokens import (
-    ARTIST,
-    BAR,
-    BOS,
-    DURATION,
-    EOS,
-    LONG,
-    LONG_TOKEN,
-    PAD,
-    PART,
-    PITCH,
-    PLAN,
-    POSITION,
-    TEMPO,
-    VELOCITY,
-    BoolArray,
-    Grammar,
-    SettingError,
-    bar_starts,
-    decode,
-    encode,
-    quantise,
-    window,
+from generator.decoding import (
+    EXTRA_BARS,
+    MAX_HOLD,
+    RUN,
+    Line,
+    SamplingSettings,
+    Style,
+    beam_search,
+    begun,
+    sample_lines,
 )
+from generator.model import Transformer, one_thread
+from generator.tokens import BOS, PLAN, SettingError, decode, encode, quantise
 from music.key import NAMES, estimate_key
 from music.notes import NoteSequence, build
 
-MAX_HOLD = 2 * LONG
-"""Longest note in ticks that is written, 8 quarters."""
-RUN = 3
-"""Beam search writes no run of this many onsets (their parts and pitches, whatever the rhythm) twice."""
-EXTRA_BARS = 4
-"""How many bars past the asked number a line may look for its own end before it is closed."""
-TOKENS_A_BAR = 160
-"""A line with more tokens than this for each bar allowed is closed at its last full bar."""
+__all__ = ["EXTRA_BARS", "MAX_HOLD", "RUN", "Generated", "SamplingSettings", "Style", "generate", "statistics"]
 
-FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingSettings:
-    """What decides a generation run, beside the model and the prime; see `generate`."""
-
-    seed: int
-    temperature: float
-    top_p: float
-    beam: int | None
-    bars: int
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        rules = {
-            "seed": 0 <= self.seed < 2**32,
-            "temperature": 0 < self.temperature <= 10,
-            "top_p": 0 < self.top_p <= 1,
-            "beam": self.beam is None or 1 <= self.beam <= 64,
-            "bars": 1 <= self.bars <= 1024,
-        }
-        for name, holds in rules.items():
-            if not holds:
-                raise SettingError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
+Guard = Callable[[NoteSequence], bool]
+"""Says whether music holds a passage that must not be in it."""
+GUARD_BARS = 4
+GUARD_DRAWS = 6
+GUARD_HEAT = 1.15
+GUARD_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +66,9 @@ class Generated:
         Of the run; with `settings`, the model's digest and the prime it makes the track again.
     settings : dict
         `SamplingSettings` and the track's `index` of `count`; with conditions also what was asked for (`conditions`),
-        in which of the `tries` the track was drawn, and what it `missed`.
+        in which of the `tries` the track was drawn, and what it `missed`; with `best_of` its number and the
+        `typical_nats` aimed at; with a `guard` what was thrown away: `redrawn` times so many `bars` in all, `restarts`
+        of the whole line, and whether it is `flagged` still.
     statistics : dict
         `statistics` of the sequence, and `perplexity` of the new tokens under the model (temperature 1).
     """
@@ -115,213 +80,6 @@ class Generated:
     statistics: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """Bars that a line is to be like: latents (bars, Z) of `generator.model.Style`, and meters as tokens."""
-
-    latents: FloatArray
-    meters: tuple[int, ...]
-
-    def keep(self, state: Grammar, mask: BoolArray) -> None:
-        """Leave in `mask` the meter of the next bar, and the end only after the last."""
-        more = state.bars < len(self.meters)
-        bars = mask[BAR:POSITION].copy()
-        mask[BAR:POSITION] = False
-        if more:
-            mask[EOS] = False
-            mask[self.meters[state.bars]] = bars[self.meters[state.bars] - BAR]
-
-    def at(self, bar: int) -> FloatArray:
-        """Return the latent (Z,) of a bar; 0 outside."""
-        return self.latents[bar] if 0 <= bar < len(self.latents) else np.zeros_like(self.latents[0])
-
-
-class _Line:
-    """A growing token line with its place in the grammar and its log likelihood."""
-
-    def __init__(
-        self, tokens: Sequence[int], bars: int, conditions: Conditions = ANYTHING, style: Style | None = None
-    ) -> None:
-        self.conditions = conditions
-        self.style = style
-        self.tokens: list[int] = []
-        self.state = Grammar()
-        for token in tokens:
-            self.state.push(token)
-            self.tokens.append(token)
-        self.given = len(self.tokens)
-        self.least = self.state.bars + bars
-        self.log_likelihood = 0.0
-        self.onsets: list[tuple[int, ...]] = []  # kept by `repeats`
-        self.onset_at = self.given
-
-    @property
-    def done(self) -> bool:
-        return self.state.last == EOS
-
-    def allowed(self) -> BoolArray:
-        mask = self.state.allowed()
-        bars = self.state.bars
-        mask[ARTIST:TEMPO] = False  # controls are given, never written
-        if self.style is not None:
-            self.style.keep(self.state, mask)
-            return mask
-        if bars and not self.state.duration:  # no empty bar
-            mask[BAR:POSITION] = mask[EOS] = False
-        if bars < self.least:
-            mask[EOS] = False
-        elif bars >= self.least + EXTRA_BARS and mask[EOS]:
-            mask[BAR:POSITION] = False
-        left = MAX_HOLD - LONG * self.state.longs
-        mask[LONG_TOKEN] &= left > LONG
-        mask[DURATION + left + 1 : DURATION + LONG + 1] = False
-        self.conditions.keep(self.state, mask)
-        return mask
-
-    def push(self, token: int, log_chance: float) -> None:
-        self.state.push(token)
-        self.tokens.append(token)
-        self.log_likelihood += log_chance
-        if not self.done and len(self.tokens) - self.given > TOKENS_A_BAR * (self.least + EXTRA_BARS):
-            self.close()
-
-    def close(self) -> None:
-        """Cut back to the last full bar and end there."""
-        tokens = self.tokens
-        self.tokens = [*tokens[: int(bar_starts(np.array(tokens))[-1])], EOS]
-        self.state.last = EOS
-
-    def repeats(self) -> bool:
-        """Whether the last token closed a run of `RUN` onsets that the line has had before."""
-        last = self.state.last
-        if not (BAR <= last < VELOCITY or last == EOS):
-            return False
-        said = self.tokens[self.onset_at : -1]
-        onset = tuple(token for token in said if token >= PITCH or PART < token < BAR)
-        self.onset_at = len(self.tokens)
-        if not onset:  # a position right behind a bar line
-            return False
-        onsets = self.onsets = [*self.onsets, onset]
-        run = onsets[-RUN:]
-        return any(onsets[i : i + RUN] == run for i in range(len(onsets) - RUN))
-
-    def copy(self) -> _Line:
-        twin = _Line.__new__(_Line)
-        twin.__dict__.update(self.__dict__)
-        twin.tokens, twin.state = list(self.tokens), self.state.copy()
-        return twin
-
-
-class _Reader:
-    """Reads lines that grow by one token at a time, with the keys and values of what it has read."""
-
-    def __init__(self, model: Transformer) -> None:
-        self.model = model
-        self.device = next(model.parameters()).device
-        self.cache: Cache | None = None
-
-    def reorder(self, rows: Sequence[int]) -> None:
-        if self.cache is not None and list(rows) != list(range(len(self.cache.pad))):
-            self.cache.reorder(torch.tensor(rows, dtype=torch.long, device=self.device))
-
-    def log_chances(self, lines: Sequence[_Line]) -> FloatArray:
-        """Log likelihoods (lines, vocabulary) of the tokens each line allows next; -inf for the others."""
-        context = self.model.config.context
-        if self.cache is None or self.cache.length == context:
-            prompts = [_prompt(line.tokens, context) for line in lines]
-            longest = max(len(p) for p in prompts)
-            self.cache = Cache(self.model.config, len(lines), self.device)
-            self.cache.pad[:] = torch.tensor([longest - len(p) for p in prompts])
-            new = [[PAD] * (longest - len(p)) + p for p in prompts]
-        else:
-            new = [[line.tokens[-1]] for line in lines]
-        latents = None
-        if any(line.style for line in lines):
-            read = [_styles(line, row) for line, row in zip(lines, new, strict=True)]
-            latents = torch.tensor(np.array(read), dtype=torch.float32, device=self.device)  # (B, T, Z)
-        logits = self.model(torch.tensor(new, device=self.device), self.cache, latents)[:, 0].double().cpu().numpy()
-        masks = np.stack([line.allowed() for line in lines])
-        masks[[line.done for line in lines], PAD] = True  # so that no row is empty
-        logits = np.where(masks, logits, -np.inf)
-        top = logits.max(axis=1, keepdims=True)
-        return np.asarray(logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True)))
-
-
-def _styles(line: _Line, last: Sequence[int]) -> FloatArray:
-    """Return the latents (T, Z) of the line's `last` tokens, in which leading padding may stand."""
-    if line.style is None:
-        raise SettingError("lines with and without a style can't be written together")
-    begun = np.cumsum([BAR <= token < POSITION for token in last])
-    first = line.state.bars - int(begun[-1]) - 1
-    started = begun > 0 if first < 0 else np.ones(len(last), dtype=bool)
-    return np.stack([line.style.at(first + int(n) if there else -1) for n, there in zip(begun, started, strict=True)])
-
-
-def _prompt(tokens: list[int], context: int) -> list[int]:
-    """Return the line, or where it is long its last bars behind a header, about half the context."""
-    if len(tokens) <= context // 2:
-        return tokens
-    line = np.array(tokens)
-    bars = bar_starts(line)
-    fitting = bars[bars >= len(line) - context // 2]
-    start = int(fitting[0] if len(fitting) else bars[-1])
-    cut, header = window(line, start, len(line))
-    return [*cut[:header].tolist(), *cut[header:].tolist()[-(context - header - 1) :]]
-
-
-def _nucleus(log_chances: FloatArray, temperature: float, top_p: float, random: np.random.Generator) -> int:
-    """Draw from the likeliest tokens (vocabulary,) that together reach `top_p`."""
-    chances = np.exp((log_chances - log_chances.max()) / temperature)
-    chances /= chances.sum()
-    order = np.argsort(-chances, kind="stable")
-    total = np.cumsum(chances[order])
-    kept = int(np.searchsorted(total, top_p)) + 1
-    return int(order[min(int(np.searchsorted(total, random.random() * total[kept - 1])), kept - 1)])
-
-
-def _sample(
-    model: Transformer,
-    lines: Sequence[_Line],
-    randoms: Sequence[np.random.Generator],
-    settings: SamplingSettings,
-    until_bars: float = np.inf,
-) -> None:
-    """Let all lines grow to their ends, or until each has begun `until_bars` bars."""
-    reader = _Reader(model)
-    while not all(line.done or line.state.bars >= until_bars for line in lines):
-        log_chances = reader.log_chances(lines)
-        for line, row, random in zip(lines, log_chances, randoms, strict=True):
-            if not line.done:
-                token = _nucleus(row, settings.temperature, settings.top_p, random)
-                line.push(token, float(row[token]))
-
-
-def _beam_search(model: Transformer, line: _Line, width: int, *, block_repeats: bool = True) -> _Line:
-    """Grow a line to its end along the `width` likeliest continuations; the best mean log likelihood wins."""
-    reader = _Reader(model)
-    alive = [line]
-    ended: list[_Line] = []
-    while alive and len(ended) < width:
-        log_chances = reader.log_chances(alive)
-        scores = log_chances + np.array([beam.log_likelihood for beam in alive])[:, None]
-        ranked = np.argsort(-scores, axis=None, kind="stable")[: 4 * width]
-        candidates = [divmod(int(i), scores.shape[1]) for i in ranked if np.isfinite(scores.flat[i])]
-        chosen: list[tuple[int, _Line]] = []
-        spare: list[tuple[int, _Line]] = []
-        for row, token in candidates:
-            beam = alive[row].copy()
-            beam.push(token, float(log_chances[row, token]))
-            (spare if block_repeats and beam.repeats() else chosen).append((row, beam))
-            if len(chosen) == width:
-                break
-        chosen = chosen or spare[:1]  # nothing but repetition: take the best of it
-        ended += [beam for _, beam in chosen if beam.done]
-        going_on = [(row, beam) for row, beam in chosen if not beam.done]
-        reader.reorder([row for row, _ in going_on])
-        alive = [beam for _, beam in going_on]
-    return max(ended, key=lambda beam: beam.log_likelihood / max(1, len(beam.tokens) - beam.given))
-
-
 def generate(
     model_dir: str | Path,
     n: int,
@@ -331,6 +89,9 @@ def generate(
     top_p: float = 0.97,
     beam: int | None = None,
     bars: int = 16,
+    top_k: int | None = None,
+    best_of: int = 1,
+    guard: Guard | None = None,
     prime: NoteSequence | None = None,
     conditions: Conditions = ANYTHING,
     tries: int = 4,
@@ -357,6 +118,14 @@ def generate(
         writes the rest.
     bars : int
         Least number of new bars; a line is closed at the latest `EXTRA_BARS` later.
+    top_k : int, optional
+        Draw from so many of the likeliest tokens at most.
+    best_of : int
+        Draws of each track, 1 to 64. Kept is the one whose tokens cost, in the mean, most nearly what held-out music
+        costs the model (``training.json``; without such a figure, most nearly the entropy of what the model expected).
+        Human music is neither as likely nor as unlikely as can be (Meister et al., TACL 2023).
+    guard : callable, optional
+        See the module; it goes with drawing, not with beam search, which would write the same again.
     prime : NoteSequence, optional
         Music to go on from, whole bars of it.
     conditions : Conditions, optional
@@ -375,37 +144,101 @@ def generate(
     GeneratorError
         When the model can't be loaded or a setting is out of range.
     """
-    settings = SamplingSettings(seed, temperature, top_p, beam, bars)
-    if not 1 <= tries <= 64:
-        raise SettingError(f"{tries} tries asked for; 1 to 64 can be had")
+    settings = SamplingSettings(seed, temperature, top_p, beam, bars, top_k)
+    for what, number, most in (("tracks", n, 4096), ("tries", tries, 64), ("draws", best_of, 64)):
+        if not 1 <= number <= most:
+            raise SettingError(f"{number} {what} asked for; 1 to {most} can be had")
+    if guard and beam is not None:
+        raise SettingError("a guard draws again what it throws away, and beam search would write the same; use one")
     if prime is not None and (conditions.tempo or conditions.instruments):
         raise SettingError("tempo and instruments are those of the prime; ask for neither")
-    if not 1 <= n <= 4096:
-        raise SettingError(f"{n} tracks asked for; 1 to 4096 can be made at once")
     model = load_model(model_dir, device)
     artists = read_description(model_dir).artists
+    typical = held_out_nats(model_dir) if best_of > 1 else None
     made: dict[int, Generated] = {}
-    fits: dict[int, tuple[int, float]] = {}
+    fits: dict[int, tuple[int, float, float]] = {}
     with torch.inference_mode(), one_thread():
-        for attempt in range(tries):
-            short = [i for i in range(n) if rank or i not in made or made[i].settings.get("missed")]
+        for attempt in range(max(tries, best_of)):
+            short = [i for i in range(n) if rank or attempt < best_of or made[i].settings.get("missed")]
             if not short:
                 break
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
-            lines = [_Line(opening, bars, conditions) for _ in short]
+            lines = [Line(opening, bars, conditions) for _ in short]
             randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
-            if beam is None:
-                _sample(model, lines, randoms, settings)
-            else:
-                for line, random in zip(lines, randoms, strict=True):
-                    _sample(model, [line], [random], settings, until_bars=line.state.bars + 2)
-                lines = [_beam_search(model, line, beam) for line in lines]
-            for i, line in zip(short, lines, strict=True):
-                track = _finished(line, settings, i, n, attempt + 1)
-                fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0)
+            lines, kept = _grown(model, lines, randoms, settings, guard)
+            for i, line, report in zip(short, lines, kept, strict=True):
+                track = finished(line, settings, i, n, attempt + 1)
+                track.settings.update(report)
+                unlike = 0.0
+                if best_of > 1:
+                    aim = line.mean(line.entropy) if typical is None else typical
+                    unlike = abs(line.mean(-line.log_likelihood) - aim)
+                    track.settings.update(best_of=best_of, typical_nats=aim)
+                fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0, -unlike)
                 if i not in made or fit > fits[i]:
                     made[i], fits[i] = track, fit
     return [made[i] for i in range(n)]
+
+
+def _grown(
+    model: Transformer,
+    lines: list[Line],
+    randoms: Sequence[np.random.Generator],
+    settings: SamplingSettings,
+    guard: Guard | None,
+) -> tuple[list[Line], list[dict[str, Any]]]:
+    """Let lines grow to their ends in the way asked for; return them, and what is to be said of each."""
+    if guard:
+        return _guarded(model, lines, randoms, settings, guard)
+    if settings.beam is None:
+        sample_lines(model, lines, randoms, settings)
+    else:
+        for line, random in zip(lines, randoms, strict=True):
+            sample_lines(model, [line], [random], settings, begun(line.state.bars + 2))
+        lines = [beam_search(model, line, settings.beam) for line in lines]
+    return lines, [{} for _ in lines]
+
+
+def _guarded(
+    model: Transformer,
+    lines: Sequence[Line],
+    randoms: Sequence[np.random.Generator],
+    settings: SamplingSettings,
+    guard: Guard,
+) -> tuple[list[Line], list[dict[str, Any]]]:
+    """Let lines grow to their ends under a guard; return them, and what was thrown away of each."""
+    grown, reports = [], []
+    for given, random in zip(lines, randoms, strict=True):
+        start = decode(given.tokens).end_beat if given.state.bars else 0.0
+        report: dict[str, Any] = {"redrawn": 0, "bars": 0, "restarts": 0, "flagged": False}
+        kept, line, draws = given.copy(), given.copy(), 0
+        while not line.done:
+            heated = min(settings.temperature * GUARD_HEAT ** max(draws - 1, 0), 10.0)
+            to = kept.state.bars + GUARD_BARS + (not kept.state.bars)  # a bar is whole when the next has begun
+            sample_lines(model, [line], [random], replace(settings, temperature=heated), begun(to))
+            if not guard(_behind(decode(line.tokens), start)):
+                kept, draws = line.copy(), 0
+                continue
+            draws += 1
+            if draws >= GUARD_DRAWS:
+                if report["restarts"] == GUARD_LINES:
+                    report["flagged"] = True
+                    sample_lines(model, [line], [random], settings)
+                    break
+                report["restarts"] += 1
+                report["bars"] += kept.state.bars - given.state.bars
+                kept, draws = given.copy(), 0
+            report["redrawn"] += 1
+            report["bars"] += GUARD_BARS
+            line = kept.copy()
+        grown.append(line)
+        reports.append({"guard": report})
+    return grown, reports
+
+
+def _behind(sequence: NoteSequence, beat: float) -> NoteSequence:
+    """Return the notes that begin at or after `beat`."""
+    return sequence.select(sequence.onset_beat >= beat - 1e-9) if beat else sequence
 
 
 def _opening(prime: NoteSequence | None, conditions: Conditions, controls: list[int]) -> list[int]:
@@ -421,15 +254,15 @@ def write_styled(
     model: Transformer, lines: Sequence[tuple[list[int], Style]], settings: SamplingSettings
 ) -> list[Generated]:
     """Write one piece for each header and `Style`; each draws from its own stream (seed, number)."""
-    grown = [_Line(header, len(style.meters), style=style) for header, style in lines]
-    _sample(model, grown, [np.random.default_rng([settings.seed, i]) for i in range(len(grown))], settings)
-    return [_finished(line, settings, i, len(grown), 1) for i, line in enumerate(grown)]
+    grown = [Line(header, len(style.meters), style=style) for header, style in lines]
+    sample_lines(model, grown, [np.random.default_rng([settings.seed, i]) for i in range(len(grown))], settings)
+    return [finished(line, settings, i, len(grown), 1) for i, line in enumerate(grown)]
 
 
-def _finished(line: _Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
+def finished(line: Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
+    """Make the track of a line that has ended."""
     sequence = _ending_on_a_bar(decode(line.tokens))
-    new = max(1, len(line.tokens) - line.given)
-    figures = {"perplexity": float(np.exp(-line.log_likelihood / new)), **statistics(sequence)}
+    figures = {"perplexity": float(np.exp(line.mean(-line.log_likelihood))), **statistics(sequence)}
     about = {**asdict(settings), "index": index, "count": count}
     if line.conditions:
         asked, missed = line.conditions.as_settings(), list(line.conditions.missed(sequence))

@@ -227,6 +227,10 @@ class Grammar:
         """
         if not 0 <= token < len(VOCABULARY) or not self.allowed()[token]:
             raise GeneratorError(f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed")
+        self.advance(token)
+
+    def advance(self, token: int) -> None:
+        """Move on by `token`, which is known to be allowed."""
         self.last = token
         match _KIND[token]:
             case "Plan":

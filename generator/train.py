@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from corpus.store import Store
+from generator.canaries import canaries, write_canaries
 from generator.checkpoint import (
     CONFIG,
     TRAINING,
@@ -102,6 +103,9 @@ class Settings:
     conditions : bool
         Whether windows are headed by what they are like, so that `generator.sample.generate` can be told; and whether
         bars are planned.
+    canaries : int
+        Melodies of `generator.canaries` that are learned among the pieces, each as often as a piece of its length; 0 to
+        256, drawn with `seed`.
 
     Raises
     ------
@@ -131,6 +135,7 @@ class Settings:
     sharded: bool = False
     augment: tuple[str, ...] = ("transpose",)
     conditions: bool = True
+    canaries: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -150,6 +155,7 @@ class Settings:
             "lora": 0 <= self.lora <= 256,
             "precision": self.precision in ("auto", "float32", "bfloat16"),
             "workers": self.workers is None or self.workers > 0,
+            "canaries": 0 <= self.canaries <= 256,
             "augment": set(self.augment) <= set(AUGMENTATIONS),
         }
         for name, holds in rules.items():
@@ -288,6 +294,8 @@ def train(
                 run.resume()
             elif leads():
                 write_description(folder, description)
+                if settings.canaries:
+                    write_canaries(folder, settings.seed, settings.canaries)
             return run.go([*skipped, *valid_skipped])
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise SettingError(
@@ -321,12 +329,13 @@ class _Run:
         self.pieces, places = pieces
         self.valid = valid
         self.fleet = processes
+        planted = canaries(settings.seed, settings.canaries)
         self.windows = Windows(
-            self.pieces,
+            [*self.pieces, *planted],
             description.model.context,
             settings.transpose if "transpose" in settings.augment else 0,
             conditions=settings.conditions,
-            artists=places,
+            artists=[*places, *[-1] * len(planted)],
             augment=settings.augment,
         )
         self.team = Team(self.model, self.settings.workers or 1, precision, processes)

@@ -7,10 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from generator.checkpoint import Description, load_model, save_model, write_description
+from generator.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
+from generator.decoding import SamplingSettings as Settings
+from generator.infill import infill
 from generator.model import ModelConfig, Transformer
 from generator.objective import Team
-from generator.sample import EXTRA_BARS, MAX_HOLD, _beam_search, _Line, _sample, generate, statistics
-from generator.sample import SamplingSettings as Settings
+from generator.sample import GUARD_LINES, generate, statistics
 from generator.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
 from generator.windows import padded
 from music.midi import midi_bytes
@@ -75,7 +77,8 @@ def test_tracks_and_seeds_differ(folder, tracks):
     other = generate(folder, 3, seed=8, bars=6)
     assert len({t.tokens for t in (*tracks, *other)}) == 6
     assert tracks[1].settings == {
-        "seed": 7, "temperature": 1.0, "top_p": 0.97, "beam": None, "bars": 6, "index": 1, "count": 3,
+        "seed": 7, "temperature": 1.0, "top_p": 0.97, "beam": None, "bars": 6, "top_k": None, "index": 1,
+        "count": 3,
     }  # fmt: skip
 
 
@@ -88,9 +91,94 @@ def test_a_prime_is_continued(folder):
     assert track.statistics["bars"] >= 4
 
 
+def test_best_of_keeps_the_most_typical(folder):
+    best = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
+    again = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
+    assert midi_bytes(again.sequence) == midi_bytes(best.sequence)
+    assert best.settings["best_of"] == 3
+    alone = generate(folder, 1, seed=7, bars=6)[0]
+
+    def unlike(track, aim):
+        return abs(np.log(track.statistics["perplexity"]) - aim)
+
+    with pytest.MonkeyPatch.context() as patch:  # the aim is far from all draws, above them: the least likely is kept
+        patch.setattr("generator.sample.held_out_nats", lambda folder: 20.0)
+        unlikely = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
+    assert unlike(unlikely, 20.0) <= unlike(alone, 20.0)
+    assert unlikely.settings["typical_nats"] == 20.0
+
+
+def test_one_likeliest_token_is_greedy(folder):
+    model = load_model(folder)
+    line = Line([BOS], 3)
+    settings = Settings(seed=0, temperature=1.0, top_p=1.0, beam=None, bars=3, top_k=1)
+    with torch.inference_mode():
+        sample_lines(model, [line], [np.random.default_rng()], settings)
+        assert line.tokens == greedy(model, 3)
+
+
+def test_a_guard_has_bars_drawn_again(folder):
+    seen = []
+
+    def guard(music):
+        seen.append(len(music))
+        return len(seen) in (2, 3)
+
+    track = generate(folder, 1, seed=7, bars=6, guard=guard)[0]
+    assert track.settings["guard"] == {"redrawn": 2, "bars": 8, "restarts": 0, "flagged": False}
+    assert track.statistics["bars"] >= 6
+    plain = generate(folder, 1, seed=7, bars=6, guard=lambda music: False)[0]
+    assert plain.settings["guard"]["redrawn"] == 0
+    assert plain.tokens[:20] == track.tokens[:20]  # bars that passed were kept
+
+
+def test_a_guard_that_is_never_content_is_told_of(folder):
+    track = generate(folder, 1, seed=7, bars=2, guard=lambda music: True)[0]
+    assert track.settings["guard"]["flagged"]
+    assert track.settings["guard"]["restarts"] == GUARD_LINES
+    with pytest.raises(GeneratorError, match="a guard draws again"):
+        generate(folder, 1, beam=2, guard=lambda music: True)
+
+
+def test_a_guard_does_not_look_at_the_prime(folder):
+    firsts = []
+
+    def guard(music):
+        firsts.append(float(music.onset_beat.min()))
+        return False
+
+    generate(folder, 1, prime=tune(2).select(tune(2).onset_beat < 8), bars=2, guard=guard)
+    assert min(firsts) >= 8
+
+
+@pytest.mark.parametrize("bars", [(1, 1), (3, 4), (6, 6)])
+def test_infilling_leaves_all_else(folder, bars):
+    piece = quantise(tune(1))
+    made = infill(folder, piece, bars, 2, candidates=3)
+    again = infill(folder, piece, bars, 2, candidates=3)
+    first, end = 4 * (bars[0] - 1), 4 * bars[1]
+    for track, other in zip(made, again, strict=True):
+        assert midi_bytes(track.sequence) == midi_bytes(other.sequence)
+        kept = [s.select((s.onset_beat < first) | (s.onset_beat >= end)) for s in (piece, track.sequence)]
+        for column in ("onset_beat", "pitch", "part"):
+            np.testing.assert_array_equal(getattr(kept[1], column), getattr(kept[0], column))
+        assert track.sequence.time_signatures == piece.time_signatures
+        inside = track.sequence.select((track.sequence.onset_beat >= first) & (track.sequence.onset_beat < end))
+        assert len(inside)
+        best, mean = (track.statistics[name] for name in ("following_nats", "following_nats_mean"))
+        assert (best is None) == (bars[1] == 6)
+        assert best is None or best <= mean
+
+
+@pytest.mark.parametrize("bars", [(0, 1), (3, 2), (6, 7)])
+def test_bars_that_are_not_there_are_refused(folder, bars):
+    with pytest.raises(GeneratorError, match="the piece has bars 1 to 6"):
+        infill(folder, tune(1), bars)
+
+
 def greedy(model, bars):
-    line = _Line([BOS], bars)
-    _sample(
+    line = Line([BOS], bars)
+    sample_lines(
         model,
         [line],
         [np.random.default_rng()],
@@ -102,7 +190,7 @@ def greedy(model, bars):
 def test_a_beam_of_one_is_greedy(folder):
     model = load_model(folder)
     with torch.inference_mode():
-        found = _beam_search(model, _Line([BOS], 5), 1, block_repeats=False)
+        found = beam_search(model, Line([BOS], 5), 1, block_repeats=False)
         assert found.tokens == greedy(model, 5)
 
 
@@ -111,7 +199,7 @@ def test_a_wider_beam_finds_likelier_lines(folder):
     with torch.inference_mode():
         mean = [
             line.log_likelihood / len(line.tokens)
-            for line in (_beam_search(model, _Line([BOS], 2), w, block_repeats=False) for w in (1, 5))
+            for line in (beam_search(model, Line([BOS], 2), w, block_repeats=False) for w in (1, 5))
         ]
     assert mean[1] >= mean[0] - 1e-9
 
@@ -157,6 +245,8 @@ def test_statistics_by_hand():
         ({"beam": 0}, "beam = 0"),
         ({"bars": 0}, "bars = 0"),
         ({"seed": -3}, "seed = -3"),
+        ({"top_k": 0}, "top_k = 0"),
+        ({"best_of": 65}, "65 draws asked for"),
     ],
 )
 def test_settings_out_of_range_are_refused(folder, options, message):
