@@ -790,11 +790,11 @@ def evaluate(
     )
     corpus = _corpus(opened, partial=False)
     tracks = [track.sequence for track in made]
-    sides = {
-        (split, own): excerpts(opened if own else broad, bars, splits, lambda name, own=own: (name == artist) == own)
-        for split, splits in (("train", ("train",)), ("held_out", ("valid", "test")))
-        for own in (False, True)
-    } if artist else {}  # fmt: skip
+    sides: dict[tuple[str, bool], list[NoteSequence]] = {}
+    for split, splits in (("train", ("train",)), ("held_out", ("valid", "test"))):
+        for own in (False, True) if artist else ():
+            kept = (lambda name: name == artist) if own else (lambda name: name != artist)
+            sides[split, own] = excerpts(opened if own else broad, bars, splits, kept)
     with progress("originality") as show:
         likeness = model_likeness(corpus, excerpts(opened, bars), tracks, sides, show)
     figures["skipped"] += likeness.pop("skipped")

@@ -334,7 +334,10 @@ def test_of_a_data_set_that_is_not_here_its_statement_may_be(world):
     _flip(file)
     assert _verify(world, world.model).verdict == "incomplete"
     file.unlink()
-    assert (_verify(world, world.model).fault.name, _verify(world, world.model).fault.verdict) == ("data set", "missing")
+    assert (_verify(world, world.model).fault.name, _verify(world, world.model).fault.verdict) == (
+        "data set",
+        "missing",
+    )
 
 
 def test_broken_beats_missing(world):
