@@ -5,8 +5,8 @@
 
 For each number of tracks: bits a note on the artist's held-out pieces of the base, of a model that learned from these
 tracks alone, of the base tuned with all weights and with low-rank adapters; and for the tuned ones the rise on the
-base's own held-out pieces. A number above what the artist's training split has counts as all of it, once. Only minutes, or
---steps, decide how long each model learns; the three that learn from the tracks have the same budget.
+base's own held-out pieces. A number above what the artist's training split has counts as all of it, once. Only minutes,
+or --steps, decide how long each model learns; the three that learn from the tracks have the same budget.
 """
 
 from __future__ import annotations
