@@ -1,7 +1,7 @@
 """Tune a broad model to one artist with 100, 200 and 500 tracks, and print what was gained and what was forgotten.
 
-    PYTHONPATH=. python bench/transfer.py BASE_STORE ARTIST_STORE [--minutes 30] [--tune-minutes 5] [--tracks 100 200 500]
-        [--lora 16] [--seed 1] [--artist NAME] [--steps N] [--size tiny]
+    PYTHONPATH=. python bench/transfer.py BASE_STORE ARTIST_STORE [--minutes 30] [--tune-minutes 5]
+        [--tracks 100 200 500] [--lora 16] [--seed 1] [--artist NAME] [--steps N] [--size tiny]
 
 For each number of tracks: bits a note on the artist's held-out pieces of the base, of a model that learned from these
 tracks alone, of the base tuned with all weights and with low-rank adapters; and for the tuned ones the rise on the
