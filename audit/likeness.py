@@ -29,6 +29,7 @@ from music.notes import FloatArray, NoteSequence
 COMPARED = 32  # pieces of a set that self-BLEU looks at; its time grows with their square
 MIN_CLASS = 5  # pieces of each side that a classifier learns from, and that it is tried on
 RIDGE = 1.0
+FIGURES = 56
 
 
 def figures(piece: NoteSequence) -> FloatArray:

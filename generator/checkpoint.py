@@ -119,8 +119,8 @@ def read_training(folder: str | Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise GeneratorError(f"{path}: can't be read ({error}); `contraste train` writes it") from error
-    if not isinstance(content, dict):
-        raise GeneratorError(f"{path}: is no JSON object; `contraste train` writes it")
+    if not isinstance(content, dict) or not isinstance(content.get("settings", {}), dict):
+        raise GeneratorError(f"{path}: is not what `contraste train` writes: an object with settings")
     return content
 
 

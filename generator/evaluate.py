@@ -88,14 +88,13 @@ def evaluate_model(
     if not held_out:
         raise GeneratorError(f"{store.path}: has no pieces in its splits 'valid' and 'test', so nothing to measure on")
     skipped: list[dict[str, str]] = []
+    transpose = read_training(model_dir).get("settings", {}).get("transpose")
     with one_thread(), torch.inference_mode():
         team = Team(model, 1, "float32")
         figures: dict[str, Any] = {
             "learned_here": description.store_digest == store.digest,
             "vocabulary_digest": description.vocabulary_digest,
-            "likelihood": _likelihoods(
-                team, splits, int(read_training(model_dir).get("settings", {}).get("transpose", 5))
-            ),
+            "likelihood": _likelihoods(team, splits, transpose if transpose in range(12) else 5),
             "memorisation": memorisation(model, splits["train"], held_out, seed),
             "canaries": None,
             "forgetting": None,
