@@ -426,7 +426,11 @@ class _Walk:
     def _run(self, signed: Signed) -> None:
         made, wanted = ("made by the model", "model") if signed.origin.kind == "track" else ("trained on", "dataset")
         named = [material.name for material in signed.origin.materials if material.kind == wanted]
-        plain = (item for item in sorted(signed.origin.parameters.items()) if isinstance(item[1], str | int | float))
+        plain = (
+            item
+            for item in sorted(signed.origin.parameters.items())
+            if isinstance(item[1], str | int | float) and item[1] != ""
+        )
         settings = ", ".join(f"{key} {value}" for key, value in plain)
         settings = settings if len(settings) <= 160 else settings[:157] + "..."
         if named:
