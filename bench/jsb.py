@@ -1,6 +1,6 @@
 """Likelihood of Bach's chorales on a grid of 16ths under the generator's Transformer, with a count model beside it.
 
-    python bench/jsb.py --cpu-minutes 10 [--data Jsb16thSeparated.json] [--split canonical|tunes] [--out FILE]
+    python bench/jsb.py --cpu-minutes 10 [--data Jsb16thSeparated.json] [--out FILE]
 
 Protocol
 --------
@@ -201,7 +201,6 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--cpu-minutes", type=float, default=10.0)
     arguments.add_argument("--data", type=Path, help="the set as JSON; default: the scores of the music21 package")
-    arguments.add_argument("--split", choices=("canonical", "tunes"), default="canonical")
     arguments.add_argument("--rows", type=int, default=2, help="windows a step")
     arguments.add_argument("--context", type=int, default=512)
     arguments.add_argument("--dropout", type=float, default=0.2)
