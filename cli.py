@@ -451,6 +451,9 @@ Every = Annotated[float, typer.Option(min=0.05, help="Minutes between scorings, 
 Batch = Annotated[int | None, typer.Option(min=1, help="Windows a step, over all processes; 4 on a CPU, 32 on a GPU.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16 or auto.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the folder's run ended.")]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="A folder made by 'contraste train'; or the shipped one.")
+]
 Half = Annotated[bool, typer.Option("--half", help="Write the weights as float16: half the size.")]
 Augment = Annotated[
     str, typer.Option(help="Of transpose, tempo, displace, ornament, invert, separated by commas; '' for none.")
@@ -609,9 +612,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
-    model: Annotated[
-        Path | None, typer.Option("--model", help="A folder made by 'contraste train'; or the shipped one.")
-    ] = None,
+    model: ModelOption = None,
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
@@ -722,8 +723,8 @@ def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
 def infill(
     track: Annotated[Path, typer.Argument(help="The piece.")],
     bars: Annotated[str, typer.Option(help="Which to write anew, from 1, like 5-8.")],
-    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the versions.")],
+    model: ModelOption = None,
     n: Annotated[int, typer.Option("-n", min=1, max=64, help="How many versions.")] = 1,
     candidates: Annotated[
         int, typer.Option(min=1, max=256, help="Draws of a version; kept is the one that what follows fits best.")
@@ -743,8 +744,10 @@ def infill(
     if not found:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with _extra("generator"):
+        from generator.checkpoint import SHIPPED
         from generator.infill import infill
 
+    model = model or SHIPPED
     made = infill(
         model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, seed=seed, temperature=temperature,
         top_p=top_p, candidates=candidates, device=device,

@@ -47,3 +47,25 @@ def test_generate_needs_no_model_of_ones_own(home):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(home / "tracks" / "track-3-1.mid")
     assert (home / "tracks" / "track-3-1.wav").stat().st_size > 44_100
+
+
+def test_bars_are_written_anew_with_it(home):
+    done = contraste("generate", "--out", home, "-n", "1", "--bars", "4", "--seed", "3", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    words = (
+        "infill",
+        home / "track-3-1.mid",
+        "--bars",
+        "2-3",
+        "--out",
+        home / "new",
+        "--candidates",
+        "2",
+        "--seed",
+        "1",
+    )
+    done = contraste(*words, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() != (home / "track-3-1.mid").read_bytes()
+    done = contraste(*words[:3], "200-300", *words[4:])
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
