@@ -21,7 +21,7 @@ from corpus.pool import Crashed, mapped, require_engine
 from corpus.prepare import Prepared, Refused, prepare
 from corpus.recordings import Heard, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
 from corpus.rights import Rights, RightsTable
-from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, FileEntry, SegmentEntry, path_hash, sync
+from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, path_hash, write_folder
 from corpus.store import Store, StoreError, writing
 from music.notes import NoteSequence
 from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
@@ -295,21 +295,8 @@ def _write_segment(store: Store, chunks: Sequence[Chunk]) -> SegmentEntry:
     offsets["note"][1:] = np.cumsum(whole.lengths)
     offsets["line"][1:] = np.cumsum([len(line) for line in whole.lines])
     name = f"{len(store.segments):05d}-{hashlib.sha256(whole.notes.tobytes()).hexdigest()[:12]}"
-    folder, temporary = store.path / "segments" / name, store.path / "segments" / f".{name}"
-    for stray in (temporary, folder):
-        shutil.rmtree(stray, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for file, array in (("notes.npy", whole.notes), ("keys.npy", whole.keys), ("offsets.npy", offsets)):
-        np.save(temporary / file, array)
-    (temporary / "pieces.jsonl").write_bytes(b"".join(whole.lines))
-    files = {}
-    for path in sorted(temporary.iterdir()):
-        data = path.read_bytes()
-        files[path.name] = FileEntry(len(data), hashlib.sha256(data).hexdigest())
-        sync(path)
-    sync(temporary)
-    temporary.rename(folder)
-    sync(folder.parent)
+    content = {"notes.npy": whole.notes, "keys.npy": whole.keys, "offsets.npy": offsets}
+    files = write_folder(store.path / "segments" / name, {**content, "pieces.jsonl": b"".join(whole.lines)})
     return SegmentEntry(name, len(whole.lines), len(whole.notes), files)
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from corpus.prepare import Refused, split_of
 from corpus.rights import Rights
-from corpus.segment import FileEntry, StoreAlteredError, StoreDamagedError, StoreError, sync
+from corpus.segment import FileEntry, StoreDamagedError, StoreError, check_sizes, verify_folder, write_folder
 from corpus.store import Store, write_synced
 from music.audio import MEL_BANDS, decode, loudness, mel_db, mel_grey
 from music.notes import MusicError, NoteSequence
@@ -147,16 +147,7 @@ class Recordings(Sequence[Recording]):
             Naming the first file that differs, or can't be read.
         """
         for entry in self.segments:
-            for name, file in entry.files.items():
-                path = self._folder(entry) / name
-                try:
-                    found = hashlib.sha256(path.read_bytes()).hexdigest()
-                except OSError as error:
-                    raise StoreDamagedError(path.parent, f"{name}: {error.strerror}") from error
-                if found != file.sha256:
-                    raise StoreAlteredError(
-                        f"{path}: SHA-256 is {found}, the manifest says {file.sha256}; the store was altered"
-                    )
+            verify_folder(self._folder(entry), entry.files)
 
     def extend(self, taken: Sequence[Heard]) -> Recordings:
         """Write recordings with their pictures as a segment and name it in the manifest; under the store's lock."""
@@ -164,20 +155,7 @@ class Recordings(Sequence[Recording]):
         lines = b"".join(_line(recording) for recording, _ in taken)
         name = f"{len(self.segments):05d}-{hashlib.sha256(lines).hexdigest()[:12]}"
         root = self.store.path / FOLDER
-        folder, temporary = root / name, root / f".{name}"
-        for stray in (temporary, folder):
-            shutil.rmtree(stray, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        np.save(temporary / "mel.npy", mel)
-        (temporary / "recordings.jsonl").write_bytes(lines)
-        files = {}
-        for path in sorted(temporary.iterdir()):
-            data = path.read_bytes()
-            files[path.name] = FileEntry(len(data), hashlib.sha256(data).hexdigest())
-            sync(path)
-        sync(temporary)
-        temporary.rename(folder)
-        sync(root)
+        files = write_folder(root / name, {"mel.npy": mel, "recordings.jsonl": lines})
         segments = (*self.segments, RecordingsEntry(name, len(taken), len(mel), files))
         data = json.dumps({"schema": SCHEMA, "segments": [asdict(s) for s in segments]}, sort_keys=True).encode()
         write_synced(root / "manifest.json", data)
@@ -285,14 +263,7 @@ def open_recordings(store: Store) -> Recordings:
         ) from error
     opened = Recordings(store, segments, hashlib.sha256(data).hexdigest())
     for entry in segments:
-        for name, file in entry.files.items():
-            path = store.path / FOLDER / entry.name / name
-            try:
-                size = path.stat().st_size
-            except OSError as error:
-                raise StoreDamagedError(path.parent, f"{name}: {error.strerror}") from error
-            if size != file.bytes:
-                raise StoreDamagedError(path.parent, f"{name} has {size} bytes, the manifest says {file.bytes}")
+        check_sizes(store.path / FOLDER / entry.name, entry.files)
     return opened
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -91,13 +93,7 @@ class Segment:
 
     def check(self, arrays: bool) -> None:
         """Compare the sizes of the files, and with `arrays` their types too."""
-        for name, file in self.entry.files.items():
-            try:
-                found = os.stat(f"{self.folder}/{name}").st_size
-            except OSError as error:
-                raise StoreDamagedError(self.folder, f"{name}: {error.strerror}") from error
-            if found != file.bytes:
-                raise StoreDamagedError(self.folder, f"{name} has {found} bytes, the manifest says {file.bytes}")
+        check_sizes(self.folder, self.entry.files)
         if arrays:
             _ = self.notes, self.keys, self.offsets
 
@@ -152,6 +148,61 @@ class Segment:
 def path_hash(path: str) -> int:
     """First 64 bits of the SHA-256 of a piece's path; names that are no UTF-8 have one too."""
     return int.from_bytes(hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()[:8], "little")
+
+
+def write_folder(folder: Path, content: Mapping[str, NDArray[Any] | bytes]) -> dict[str, FileEntry]:
+    """Write a segment's folder in one rename, synced to disk; what an interrupted writer left there goes."""
+    temporary = folder.with_name(f".{folder.name}")
+    for stray in (temporary, folder):
+        shutil.rmtree(stray, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    files = {}
+    for name in sorted(content):
+        path, data = temporary / name, content[name]
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            np.save(path, data)
+        written = path.read_bytes()
+        files[name] = FileEntry(len(written), hashlib.sha256(written).hexdigest())
+        sync(path)
+    sync(temporary)
+    temporary.rename(folder)
+    sync(folder.parent)
+    return files
+
+
+def check_sizes(folder: Path, files: Mapping[str, FileEntry]) -> None:
+    """Compare the sizes of the files of a segment with what its manifest says; `StoreDamagedError` names the first."""
+    for name, file in files.items():
+        try:
+            found = os.stat(f"{folder}/{name}").st_size
+        except OSError as error:
+            raise StoreDamagedError(folder, f"{name}: {error.strerror}") from error
+        if found != file.bytes:
+            raise StoreDamagedError(folder, f"{name} has {found} bytes, the manifest says {file.bytes}")
+
+
+def verify_folder(folder: Path, files: Mapping[str, FileEntry]) -> None:
+    """Hash the files of a segment and compare with what its manifest says.
+
+    Raises
+    ------
+    StoreAlteredError
+        Naming the first file that differs.
+    StoreDamagedError
+        Naming the first file that can't be read.
+    """
+    for name, file in files.items():
+        try:
+            with (folder / name).open("rb") as data:
+                found = hashlib.file_digest(data, "sha256").hexdigest()
+        except OSError as error:
+            raise StoreDamagedError(folder, f"{name}: {error.strerror}") from error
+        if found != file.sha256:
+            raise StoreAlteredError(
+                f"{folder / name}: SHA-256 is {found}, the manifest says {file.sha256}; the store was altered"
+            )
 
 
 def sync(path: Path) -> None:

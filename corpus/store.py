@@ -46,6 +46,7 @@ from corpus.segment import (
     StoreError,
     path_hash,
     sync,
+    verify_folder,
 )
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
@@ -251,17 +252,8 @@ class Store:
             Naming the first file that can't be read.
         """
         for segment in self._opened:
-            for name, file in () if segment.entry.name in dict(self.missing) else segment.entry.files.items():
-                try:
-                    with (segment.folder / name).open("rb") as data:
-                        found = hashlib.file_digest(data, "sha256").hexdigest()
-                except OSError as error:
-                    raise StoreDamagedError(segment.folder, f"{name}: {error.strerror}") from error
-                if found != file.sha256:
-                    raise StoreAlteredError(
-                        f"{segment.folder / name}: SHA-256 is {found}, the manifest says {file.sha256}; "
-                        "the store was altered"
-                    )
+            if segment.entry.name not in dict(self.missing):
+                verify_folder(segment.folder, segment.entry.files)
 
     @cached_property
     def _opened(self) -> tuple[Segment, ...]:
