@@ -584,8 +584,6 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
 
 def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
     """Train on sound, with hashes of the windows kept beside the model."""
-    from functools import partial
-
     from corpus.store import Store
     from generator.specgan import train_spectrogram
     from ledger.provenance import material_of, write_record
@@ -644,10 +642,9 @@ def generate(
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED, read_description
+        from generator.checkpoint import SHIPPED, is_spectrogram, read_description
         from generator.conditions import parse_conditions
         from generator.sample import generate
-        from generator.specgan import is_spectrogram
         from generator.text import load_text
         from generator.words import parse_prompt, understood_or_refused
 

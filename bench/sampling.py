@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from generator.decoding import Line, SamplingSettings, sample_lines
-from generator.model import SIZES, Transformer, one_thread
+from generator.model import SIZES, Transformer, threads
 from generator.tokens import BOS
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     model = Transformer(SIZES[options.size]).eval()
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), threads(1):
         grow(model, 1, 16, 0)
         for rows in options.rows:
             speed = quickest(lambda rows=rows: grow(model, rows, options.tokens, 0), options.repeats)

@@ -23,7 +23,7 @@ import numpy as np
 from corpus.store import Store
 from generator.checkpoint import load_model
 from generator.evaluate import SPLITS, forgetting
-from generator.model import SIZES, one_thread
+from generator.model import SIZES, threads
 from generator.objective import Team
 from generator.train import Settings, train
 from generator.windows import read_split
@@ -54,7 +54,7 @@ def part(store: Store, artist: str, tracks: int, seed: int) -> Part:
 
 
 def bits(folder: Path, store: Any) -> float:
-    with one_thread():
+    with threads(1):
         team = Team(load_model(folder), 1, "float32")
         found = team.likelihood([piece for split in SPLITS for piece in read_split(store, split)[0]])
         team.pool.shutdown()
@@ -95,7 +95,7 @@ def main() -> None:
             scores = [bits(folder, kept) for folder in (base, *found.values())]
             rises = []
             for name in ("tuned", "lora"):
-                with one_thread():
+                with threads(1):
                     team = Team(load_model(found[name]), 1, "float32")
                     rises.append(forgetting(team, (base, broad))["rise"])
                     team.pool.shutdown()

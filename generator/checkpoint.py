@@ -32,7 +32,8 @@ from generator.model import ModelConfig, Transformer
 from generator.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
 from music.midi import write_atomically
 
-FORMAT = "contraste-model/1"
+FORMAT, SPECTROGRAMS = "contraste-model/1", "contraste-specgan/1"
+"""What ``config.json`` says of a model of notes, and of one of spectrograms (`generator.specgan`)."""
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
@@ -102,6 +103,15 @@ def read_description(folder: str | Path) -> Description:
             f"{path}: vocabulary of {config.vocabulary} tokens; the digest stands for {len(VOCABULARY)}"
         )
     return Description(config, digest, artists)
+
+
+def is_spectrogram(folder: str | Path) -> bool:
+    """Tell whether a model folder says that it holds a spectrogram model; False where that can't be read."""
+    try:
+        config = json.loads((Path(folder) / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("format") == SPECTROGRAMS
 
 
 def read_training(folder: str | Path) -> dict[str, Any]:
@@ -188,8 +198,13 @@ def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
 
 
 def state_file(folder: Path) -> Path:
-    """Return where the state of a run lies: beside the model folder, which is signed and shipped without it."""
-    return folder.with_name(f"{folder.resolve().name}.state.pt")
+    """Return where the state of a run lies."""
+    return beside(folder, ".state.pt")
+
+
+def beside(folder: Path, suffix: str) -> Path:
+    """Return the path beside a model folder for what is neither signed nor shipped with it."""
+    return folder.with_name(f"{folder.resolve().name}{suffix}")
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ from generator.tokens import (
     Grammar,
     SettingError,
     bar_starts,
+    check_settings,
     window,
 )
 
@@ -75,9 +76,7 @@ class SamplingSettings:
             "bars": 1 <= self.bars <= 1024,
             "top_k": self.top_k is None or self.top_k >= 1,
         }
-        for name, holds in rules.items():
-            if not holds:
-                raise SettingError(f"sampling setting {name} = {getattr(self, name)!r} is out of range; see the help")
+        check_settings("sampling", self, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,4 +325,4 @@ def beam_search(model: Transformer, line: Line, width: int, *, block_repeats: bo
         going_on = [(row, beam) for row, beam in chosen if not beam.done]
         reader.reorder([row for row, _ in going_on])
         alive = [beam for _, beam in going_on]
-    return max(ended, key=lambda beam: beam.log_likelihood / max(1, len(beam.tokens) - beam.given))
+    return max(ended, key=lambda beam: beam.mean(beam.log_likelihood))

@@ -33,7 +33,7 @@ import torch
 from corpus.store import Store
 from generator.canaries import exposures, read_canaries
 from generator.checkpoint import load_model, read_description, read_training
-from generator.model import Transformer, one_thread
+from generator.model import Transformer, threads
 from generator.objective import Likelihood, Team, cross_entropy, orders
 from generator.sample import Generated, generate, statistics
 from generator.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
@@ -89,7 +89,7 @@ def evaluate_model(
         raise GeneratorError(f"{store.path}: has no pieces in its splits 'valid' and 'test', so nothing to measure on")
     skipped: list[dict[str, str]] = []
     transpose = read_training(model_dir).get("settings", {}).get("transpose")
-    with one_thread(), torch.inference_mode():
+    with threads(1), torch.inference_mode():
         team = Team(model, 1, "float32")
         figures: dict[str, Any] = {
             "learned_here": description.store_digest == store.digest,

@@ -19,7 +19,7 @@ import torch
 
 from generator.checkpoint import load_model
 from generator.decoding import Line, SamplingSettings, begun, sample_lines
-from generator.model import Transformer, one_thread
+from generator.model import Transformer, threads
 from generator.sample import Generated, statistics
 from generator.tokens import (
     GRID,
@@ -95,7 +95,7 @@ def infill(
     ends = np.append(starts, len(tokens) - 1)
     behind = tokens[ends[bars[1]] : ends[min(bars[1] + LOOK_AHEAD, len(starts))]][: model.config.context // 2]
     made = []
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), threads(1):
         for number in range(n):
             lines = [Line(given, settings.bars, meters=meters) for _ in range(candidates)]
             randoms = [np.random.default_rng([seed, number, i]) for i in range(candidates)]

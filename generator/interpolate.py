@@ -14,7 +14,7 @@ import torch
 
 from generator.checkpoint import load_model
 from generator.decoding import SamplingSettings, Style
-from generator.model import Transformer, one_thread
+from generator.model import Transformer, threads
 from generator.sample import Generated, write_styled
 from generator.tokens import GeneratorError, IntArray, SettingError, bar_starts, encode, window
 from music.notes import FloatArray, NoteSequence
@@ -77,7 +77,7 @@ def interpolate(
     pieces = [np.array(encode(piece), dtype=np.int64) for piece in (first, second)]
     bars = min(MAX_BARS, *(len(bar_starts(tokens)) for tokens in pieces))
     settings = SamplingSettings(seed=seed, temperature=1.0, top_p=top_p, beam=None, bars=bars)
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), threads(1):
         ends = [style_of(model, tokens, bars) for tokens in pieces]
         headers = [tokens[: bar_starts(tokens)[0]].tolist() for tokens in pieces]
         walk = []

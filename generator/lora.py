@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generator.model import Block
+
 __all__ = ["add_adapters", "merged_weights"]
 
 SCALE = 2.0
@@ -39,7 +41,7 @@ class Adapted(nn.Module):
 def add_adapters(model: nn.Module, rank: int) -> None:
     """Freeze `model` and give every linear map of its blocks an adapter of `rank`."""
     model.requires_grad_(False)
-    for parent in [module for name, module in model.named_modules() if name.rsplit(".", 1)[-1].isdigit()]:
+    for parent in [module for module in model.modules() if isinstance(module, Block)]:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(parent, name, Adapted(child, rank))

@@ -85,10 +85,10 @@ DISTANCES = 255
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread in this Python thread for a while."""
+def threads(count: int) -> Iterator[None]:
+    """Keep PyTorch to `count` threads in this Python thread for a while."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

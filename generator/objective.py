@@ -86,10 +86,14 @@ class Objective(nn.Module):
         self.model = model
         self.precision = precision
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context in which the model runs."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
     def forward(self, rows: Tensor) -> Tensor:
         """Sum over a batch of windows (B, T + 1): cross-entropy, divergence that counts, divergence, squared error."""
         tokens = rows[:, :-1]
-        with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with self.autocast(rows.device):
             if not self.model.config.latent:
                 nats = cross_entropy(self.model(tokens), rows, "sum")
                 return torch.stack([nats, nats * 0, nats * 0, nats * 0])
@@ -174,19 +178,15 @@ class Team:
     def likelihood(self, pieces: Sequence[IntArray]) -> Likelihood:
         """Score whole pieces by the module's protocol."""
         self.model.eval()
-        objective = self.copies[0]
         cuts = [cut for piece in pieces for cut in scored_windows(piece, self.model.config.context)]
         cuts.sort(key=lambda cut: len(cut[0]))
         batches = [cuts[i : i + 8] for i in range(0, len(cuts), 8)]
 
         def work(batch: list[tuple[IntArray, int]]) -> float:
             rows = torch.from_numpy(padded([cut for cut, _ in batch])).to(self.device)
-            with torch.inference_mode(), torch.autocast(
-                self.device.type, torch.bfloat16, enabled=objective.precision == "bfloat16"
-            ):  # fmt: skip
-                nats = (
-                    cross_entropy(self.model(rows[:, :-1]), rows, "none").view(len(rows), -1).double().cpu()
-                )  # (B, T)
+            with torch.inference_mode(), self.copies[0].autocast(self.device):
+                nats = cross_entropy(self.model(rows[:, :-1]), rows, "none").view(len(rows), -1)  # (B, T)
+            nats = nats.double().cpu()
             return sum(float(row[known - 1 :].sum()) for row, (_, known) in zip(nats, batch, strict=True))
 
         tokens = sum(len(piece) - 1 for piece in pieces)

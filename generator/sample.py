@@ -37,8 +37,8 @@ from generator.decoding import (
     begun,
     sample_lines,
 )
-from generator.model import Transformer, one_thread
-from generator.tokens import BOS, PLAN, SettingError, decode, encode, quantise
+from generator.model import Transformer, threads
+from generator.tokens import BOS, GRID, PLAN, SettingError, bar_lines, decode, encode, quantise
 from music.key import NAMES, estimate_key
 from music.notes import NoteSequence, build
 
@@ -157,7 +157,7 @@ def generate(
     typical = held_out_nats(model_dir) if best_of > 1 else None
     made: dict[int, Generated] = {}
     fits: dict[int, tuple[int, float, float]] = {}
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), threads(1):
         for attempt in range(max(tries, best_of)):
             short = [i for i in range(n) if rank or attempt < best_of or made[i].settings.get("missed")]
             if not short:
@@ -270,19 +270,9 @@ def finished(line: Line, settings: SamplingSettings, index: int, count: int, tri
     return Generated(sequence, tuple(line.tokens), settings.seed, about, figures)
 
 
-def _bar_lines(sequence: NoteSequence) -> list[float]:
-    """Return the beats at which bars begin, and the end of the bar of the last onset."""
-    last = float(sequence.onset_beat.max()) if len(sequence) else 0.0
-    lines, signatures = [0.0], list(sequence.time_signatures)
-    while lines[-1] <= last:
-        here = [s for s in signatures if s.beat <= lines[-1]][-1]
-        lines.append(lines[-1] + here.bar_beats)
-    return lines
-
-
 def _ending_on_a_bar(sequence: NoteSequence) -> NoteSequence:
     """Cut what sounds beyond the bar of the last onset."""
-    end = _bar_lines(sequence)[-1]
+    end = bar_lines(sequence)[-1] / GRID
     return build(
         sequence.onset_beat,
         np.minimum(sequence.duration_beat, end - sequence.onset_beat),
@@ -296,7 +286,7 @@ def _ending_on_a_bar(sequence: NoteSequence) -> NoteSequence:
 
 
 def statistics(sequence: NoteSequence) -> dict[str, Any]:
-    """Tell whether a track degenerates; compare with the same figures of human pieces.
+    """Tell whether a track on the grid degenerates; compare with the same figures of human pieces.
 
     Returns
     -------
@@ -308,7 +298,7 @@ def statistics(sequence: NoteSequence) -> dict[str, Any]:
         estimated key, minor with both forms of its sixth and seventh; None without pitched notes).
     """
     onset, end = sequence.onset_beat, sequence.onset_beat + sequence.duration_beat
-    lines = _bar_lines(sequence)
+    lines = bar_lines(sequence) / GRID
     sounding = [set(sequence.part[(onset < b - 1e-9) & (end > a + 1e-9)].tolist()) for a, b in pairwise(lines)]
     onsets = np.unique(onset)
     chords = [tuple(np.unique(sequence.pitch[(onset <= t) & (end > t + 1e-9)]).tolist()) for t in onsets]

@@ -24,7 +24,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,24 +32,32 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.store import Store
-from generator.checkpoint import CONFIG, TRAINING, WEIGHTS, pick_device, read_weights, write_json
-from generator.logs import board, interruptible
+from generator.checkpoint import (
+    CONFIG,
+    SPECTROGRAMS,
+    TRAINING,
+    WEIGHTS,
+    beside,
+    is_spectrogram,
+    pick_device,
+    read_weights,
+    write_json,
+)
+from generator.logs import board, interruptible, training_bar
+from generator.model import threads as torch_threads
 from generator.sounds import SoundWindows, read_sounds, require_windows, sound_of
-from generator.tokens import GeneratorError, SettingError
+from generator.tokens import GeneratorError, SettingError, check_settings
 from music.audio import MEL_BANDS, grey_mel
 from music.midi import write_atomically
 from music.notes import FloatArray
 
-FORMAT = "contraste-specgan/1"
-WINDOWS = "windows.safetensors"
+WINDOWS, STATE = "windows.safetensors", ".state.safetensors"
 WIDTHS = {"tiny": 16, "base": 64}
 """Channels of the widest picture; 64 is the paper's (19 M parameters, for a GPU)."""
 LATENT = 100
@@ -171,9 +178,7 @@ class SpectrogramSettings:
             "batch": 1 <= self.batch <= 4096,
             "threads": self.threads is None or self.threads > 0,
         }
-        for name, holds in rules.items():
-            if not holds:
-                raise SettingError(f"training setting {name} = {getattr(self, name)!r} is out of range; see the help")
+        check_settings("training", self, rules)
         if self.minutes is None and self.steps is None:
             raise SettingError("training needs an end: give minutes, steps or both")
 
@@ -314,9 +319,9 @@ def train_spectrogram(
     windows, skipped = read_sounds(store, "train", progress)
     require_windows(windows, store, "train")
     valid, valid_skipped = read_sounds(store, "valid", progress)
-    config = {"format": FORMAT, "width": WIDTHS[size], "kind": kind, "store_digest": digest}
+    config = {"format": SPECTROGRAMS, "width": WIDTHS[size], "kind": kind, "store_digest": digest}
     cores = len(os.sched_getaffinity(0))
-    with _threads((threads or cores) if picked.type == "cpu" else torch.get_num_threads()):
+    with torch_threads((threads or cores) if picked.type == "cpu" else torch.get_num_threads()):
         run = _Run(settings, config, folder, windows, valid, picked)
         if resume:
             run.resume()
@@ -324,16 +329,6 @@ def train_spectrogram(
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / CONFIG, config)
         return run.go([*skipped, *valid_skipped], hasher)
-
-
-@contextmanager
-def _threads(count: int) -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Run:
@@ -416,20 +411,17 @@ class _Run:
 
     def go(self, skipped: list[tuple[str, str]], hasher: Hasher | None) -> SpectrogramReport:
         """Train to the end of the budget or to an interruption, then measure and write everything."""
-        console = Console(stderr=True)
-        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
         recent: list[tuple[float, float]] = []
         saved_at = self.seconds
         if hasher is not None:
             groups = {"learned": self.windows, "held_out": self.valid}
             packed = {name: torch.from_numpy(_packed(windows, hasher)) for name, windows in groups.items()}
-            write_atomically(self.folder / WINDOWS, save(packed, {"format": FORMAT}))
+            write_atomically(self.folder / WINDOWS, save(packed, {"format": SPECTROGRAMS}))
         with (
             interruptible() as interrupted,
             board(self.folder) as log,
-            Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+            training_bar() as show,
         ):
-            task = progress.add_task("", total=1.0)
             while self.done() < 1 and not interrupted():
                 recent.append(self.advance())
                 if len(recent) == 10 or self.done() >= 1:
@@ -438,8 +430,7 @@ class _Run:
                     log(self.step, {"critic/distance": distance, "critic/gradient_norm": norm})
                     recent = []
                 speed = self.step / self.seconds
-                said = f"step {self.step}  {speed:.2f} steps/s"
-                progress.update(task, completed=min(self.done(), 1.0), description=said)
+                show(self.done(), f"step {self.step}  {speed:.2f} steps/s")
                 if self.seconds - saved_at > 60 * CHECKPOINT_MINUTES:
                     self.save()
                     saved_at = self.seconds
@@ -460,14 +451,16 @@ class _Run:
         """Write the model's weights and then the state."""
         weights = {f"generator.{k}": _plain(v) for k, v in self.generator.state_dict().items()}
         weights |= {"mean": self.spectrum.mean, "deviation": self.spectrum.deviation}
-        write_atomically(self.folder / WEIGHTS, save(weights, {"format": FORMAT}))
+        write_atomically(self.folder / WEIGHTS, save(weights, {"format": SPECTROGRAMS}))
         progress = {"step": self.step, "seconds": self.seconds, "curve": self.curve}
         state = {name: _plain(value) for name, value in self.tensors().items()}
-        write_atomically(state_file(self.folder), save(state, {"config": _canonical(self.config), **_said(progress)}))
+        write_atomically(
+            beside(self.folder, STATE), save(state, {"config": _canonical(self.config), **_said(progress)})
+        )
 
     def resume(self) -> None:
         """Load the state that lies beside the folder."""
-        path = state_file(self.folder)
+        path = beside(self.folder, STATE)
         try:
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
@@ -551,20 +544,6 @@ def _below(prefix: str, tensors: dict[str, Tensor], but: str = "-") -> dict[str,
     return {name.removeprefix(prefix): tensors[name] for name in names}
 
 
-def state_file(folder: Path) -> Path:
-    """Return where the state of a run lies: beside the model folder, which is signed and shipped without it."""
-    return folder.with_name(f"{folder.resolve().name}.state.safetensors")
-
-
-def is_spectrogram(folder: str | Path) -> bool:
-    """Tell whether a model folder says that it holds a spectrogram model; False where that can't be read."""
-    try:
-        config = json.loads((Path(folder) / CONFIG).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("format") == FORMAT
-
-
 def generate_spectrograms(model_dir: str | Path, n: int, *, seed: int = 0, device: str = "auto") -> list[Sample]:
     """Draw `n` mel spectrograms of 3 s.
 
@@ -587,7 +566,7 @@ def generate_spectrograms(model_dir: str | Path, n: int, *, seed: int = 0, devic
     generator, spectrum = load_generator(model_dir, device)
     where = next(generator.parameters()).device
     samples = []
-    with torch.inference_mode(), _threads(1):
+    with torch.inference_mode(), torch_threads(1):
         for index in range(n):  # one by one: batches of other sizes may differ in the last digits
             latent = np.random.default_rng([seed, index]).uniform(-1, 1, (1, LATENT)).astype(np.float32)
             mel = spectrum.mels(generator(torch.from_numpy(latent).to(where)))[0]
@@ -606,7 +585,9 @@ def load_generator(folder: str | Path, device: str = "auto") -> tuple[Generator,
     path = Path(folder) / CONFIG
     width = json.loads(path.read_bytes()).get("width") if is_spectrogram(folder) else None
     if type(width) is not int or not 1 <= width <= 256:
-        raise GeneratorError(f"{path}: says no {FORMAT!r} of a width of 1 to 256; run contraste train --spectrogram")
+        raise GeneratorError(
+            f"{path}: says no {SPECTROGRAMS!r} of a width of 1 to 256; run contraste train --spectrogram"
+        )
     with torch.device("meta"):
         wanted = {f"generator.{k}": list(v.shape) for k, v in Generator(width).state_dict().items()}
     bands = {"mean": [MEL_BANDS], "deviation": [MEL_BANDS]}

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from corpus.store import Store
 from generator.attributes import FAMILIES, Attributes, attributes, bar_figures, caption
-from generator.model import one_thread
+from generator.model import threads
 from generator.tokens import CLASSES, KEY, VOCABULARY, GeneratorError, key_token, quantise
 from music.midi import write_atomically
 from music.notes import FloatArray, NoteSequence
@@ -96,7 +96,7 @@ class Encoders(nn.Module):
     def similarity(self, text: str, sequence: NoteSequence) -> float:
         """Return the cosine of a sentence and a sequence on the grid, -1 to 1."""
         row = features(attributes(sequence), bar_figures(sequence))
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), threads(1):
             return float((self.read_text([text]) * self.read_music(row[None])).sum())
 
 
@@ -141,7 +141,7 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
     random = np.random.default_rng(seed)
     model = Encoders()
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
-    with one_thread():
+    with threads(1):
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = RATE * min(1.0, (steps - step) / (steps / 2))

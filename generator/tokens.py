@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -130,6 +130,13 @@ class GeneratorError(ValueError):
 
 class SettingError(GeneratorError):
     """Raised when the caller has to ask for something else: a setting out of range, a folder that is in use."""
+
+
+def check_settings(what: str, settings: object, rules: Mapping[str, bool]) -> None:
+    """Raise `SettingError` for the first attribute of `settings` whose rule does not hold."""
+    for name, holds in rules.items():
+        if not holds:
+            raise SettingError(f"{what} setting {name} = {getattr(settings, name)!r} is out of range; see the help")
 
 
 def meter_ticks(meter: tuple[int, int]) -> int:

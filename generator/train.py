@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from corpus.store import Store
 from generator.canaries import canaries, write_canaries
@@ -39,11 +37,11 @@ from generator.checkpoint import (
     write_json,
 )
 from generator.fleet import Fleet, fleet, leads
-from generator.logs import board, interruptible
+from generator.logs import Log, board, interruptible, training_bar
 from generator.lora import add_adapters, merged_weights
-from generator.model import SIZES, Transformer, bars_of, members, one_thread
+from generator.model import SIZES, Transformer, bars_of, members, threads
 from generator.objective import KL_WARM_UP, KL_WEIGHT, Likelihood, Losses, Team, baseline
-from generator.tokens import GeneratorError, IntArray, SettingError
+from generator.tokens import GeneratorError, IntArray, SettingError, check_settings
 from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
 
 WARM_UP_STEPS = 20
@@ -53,8 +51,6 @@ PLAIN_PASSES = 4
 run they only slow learning (chorales, 450 steps: 6.17 bits a note with them from the start, 5.87 without)."""
 EPOCHS = 100.0
 BATCH_CPU, BATCH_GPU = 4, 32
-
-Log = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +154,7 @@ class Settings:
             "canaries": 0 <= self.canaries <= 256,
             "augment": set(self.augment) <= set(AUGMENTATIONS),
         }
-        for name, holds in rules.items():
-            if not holds:
-                raise SettingError(f"training setting {name} = {getattr(self, name)!r} is out of range; see the help")
+        check_settings("training", self, rules)
 
     def chosen(self, device: torch.device, precision: str, processes: int) -> Settings:
         """Return the settings with nothing left open."""
@@ -276,18 +270,18 @@ def train(
             f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'{of_artist}"
         )
     valid, valid_skipped = read_split(store, "valid", settings.artist)
-    known: tuple[str, ...] = ()
     if base is None:
-        config = replace(SIZES[settings.size], latent=settings.latent, dropout=settings.dropout)
+        new = replace(SIZES[settings.size], latent=settings.latent, dropout=settings.dropout)
+        description = Description(new, store.digest)
     else:
-        config, known = read_description(base).model, read_description(base).artists
-    absent = {path for path, _ in skipped}
-    artists, places = known, [-1] * len(pieces)
+        description = replace(read_description(base), store_digest=store.digest)
+    places = [-1] * len(pieces)
     if settings.conditions:
-        artists, places = read_artists(store, "train", settings.artist, absent, known)
-    description = Description(config, store.digest, artists)
+        absent = {path for path, _ in skipped}
+        artists, places = read_artists(store, "train", settings.artist, absent, description.artists)
+        description = replace(description, artists=artists)
     # The team has its own threads; PyTorch's would only wait for each other between its steps.
-    with one_thread(), fleet(pick_device(settings.device), settings.sharded) as processes:
+    with threads(1), fleet(pick_device(settings.device), settings.sharded) as processes:
         try:
             run = _Run(settings, description, folder, (pieces, places), valid, processes, base)
             if resume:
@@ -396,24 +390,20 @@ class _Run:
 
     def go(self, skipped: list[tuple[str, str]]) -> TrainingReport:
         """Train to the end of the budget or to an interruption, then score and write everything."""
-        console = Console(stderr=True)
-        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-        quiet = not (console.is_terminal and leads())
         recent: list[Losses] = []
         saved_at, ended = self.seconds, "budget"
         with (
             interruptible() as interrupted,
             board(self.folder) if leads() else nullcontext(lambda step, figures: None) as log,
-            Progress(*columns, console=console, disable=quiet) as progress,
+            training_bar(leads()) as show,
         ):
-            task = progress.add_task("", total=1.0)
             while True:
                 done, asked, seconds = self.fleet.agree([self.done(), interrupted(), self.seconds])
                 if recent and (len(recent) == 10 or done >= 1 or asked):
                     self.note(recent, log)
                     recent = []
                     said = f"step {self.step}  loss {self.curve[-1]['cross_entropy']:.3f}  {self.speed():,.0f} tok/s"
-                    progress.update(task, completed=min(done, 1.0), description=said)
+                    show(done, said)
                 if asked and done < 1:
                     ended = "interrupted"
                 if done >= 1 or asked:

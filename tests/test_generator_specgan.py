@@ -16,18 +16,18 @@ import pytest
 import torch
 
 from generator import specgan
+from generator.checkpoint import beside, is_spectrogram
 from generator.sounds import SoundWindows, read_sounds, window_starts
 from generator.specgan import (
+    STATE,
     Critic,
     Generator,
     Spectrum,
     generate_spectrograms,
     gradient_norms,
-    is_spectrogram,
     load_generator,
     load_hashes,
     mean_distance,
-    state_file,
     train_spectrogram,
 )
 from generator.tokens import GeneratorError, SettingError
@@ -267,14 +267,14 @@ def test_a_state_that_does_not_fit_is_refused(trained, store, tmp_path):
     folder = tmp_path / "m"
     with pytest.raises(GeneratorError, match="there is nothing to resume"):
         train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
-    state_file(folder).write_bytes(pickle.dumps(Evil()))
+    beside(folder, STATE).write_bytes(pickle.dumps(Evil()))
     with pytest.raises(GeneratorError, match=r"state\.safetensors: is no whole"):
         train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
-    state_file(folder).write_bytes(state_file(trained[0]).read_bytes())
+    beside(folder, STATE).write_bytes(beside(trained[0], STATE).read_bytes())
     with pytest.raises(GeneratorError, match="is of another size or store"):
         train_spectrogram(store, folder, steps=2, resume=True, **{**OPTIONS, "size": "tiny"})
-    data = state_file(trained[0]).read_bytes()
-    state_file(folder).write_bytes(data.replace(b'"critic.adam.0.exp_avg"', b'"critic.adam.0.exp_abc"'))
+    data = beside(trained[0], STATE).read_bytes()
+    beside(folder, STATE).write_bytes(data.replace(b'"critic.adam.0.exp_avg"', b'"critic.adam.0.exp_abc"'))
     with pytest.raises(GeneratorError, match="is not the state of this model"):
         train_spectrogram(store, folder, steps=52, resume=True, **OPTIONS)
     assert not Path("/tmp/contraste-was-here").exists()
@@ -303,7 +303,7 @@ def test_a_place_that_cannot_be_written_to_is_the_systems_error(store, tmp_path)
 def test_a_full_disk_keeps_the_last_checkpoint(store, tmp_path):
     folder = tmp_path / "m"
     train_spectrogram(store, folder, steps=1, **OPTIONS)
-    kept = state_file(folder).read_bytes()
+    kept = beside(folder, STATE).read_bytes()
 
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
@@ -312,7 +312,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(store, tmp_path):
         patch.setattr(specgan, "write_atomically", full)
         with pytest.raises(OSError, match="No space left"):
             train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
-    assert state_file(folder).read_bytes() == kept
+    assert beside(folder, STATE).read_bytes() == kept
     assert train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS).steps == 2
 
 
