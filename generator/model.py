@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generator.step import ROWS, Weights, step, weights_of
 from generator.tokens import BAR, MAX_PARTS, PAD, PART, PITCH, POSITION, VELOCITY, VOCABULARY, GeneratorError
 
 
@@ -110,11 +111,12 @@ class Cache:
         self.held = torch.zeros((len(HOLDS), rows, 1), dtype=torch.long, device=device)  # (holds, B, 1)
         self.lines = torch.zeros((rows, MAX_PARTS), dtype=torch.long, device=device)  # (B, P), last pitch of each part
         self.table: Tensor | None = None  # (V, D), the model's embedding matrix, worked out once
+        self.weights: Weights | None = None  # of the stack, gathered once
         self.length = 0
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what was row `rows[i]`; there may be fewer or more rows than before."""
-        self.memory = self.memory[:, :, rows]  # (layers, key and value, B, H, context, K)
+        self.memory = self.memory[:, :, rows].contiguous()  # (layers, key and value, B, H, context, K)
         self.pad, self.held, self.lines = self.pad[rows], self.held[:, rows], self.lines[rows]
 
 
@@ -194,13 +196,16 @@ class Stack(nn.Module):
         length = x.shape[1]
         if past + length > self.config.context:
             raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
+        turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K)
+        if cache is not None and length == 1 and self._compiled(x):
+            cache.weights = cache.weights or weights_of(self)
+            return step(x, style, cache.weights, turns, cache)
         mask = None
         if cache is not None and ((past and length > 1) or bool(cache.pad.any())):
             row = torch.arange(past, past + length, device=x.device)[:, None]  # (T, 1)
             column = torch.arange(past + length, device=x.device)  # (S,)
             mask = (column <= row) & ((column >= cache.pad[:, None, None]) | (column == row))  # (B, T, S)
             mask = mask[:, None]  # (B, 1, T, S); a pad column sees itself, so that no row is empty
-        turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K)
         for i, block in enumerate(self.blocks):
             x = x if style is None else x + style
             x = block(x, turns, None if cache is None else cache.memory[i], mask, past)  # (B, T, D)
@@ -208,6 +213,12 @@ class Stack(nn.Module):
             cache.length += length
             x = x[:, -1:]  # (B, 1, D)
         return cast(Tensor, self.norm(x))
+
+    @staticmethod
+    def _compiled(x: Tensor) -> bool:
+        """Whether `generator.step` is for this input (B, 1, D)."""
+        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        return plain and x.device.type == "cpu" and x.dtype == torch.float32 and len(x) <= ROWS
 
 
 STYLE_LAYERS = 2

@@ -9,6 +9,7 @@ from torch.nn import functional
 from generator.lora import add_adapters, merged_weights
 from generator.model import SIZES, Cache, ModelConfig, Transformer, bars_of, counted_in_bars
 from generator.objective import Objective, latents_at
+from generator.step import ROWS
 from generator.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 
 SMALL = ModelConfig(width=128, layers=2, heads=4, context=48)
@@ -24,11 +25,12 @@ def tokens(rows, length, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).integers(1, len(VOCABULARY), size=(rows, length)))
 
 
-def test_the_cache_changes_nothing(model):
-    line = tokens(3, 40)
+@pytest.mark.parametrize("rows", [1, ROWS, ROWS + 1])  # compiled, and PyTorch's kernels
+def test_the_cache_changes_nothing(model, rows):
+    line = tokens(rows, 40)
     with torch.inference_mode():
         whole = model(line)
-        cache = Cache(SMALL, 3, torch.device("cpu"))
+        cache = Cache(SMALL, rows, torch.device("cpu"))
         steps = [model(line[:, :10], cache)] + [model(line[:, i : i + 1], cache) for i in range(10, 40)]
     torch.testing.assert_close(torch.cat(steps, dim=1), whole[:, 9:], atol=1e-5, rtol=1e-4)
 
@@ -142,6 +144,17 @@ def test_the_zero_style_is_no_style_and_others_are_heard_from_their_bar_on(style
     torch.testing.assert_close(told[0, :9], plain[0, :9])
     torch.testing.assert_close(told[1], plain[1])
     assert not torch.allclose(told[0, 9], plain[0, 9])
+
+
+def test_the_cache_changes_nothing_about_style(styled):
+    line = bars(6, 9, 7)
+    latents = latents_at(torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 8))).float(), bars_of(line))
+    with torch.inference_mode():
+        whole = styled(line, latents=latents)
+        cache = Cache(styled.config, 2, torch.device("cpu"))
+        styled(line[:, :8], cache, latents[:, :8])
+        steps = [styled(line[:, i : i + 1], cache, latents[:, i : i + 1]) for i in range(8, line.shape[1])]
+    torch.testing.assert_close(torch.cat(steps, dim=1), whole[:, 8:], atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_counted_in_a_bar():
