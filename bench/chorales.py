@@ -23,10 +23,11 @@ from corpus.demo import scores
 from music.musicxml import _unpack, parse_musicxml
 from music.notes import NoteSequence
 
-__all__ = ["SPLIT", "grid_of", "make_grids", "read_grids"]
+__all__ = ["SPLIT", "grid_of", "grouped_by_tune", "make_grids", "read_grids"]
 
 IntArray = NDArray[np.int64]
 SPLIT = Path(__file__).with_name("chorales.csv")
+TUNE = 8
 VOICES = ("soprano", "alto", "tenor", "bass")
 
 
@@ -65,3 +66,33 @@ def read_grids(path: Path) -> dict[str, list[IntArray]]:
     """Read ``{"train": [[[S, A, T, B], ...], ...], "valid": ..., "test": ...}``."""
     content = json.loads(path.read_bytes())
     return {split: [np.array(piece, dtype=np.int64) for piece in pieces] for split, pieces in content.items()}
+
+
+def grouped_by_tune(grids: dict[str, list[IntArray]], seed: int) -> dict[str, list[IntArray]]:
+    """Split the pieces anew, in as many each or a few more, so that none shares a tune with one of another split.
+
+    Two pieces share a tune where their sopranos have `TUNE` intervals, with the lengths of the notes, in common;
+    what shares with one of them shares with both. Groups are drawn in an order that `seed` decides.
+    """
+    pieces = [piece for split in ("valid", "test", "train") for piece in grids[split]]
+    first = list(range(len(pieces)))  # of the group of each piece, the first met on the way to it
+    seen: dict[tuple[tuple[int, int], ...], int] = {}
+
+    def group(i: int) -> int:
+        while first[i] != i:
+            i = first[i]
+        return i
+
+    for i, piece in enumerate(pieces):
+        struck = np.flatnonzero(np.diff(piece[:, 0], prepend=-2))
+        line = list(zip(np.diff(piece[struck, 0]).tolist(), np.diff(struck).tolist(), strict=True))
+        for start in range(len(line) - TUNE + 1):
+            first[group(i)] = group(seen.setdefault(tuple(line[start : start + TUNE]), i))
+    groups: dict[int, list[IntArray]] = {}
+    for i, piece in enumerate(pieces):
+        groups.setdefault(group(i), []).append(piece)
+    found: dict[str, list[IntArray]] = {split: [] for split in grids}
+    for i in np.random.default_rng(seed).permutation(list(groups)):
+        short = (split for split in ("valid", "test") if len(found[split]) < len(grids[split]))
+        found[next(short, "train")] += groups[int(i)]
+    return found

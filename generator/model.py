@@ -3,9 +3,9 @@
 Pre-norm blocks with RMSNorm (Zhang and Sennrich 2019), rotary positions (Su et al. 2021, pairs split in
 halves), multi-head attention through PyTorch's fused kernel, a squared-ReLU feed-forward (So et al. 2021),
 one matrix for the embedding and the output, in which the pitches of one class share a part (chorales:
-validation perplexity 4.9 after 450 steps with it, 5.0 after 515 without). Dropout falls on the embedding, the
-residual branches and the feed-forward, never inside the attention: there it makes the fused CPU kernel fall
-back to a path about three times slower.
+validation perplexity 4.9 after 450 steps with it, 5.0 after 515 without). Dropout falls on the embedding and the
+residual branches, never inside the attention, where it makes the fused CPU kernel fall back to a path about three
+times slower, nor inside the feed-forward, where drawing its mask took an eighth of a step.
 
 Shapes in comments: B sequences, T tokens, S keys, D width, H heads, K = D / H, V vocabulary.
 """
@@ -22,7 +22,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generator.step import ROWS, Weights, step, weights_of
-from generator.tokens import BAR, MAX_PARTS, PAD, PART, PITCH, POSITION, VELOCITY, VOCABULARY, GeneratorError
+from generator.tokens import (
+    BAR,
+    CHORD,
+    KEY,
+    MAX_PARTS,
+    PAD,
+    PART,
+    PITCH,
+    POSITION,
+    QUALITIES,
+    VELOCITY,
+    VOCABULARY,
+    GeneratorError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class ModelConfig:
     context : int
         Longest sequence in tokens.
     dropout : float
-        On embedding, residual branches and feed-forward, in [0, 1).
+        On embedding and residual branches, and on what the inputs say of tokens that hold; in [0, 1).
     vocabulary : int
     latent : int
         Numbers that describe the style of a bar, see `Style`; 0: the model has no style encoder.
@@ -159,7 +172,7 @@ class Block(nn.Module):
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (B, H, T, K)
         x = x + self._drop(self.out(y.transpose(1, 2).reshape(rows, length, width)))  # (B, T, D)
         hidden = functional.relu(self.up(self.norm_feed(x))).square()  # (B, T, 4 D)
-        return x + self._drop(self.down(self._drop(hidden)))  # (B, T, D)
+        return x + self._drop(self.down(hidden))  # (B, T, D)
 
     def _drop(self, x: Tensor) -> Tensor:
         """Drop out in training; in sampling a call that does nothing takes as long as one that does little."""
@@ -308,7 +321,14 @@ class Transformer(nn.Module):
         parts[PART + 1 : PART + MAX_PARTS] = torch.arange(1, MAX_PARTS)
         self.register_buffer("parts", parts, persistent=False)  # (V,), the part that a token says; 0 for the others
         self.line = nn.Embedding(128 + 1, config.width)  # added for the last pitch of the part; 128 is "none"
+        self.gap = nn.Embedding(DISTANCES + 1, config.width)  # for its distance from the last of all; DISTANCES: none
+        self.step = nn.Embedding(2 * 13, config.width)  # for its class above the tonic, and above the chord's root
         self.distance = nn.Linear(config.width, 2 * DISTANCES, bias=False)
+        self.degree = nn.Linear(config.width, 2 * 12, bias=False)
+        roots = torch.full((config.vocabulary,), -1)
+        roots[KEY : KEY + 24] = torch.arange(24) % 12
+        roots[CHORD + 1 : CHORD + 1 + 12 * len(QUALITIES)] = torch.arange(12 * len(QUALITIES)) % 12
+        self.register_buffer("roots", roots, persistent=False)  # (V,), the pitch class that a key or chord stands on
         self.drop = nn.Dropout(config.dropout)
         self.stack = Stack(config)
         if config.latent:
@@ -337,11 +357,13 @@ class Transformer(nn.Module):
             When the sequence is longer than the context.
         """
         table = self._table(cache)  # (V, D)
-        x, references = self._read(tokens, table, cache)  # (B, T, D), (2, B, T)
+        x, references = self._read(tokens, table, cache)  # (B, T, D), (4, B, T)
         style = None if latents is None else self.style.into(latents)  # (B, T, D)
         x = self.stack(x, cache, style)  # (B, T or 1, D)
         logits = functional.linear(x, table)  # (B, T, V)
-        return torch.cat([logits[..., :PITCH], logits[..., PITCH:] + self._distances(x, references)], dim=-1)
+        references = references[..., -x.shape[1] :]
+        pitches = self._distances(x, references[:2]) + self._degrees(x, references[2:])  # (B, T, 128)
+        return torch.cat([logits[..., :PITCH], logits[..., PITCH:] + pitches], dim=-1)
 
     def encode_style(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latents of the bars of `tokens` (B, T <= context), (B, N, Z) each.
@@ -364,12 +386,25 @@ class Transformer(nn.Module):
         return cast(Tensor, table)
 
     def _read(self, tokens: Tensor, table: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
-        """Return the inputs (B, T, D), each token with those that hold, and the references of `_distances`."""
+        """Return the inputs (B, T, D), each token with those that hold, and what pitches are measured from.
+
+        These are tokens (4, B, T): the last pitch of the part and of all, the key and the chord; ``PAD`` for none. In
+        training each of those that hold is left out as often as `ModelConfig.dropout` says: they tell a small corpus'
+        pieces apart so well that these are learned by heart (JSB chorales on a grid, `bench/jsb.py`).
+        """
         held = self._held(tokens, cache)  # (holds, B, T)
         line = self._line(tokens, held[HOLDS.index(("Bar", "Position", "Part"))], cache)  # (B, T)
-        said = self.said(held).sum(dim=0) + self.line(torch.where(line > 0, line - PITCH, 128))  # (B, T, D)
-        references = torch.stack([line, held[HOLDS.index(("Pitch",))]])  # (2, B, T)
-        x = functional.embedding(tokens, table) + said  # (B, T, D)
+        references = torch.stack([line, *(held[HOLDS.index(kind)] for kind in (("Pitch",), ("Key",), ("Chord",)))])
+        if self.training and self.config.dropout:
+            held = held.masked_fill(torch.rand(held.shape, device=held.device) < self.config.dropout, PAD)
+        there = (line > 0) & (references[1:] > 0)  # (3, B, T)
+        gap = torch.where(there[0], line - references[1] + DISTANCES // 2, DISTANCES)  # (B, T)
+        classes = torch.where(
+            there[1:], (line - PITCH - cast(Tensor, self.roots)[references[2:]]) % 12, 12
+        )  # (2, B, T)
+        classes[1] += 13
+        x = functional.embedding(tokens, table) + self.said(held).sum(dim=0)  # (B, T, D)
+        x = x + self.line(torch.where(line > 0, line - PITCH, 128)) + self.gap(gap) + self.step(classes).sum(dim=0)
         return (self.drop(x) if self.training else x), references
 
     def _distances(self, x: Tensor, references: Tensor) -> Tensor:
@@ -378,12 +413,22 @@ class Transformer(nn.Module):
         What holds in one key then holds in all, so a small corpus teaches more. `references` (2, B, T) are ``Pitch``
         tokens, ``PAD`` where there is none, which scores nothing.
         """
-        references = references[..., -x.shape[1] :]
         scores = self.distance(x).unflatten(-1, (2, DISTANCES)).movedim(-2, 0)  # (2, B, T, distances)
         pitches = torch.arange(128, device=x.device)  # (128,)
         there = references > 0
         where = pitches - torch.where(there, references - PITCH, 0)[..., None] + 127  # (2, B, T, 128)
         return cast(Tensor, (scores.gather(-1, where) * there[..., None]).sum(dim=0))
+
+    def _degrees(self, x: Tensor, references: Tensor) -> Tensor:
+        """Score the pitches (B, T, 128) by their class above the tonic of the key and above the root of the chord.
+
+        `references` (2, B, T) are ``Key`` and ``Chord`` tokens; where there is none, nothing is scored.
+        """
+        scores = self.degree(x).unflatten(-1, (2, 12)).movedim(-2, 0)  # (2, B, T, 12)
+        roots = cast(Tensor, self.roots)[references][..., None]  # (2, B, T, 1)
+        where = (torch.arange(12, device=x.device) - roots) % 12  # (2, B, T, 12)
+        classes = (scores.gather(-1, where) * (roots >= 0)).sum(dim=0)  # (B, T, 12)
+        return cast(Tensor, classes.repeat(1, 1, 11)[..., :128])
 
     def _line(self, tokens: Tensor, said: Tensor, cache: Cache | None) -> Tensor:
         """Return at each place the last pitch of the part that is being written, ``PAD`` before there is one.
