@@ -26,6 +26,7 @@ from generator.tokens import (
     BAR,
     CHORD,
     KEY,
+    MAX_BAR_TICKS,
     MAX_PARTS,
     PAD,
     PART,
@@ -236,16 +237,22 @@ class Stack(nn.Module):
 
 STYLE_LAYERS = 2
 BAR_FIGURES = 3
+SLOT = 12
+"""Ticks of a bar that share a matrix of `Style`, half a quarter."""
+SLOTS = 1 + MAX_BAR_TICKS // SLOT
+LINES = 8
+"""Parts with a matrix of their own; the parts behind them have the last one."""
 
 
 class Style(nn.Module):
     """A variational encoder of bars, whose latents enter every layer of the decoder.
 
     In-attention after Wu and Yang (MuseMorphose, TASLP 2023): each token is decoded with the latent of its bar added,
-    through one matrix, to what every block reads. Departures: one stack reads the whole window and attends within
-    each bar only; a linear head foretells what can be counted in the bar (`counted_in_bars`) from its latent, which
-    lays those figures along lines of the latent space; and the zero latent means "no style", so the same weights
-    also write without one.
+    through a matrix, to what every block reads. Departures: the matrix is a sum of one for all tokens, one for the
+    place in the bar (`SLOT`) and one for the part, so that the notes of a beat can be read off the latent of the bar
+    without a search; one stack reads the whole window and attends within each bar only; a linear head foretells what
+    can be counted in the bar (`counted_in_bars`) from its latent, which lays those figures along lines of the latent
+    space; and the zero latent means "no style", so the same weights also write without one.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -255,7 +262,7 @@ class Style(nn.Module):
         self.norm = nn.RMSNorm(config.width)
         self.moments = nn.Linear(config.width, 2 * config.latent)
         self.figures = nn.Linear(config.latent, BAR_FIGURES)
-        self.into = nn.Linear(config.latent, config.width, bias=False)
+        self.into = nn.Linear((1 + SLOTS + LINES) * config.latent, config.width, bias=False)
 
     def forward(self, x: Tensor, bars: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latents, (B, N, Z) each for N bars, from embedded tokens `x` (B, T, D).
@@ -269,6 +276,14 @@ class Style(nn.Module):
         mean = member @ self.norm(x).float() / member.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, N, D)
         mu, log_variance = self.moments(mean).float().chunk(2, dim=-1)  # (B, N, Z) each
         return mu, log_variance.clamp(-12, 6)
+
+    def added(self, latents: Tensor, slots: Tensor, lines: Tensor) -> Tensor:
+        """Return what blocks read besides (B, T, D): latents (B, T, Z), each in the places (B, T) of its token."""
+        numbers = torch.cat([slots[..., None] + 1, lines[..., None].clamp(max=LINES - 1) + 1 + SLOTS], dim=-1)
+        places = torch.zeros((*slots.shape, 1 + SLOTS + LINES), device=latents.device, dtype=latents.dtype)
+        places[..., 0] = 1.0
+        places.scatter_(-1, numbers, 1.0)  # (B, T, places)
+        return cast(Tensor, self.into((places[..., None] * latents[..., None, :]).flatten(-2)))
 
 
 def bars_of(tokens: Tensor) -> Tensor:
@@ -320,6 +335,9 @@ class Transformer(nn.Module):
         parts = torch.zeros(config.vocabulary, dtype=torch.long)
         parts[PART + 1 : PART + MAX_PARTS] = torch.arange(1, MAX_PARTS)
         self.register_buffer("parts", parts, persistent=False)  # (V,), the part that a token says; 0 for the others
+        slots = torch.zeros(config.vocabulary, dtype=torch.long)
+        slots[POSITION:VELOCITY] = 1 + torch.arange(MAX_BAR_TICKS) // SLOT
+        self.register_buffer("slots", slots, persistent=False)  # (V,), place in the bar, for `Style`
         self.line = nn.Embedding(128 + 1, config.width)  # added for the last pitch of the part; 128 is "none"
         self.gap = nn.Embedding(DISTANCES + 1, config.width)  # for its distance from the last of all; DISTANCES: none
         self.step = nn.Embedding(2 * 13, config.width)  # for its class above the tonic, and above the chord's root
@@ -357,8 +375,8 @@ class Transformer(nn.Module):
             When the sequence is longer than the context.
         """
         table = self._table(cache)  # (V, D)
-        x, references = self._read(tokens, table, cache)  # (B, T, D), (4, B, T)
-        style = None if latents is None else self.style.into(latents)  # (B, T, D)
+        x, references, places = self._read(tokens, table, cache)  # (B, T, D), (4, B, T), (2, B, T)
+        style = None if latents is None else self.style.added(latents, *places)  # (B, T, D)
         x = self.stack(x, cache, style)  # (B, T or 1, D)
         logits = functional.linear(x, table)  # (B, T, V)
         references = references[..., -x.shape[1] :]
@@ -373,7 +391,7 @@ class Transformer(nn.Module):
         """
         table = self._table()  # (V, D)
         turns = cast(Tensor, self.stack.turns)[:, : tokens.shape[1]]  # (2, T, K)
-        x, _ = self._read(tokens, table, None)  # (B, T, D)
+        x, _, _ = self._read(tokens, table, None)  # (B, T, D)
         return cast(tuple[Tensor, Tensor], self.style(x, bars_of(tokens), turns))
 
     def _table(self, cache: Cache | None = None) -> Tensor:
@@ -385,15 +403,18 @@ class Transformer(nn.Module):
             cache.table = table
         return cast(Tensor, table)
 
-    def _read(self, tokens: Tensor, table: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
-        """Return the inputs (B, T, D), each token with those that hold, and what pitches are measured from.
+    def _read(self, tokens: Tensor, table: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the inputs (B, T, D), each token with those that hold, what pitches are measured from, and the places.
 
-        These are tokens (4, B, T): the last pitch of the part and of all, the key and the chord; ``PAD`` for none. In
-        training each of those that hold is left out as often as `ModelConfig.dropout` says: they tell a small corpus'
-        pieces apart so well that these are learned by heart (JSB chorales on a grid, `bench/jsb.py`).
+        Pitches are measured from tokens (4, B, T): the last pitch of the part and of all, the key and the chord;
+        ``PAD`` for none. Places (2, B, T) are the slot of the bar and the part. In training each of those that hold is
+        left out as often as `ModelConfig.dropout` says: they tell the pieces of a small corpus apart so well that it is
+        learned by heart (chorales on a grid, `bench/jsb.py`).
         """
         held = self._held(tokens, cache)  # (holds, B, T)
-        line = self._line(tokens, held[HOLDS.index(("Bar", "Position", "Part"))], cache)  # (B, T)
+        part = cast(Tensor, self.parts)[held[HOLDS.index(("Bar", "Position", "Part"))]]  # (B, T)
+        places = torch.stack([cast(Tensor, self.slots)[held[HOLDS.index(("Bar", "Position"))]], part])
+        line = self._line(tokens, part, cache)  # (B, T)
         references = torch.stack([line, *(held[HOLDS.index(kind)] for kind in (("Pitch",), ("Key",), ("Chord",)))])
         if self.training and self.config.dropout:
             held = held.masked_fill(torch.rand(held.shape, device=held.device) < self.config.dropout, PAD)
@@ -405,7 +426,7 @@ class Transformer(nn.Module):
         classes[1] += 13
         x = functional.embedding(tokens, table) + self.said(held).sum(dim=0)  # (B, T, D)
         x = x + self.line(torch.where(line > 0, line - PITCH, 128)) + self.gap(gap) + self.step(classes).sum(dim=0)
-        return (self.drop(x) if self.training else x), references
+        return (self.drop(x) if self.training else x), references, places
 
     def _distances(self, x: Tensor, references: Tensor) -> Tensor:
         """Score the pitches (B, T, 128) by how far they are from the last of their part and from the last of all.
@@ -430,12 +451,8 @@ class Transformer(nn.Module):
         classes = (scores.gather(-1, where) * (roots >= 0)).sum(dim=0)  # (B, T, 12)
         return cast(Tensor, classes.repeat(1, 1, 11)[..., :128])
 
-    def _line(self, tokens: Tensor, said: Tensor, cache: Cache | None) -> Tensor:
-        """Return at each place the last pitch of the part that is being written, ``PAD`` before there is one.
-
-        `said` (B, T) is the last token that says a part: ``Part`` itself, or a position, which goes back to part 0.
-        """
-        part = cast(Tensor, self.parts)[said]  # (B, T)
+    def _line(self, tokens: Tensor, part: Tensor, cache: Cache | None) -> Tensor:
+        """Return at each place the last pitch of the part (B, T) that is being written, ``PAD`` before there is one."""
         if cache is not None and tokens.shape[1] == 1:
             pitch = torch.where(tokens >= PITCH, tokens, cache.lines.gather(-1, part))  # (B, 1)
             cache.lines.scatter_(-1, part, pitch)
