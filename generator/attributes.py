@@ -103,6 +103,12 @@ def _density_class(density: float) -> int:
     return int(np.searchsorted(DENSITY_BOUNDS, density, side="right"))
 
 
+def density_range(first: int, last: int) -> tuple[float, float]:
+    """Return the notes a quarter, the first inclusive, the second exclusive, of classes of density."""
+    ends = (0.0, *DENSITY_BOUNDS, 1e6)
+    return ends[first], ends[last + 1]
+
+
 def classes(figures: FloatArray) -> tuple[int, int]:
     """Return the classes of density and polyphony of one bar or several, (16,) or (bars, 16)."""
     total = figures.reshape(-1, 16).sum(axis=0)

@@ -1,8 +1,9 @@
 """What a new track is asked to be like: read as written, told to the network, kept in sampling, checked afterwards.
 
-Meter, tempo and instruments can be forced: the grammar has tokens for them, and all others are masked out. Key,
-density, polyphony and chords are told to the network, in the line's header or in the plan of each bar; whether the
-music follows is worked out from its notes (`Conditions.missed`).
+Meter, tempo and instruments can be forced: the grammar has tokens for them, and all others are masked out. Density is
+forced as well: a line may write notes only as fast, and go on only as slowly, as asked for (`Conditions._pace`). Key,
+polyphony and chords are told to the network, in the line's header or in the plan of each bar; whether the music follows
+is worked out from its notes (`Conditions.missed`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from generator.attributes import DENSITIES, DRUMS_PROGRAM, TEMPOS, Attributes, attributes
+from generator.attributes import DENSITIES, DRUMS_PROGRAM, TEMPOS, Attributes, attributes, density_range
 from generator.tokens import (
     ARTIST,
     BAR,
@@ -26,19 +27,24 @@ from generator.tokens import (
     CLASSES,
     DENSITY,
     DRUMS,
+    EOS,
     GRID,
     METERS,
+    PART,
     POLYPHONY,
     POSITION,
     PROGRAM,
     TEMPO,
+    VELOCITY,
     VOCABULARY,
     BoolArray,
     Grammar,
+    IntArray,
     SettingError,
     bar_lines,
     chord_token,
     key_token,
+    meter_ticks,
 )
 from music.chords import ROOT_NAMES, chord_labels
 from music.notes import NoteSequence
@@ -46,6 +52,8 @@ from music.notes import NoteSequence
 BPM = BPM_FIRST + BPM_STEP * np.arange(BPM_COUNT)
 CHORDS_MATCH = 0.5
 """Share of the time in which the chord asked for must sound, root and third, for a track to count as following."""
+PACE_LOW, PACE_HIGH = 1.02, 0.98
+"""A line keeps so far inside the range of density asked for, as bars are rounded."""
 _PROGRAM_WORDS: dict[str, Sequence[int]] = {
     "piano": range(6), "grand piano": range(2), "electric piano": (4, 5), "harpsichord": (6,), "clavinet": (7,),
     "celesta": (8,), "glockenspiel": (9,), "music box": (10,), "vibraphone": (11,), "marimba": (12,),
@@ -171,9 +179,37 @@ class Conditions:
             if state.position < 0:
                 wanted[self.chords[(state.bars - 1) % len(self.chords)] - CHORD] = True
             mask[CHORD:ARTIST] &= wanted
+        if self.density and state.bars:
+            self._pace(self.density, state, mask)
         for first, asked in ((BAR_DENSITY, self.density), (BAR_POLYPHONY, self.polyphony)):
             if asked:
                 mask[first : first + asked[0]] = mask[first + asked[1] + 1 : first + CLASSES] = False
+
+    @staticmethod
+    def _pace(density: tuple[int, int], state: Grammar, mask: BoolArray) -> None:
+        """Take out of `mask` what would make the bar too dense or too thin.
+
+        By any place, the bar has no more notes than the densest music asked for has a quarter later, and no fewer than
+        the thinnest has a quarter before. Rounding is carried from bar to bar. Nothing is taken out where nothing would
+        be left.
+        """
+        low, high = density_range(*density)
+        ticks, start = meter_ticks(state.meter), state.begun
+
+        def notes(rate: float, tick: IntArray) -> IntArray:
+            return np.asarray(np.floor(rate * (start + tick) / GRID) - np.floor(rate * start / GRID), dtype=np.int64)
+
+        places = np.arange(ticks)
+        most = notes(high * PACE_HIGH, np.minimum(places + GRID, ticks))
+        least = notes(low * PACE_LOW, places - GRID)
+        kept = mask.copy()
+        kept[POSITION : POSITION + ticks] &= (state.notes < most) & (state.notes >= least)
+        if state.position >= 0 and state.notes >= most[state.position]:
+            kept[PART + 1 : BAR] = kept[VELOCITY:] = False
+        if state.notes < min(notes(low * PACE_LOW, places[-1:] + 1)[0], most[-1]):
+            kept[BAR:POSITION] = kept[EOS] = False
+        if kept.any():
+            mask[:] = kept
 
     def missed(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Name what a track on the grid is not, of what was asked for; an artist can't be checked."""

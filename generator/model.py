@@ -51,7 +51,7 @@ class ModelConfig:
     context : int
         Longest sequence in tokens.
     dropout : float
-        On embedding and residual branches, and on what the inputs say of tokens that hold; in [0, 1).
+        On embedding and residual branches, in [0, 1).
     vocabulary : int
     latent : int
         Numbers that describe the style of a bar, see `Style`; 0: the model has no style encoder.
@@ -407,17 +407,13 @@ class Transformer(nn.Module):
         """Return the inputs (B, T, D), each token with those that hold, what pitches are measured from, and the places.
 
         Pitches are measured from tokens (4, B, T): the last pitch of the part and of all, the key and the chord;
-        ``PAD`` for none. Places (2, B, T) are the slot of the bar and the part. In training each of those that hold is
-        left out as often as `ModelConfig.dropout` says: they tell the pieces of a small corpus apart so well that it is
-        learned by heart (chorales on a grid, `bench/jsb.py`).
+        ``PAD`` for none. Places (2, B, T) are the slot of the bar and the part.
         """
         held = self._held(tokens, cache)  # (holds, B, T)
         part = cast(Tensor, self.parts)[held[HOLDS.index(("Bar", "Position", "Part"))]]  # (B, T)
         places = torch.stack([cast(Tensor, self.slots)[held[HOLDS.index(("Bar", "Position"))]], part])
         line = self._line(tokens, part, cache)  # (B, T)
         references = torch.stack([line, *(held[HOLDS.index(kind)] for kind in (("Pitch",), ("Key",), ("Chord",)))])
-        if self.training and self.config.dropout:
-            held = held.masked_fill(torch.rand(held.shape, device=held.device) < self.config.dropout, PAD)
         there = (line > 0) & (references[1:] > 0)  # (3, B, T)
         gap = torch.where(there[0], line - references[1] + DISTANCES // 2, DISTANCES)  # (B, T)
         classes = torch.where(

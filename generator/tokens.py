@@ -173,6 +173,8 @@ class Grammar:
         Whether the line said ``Plan``.
     chord : int
         Token of the chord in force in a planned line.
+    begun, notes : int
+        Ticks before the present bar; notes in it.
     """
 
     last: int = PAD
@@ -187,6 +189,8 @@ class Grammar:
     velocity: int = DEFAULT_VELOCITY_STEP
     planned: bool = False
     chord: int = PAD
+    begun: int = 0
+    notes: int = 0
 
     def allowed(self) -> BoolArray:
         """Mask (vocabulary,) of the tokens that may come next; all False after ``EOS``."""
@@ -247,7 +251,9 @@ class Grammar:
             case "Program":
                 self.parts += 1
             case "Bar":
+                self.begun += meter_ticks(self.meter) if self.bars else 0
                 self.meter, self.position, self.bars = METERS[token - BAR], -1, self.bars + 1
+                self.notes = 0
                 self.duration, self.velocity = 0, DEFAULT_VELOCITY_STEP
             case "Position":
                 self.position, self.part, self.pitch = token - POSITION, 0, -1
@@ -261,6 +267,7 @@ class Grammar:
                 self.duration, self.longs = LONG * self.longs + token - DURATION, 0
             case "Pitch":
                 self.pitch = token - PITCH
+                self.notes += 1
 
     def copy(self) -> Grammar:
         """Return an independent state."""

@@ -152,23 +152,20 @@ class Windows:
         weights = np.array([len(p) for p in pieces], dtype=np.float64)
         self.weights = weights / weights.sum()
 
-    def rows(self, count: int, key: Sequence[int], moved: float = 1.0) -> IntArray:
-        """Draw `count` windows with the random state `key`: (count, <= context + 1), padded with ``PAD``.
-
-        A window is transposed with the chance `moved`.
-        """
+    def rows(self, count: int, key: Sequence[int]) -> IntArray:
+        """Draw `count` windows with the random state `key`: (count, <= context + 1), padded with ``PAD``."""
         random = np.random.default_rng(key)
         pieces = random.choice(len(self.pieces), size=count, p=self.weights)
-        return padded([self._cut(int(i), random, moved) for i in pieces])
+        return padded([self._cut(int(i), random) for i in pieces])
 
-    def _cut(self, i: int, random: np.random.Generator, moved: float) -> IntArray:
+    def _cut(self, i: int, random: np.random.Generator) -> IntArray:
         starts = self.starts[i]
         bar = 0 if random.random() < WHOLE_PIECE_CHANCE else int(random.integers(len(starts)))
         varied = len(self.variations) > 1 and random.random() < VARIED_CHANCE
         version = self.version(i, str(random.choice(self.variations[1:])) if varied else "")
         planned = int(self.conditions and random.random() < PLAN_CHANCE)
         line = version.lines[planned]
-        shift = int(random.choice(version.shifts)) if random.random() < moved else 0
+        shift = int(random.choice(version.shifts))
         first = int(bar_starts(line)[bar])
         cut, _ = window(line, first, self.context + 1)
         if self.conditions:
