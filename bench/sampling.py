@@ -1,6 +1,8 @@
-"""Time sampling: tokens a second of processor time, one thread, random weights.
+"""Time sampling: tokens a second of processor time, one thread, with the shipped model.
 
-    PYTHONPATH=. python bench/sampling.py [--size tiny] [--tokens 256] [--repeats 5] [--rows 1 4]
+    PYTHONPATH=. python bench/sampling.py [--model MODEL] [--size SIZE] [--tokens 256] [--repeats 5] [--rows 1 4]
+
+With `--size`, random weights of that size sample; they are slower, as fewer of their hidden units are 0.
 
 Each row of the table is a batch of lines that grow side by side to about `--tokens` tokens each, behind nothing; the
 best of `--repeats` counts, since a busy machine only ever takes longer. Last comes what the machine does with one
@@ -12,10 +14,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from generator.checkpoint import SHIPPED, load_model
 from generator.decoding import Line, SamplingSettings, sample_lines
 from generator.model import SIZES, Transformer, threads
 from generator.tokens import BOS
@@ -41,13 +45,14 @@ def quickest(work: Callable[[], int], repeats: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--size", choices=sorted(SIZES))
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4])
     options = parser.parse_args()
     torch.manual_seed(0)
-    model = Transformer(SIZES[options.size]).eval()
+    model = Transformer(SIZES[options.size]).eval() if options.size else load_model(options.model, "cpu")
     with torch.inference_mode(), threads(1):
         grow(model, 1, 16, 0)
         for rows in options.rows:

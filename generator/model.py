@@ -380,7 +380,9 @@ class Transformer(nn.Module):
         x = self.stack(x, cache, style)  # (B, T or 1, D)
         logits = functional.linear(x, table)  # (B, T, V)
         references = references[..., -x.shape[1] :]
-        pitches = self._distances(x, references[:2]) + self._degrees(x, references[2:])  # (B, T, 128)
+        pitches = self._distances(x, references[:2])  # (B, T, 128)
+        if self.training or bool(references[2:].any()):
+            pitches = pitches + self._degrees(x, references[2:])
         return torch.cat([logits[..., :PITCH], logits[..., PITCH:] + pitches], dim=-1)
 
     def encode_style(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

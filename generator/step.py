@@ -32,6 +32,7 @@ EPSILON = np.float32(torch.finfo(torch.float32).eps)  # RMSNorm's
 def weights_of(stack: Stack) -> Weights:
     """Return the weights of the blocks, each kind stacked over the layers, and of the last norm."""
     kinds = [[cast(Any, block).get_submodule(name).weight for block in stack.blocks] for name in WEIGHTS]
+    kinds[-1] = [weight.t() for weight in kinds[-1]]  # see `_times_few`
     return tuple(torch.stack(kind).detach().float().numpy() for kind in [*kinds, [stack.norm.weight]])
 
 
@@ -58,6 +59,18 @@ def _times(matrix: Floats, x: Floats, out: Floats) -> None:  # pragma: no cover
             for j in range(matrix.shape[1]):
                 total += row[j] * x[b, j]
             out[b, i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _times_few(matrix: Floats, x: Floats, out: Floats) -> None:  # pragma: no cover
+    """Set `out` (B, N) to `x` (B, M), of which many are 0, times `matrix` (M, N), reading no more of it than counts."""
+    out[:] = 0
+    for j in range(matrix.shape[0]):
+        row = matrix[j]
+        for b in range(x.shape[0]):
+            if x[b, j]:
+                for i in range(matrix.shape[1]):
+                    out[b, i] += x[b, j] * row[i]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -140,6 +153,6 @@ def _stack(
         for b in range(rows):
             for j in range(hidden.shape[1]):
                 hidden[b, j] = max(hidden[b, j], np.float32(0)) ** 2
-        _times(down[layer], hidden, added)
+        _times_few(down[layer], hidden, added)
         x += added
     _normed(x, norm[0], x)
