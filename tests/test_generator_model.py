@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from generator.lora import add_adapters, merged_weights
-from generator.model import SIZES, Cache, ModelConfig, Transformer, bars_of, counted_in_bars
+from generator.model import SIZES, Cache, ModelConfig, Transformer, _SquaredReLU, bars_of, counted_in_bars
 from generator.objective import Objective, latents_at
 from generator.step import ROWS
 from generator.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
@@ -53,6 +53,18 @@ def test_rows_of_the_cache_can_change_places(model):
         cache.reorder(torch.tensor([1, 0, 1]))
         got = model(line[[1, 0, 1], 11:], cache)
         torch.testing.assert_close(got[:, 0], model(line)[[1, 0, 1], -1], atol=1e-5, rtol=1e-4)
+
+
+def test_dropout_in_the_feed_forward_keeps_the_mean_and_has_the_right_slope():
+    x = torch.randn(5, 7, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda u: _SquaredReLU.apply(u, 0.0), (x,))
+    x = torch.rand(500, 500, requires_grad=True)
+    y = _SquaredReLU.apply(x, 0.2)
+    y.sum().backward()
+    kept = y > 0
+    assert kept.double().mean() == pytest.approx(0.8, abs=0.01)
+    torch.testing.assert_close(x.grad, torch.where(kept, 2 * y / x, 0.0).detach())
+    assert y.mean() == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_no_token_sees_the_future(model):
