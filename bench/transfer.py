@@ -1,12 +1,14 @@
 """Tune a broad model to one artist with 100, 200 and 500 tracks, and print what was gained and what was forgotten.
 
     PYTHONPATH=. python bench/transfer.py BASE_STORE ARTIST_STORE [--minutes 30] [--tune-minutes 5]
-        [--tracks 100 200 500] [--lora 16] [--seed 1] [--artist NAME] [--steps N] [--size tiny]
+        [--tracks 100 200 500] [--lora 16] [--lora-rate 5e-4] [--seed 1] [--artist NAME] [--steps N] [--size tiny]
+        [--base MODEL]
 
 For each number of tracks: bits a note on the artist's held-out pieces of the base, of a model that learned from these
 tracks alone, of the base tuned with all weights and with low-rank adapters; and for the tuned ones the rise on the
 base's own held-out pieces. A number above what the artist's training split has counts as all of it, once. Only
-minutes, or --steps, decide how long each model learns; the three that learn from the tracks have the same budget.
+minutes, or --steps, decide how long each model learns; the three that learn from the tracks have the same budget. The
+lower the rate of the adapters, the less is learned and the less forgotten. `--base` takes a model that is there.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="Of every model, instead of minutes.")
     parser.add_argument("--tracks", type=int, nargs="+", default=[100, 200, 500])
     parser.add_argument("--lora", type=int, default=16)
+    parser.add_argument("--lora-rate", type=float, default=5e-4)
+    parser.add_argument("--base", type=Path)
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -81,17 +85,18 @@ def main() -> None:
         return Settings(size=options.size, seed=options.seed, conditions=False, patience=0, **budget, **changes)
 
     with tempfile.TemporaryDirectory() as place:
-        base = Path(place) / "base"
-        train(broad, base, settings(options.minutes))
+        base = options.base or Path(place) / "base"
+        if not options.base:
+            train(broad, base, settings(options.minutes))
         print(f"{'tracks':>8}{'base':>8}{'alone':>8}{'tuned':>8}{'LoRA':>8}{'forgotten':>11}{'by LoRA':>9}")
         for tracks in options.tracks:
             kept: Any = part(narrow, options.artist, tracks, options.seed)
             count = sum(piece.split == "train" for piece in kept.pieces)
             found = {name: Path(place) / f"{name}-{tracks}" for name in ("alone", "tuned", "lora")}
-            rates = {"rate_first": 5e-4, "rate_last": 5e-5}
+            rates, gentle = ({"rate_first": rate, "rate_last": rate / 10} for rate in (5e-4, options.lora_rate))
             train(kept, found["alone"], settings(options.tune_minutes))
             train(kept, found["tuned"], settings(options.tune_minutes, **rates), base=base)
-            train(kept, found["lora"], settings(options.tune_minutes, lora=options.lora, **rates), base=base)
+            train(kept, found["lora"], settings(options.tune_minutes, lora=options.lora, **gentle), base=base)
             scores = [bits(folder, kept) for folder in (base, *found.values())]
             rises = []
             for name in ("tuned", "lora"):
