@@ -634,7 +634,7 @@ def generate(
     instruments: Annotated[str | None, typer.Option(help="A part for each, like guitar,bass.")] = None,
     chords: Annotated[str | None, typer.Option(help="One a bar, over and over, like 'Am F C G'.")] = None,
     artist: Annotated[str | None, typer.Option(help="One of those the model may name.")] = None,
-    tries: Annotated[int, typer.Option(min=1, max=64, help="Draws of a track that misses what was asked for.")] = 4,
+    tries: Annotated[int, typer.Option(min=1, max=64, help="Draws of a track that misses what was asked for.")] = 8,
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""

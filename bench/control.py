@@ -1,6 +1,6 @@
 """Ask a model for tracks of many keys, meters, densities and instruments, and count how many are what was asked for.
 
-    PYTHONPATH=. python bench/control.py MODEL [-n 10] [--each 4] [--bars 16] [--tries 4] [--seed 1]
+    PYTHONPATH=. python bench/control.py MODEL [-n 10] [--each 4] [--bars 16] [--tries 8] [--seed 1]
 
 Protocol
 --------
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=10)
     parser.add_argument("--each", type=int, default=4)
     parser.add_argument("--bars", type=int, default=16)
-    parser.add_argument("--tries", type=int, default=4)
+    parser.add_argument("--tries", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.perf_counter()

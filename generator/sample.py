@@ -94,7 +94,7 @@ def generate(
     guard: Guard | None = None,
     prime: NoteSequence | None = None,
     conditions: Conditions = ANYTHING,
-    tries: int = 4,
+    tries: int = 8,
     rank: Callable[[NoteSequence], float] | None = None,
     device: str = "auto",
 ) -> list[Generated]:
