@@ -1,9 +1,9 @@
 """Originality beside human pieces by training epoch, and whether a model over-trained on purpose is caught.
 
     PYTHONPATH=. python bench/originality.py STORE stages [--pieces 0] [--steps 100 300 900 2700] [-n 8]
-    PYTHONPATH=. python bench/originality.py STORE overtrained [--pieces 20] [--steps 1000] [--each 3]
+    PYTHONPATH=. python bench/originality.py STORE overtrained [--pieces 20] [--steps 900] [--each 3]
 
-both with [--bars 16] [--size tiny] [--batch 2] [--seed 1].
+both with [--bars 16] [--size tiny] [--batch 2] [--seed 1] [--keep FOLDER].
 
 Protocol
 --------
@@ -21,9 +21,10 @@ overtrained: no dropout, no transposition, no conditions. The model is *caught b
 "memorised"; how many of its pieces, and of held-out ones, it completes stands beside it. A track is *caught by the
 audit* when `audit.run.find`, under the default policy and against the whole store, flags a passage of the right work:
 of the piece that the track goes on from, or for tracks written from nothing of any of the pieces learned (a duplicate
-is the same work). *first*: that passage is the first finding. Of tracks that go on from the first `PRIME_BARS` bars of
-a piece, `--each` of each piece, only what stands behind these bars is audited. As a control, held-out pieces are gone
-on from in the same way. Intervals are Wilson's, 95 %.
+is the same work); *first*: that passage is the first finding. What is drawn may leave the pieces learned, so a track
+*copies* when `COPIED_BARS` bars in a row, none empty, are token by token those of a right work, which needs no search.
+Of tracks that go on from the first `PRIME_BARS` bars of a piece, `--each` of each piece, only what stands behind these
+bars is audited. As a control, held-out pieces are gone on from in the same way. Intervals are Wilson's, 95 %.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,16 @@ from generator.evaluate import SPLITS, memorisation
 from generator.model import SIZES, threads
 from generator.objective import Team
 from generator.sample import Generated, generate
-from generator.tokens import quantise
+from generator.tokens import PITCH, bar_starts, encode, quantise
 from generator.train import Settings, TrainingReport, train
 from generator.windows import read_split
 from music.notes import NoteSequence
 
 WINDOW = Setting(24, "notes")
 PRIME_BARS = 4
+COPIED_BARS = 4
+Judged = tuple[bool, bool, bool]
+"""Whether a track copies a right work, whether the audit flags one, and whether its first finding is one."""
 
 
 @contextmanager
@@ -85,6 +90,8 @@ def placed(group: Group | None, human: Baseline) -> str:
 
 
 def share(hits: Sequence[bool]) -> str:
+    if not hits:
+        return "none"
     interval = binomtest(sum(hits), len(hits)).proportion_ci(method="wilson")
     return f"{sum(hits)} of {len(hits)} ({interval.low:.1%}-{interval.high:.1%})"
 
@@ -122,14 +129,14 @@ def stages(corpus: Corpus, kept: Any, options: argparse.Namespace, place: Path) 
         )
 
 
-def continued(corpus: Corpus, model: Path, rows: Sequence[int], options: argparse.Namespace) -> list[tuple[bool, bool]]:
-    """Go on from the beginnings of pieces; say of each track whether its piece is flagged, and is the first finding."""
+def continued(corpus: Corpus, model: Path, rows: Sequence[int], options: argparse.Namespace) -> list[Judged]:
+    """Go on from the beginnings of pieces, and judge what is new."""
     found = []
     for row in rows:
         prime = first_bars(corpus.store.notes(row))
         for track in generate(model, options.each, seed=options.seed, bars=options.bars, prime=prime):
             new = track.sequence.select(in_bars(track.sequence) >= PRIME_BARS + 1 - 1e-6)
-            found.append(named(corpus, new, [row]))
+            found.append(judged(corpus, new, [row]))
     return found
 
 
@@ -142,12 +149,23 @@ def in_bars(piece: NoteSequence) -> Any:
     return np.array([piece.bar_at(float(beat)) for beat in piece.onset_beat])
 
 
-def named(corpus: Corpus, track: NoteSequence, rows: Sequence[int]) -> tuple[bool, bool]:
-    """Whether the audit flags a passage of one of the works of `rows`, and whether its first finding is one."""
-    works = {corpus.store.groups[row] for row in rows}
-    paths = {piece.path for piece, work in zip(corpus.store.pieces, corpus.store.groups, strict=True) if work in works}
+def judged(corpus: Corpus, track: NoteSequence, rows: Sequence[int]) -> Judged:
+    """Judge a track that might hold one of the works of `rows`."""
+    store = corpus.store
+    works = {store.groups[row] for row in rows}
+    right = [i for i, work in enumerate(store.groups) if work in works]
+    paths = {store.pieces[i].path for i in right}
+    copies = not runs(track).isdisjoint(run for i in right for run in runs(store.notes(i)))
     found = [finding.piece in paths for finding in find(corpus, track, read_policy()) if finding.verdict != "clear"]
-    return any(found), found[:1] == [True]
+    return copies, any(found), found[:1] == [True]
+
+
+def runs(piece: NoteSequence) -> set[tuple[tuple[int, ...], ...]]:
+    """All runs of `COPIED_BARS` bars that have notes, as tokens."""
+    tokens = np.array(encode(quantise(piece)))
+    bars = [tuple(tokens[a:b].tolist()) for a, b in pairwise([*bar_starts(tokens), len(tokens) - 1])]
+    cuts = (tuple(bars[i : i + COPIED_BARS]) for i in range(len(bars) - COPIED_BARS + 1))
+    return {cut for cut in cuts if all(max(bar) >= PITCH for bar in cut)}
 
 
 def overtrained(corpus: Corpus, kept: Any, options: argparse.Namespace, place: Path) -> None:
@@ -167,17 +185,19 @@ def overtrained(corpus: Corpus, kept: Any, options: argparse.Namespace, place: P
     for name in ("train", "held_out"):
         one = probe[name]
         said = f"{one['completed']} of {one['pieces']} ({one['low']:.1%}-{one['high']:.1%})"
-        print(f"  {name + ' pieces completed':32}{said:>28}", flush=True)
-    print(f"{'audit of tracks':34}{'right work flagged':>28}{'and first':>28}")
+        print(f"  {name + ' pieces completed':30}{said:>25}", flush=True)
+    heads = (f"copies {COPIED_BARS} bars", "right work flagged", "and first", "of the copies flagged")
+    print(f"{'audit of tracks':32}" + "".join(f"{head:>25}" for head in heads))
     others = drawn(store, SPLITS, len(kept.kept), options.seed)
     count = options.each * len(kept.kept)
     free = generate(place, count, seed=options.seed, bars=options.bars)
     for name, found in (
         (f"go on from {len(kept.kept)} pieces learned", continued(corpus, place, kept.kept, options)),
-        ("from nothing", [named(corpus, track.sequence, kept.kept) for track in free]),
+        ("from nothing", [judged(corpus, track.sequence, kept.kept) for track in free]),
         (f"go on from {len(others)} held-out pieces", continued(corpus, place, others, options)),
     ):
-        print(f"  {name:32}" + "".join(f"{share(hits):>28}" for hits in zip(*found, strict=True)), flush=True)
+        columns = [*zip(*found, strict=True), [flags for copies, flags, _ in found if copies]]
+        print(f"  {name:30}" + "".join(f"{share(hits):>25}" for hits in columns), flush=True)
 
 
 def main() -> None:
@@ -192,15 +212,16 @@ def main() -> None:
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="New folder for the model.")
     options = parser.parse_args()
     over = options.part == "overtrained"
-    options.steps = options.steps or ([1000] if over else [100, 300, 900, 2700])
+    options.steps = options.steps or ([900] if over else [100, 300, 900, 2700])
     pieces = options.pieces if options.pieces is not None else 20 if over else 0
     start = time.process_time()
     corpus = open_corpus(Store.open(options.store), quiet)
     kept = Part(corpus.store, drawn(corpus.store, ("train",), pieces, options.seed))
     with tempfile.TemporaryDirectory() as place:
-        (overtrained if over else stages)(corpus, kept, options, Path(place) / "model")
+        (overtrained if over else stages)(corpus, kept, options, options.keep or Path(place) / "model")
     print(f"{time.process_time() - start:.0f} s of processor time")
 
 
