@@ -146,7 +146,8 @@ class Encoders(nn.Module):
             return float((self.read_text([text]) * self.read_music(row[None])).sum())
 
 
-def _described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
+def described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
+    """Return attributes and `bar_figures` of a split's pieces, without those that can't be put on the grid."""
     found = []
     for i, record in enumerate(store.pieces):
         if record.split == split:
@@ -189,7 +190,7 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
         first, or among the first ten, of up to 64 pieces of the "valid" split (``candidates`` of them); {} where
         nothing was learned, because a split is empty.
     """
-    pieces, held_out = _described(store, "train"), _described(store, "valid")[:64]
+    pieces, held_out = described(store, "train"), described(store, "valid")[:64]
     if len(pieces) < 2 or not held_out:
         return {}
     (Path(folder) / MINILM).unlink(missing_ok=True)  # an earlier run's would stay where this one has no MiniLM
