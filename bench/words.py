@@ -6,9 +6,10 @@ Protocol
 --------
 `generator.text.train_text` writes the encoders into the folder MODEL, that with MiniLM where the extra `minilm` is
 installed. R@1 and R@10 are means over `--draws` drawings of captions, the same ones for both encoders, of up to 64
-pieces of the split "valid"; once more with tempo, density and voices said in `OTHER` words than in training. Then each encoder orders all pieces of the store by their likeness to each of `PROMPTS`,
-whose words no caption has, and the twenty nearest are described, below the whole store: mean tempo in quarters a
-minute, notes a quarter, pitch and polyphony, and how many are in minor and have brass.
+pieces of the split "valid"; once more with tempo, density and voices in `OTHER` words than in training. Then each
+encoder orders all pieces of the store by their likeness to each of `PROMPTS`, whose words no caption has, and the
+twenty nearest are described, below the whole store: mean tempo in quarters a minute, notes a quarter, pitch and
+polyphony, and how many are in minor and have brass.
 """
 
 from __future__ import annotations
