@@ -196,7 +196,7 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
     (Path(folder) / MINILM).unlink(missing_ok=True)  # an earlier run's would stay where this one has no MiniLM
     found = {}
     with threads(1):
-        for sentences in dict.fromkeys((None, minilm())):
+        for sentences in dict.fromkeys((None, minilm())):  # None, the hashed ones, once where there is no MiniLM
             torch.manual_seed(seed)
             random = np.random.default_rng(seed)
             model = Encoders(sentences)
