@@ -1,9 +1,10 @@
 """Originality beside human pieces by training epoch, and whether a model over-trained on purpose is caught.
 
     PYTHONPATH=. python bench/originality.py STORE stages [--pieces 0] [--steps 100 300 900 2700] [-n 8]
-    PYTHONPATH=. python bench/originality.py STORE overtrained [--pieces 20] [--steps 900] [--each 3]
+    PYTHONPATH=. python bench/originality.py STORE stages --models MODEL ... [-n 8]
+    PYTHONPATH=. python bench/originality.py STORE overtrained [--sets 3] [--pieces 20] [--steps 900] [--each 1]
 
-both with [--bars 16] [--size tiny] [--batch 2] [--seed 1] [--keep FOLDER].
+all with [--bars 16] [--size tiny] [--batch 2] [--seed 1] [--keep FOLDER].
 
 Protocol
 --------
@@ -11,19 +12,22 @@ Models learn from `--pieces` pieces of the "train" split, drawn with the seed (0
 picks their weights: what is measured is the last step, not the best one.
 
 stages: one training with the defaults of ``contraste train``, resumed at each number of `--steps`; each time the rate
-falls to its end. After each, `-n` tracks are drawn as ``contraste generate`` does, without and with ``--guard STORE``,
-from the same seed. *passes* is how often the pieces were read, *bits* a note are those of the whole "valid" split.
-Originality is that of ``contraste originality`` (windows of 24 notes), as the mean of the tracks with its 95 %
-interval; the human baseline and its interval are those of the same command. *flagged*: tracks written without the guard
-that the audit flags, *still*: with it; *thrown away*: bars that the guard threw away, of all that were drawn under it.
+falls to its end. With `--models` nothing is trained: the last weights of trainings of these pieces are read from the
+states beside these folders, as ``contraste train`` leaves them (copied while it trains, those are stages too). Of each
+stage `-n` tracks are drawn as ``contraste generate`` does, without and with ``--guard STORE``, from the same seed.
+*passes* is how often the pieces were read, *bits* a note are those of the whole "valid" split. Originality is that of
+``contraste originality`` (windows of 24 notes), as the mean of the tracks with its 95 % interval; the human baseline
+and its interval are those of the same command. *flagged*: tracks written without the guard that the audit flags,
+*still*: with it; *thrown away*: bars that the guard threw away, of all that were drawn under it.
 
-overtrained: no dropout, no transposition, no conditions. The model is *caught by the probe* when `memorisation` says
-"memorised"; how many of its pieces, and of held-out ones, it completes stands beside it. A track is *caught by the
-audit* when `audit.run.find`, under the default policy and against the whole store, flags a passage of the right work:
-of the piece that the track goes on from, or for tracks written from nothing of any of the pieces learned (a duplicate
-is the same work); *first*: that passage is the first finding. What is drawn may leave the pieces learned, so a track
-*copies* when `COPIED_BARS` bars in a row, none empty, are token by token those of a right work, which needs no search.
-Of tracks that go on from the first `PRIME_BARS` bars of a piece, `--each` of each piece, only what stands behind these
+overtrained: `--sets` models, each of other pieces, without dropout, transposition and conditions. A model is *caught by
+the probe* when `memorisation` says "memorised". A track is *caught by the audit* when `audit.run.find`, under the
+default policy and against the whole store, flags a passage of the right work: of the piece that the track goes on from,
+or for tracks written from nothing of any of the pieces learned (a duplicate is the same work); *first*: that passage is
+the first finding. What is drawn may leave the pieces learned, so a track *copies* when `COPIED_BARS` bars in a row,
+none empty, are token by token those of a right work, which needs no search. Wanted are all models caught by the probe,
+and of the tracks that copy 95 % by the audit. Of tracks that go on from the first `PRIME_BARS` bars of a piece (more
+where a part comes in later, which would be no part of the prime), `--each` of each piece, only what stands behind these
 bars is audited. As a control, held-out pieces are gone on from in the same way. Intervals are Wilson's, 95 %.
 """
 
@@ -32,7 +36,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -47,13 +52,22 @@ from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
 from audit.track import open_corpus
 from corpus.store import Store
-from generator.checkpoint import load_model
+from generator.checkpoint import (
+    TRAINING,
+    load_model,
+    load_state,
+    read_description,
+    read_training,
+    save_model,
+    write_description,
+)
 from generator.evaluate import SPLITS, memorisation
+from generator.lora import merged_weights
 from generator.model import SIZES, threads
 from generator.objective import Team
 from generator.sample import Generated, generate
 from generator.tokens import PITCH, bar_starts, encode, quantise
-from generator.train import Settings, TrainingReport, train
+from generator.train import Settings, train
 from generator.windows import read_split
 from music.notes import NoteSequence
 
@@ -69,10 +83,11 @@ def quiet(name: str) -> Any:
     yield lambda done, total: None
 
 
-def drawn(store: Store, split: Sequence[str], pieces: int, seed: int) -> list[int]:
-    """Rows of so many pieces of some splits; of all for 0."""
+def drawn(store: Store, split: Sequence[str], pieces: int, seed: int, number: int = 0) -> list[int]:
+    """Rows of the set `number` of so many pieces of some splits; of all for 0 pieces."""
     rows = [i for i, piece in enumerate(store.pieces) if piece.split in split]
-    return sorted(np.random.default_rng(seed).permutation(rows)[: pieces or None].tolist())
+    mixed = np.random.default_rng(seed).permutation(rows)[number * pieces :]
+    return sorted(mixed[: pieces or None].tolist())
 
 
 def measured(corpus: Corpus, tracks: Sequence[Generated]) -> Group | None:
@@ -96,7 +111,23 @@ def share(hits: Sequence[bool]) -> str:
     return f"{sum(hits)} of {len(hits)} ({interval.low:.1%}-{interval.high:.1%})"
 
 
-def stages(corpus: Corpus, kept: Any, options: argparse.Namespace, place: Path) -> None:
+def trained(corpus: Corpus, options: argparse.Namespace, place: Path) -> Iterator[tuple[int, float, Path]]:
+    """Train, or read the last weights of trainings; yield steps, passes and the model of each stage."""
+    store = corpus.store
+    kept: Any = Part(store, drawn(store, ("train",), options.pieces, options.seed))
+    size = sum(len(piece) for piece in read_split(kept, "train")[0])
+    for number, folder in enumerate(options.models):
+        state, model = load_state(folder), place / str(number)
+        write_description(model, read_description(folder))
+        save_model(merged_weights(state["weights"]), model)
+        yield state["step"], state["tokens"] / size, model
+    for done, steps in enumerate(() if options.models else options.steps):
+        settings = Settings(size=options.size, seed=options.seed, batch=options.batch, steps=steps, patience=0)
+        report = train(kept, place / "model", settings, resume=done > 0)
+        yield report.steps, report.tokens / size, place / "model"
+
+
+def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
     store, policy = corpus.store, read_policy()
     human = human_baseline(store, corpus.index, WINDOW)
     if human is None:
@@ -104,26 +135,24 @@ def stages(corpus: Corpus, kept: Any, options: argparse.Namespace, place: Path) 
     of = human.group.originality
     print(f"human pieces: {of.mean:.3f} ({of.low:.3f}-{of.high:.3f}), {human.group.members} of them")
     print(
-        f"{'steps':>6}{'passes':>8}{'bits':>7}{'without guard':>30}{'flagged':>9}{'with guard':>30}{'thrown away':>15}"
+        f"{'steps':>6}{'passes':>8}{'bits':>7}{'without guard':>30}{'flagged':>9}{'with guard':>30}{'still':>7}"
+        f"{'thrown away':>15}",
+        flush=True,
     )
     valid = read_split(store, "valid")[0]
-    size = sum(len(piece) for piece in read_split(kept, "train")[0])
-    for done, steps in enumerate(options.steps):
-        settings = Settings(size=options.size, seed=options.seed, batch=options.batch, steps=steps, patience=0)
-        report = train(kept, place, settings, resume=done > 0)
+    for steps, passes, model in trained(corpus, options, place):
         with threads(1):
-            team = Team(load_model(place), 1, "float32")
+            team = Team(load_model(model), 1, "float32")
             bits = team.likelihood(valid).bits_per_note
             team.pool.shutdown()
         how: dict[str, Any] = {"seed": options.seed, "bars": options.bars}
-        free = generate(place, options.n, **how)
-        guarded = generate(place, options.n, guard=lambda music: flagged(corpus, music, policy), **how)
+        free = generate(model, options.n, **how)
+        guarded = generate(model, options.n, guard=lambda music: flagged(corpus, music, policy), **how)
         caught, still = (sum(flagged(corpus, t.sequence, policy) for t in tracks) for tracks in (free, guarded))
         thrown = sum(track.settings["guard"]["bars"] for track in guarded)
         written = thrown + sum(track.statistics["bars"] for track in guarded)
         print(
-            f"{report.steps:>6}{report.tokens / size:>8.1f}{bits:>7.2f}"
-            f"{placed(measured(corpus, free), human):>30}{caught:>9}"
+            f"{steps:>6}{passes:>8.1f}{bits:>7.2f}{placed(measured(corpus, free), human):>30}{caught:>9}"
             f"{placed(measured(corpus, guarded), human):>30}{still:>7}{f'{thrown} of {written}':>15}",
             flush=True,
         )
@@ -133,16 +162,19 @@ def continued(corpus: Corpus, model: Path, rows: Sequence[int], options: argpars
     """Go on from the beginnings of pieces, and judge what is new."""
     found = []
     for row in rows:
-        prime = first_bars(corpus.store.notes(row))
+        piece = quantise(corpus.store.notes(row))
+        bars = prime_bars(piece)
+        prime = piece.select(in_bars(piece) < bars + 1 - 1e-6)
         for track in generate(model, options.each, seed=options.seed, bars=options.bars, prime=prime):
-            new = track.sequence.select(in_bars(track.sequence) >= PRIME_BARS + 1 - 1e-6)
+            new = track.sequence.select(in_bars(track.sequence) >= bars + 1 - 1e-6)
             found.append(judged(corpus, new, [row]))
     return found
 
 
-def first_bars(piece: NoteSequence) -> NoteSequence:
-    on_grid = quantise(piece)
-    return on_grid.select(in_bars(on_grid) < PRIME_BARS + 1 - 1e-6)
+def prime_bars(piece: NoteSequence) -> int:
+    """Bars of a beginning in which every part plays: without the others, it would be spelled as another piece's."""
+    entries = [in_bars(piece)[piece.part == part].min() for part in np.unique(piece.part)]
+    return max(PRIME_BARS, int(max(entries) + 1e-6))
 
 
 def in_bars(piece: NoteSequence) -> Any:
@@ -168,36 +200,42 @@ def runs(piece: NoteSequence) -> set[tuple[tuple[int, ...], ...]]:
     return {cut for cut in cuts if all(max(bar) >= PITCH for bar in cut)}
 
 
-def overtrained(corpus: Corpus, kept: Any, options: argparse.Namespace, place: Path) -> None:
-    store = corpus.store
+def overtrained(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
+    store, found, verdicts = corpus.store, defaultdict[str, list[Judged]](list), []
+    held_out = [piece for split in SPLITS for piece in read_split(store, split)[0]]
     settings = Settings(
         size=options.size, seed=options.seed, batch=options.batch, steps=options.steps[-1], patience=0,
-        dropout=0.0, transpose=0, augment=(), conditions=False,
+        dropout=0.0, transpose=0, augment=(), conditions=False, rate_last=1e-5, precision="float32",
     )  # fmt: skip
-    report: TrainingReport = train(kept, place, settings)
-    learned = read_split(kept, "train")[0]
-    passes, loss = report.tokens / sum(map(len, learned)), report.curve[-1]["cross_entropy"]
-    print(f"{len(learned)} pieces, {report.steps} steps, {passes:.0f} passes, loss {loss:.3f} nats a token", flush=True)
-    with threads(1):
-        held_out = [piece for split in SPLITS for piece in read_split(store, split)[0]]
-        probe = memorisation(load_model(place), learned, held_out, options.seed)
-    print(f"probe: {probe['verdict']}, p = {probe['p']:.1e}")
-    for name in ("train", "held_out"):
-        one = probe[name]
-        said = f"{one['completed']} of {one['pieces']} ({one['low']:.1%}-{one['high']:.1%})"
-        print(f"  {name + ' pieces completed':30}{said:>25}", flush=True)
+    how: dict[str, Any] = {"seed": options.seed, "bars": options.bars}
+    for number in range(options.sets):
+        rows, others = (drawn(store, split, options.pieces, options.seed, number) for split in (("train",), SPLITS))
+        kept: Any = Part(store, rows)
+        model = place / str(number)
+        if not (model / TRAINING).exists():
+            train(kept, model, settings)
+        learned, report = read_split(kept, "train")[0], read_training(model)
+        passes, loss = report["tokens"] / sum(map(len, learned)), report["curve"][-1]["cross_entropy"]
+        with threads(1):
+            probe = memorisation(load_model(model), learned, held_out, options.seed)
+        verdicts.append(probe["verdict"] == "memorised")
+        print(f"set {number}: {len(learned)} pieces, {passes:.0f} passes, loss {loss:.3f} nats a token")
+        print(f"  probe: {probe['verdict']} (p = {probe['p']:.0e}), completes", end=" ")
+        print(*(f"{probe[name]['completed']} of {probe[name]['pieces']} {name}" for name in ("train", "held_out")))
+        free = generate(model, options.each * len(rows), **how)
+        for name, tracks in (
+            ("go on from pieces learned", continued(corpus, model, rows, options)),
+            ("from nothing", [judged(corpus, track.sequence, rows) for track in free]),
+            ("go on from held-out pieces", continued(corpus, model, others, options)),
+        ):
+            found[name] += tracks
+            print(f"  {name}: {len(tracks)} tracks;", *(sum(hits) for hits in zip(*tracks, strict=True)), flush=True)
+    print(f"models caught by the probe: {share(verdicts)}")
     heads = (f"copies {COPIED_BARS} bars", "right work flagged", "and first", "of the copies flagged")
-    print(f"{'audit of tracks':32}" + "".join(f"{head:>25}" for head in heads))
-    others = drawn(store, SPLITS, len(kept.kept), options.seed)
-    count = options.each * len(kept.kept)
-    free = generate(place, count, seed=options.seed, bars=options.bars)
-    for name, found in (
-        (f"go on from {len(kept.kept)} pieces learned", continued(corpus, place, kept.kept, options)),
-        ("from nothing", [judged(corpus, track.sequence, kept.kept) for track in free]),
-        (f"go on from {len(others)} held-out pieces", continued(corpus, place, others, options)),
-    ):
-        columns = [*zip(*found, strict=True), [flags for copies, flags, _ in found if copies]]
-        print(f"  {name:30}" + "".join(f"{share(hits):>25}" for hits in columns), flush=True)
+    print(f"{'tracks':28}" + "".join(f"{head:>25}" for head in heads))
+    for name, tracks in found.items():
+        columns = [*zip(*tracks, strict=True), [flags for copies, flags, _ in tracks if copies]]
+        print(f"{name:28}" + "".join(f"{share(hits):>25}" for hits in columns))
 
 
 def main() -> None:
@@ -207,21 +245,24 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, help="That are learned from; 0: all.")
     parser.add_argument("--steps", type=int, nargs="+")
     parser.add_argument("-n", type=int, default=8)
-    parser.add_argument("--each", type=int, default=3)
+    parser.add_argument("--models", type=Path, nargs="+", default=[], help="With their states.")
+    parser.add_argument("--sets", type=int, default=3)
+    parser.add_argument("--each", type=int, default=1)
     parser.add_argument("--bars", type=int, default=16)
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="New folder for the model.")
+    parser.add_argument(
+        "--keep", type=Path, help="Folder for the models; one that overtrained finds there is not trained."
+    )
     options = parser.parse_args()
     over = options.part == "overtrained"
     options.steps = options.steps or ([900] if over else [100, 300, 900, 2700])
-    pieces = options.pieces if options.pieces is not None else 20 if over else 0
+    options.pieces = options.pieces if options.pieces is not None else 20 if over else 0
     start = time.process_time()
     corpus = open_corpus(Store.open(options.store), quiet)
-    kept = Part(corpus.store, drawn(corpus.store, ("train",), pieces, options.seed))
     with tempfile.TemporaryDirectory() as place:
-        (overtrained if over else stages)(corpus, kept, options, options.keep or Path(place) / "model")
+        (overtrained if over else stages)(corpus, options, options.keep or Path(place))
     print(f"{time.process_time() - start:.0f} s of processor time")
 
 
