@@ -45,7 +45,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from transfer import Part
+from transfer import Part, bits
 
 from audit.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.policy import read_policy
@@ -64,7 +64,6 @@ from generator.checkpoint import (
 from generator.evaluate import SPLITS, memorisation
 from generator.lora import merged_weights
 from generator.model import SIZES, threads
-from generator.objective import Team
 from generator.sample import Generated, generate
 from generator.tokens import PITCH, bar_starts, encode, quantise
 from generator.train import Settings, train
@@ -141,10 +140,6 @@ def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
     )
     valid = read_split(store, "valid")[0]
     for steps, passes, model in trained(corpus, options, place):
-        with threads(1):
-            team = Team(load_model(model), 1, "float32")
-            bits = team.likelihood(valid).bits_per_note
-            team.pool.shutdown()
         how: dict[str, Any] = {"seed": options.seed, "bars": options.bars}
         free = generate(model, options.n, **how)
         guarded = generate(model, options.n, guard=lambda music: flagged(corpus, music, policy), **how)
@@ -152,7 +147,7 @@ def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
         thrown = sum(track.settings["guard"]["bars"] for track in guarded)
         written = thrown + sum(track.statistics["bars"] for track in guarded)
         print(
-            f"{steps:>6}{passes:>8.1f}{bits:>7.2f}{placed(measured(corpus, free), human):>30}{caught:>9}"
+            f"{steps:>6}{passes:>8.1f}{bits(model, valid):>7.2f}{placed(measured(corpus, free), human):>30}{caught:>9}"
             f"{placed(measured(corpus, guarded), human):>30}{still:>7}{f'{thrown} of {written}':>15}",
             flush=True,
         )
@@ -164,21 +159,17 @@ def continued(corpus: Corpus, model: Path, rows: Sequence[int], options: argpars
     for row in rows:
         piece = quantise(corpus.store.notes(row))
         bars = prime_bars(piece)
-        prime = piece.select(in_bars(piece) < bars + 1 - 1e-6)
+        prime = piece.select(piece.onset_bars() < bars + 1 - 1e-6)
         for track in generate(model, options.each, seed=options.seed, bars=options.bars, prime=prime):
-            new = track.sequence.select(in_bars(track.sequence) >= bars + 1 - 1e-6)
+            new = track.sequence.select(track.sequence.onset_bars() >= bars + 1 - 1e-6)
             found.append(judged(corpus, new, [row]))
     return found
 
 
 def prime_bars(piece: NoteSequence) -> int:
     """Bars of a beginning in which every part plays: without the others, it would be spelled as another piece's."""
-    entries = [in_bars(piece)[piece.part == part].min() for part in np.unique(piece.part)]
+    entries = [piece.onset_bars()[piece.part == part].min() for part in np.unique(piece.part)]
     return max(PRIME_BARS, int(max(entries) + 1e-6))
-
-
-def in_bars(piece: NoteSequence) -> Any:
-    return np.array([piece.bar_at(float(beat)) for beat in piece.onset_beat])
 
 
 def judged(corpus: Corpus, track: NoteSequence, rows: Sequence[int]) -> Judged:

@@ -27,6 +27,7 @@ from generator.checkpoint import load_model
 from generator.evaluate import SPLITS, forgetting
 from generator.model import SIZES, threads
 from generator.objective import Team
+from generator.tokens import IntArray
 from generator.train import Settings, train
 from generator.windows import read_split
 from music.notes import NoteSequence
@@ -55,10 +56,11 @@ def part(store: Store, artist: str, tracks: int, seed: int) -> Part:
     return Part(store, sorted([*drawn, *(i for i in own if store.pieces[i].split != "train")]))
 
 
-def bits(folder: Path, store: Any) -> float:
+def bits(folder: Path, pieces: Sequence[IntArray]) -> float:
+    """Bits a note of a model on pieces."""
     with threads(1):
         team = Team(load_model(folder), 1, "float32")
-        found = team.likelihood([piece for split in SPLITS for piece in read_split(store, split)[0]])
+        found = team.likelihood(pieces)
         team.pool.shutdown()
     return found.bits_per_note
 
@@ -97,7 +99,8 @@ def main() -> None:
             train(kept, found["alone"], settings(options.tune_minutes))
             train(kept, found["tuned"], settings(options.tune_minutes, **rates), base=base)
             train(kept, found["lora"], settings(options.tune_minutes, lora=options.lora, **gentle), base=base)
-            scores = [bits(folder, kept) for folder in (base, *found.values())]
+            held_out = [piece for split in SPLITS for piece in read_split(kept, split)[0]]
+            scores = [bits(folder, held_out) for folder in (base, *found.values())]
             rises = []
             for name in ("tuned", "lora"):
                 with threads(1):

@@ -242,15 +242,7 @@ class Store:
             raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error
 
     def verify(self) -> None:
-        """Hash every segment again and compare with the manifest; missing segments are left out.
-
-        Raises
-        ------
-        StoreAlteredError
-            Naming the first file that differs.
-        StoreDamagedError
-            Naming the first file that can't be read.
-        """
+        """Hash every segment again and compare with the manifest, as `verify_folder`; missing segments are left out."""
         for segment in self._opened:
             if segment.entry.name not in dict(self.missing):
                 verify_folder(segment.folder, segment.entry.files)

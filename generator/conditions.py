@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -190,23 +191,14 @@ class Conditions:
         """Take out of `mask` what would make the bar too dense or too thin.
 
         By any place, the bar has no more notes than the densest music asked for has a quarter later, and no fewer than
-        the thinnest has a quarter before. Rounding is carried from bar to bar. Nothing is taken out where nothing would
-        be left.
+        the thinnest has a quarter before. Nothing is taken out where nothing would be left.
         """
-        low, high = density_range(*density)
-        ticks, start = meter_ticks(state.meter), state.begun
-
-        def notes(rate: float, tick: IntArray) -> IntArray:
-            return np.asarray(np.floor(rate * (start + tick) / GRID) - np.floor(rate * start / GRID), dtype=np.int64)
-
-        places = np.arange(ticks)
-        most = notes(high * PACE_HIGH, np.minimum(places + GRID, ticks))
-        least = notes(low * PACE_LOW, places - GRID)
+        least, most = _paces(density, meter_ticks(state.meter), state.begun)
         kept = mask.copy()
-        kept[POSITION : POSITION + ticks] &= (state.notes < most) & (state.notes >= least)
+        kept[POSITION : POSITION + len(most)] &= (state.notes < most) & (state.notes >= least[:-1])
         if state.position >= 0 and state.notes >= most[state.position]:
             kept[PART + 1 : BAR] = kept[VELOCITY:] = False
-        if state.notes < min(notes(low * PACE_LOW, places[-1:] + 1)[0], most[-1]):
+        if state.notes < min(least[-1], most[-1]):
             kept[BAR:POSITION] = kept[EOS] = False
         if kept.any():
             mask[:] = kept
@@ -255,6 +247,22 @@ def refused(name: str, artists: Sequence[str]) -> SettingError:
 
 ANYTHING = Conditions()
 """Nothing is asked for."""
+
+
+@lru_cache
+def _paces(density: tuple[int, int], ticks: int, start: int) -> tuple[IntArray, IntArray]:
+    """Return for a bar at tick `start` the least notes by each place (ticks,) and by its end; the most by each place.
+
+    Rounding is carried from bar to bar.
+    """
+    low, high = density_range(*density)
+
+    def notes(rate: float, tick: IntArray) -> IntArray:
+        return np.asarray(np.floor(rate * (start + tick) / GRID) - np.floor(rate * start / GRID), dtype=np.int64)
+
+    places = np.arange(ticks)
+    least = notes(low * PACE_LOW, np.append(places - GRID, ticks))
+    return least, notes(high * PACE_HIGH, np.minimum(places + GRID, ticks))
 
 
 def _triad(chord: int) -> tuple[int, bool] | None:

@@ -188,7 +188,7 @@ def excerpts(
         if record.split in splits and artist(record.artist):
             piece = store.notes(i)
             if len(piece) and piece.bar_at(float(piece.end_beat)) >= bars:
-                cut = piece.select(np.array([piece.bar_at(float(beat)) for beat in piece.onset_beat]) < bars + 1 - 1e-6)
+                cut = piece.select(piece.onset_bars() < bars + 1 - 1e-6)
                 try:
                     found.append(quantise(cut))
                 except GeneratorError:
@@ -261,16 +261,15 @@ def completes(model: Transformer, piece: IntArray, span: tuple[int, int]) -> boo
 
 def _rate(pieces: int, completed: int) -> dict[str, Any]:
     """Return a share with its Wilson interval."""
+    from scipy.stats import binomtest
+
     if not pieces:
         return {"pieces": 0, "completed": 0, "rate": None, "low": None, "high": None}
-    z = 1.959964
-    share, scale = completed / pieces, 1 + z * z / pieces
-    middle = (share + z * z / (2 * pieces)) / scale
-    half = z / scale * float(np.sqrt(share * (1 - share) / pieces + z * z / (4 * pieces**2)))
+    low, high = binomtest(completed, pieces).proportion_ci(method="wilson")
     return {
         "pieces": pieces,
         "completed": completed,
-        "rate": share,
-        "low": max(0.0, middle - half),
-        "high": min(1.0, middle + half),
+        "rate": completed / pieces,
+        "low": float(low),
+        "high": float(high),
     }

@@ -41,8 +41,8 @@ def step(x: Tensor, style: Tensor | None, weights: Weights, turns: Tensor, cache
 
     `style` (B, 1, D) is added to what every block reads; `turns` (2, 1, K) are the angles of the place.
     """
-    hidden = x[:, 0].float().numpy().copy()  # (B, D)
-    added = np.zeros_like(hidden) if style is None else style[:, 0].float().numpy().copy()
+    hidden = x[:, 0].numpy().copy()  # (B, D)
+    added = np.zeros_like(hidden) if style is None else style[:, 0].numpy().copy()
     angles = turns[:, 0].numpy().copy()  # (2, K)
     _stack(hidden, added, weights, cache.memory.numpy(), angles, cache.pad.numpy(), cache.length)
     cache.length += 1

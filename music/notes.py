@@ -161,6 +161,10 @@ class NoteSequence:
                 break
         return bars
 
+    def onset_bars(self) -> FloatArray:
+        """Bar number of each note's onset (notes,), as `bar_at`."""
+        return np.array([self.bar_at(float(beat)) for beat in self.onset_beat], dtype=np.float64)
+
     def seconds_at(self, beats: ArrayLike) -> FloatArray:
         """Seconds at quarters `beats` (any shape)."""
         return beats_to_seconds(np.asarray(beats, dtype=np.float64), self.tempos)
