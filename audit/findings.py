@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ledger.digest import canonical_json, hash_bytes
+
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
 
@@ -37,6 +39,9 @@ class Finding:
 
     Attributes
     ----------
+    id : str
+        16 hex digits that stay the same as long as the same bars of the same piece are found in the same place
+        (`finding_id`): by it waivers, comparisons of reports and other programs know a finding again.
     piece, title, artist, split : str
         The piece as the store lists it.
     rights : dict
@@ -78,6 +83,7 @@ class Finding:
     artist: str
     split: str
     rights: dict[str, str]
+    id: str
     verdict: Verdict
     query_span_s: tuple[float, float]
     piece_span_s: tuple[float, float]
@@ -100,6 +106,11 @@ class Finding:
     piece_part: str = ""
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
+
+
+def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, int], transposition: int) -> str:
+    """Return `Finding.id`: the head of the SHA-256 of the canonical JSON of what names the place of a finding."""
+    return hash_bytes(canonical_json([piece, list(query_bars), list(piece_bars), transposition])).hex[:16]
 
 
 @dataclass(frozen=True, slots=True)

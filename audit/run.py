@@ -19,6 +19,7 @@ from audit.findings import (
     ProvenanceLink,
     Skipped,
     Verdict,
+    finding_id,
     worst,
 )
 from audit.index import Index, left_out, voice_table
@@ -158,6 +159,7 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
     there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, piece_rows)
+    query_bars, piece_bars = _bars(track, passage.query_rows), _bars(notes, piece_rows)
     query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span)
     return Finding(
         piece=piece.path,
@@ -165,11 +167,12 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         artist=piece.artist,
         split=piece.split,
         rights=rights,
+        id=finding_id(piece.path, query_bars, piece_bars, passage.transposition),
         verdict=judged.verdict,
         query_span_s=span,
         piece_span_s=there,
-        query_bars=_bars(track, passage.query_rows),
-        piece_bars=_bars(notes, piece_rows),
+        query_bars=query_bars,
+        piece_bars=piece_bars,
         transposition=passage.transposition,
         tempo_ratio=_tempo_ratio(track, notes, passage, piece_rows),
         matched=len(passage.query_rows),

@@ -75,6 +75,7 @@ def finding(index: int = 1, **changes: Any) -> Finding:
             title=f"Tune {index}",
             artist="Trad.",
             split="train",
+            id="0123456789abcdef",
             rights={"licence": "CC0-1.0", "source": "own", "consent": "granted", "isrc": "", "iswc": "T-1"},
             verdict="fail" if index == 1 else "clear",
             query_span_s=(10.0, 20.0),

@@ -32,6 +32,7 @@ FINDING = Finding(
     title="A",
     artist="",
     split="train",
+    id="0123456789abcdef",
     rights={"licence": "CC0", "consent": "not_required"},
     verdict="fail",
     query_span_s=(1 / 3, 9.5),

@@ -17,6 +17,7 @@ BASE = Finding(
     artist="",
     split="train",
     rights={},
+    id="0123456789abcdef",
     verdict="fail",
     query_span_s=(1.0, 3.0),
     piece_span_s=(0.0, 20.0),

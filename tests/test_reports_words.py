@@ -14,6 +14,7 @@ FINDING = Finding(
     artist="",
     split="train",
     rights={},
+    id="0123456789abcdef",
     verdict="fail",
     query_span_s=(0.0, 4.0),
     piece_span_s=(0.0, 4.0),
