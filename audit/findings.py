@@ -13,6 +13,8 @@ from ledger.digest import canonical_json, hash_bytes
 
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
+RuleVerdict = Literal["pass", "review", "fail", "skipped"]
+WaiverState = Literal["applied", "expired", "unmatched"]
 
 SCHEMA = "contraste-report/1"
 
@@ -31,6 +33,39 @@ class PassageNote:
     part: int
     pair: int | None
     in_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Somebody's word that a finding, or what a rule says, does not stop the release.
+
+    Attributes
+    ----------
+    finding : str
+        `Finding.id`, or `RuleResult.id`.
+    track : str
+        Name or ``notes_sha256`` of the track, or a pattern.
+    reason : str
+        One of `audit.waivers.REASONS`.
+    who, why, evidence : str
+        Who says so, why, and the link, path or digest that shows it.
+    expires : str
+        Last day on which it counts, e.g. ``2027-01-31``.
+    line : int
+        Where the entry begins in its file.
+    state : "applied", "expired" or "unmatched"
+        In this report: it counts; it does not any more, which fails the track; nothing here is what it names.
+    """
+
+    finding: str
+    track: str
+    reason: str
+    who: str
+    why: str
+    expires: str
+    evidence: str
+    line: int
+    state: WaiverState = "unmatched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +111,9 @@ class Finding:
         Names of the parts.
     query_notes, piece_notes : tuple of PassageNote
         All pitched notes within the spans, for drawing and hearing.
+    waiver : Waiver, optional
+        What was said about it. The finding keeps its verdict; where the waiver is "applied", it does not count for the
+        outcome.
     """
 
     piece: str
@@ -106,6 +144,12 @@ class Finding:
     piece_part: str = ""
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
+    waiver: Waiver | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
 
 
 def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, int], transposition: int) -> str:
@@ -163,6 +207,39 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleResult:
+    """What one rule of the policy says about the track.
+
+    Attributes
+    ----------
+    id : str
+        E.g. ``rights.findings.opt_out``: table and key of the policy.
+    title : str
+        The rule in a few words.
+    verdict : RuleVerdict
+        Of the rule itself; see `waived`.
+    detail : str
+        Why, in one line for people.
+    required : bool
+        Whether the audit is incomplete where the rule was "skipped".
+    waiver : Waiver, optional
+        As `Finding.waiver`.
+    """
+
+    id: str
+    title: str
+    verdict: RuleVerdict
+    detail: str
+    required: bool = False
+    waiver: Waiver | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """The whole audit of one track; the same input gives the same report.
 
@@ -175,7 +252,12 @@ class AuditReport:
     reasons : tuple of str
         What led to it, strongest first.
     track, store, policy, tool : dict
-        Descriptions with digests.
+        Descriptions with digests. Where waivers were given, ``policy["waivers"]`` names their file, its digest and the
+        date that their expiry was compared with.
+    rules : tuple of RuleResult
+        Every rule that the policy sets, in its order.
+    waivers : tuple of Waiver
+        All that concern this track, in the order of their file, also those that are expired or match nothing.
     """
 
     outcome: Outcome
@@ -190,6 +272,8 @@ class AuditReport:
     provenance: tuple[ProvenanceLink, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     limits: tuple[str, ...] = ()
+    rules: tuple[RuleResult, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
