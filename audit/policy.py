@@ -77,6 +77,13 @@ class Policy:
             return "fail"
         return "review" if evalue <= copy["review_evalue"] * (CUSTOM_ALONE if unusual else 1) else "clear"
 
+    def judge_sound(self, evalue: float) -> Verdict:
+        """Judge a near-duplicate by its E-value (`audit.findings.SoundMatch`)."""
+        sound = self.values["sound"]
+        if evalue <= sound["fail_evalue"]:
+            return "fail"
+        return "review" if evalue <= sound["review_evalue"] else "clear"
+
     def is_common(self, commonplace: str, other_works: int) -> bool:
         """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
         return bool(commonplace) or other_works >= self.values["copy"]["common_works"]
@@ -153,6 +160,7 @@ def check_policy(values: dict[str, Any], name: str) -> Policy:
             **values["copy"],
             "allow": {"licences": [], "artists": [], "pieces": [], **values["copy"].get("allow", {})},
         },
+        "sound": {"fail_evalue": 1e-6, "review_evalue": 1e-2, **values.get("sound", {})},
         "metrics": values.get("metrics", {}),
         "provenance": {"require_signature": False, **values.get("provenance", {})},
     }
