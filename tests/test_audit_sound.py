@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import audit.sound
-from audit.index import build_index, open_index
+from audit.index import build_index
 from audit.policy import Policy, check_policy, read_policy
 from audit.sound import SoundCorpus, find_sounds, hear, open_sounds
 from corpus.ingest import ingest
@@ -138,7 +138,7 @@ def test_hashes_are_kept_and_made_again_when_damaged(corpus: SoundCorpus, tmp_pa
     (kept,) = (path / FOLDER).glob("hashes-*.npy")
     kept.write_bytes(kept.read_bytes()[:-5])
     store = Store.open(path)
-    again = open_sounds(store, open_index(store))
+    again = open_sounds(store, build_index(store))
     assert np.array_equal(again.hashes, corpus.hashes)
     assert np.array_equal(again.renders, corpus.renders)
     assert len(kept.read_bytes()) > 128
