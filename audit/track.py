@@ -9,23 +9,30 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from audit.findings import AuditReport, ProvenanceLink, Skipped
+from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, Skipped, SoundMatch
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import Corpus, audit, find, unsearchable
 from audit.significance import calibrate, open_calibration
+from audit.sound import Sound, SoundCorpus, find_sounds
+from audit.surroundings import surroundings
+from audit.waivers import Waivers
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chain import Chain
+from ledger.credential import carries, owner_of
+from ledger.errors import LedgerError
 from ledger.paths import beside
-from ledger.provenance import digest_of
+from ledger.provenance import digest_of, read_signed
 from ledger.verify import verify_path
+from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
 
+NEEDS_NOTES = "needs notes: the track is sound, and none are read out of it"
 T = TypeVar("T")
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
@@ -95,12 +102,14 @@ def open_corpus(
 
 def audit_track(
     file: Path,
-    track: NoteSequence,
+    track: NoteSequence | Sound,
     corpus: Corpus,
     policy: Policy,
     keys: Mapping[str, ec.EllipticCurvePublicKey],
     chain: Chain | None = None,
     model: Path | None = None,
+    waivers: Waivers | None = None,
+    sounds: SoundCorpus | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -114,6 +123,10 @@ def audit_track(
         Where anchors are looked up.
     model : Path, optional
         The model folder that wrote the track, named with its digest in the report.
+    waivers : Waivers, optional
+        What people let pass.
+    sounds : SoundCorpus, optional
+        What a track that is sound is compared with.
 
     Raises
     ------
@@ -123,19 +136,54 @@ def audit_track(
     about: dict[str, Any] = {
         "name": file.name,
         "sha256": digest_of(file).hex,
-        "notes_sha256": notes_digest(track),
-        "duration_s": track.end_s,
-        "notes": len(track),
-        "key": estimate_key(track),
-        "tempo_bpm": track.tempos[0].bpm,
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    findings = find(corpus, track, policy)
-    piece = closest_piece(corpus, track, findings)
-    measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
-    links = _provenance(file, keys, chain)
-    return audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+    findings: list[Finding] = []
+    measured: tuple[MetricResult | Skipped, ...] = (Skipped("metrics", NEEDS_NOTES),)
+    matches: list[SoundMatch] | None = None
+    if isinstance(track, Sound):
+        about |= track.about
+        unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
+        matches, unheard = _listened(track, sounds, policy)
+        if unheard:
+            unsearched += (unheard,)
+        elif sounds is not None:
+            about["compared_with"] = sounds.compared
+    else:
+        about |= {
+            "notes_sha256": notes_digest(track),
+            "duration_s": track.end_s,
+            "notes": len(track),
+            "key": estimate_key(track),
+            "tempo_bpm": track.tempos[0].bpm,
+        }
+        findings = find(corpus, track, policy)
+        piece = closest_piece(corpus, track, findings)
+        measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+        unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
+    owner = _owner(file)
+    links = _provenance(file, owner, keys, chain)
+    signer = _signer(owner, keys, links)
+    if signer:
+        about["signed_by"] = signer
+    found = tuple(link for link in links if isinstance(link, ProvenanceLink))
+    around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
+    return audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
+
+
+def _listened(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> tuple[list[SoundMatch], Skipped | None]:
+    """Search a track's sound; or say why that could not be done."""
+    if not len(track.hashes):
+        return [], Skipped("sound", f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared")
+    if sounds is None or not len(sounds.hashes) + len(sounds.renders):
+        return [], Skipped("sound", "the corpus has no sound to compare with")
+    return find_sounds(sounds, track, policy), None
+
+
+def _not_heard(policy: Policy) -> tuple[Skipped, ...]:
+    """Say, where the policy asks for it, that the sound of a track that is notes can't be searched."""
+    return (Skipped("sound", "needs sound: the track is notes"),) if policy.requires("sound") else ()
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
@@ -146,13 +194,31 @@ def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
     return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
 
 
+def _owner(file: Path) -> Path:
+    """Return the artefact whose signature and record cover a file, such as the MIDI file of a WAV."""
+    try:
+        return owner_of(file)
+    except LedgerError:  # a record beside it is malformed; verification says so where it matters
+        return file
+
+
 def _provenance(
-    file: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
+    file: Path, owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
 ) -> tuple[ProvenanceLink | Skipped, ...]:
-    if not beside(file, ".sig").exists():
+    if not beside(owner, ".sig").exists() and not carries(owner):
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
     links = []
     for link in verify_path(file, keys, chain).links:
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
         links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
     return tuple(links)
+
+
+def _signer(
+    owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], links: tuple[ProvenanceLink | Skipped, ...]
+) -> str:
+    """Return the id of the trusted key by which the track is as it was signed, or ""."""
+    first = links[0]
+    whole = isinstance(first, ProvenanceLink) and first.verdict == "ok"
+    revoked = any(isinstance(k, ProvenanceLink) and (k.name, k.verdict) == ("key", "broken") for k in links)
+    return read_signed(owner, keys, timeless=True).envelope.keyid if whole and not revoked else ""
