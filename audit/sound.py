@@ -7,12 +7,12 @@ compared with every one. The cells of one recording that lie near its closest, o
 
 Significance
 ------------
-Distances of unrelated windows are close to normal: of 8 recordings, mean 126 and standard deviation 8.6 bits, least of
-some 50,000 at 80. The same recording came at 8 to 15 from another place, at 20 to 53 as a poor MP3, with noise at
--20 dB or through a filter, at 25 to 32 a 33rd slower. So chance is a normal tail: mean and deviation are those of the
-track's own distances to all windows, by median and quartiles, which few copies can't move; the E-value is the tail's
-share times the number of distances. It says nothing of music that is played anew: another soundfont for the same notes
-already lies two thirds of the way to unrelated music.
+Distances of unrelated windows are close to normal: of seven recordings, mean 126 and standard deviation 8.4 bits, least
+of 150,000 at 84. The same recording came at 10 to 18 from another place, mostly at 12 to 44 as a poor MP3, with noise at
+-20 dB, through a filter or a 33rd slower (bench/sound.py). So chance is a normal tail: mean and deviation are those of
+the track's own distances to all windows, by median and quartiles, which few copies can't move; the E-value is the
+tail's share times the number of distances. It says nothing of music that is played anew: another soundfont for the same
+notes already lies two thirds of the way to unrelated music.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ MAX_SECONDS = 1800.0
 METERED_CHANNELS = 5  # as many as BS.1770's weights and pyloudnorm know
 SAME_OFFSET_SECONDS = 0.5
 MATCH_DISTANCE = 64
-"""A quarter of the bits. Unrelated windows were never closer than 80, where the normal tail alone says .003: it is a
-little too thin so far out, and this bound stands beside it."""
+"""A quarter of the bits; unrelated windows were never closer than 84. The normal tail is a little too thin so far out,
+so this bound stands beside it."""
 RENDERS = "renders.json"
 RENDERED_PIECES = 200
 SEED = 20260802

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
 
 import audit.sound
+from audit.findings import AuditReport, Waiver
 from audit.index import build_index
 from audit.policy import Policy, check_policy, read_policy
 from audit.sound import SoundCorpus, find_sounds, hear, open_sounds
+from audit.track import audit_track, open_corpus
+from audit.waivers import Waivers
 from corpus.ingest import ingest
 from corpus.recordings import FOLDER
 from corpus.rights import read_rights
@@ -21,6 +27,7 @@ from music.audio import Samples, resample
 from music.midi import write_midi
 from music.notes import MusicError, NoteSequence, build
 from music.render import render_passage
+from reports.json_report import SCHEMA_FILE, report_json
 
 RATE = 22_050
 DEFAULT = read_policy()
@@ -142,3 +149,44 @@ def test_hashes_are_kept_and_made_again_when_damaged(corpus: SoundCorpus, tmp_pa
     assert np.array_equal(again.hashes, corpus.hashes)
     assert np.array_equal(again.renders, corpus.renders)
     assert len(kept.read_bytes()) > 128
+
+
+def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
+    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
+    soundfile.write(tmp_path / "copy.flac", band(1), RATE)
+    soundfile.write(tmp_path / "own.flac", band(30), RATE)
+    soundfile.write(tmp_path / "short.flac", band(30, 5.0), RATE)
+
+    def report(name: str, policy: Policy) -> AuditReport:
+        made = audit_track(tmp_path / name, hear(tmp_path / name), opened, policy, {}, sounds=corpus)
+        jsonschema.validate(json.loads(report_json(made)), json.loads(SCHEMA_FILE.read_bytes()))
+        return made
+
+    copied = report("copy.flac", only_sound)
+    assert copied.outcome == "fail"
+    assert copied.sounds[0].piece == "band1.flac"
+    assert "its sound from 0 to" in copied.reasons[0]
+    own = report("own.flac", only_sound)
+    assert own.outcome == "pass"
+    assert "its notes were not compared" in own.sentence
+    assert [(s.check, s.required) for s in own.skipped][:2] == [("copy", False), ("metrics", False)]
+    assert report("own.flac", DEFAULT).outcome == "incomplete"
+    short = report("short.flac", only_sound)
+    assert short.outcome == "incomplete"
+    assert "shorter than 12 s" in short.reasons[0]
+
+
+def test_a_waiver_of_a_sound_match(corpus: SoundCorpus, tmp_path: Path) -> None:
+    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
+    soundfile.write(tmp_path / "copy.flac", band(1), RATE)
+    sound = hear(tmp_path / "copy.flac")
+    (match,) = find_sounds(corpus, sound, only_sound)
+    given = Waiver(match.id, "copy.flac", "sample_cleared", "A. Person", "cleared", "2027-01-01", "letter.pdf", 1)
+    waivers = Waivers("w.toml", "0" * 64, "2026-11-26", (given,))
+    report = audit_track(tmp_path / "copy.flac", sound, opened, only_sound, {}, waivers=waivers, sounds=corpus)
+    assert report.outcome == "pass"
+    assert report.sounds[0].waived
+    assert report.waivers[0].state == "applied"
+    assert report.reasons[0].startswith("waived: its sound")
