@@ -88,9 +88,9 @@ def judged(
     sounds : sequence of SoundMatch, optional
         With their waivers; None for a track that is notes.
     """
-    yield _copy(findings, skipped)
+    yield _copy(policy, findings, skipped)
     if sounds is not None or policy.requires("sound"):
-        yield _sound(sounds or (), skipped)
+        yield _sound(policy, sounds or (), skipped)
     yield from _metrics(policy, metrics, skipped)
     yield from _rights(policy, (*findings, *(sounds or ())))
     yield from _provenance(policy, links, skipped, signer)
@@ -102,7 +102,7 @@ def _missing(check: str, skipped: Sequence[Skipped]) -> Skipped | None:
     return next((s for s in found if s.required), found[0] if found else None)
 
 
-def _copy(findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
+def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
     flagged = [f for f in findings if f.verdict != "clear"]
     against = worst([f.verdict for f in flagged if not f.waived])
     waived = sum(f.waived for f in flagged)
@@ -111,17 +111,18 @@ def _copy(findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult
     if gap and against != "fail":
         return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("copy", TITLES["copy"], verdict, detail, gap.required if gap else False)
+    return RuleResult("copy", TITLES["copy"], verdict, detail, policy.requires("copy"))
 
 
-def _sound(sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
+def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
     gap = _missing("sound", skipped)
     if gap:
         return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
     detail = f"{len(flagged)} near-duplicates that are not clear{listed([s.piece for s in flagged])}"
-    return RuleResult("sound", TITLES["sound"], "pass" if against == "clear" else against, detail)
+    verdict: RuleVerdict = "pass" if against == "clear" else against
+    return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
 
 
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:

@@ -54,7 +54,7 @@ def read_toml(file: Path, what: str) -> tuple[dict[str, Any], str]:
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
     """Line, from 1, on which each table and key of a valid TOML text begins; of tables named twice, the first."""
-    lines, at = text.split("\n"), 0
+    lines, at = text.replace("\r\n", "\n").split("\n"), 0
     found: dict[KeyPath, int] = {(): 1}
     counts: dict[KeyPath, int] = {}  # tables of each array so far
     table: KeyPath = ()
@@ -130,8 +130,9 @@ def schema_problems(values: dict[str, Any], schema: Path, lines: Mapping[KeyPath
             known = sorted(error.schema.get("properties", ()))
             for name in sorted(set(error.instance) - set(known)):
                 found.append(((*path, name), f"unknown key; known here: {', '.join(known)}"))
-        elif error.validator == "propertyNames":
-            found.append(((*path, error.instance), error.message))
+        elif "propertyNames" in error.absolute_schema_path:
+            known = sorted(error.validator_value)
+            found.append(((*path, error.instance), f"unknown key; known here: {', '.join(known)}"))
         elif error.validator == "required":
             missing = [name for name in error.validator_value if name not in error.instance]
             found += [(path, f"{name!r} is a required property") for name in missing if name in error.message]
