@@ -19,6 +19,7 @@ import typer
 if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.run import Corpus
+    from audit.waivers import Waivers
     from corpus.store import Store
     from generator.sample import Generated
     from generator.train import Settings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
-    from reports.html_report import Sounds
     from reports.verify import Found
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
@@ -45,12 +45,16 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="Make, trust, change and revoke signing keys.", no_args_is_help=True)
 contribution_app = typer.Typer(name="contribution", help="Note what people did to an artefact.", no_args_is_help=True)
 ledger_app = typer.Typer(name="ledger", help="Look at statements and the log of what was signed.", no_args_is_help=True)
+policy_app = typer.Typer(name="policy", help="Check and explain the rules of the gate.", no_args_is_help=True)
 report_app = typer.Typer(name="report", help="Compare and verify audit reports.", no_args_is_help=True)
-for part in (keys_app, contribution_app, ledger_app, report_app):
+for part in (keys_app, contribution_app, ledger_app, policy_app, report_app):
     app.add_typer(part)
 
 Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file with the gate's rules.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="The gate's rules: default, distributor, label-release, research, or a TOML file."),
+]
 SigningKeyOption = Annotated[
     str,
     typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI."),
@@ -360,6 +364,13 @@ def audit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")],
     model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
     policy: PolicyFile = None,
+    waivers: Annotated[
+        Path | None, typer.Option("--waivers", help="TOML file of findings that people let pass.")
+    ] = None,
+    today: Annotated[
+        str | None,
+        typer.Option(help="Day that expiry of waivers is compared with, e.g. 2027-01-31; the present one, UTC."),
+    ] = None,
     partial: Partial = False,
     formats: Annotated[
         str,
@@ -378,27 +389,26 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.index import verify_index
-    from audit.policy import POLICIES, read_policy
+    from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
     from reports.formats import unknown_or_unavailable
     from reports.index_html import index_html, index_row
-    from reports.passages import passage_sounds
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
         stop(f"--format {formats}: {reason}", USAGE)
     signer = _signer(sign_key, password_fd) if sign_key else None
-    rules = read_policy(policy)
+    rules, given = read_policy(policy), _waivers(waivers, today)
     opened = _store(store, partial)
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
     files = _music(tracks)
     names = _report_names(files)
-    rules_text = (policy or POLICIES / "default.toml").read_bytes()
+    rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
@@ -410,25 +420,47 @@ def audit(
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = audit_track(file, sequence, corpus, rules, trusted, chain, model)
-            folder = out / name
-            sounds = {}
-            if "html" in wanted:
-                sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
-            written = _report_files(report, wanted, sounds)
-            for path, content in {"policy.toml": rules_text, **written}.items():
-                write_atomically(folder / path, content)
-            _record_report(report, folder / "report.json", written, track=file, dataset=store, model=model)
-            if signer:
-                _sign_report(signer, folder / "report.json")
+            report = audit_track(file, sequence, corpus, rules, trusted, chain, model, given)
+            written = _report_files(report, sequence, corpus, wanted)
+            made_from = {"track": file, "dataset": store, "model": model}
+            _keep_report(report, out / name, written, rules_text, signer, made_from)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
     if "html" in wanted and len(rows) > 1:
         write_atomically(out / "index.html", index_html(rows).encode())
+    if waivers and given:
+        _name_unused(waivers, given, reports)
     say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _waivers(file: Path | None, today: str | None) -> Waivers | None:
+    """Read a file of waivers as of a day."""
+    from datetime import UTC, datetime
+
+    from audit.waivers import parse_day, read_waivers
+
+    if file is None:
+        if today is not None:
+            stop("--today is what the expiry of waivers is compared with; name them with --waivers", USAGE)
+        return None
+    try:
+        day = parse_day(today) if today is not None else datetime.now(UTC).date()
+    except ValueError as error:
+        stop(f"--today {today}: {error}", USAGE)
+    return read_waivers(file, day)
+
+
+def _name_unused(file: Path, given: Waivers, reports: Sequence[AuditReport]) -> None:
+    """Name the waivers that have expired, and those that match nothing in any of the tracks."""
+    used = {waiver.line for report in reports for waiver in report.waivers if waiver.state == "applied"}
+    for waiver in given.entries:
+        if waiver.state == "expired":
+            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} expired on {waiver.expires}")
+        elif waiver.line not in used:
+            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} for {waiver.track} matches nothing here")
 
 
 def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
@@ -440,12 +472,88 @@ def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
     return UNCHECKED if "incomplete" in outcomes else OK
 
 
-def _report_files(report: AuditReport, wanted: set[str], sounds: Sounds) -> dict[str, bytes]:
-    """Return the files of a report by name, all of them made from report.json as it is written."""
+@policy_app.command("check")
+def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and files of waivers.")]) -> None:
+    """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
+    from datetime import UTC, datetime
+
+    from audit.policy import read_policy
+    from audit.tomlfile import TomlError
+    from audit.waivers import holds_waivers, read_waivers
+
+    wrong = False
+    for file in files:
+        try:
+            if holds_waivers(file):
+                waivers = read_waivers(file, datetime.now(UTC).date())
+                late = sum(waiver.state == "expired" for waiver in waivers.entries)
+                typer.echo(
+                    f"{file}: valid, {len(waivers.entries)} waivers{f', {late} of them expired' if late else ''}"
+                )
+            else:
+                policy = read_policy(file)
+                typer.echo(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
+        except TomlError as error:
+            wrong = True
+            for problem in error.problems:
+                say(f"{file}: {problem}")
+    raise typer.Exit(USAGE if wrong else OK)
+
+
+@policy_app.command("explain")
+def policy_explain(
+    policy: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say every value that a policy has in effect, where it comes from, and what it does."""
+    import json
+
+    from audit.policy import explained, read_policy
+
+    rules = read_policy(policy)
+    entries = [
+        {"key": ".".join(map(str, path)), "value": value, "from": origin, "about": about}
+        for path, value, origin, about in explained(rules)
+    ]
+    if as_json:
+        typer.echo(
+            json.dumps({"name": rules.name, "digest": rules.digest, "values": entries}, ensure_ascii=False, indent=1)
+        )
+        return
+    for entry in entries:
+        typer.echo(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}  [{entry['from']}]")
+        typer.echo(f"    {entry['about']}")
+
+
+def _report_files(report: AuditReport, track: NoteSequence, corpus: Corpus, wanted: set[str]) -> dict[str, bytes]:
+    """Return the files of a report by name; its forms are made from report.json as it is written."""
     from reports.formats import written
     from reports.json_report import read_report, report_json
+    from reports.passages import passage_sounds
 
+    store = corpus.store
+    sounds = {}
+    if "html" in wanted:
+        sounds = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
     return written(read_report(report_json(report)), wanted, sounds)
+
+
+def _keep_report(
+    report: AuditReport,
+    folder: Path,
+    files: dict[str, bytes],
+    policy: bytes,
+    signer: Signer | None,
+    made_from: dict[str, Path | None],
+) -> None:
+    """Write the files of a report and their record, and sign them where there is a `signer`."""
+    from music.midi import write_atomically
+
+    for name, content in {"policy.toml": policy, **files}.items():
+        write_atomically(folder / name, content)
+    _record_report(report, folder / "report.json", files, **made_from)
+    if signer:
+        _sign_report(signer, folder / "report.json")
 
 
 def _signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
@@ -1657,7 +1765,7 @@ def _extra(name: str) -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
-    from audit.policy import PolicyError
+    from audit.tomlfile import TomlError
     from corpus.demo import DemoError
     from corpus.pool import EngineError
     from corpus.rights import RightsError
@@ -1670,7 +1778,7 @@ def _exit_code(error: Exception) -> int | None:
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
         (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
-        (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
+        (USAGE, (TomlError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),

@@ -16,12 +16,16 @@ from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import Corpus, audit, find, unsearchable
 from audit.significance import calibrate, open_calibration
+from audit.surroundings import surroundings
+from audit.waivers import Waivers
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chain import Chain
+from ledger.credential import carries, owner_of
+from ledger.errors import LedgerError
 from ledger.paths import beside
-from ledger.provenance import digest_of
+from ledger.provenance import digest_of, read_signed
 from ledger.verify import verify_path
 from music.key import estimate_key
 from music.notes import NoteSequence
@@ -101,6 +105,7 @@ def audit_track(
     keys: Mapping[str, ec.EllipticCurvePublicKey],
     chain: Chain | None = None,
     model: Path | None = None,
+    waivers: Waivers | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -114,6 +119,8 @@ def audit_track(
         Where anchors are looked up.
     model : Path, optional
         The model folder that wrote the track, named with its digest in the report.
+    waivers : Waivers, optional
+        What people let pass.
 
     Raises
     ------
@@ -134,8 +141,15 @@ def audit_track(
     findings = find(corpus, track, policy)
     piece = closest_piece(corpus, track, findings)
     measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
-    links = _provenance(file, keys, chain)
-    return audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+    owner = _owner(file)
+    links = _provenance(file, owner, keys, chain)
+    signer = _signer(owner, keys, links)
+    if signer:
+        about["signed_by"] = signer
+    found = tuple(link for link in links if isinstance(link, ProvenanceLink))
+    around = surroundings(policy, corpus, owner, track, found)
+    unsearched = (*unsearchable(track), *_not_searched(corpus))
+    return audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers)
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
@@ -146,13 +160,31 @@ def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
     return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
 
 
+def _owner(file: Path) -> Path:
+    """Return the artefact whose signature and record cover a file, such as the MIDI file of a WAV."""
+    try:
+        return owner_of(file)
+    except LedgerError:  # a record beside it is malformed; verification says so where it matters
+        return file
+
+
 def _provenance(
-    file: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
+    file: Path, owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
 ) -> tuple[ProvenanceLink | Skipped, ...]:
-    if not beside(file, ".sig").exists():
+    if not beside(owner, ".sig").exists() and not carries(owner):
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
     links = []
     for link in verify_path(file, keys, chain).links:
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
         links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
     return tuple(links)
+
+
+def _signer(
+    owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], links: tuple[ProvenanceLink | Skipped, ...]
+) -> str:
+    """Return the id of the trusted key by which the track is as it was signed, or ""."""
+    first = links[0]
+    whole = isinstance(first, ProvenanceLink) and first.verdict == "ok"
+    revoked = any(isinstance(k, ProvenanceLink) and (k.name, k.verdict) == ("key", "broken") for k in links)
+    return read_signed(owner, keys, timeless=True).envelope.keyid if whole and not revoked else ""

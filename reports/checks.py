@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.findings import AuditReport, Finding, MetricResult, Verdict, Waiver
+from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, RuleResult, Verdict, Waiver
 from reports import words
 
 State = Literal["pass", "review", "fail", "open", "skipped"]
-LINKS: dict[str, State] = {"broken": "fail", "missing": "review", "unchecked": "review"}
+LINKS: dict[str, State] = {"broken": "fail", "missing": "skipped", "unchecked": "skipped"}
 JUDGED: dict[Verdict, State] = {"clear": "pass", "review": "review", "fail": "fail"}
 LONGEST = 1000  # characters of a text from outside, in forms that people read line by line
 
@@ -21,7 +21,7 @@ class Check:
     Attributes
     ----------
     rule : str
-        What was checked: "copy", "metrics:<name>", "provenance:<link>", or the id of a rule of the policy.
+        What was checked: "copy", "metrics.<name>", "provenance.link.<name>", or the id of a rule of the policy.
     title : str
         The same in a few words.
     state : State
@@ -54,39 +54,27 @@ class Check:
 
 
 def checks(report: AuditReport) -> list[Check]:
-    """List every check: passages, metrics, provenance, rules of the policy, what was skipped."""
-    flagged = [f for f in report.findings if f.verdict != "clear"]
-    found = [_passage(f) for f in flagged]
-    skipped = [
-        Check(s.check, "Not checked", "open" if s.required else "skipped", short(s.reason)) for s in report.skipped
-    ]
-    if not flagged and not any(s.rule == "copy" for s in skipped):
-        found.append(Check("copy", TITLES["copy"], "pass", "No passage is past the policy's thresholds."))
-    found += [_metric(m) for m in report.metrics]
-    found += [
-        Check(
-            f"provenance:{link.name}",
-            short(f"Provenance: {link.name}"),
-            LINKS.get(link.verdict, "pass"),
-            short(f"{link.subject}: {link.verdict}: {link.detail}"),
-            link.subject,
-        )
-        for link in report.provenance
-    ]
-    found += [
-        Check(
-            rule.id,
-            short(rule.title),
-            rule.verdict if rule.verdict != "skipped" or not rule.required else "open",
-            short(rule.detail or rule.title),
-            waiver=rule.waiver,
-        )
-        for rule in report.rules
-    ]
-    return found + skipped
+    """List every check: passages, metrics, links of provenance, rules of the policy, what was skipped.
+
+    The rule on one metric is said with its value, and what a skipped check and its rule both say is said once.
+    """
+    rules = {rule.id: rule for rule in report.rules}
+    found = [_passage(f) for f in report.findings if f.verdict != "clear"]
+    found += [_metric(m, rules.pop(f"metrics.{m.name}", None)) for m in report.metrics]
+    found += [_link(link) for link in report.provenance]
+    if found and found[0].finding is not None and rules.get("copy") and rules["copy"].verdict != "skipped":
+        del rules["copy"]  # it sums up the passages
+    found += [_rule(rule) for rule in rules.values()]
+    for gap in report.skipped:
+        name = gap.check.replace(":", ".", 1)
+        if name not in rules or rules[name].verdict != "skipped":
+            found.append(Check(name, "Not checked", "open" if gap.required else "skipped", short(gap.reason)))
+    if not any(check.rule == "copy" for check in found):
+        found.insert(0, Check("copy", COPY, "pass", "No passage is past the policy's thresholds."))
+    return found
 
 
-TITLES = {"copy": "Passage shared with the corpus"}
+COPY = "Passage shared with the corpus"
 
 
 def short(text: str, longest: int = LONGEST) -> str:
@@ -105,12 +93,31 @@ def waiver_words(waiver: Waiver) -> str:
 
 def _passage(finding: Finding) -> Check:
     text = short(f"{words.finding_words(finding)} {words.evalue_words(finding.evalue)}", 2 * LONGEST)
-    return Check("copy", TITLES["copy"], JUDGED[finding.verdict], text, finding.id, finding, finding.waiver)
+    return Check("copy", COPY, JUDGED[finding.verdict], text, finding.id, finding, finding.waiver)
 
 
-def _metric(metric: MetricResult) -> Check:
+def _metric(metric: MetricResult, rule: RuleResult | None) -> Check:
     text = (
         f"{words.figure(metric.value)} against {metric.reference}: {words.metric_words(metric)} "
         f"(chance {words.figure(metric.chance_mean)}, 5 % pass {words.figure(metric.chance_p95)})"
     )
-    return Check(f"metrics:{metric.name}", short(metric.about), JUDGED[metric.verdict], short(text))
+    state = _state(rule) if rule else JUDGED[metric.verdict]
+    waiver = rule.waiver if rule else None
+    return Check(f"metrics.{metric.name}", short(metric.about), state, short(text), waiver=waiver)
+
+
+def _link(link: ProvenanceLink) -> Check:
+    """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
+    text = short(f"{link.subject}: {link.verdict}: {link.detail}")
+    state = LINKS.get(link.verdict, "pass")
+    return Check(
+        f"provenance.link.{short(link.name, 60)}", f"Provenance: {short(link.name, 60)}", state, text, link.subject
+    )
+
+
+def _rule(rule: RuleResult) -> Check:
+    return Check(rule.id, short(rule.title), _state(rule), short(rule.detail or rule.title), waiver=rule.waiver)
+
+
+def _state(rule: RuleResult) -> State:
+    return rule.verdict if rule.verdict != "skipped" or not rule.required else "open"

@@ -25,7 +25,7 @@ def report_junit(report: AuditReport) -> bytes:
     suite = ElementTree.SubElement(root, "testsuite", name=name)
     for rule, found in grouped.items():
         case = ElementTree.SubElement(
-            suite, "testcase", classname=f"contraste.{rule.partition(':')[0]}", name=short(rule, 200)
+            suite, "testcase", classname=f"contraste.{rule.partition('.')[0]}", name=short(rule, 200)
         )
         counts["tests"] += 1
         kind = _judge(case, found, blocking)

@@ -26,7 +26,7 @@ ATTACHED = "report.json"
 MOMENT = datetime(2000, 1, 1)  # PDF/A asks for dates of an attachment; a real one would change the bytes
 DRAWN, DRAWN_SECONDS = 10, 60.0  # findings with piano rolls, and how long a passage fits across a page
 _WORD = re.compile(r"(\S{40})(?=\S)")
-_STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+_STREAM = re.compile(rb"stream\r?\n(.*?)\nendstream", re.DOTALL)
 SVG_STYLE = (
     ".panel{fill:#f4f2ec}.grid{stroke:#dcdad3;fill:none}.tick,.caption{fill:#566070;font:11px sans-serif}"
     ".tick{text-anchor:middle}.end{text-anchor:end}.n-both{stroke:#1f62ad;fill:none}.n-pitch{fill:#ffe2c2;stroke:#c05f00}"
@@ -110,7 +110,7 @@ def streams(pdf: bytes) -> Iterator[bytes]:
     for stream in _STREAM.finditer(pdf):
         data = stream[1]
         with contextlib.suppress(zlib.error):  # not every stream is compressed
-            data = zlib.decompress(data)
+            data = zlib.decompressobj().decompress(data)
         yield data
 
 

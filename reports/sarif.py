@@ -89,7 +89,7 @@ def report_sarif(report: AuditReport) -> bytes:
 
 
 def _rule(check: Check) -> dict[str, Any]:
-    about = HELP.get(check.rule.partition(":")[0], f"A rule of the policy: {check.title}.")
+    about = HELP.get(check.rule.partition(".")[0], f"A rule of the policy: {check.title}.")
     title = {"text": check.title or check.rule}
     return {"id": check.rule, "shortDescription": title, "fullDescription": title, "help": {"text": about}}
 

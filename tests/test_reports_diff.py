@@ -32,9 +32,9 @@ def test_a_check_that_gets_worse_is_new_and_one_that_gets_better_is_fixed() -> N
             rules=(RuleResult("style.close", "Style", rule, "why"),),
         )
 
-    assert kinds(with_metric("clear"), with_metric("review")) == [("new", "metrics:bleu", "")]
-    assert kinds(with_metric("fail"), with_metric("clear")) == [("fixed", "metrics:bleu", "")]
-    assert kinds(with_metric("fail"), with_metric("review")) == [("unchanged", "metrics:bleu", "")]
+    assert kinds(with_metric("clear"), with_metric("review")) == [("new", "metrics.bleu", "")]
+    assert kinds(with_metric("fail"), with_metric("clear")) == [("fixed", "metrics.bleu", "")]
+    assert kinds(with_metric("fail"), with_metric("review")) == [("unchanged", "metrics.bleu", "")]
     assert kinds(with_metric("clear"), with_metric("clear", "fail")) == [("new", "style.close", "")]
 
 

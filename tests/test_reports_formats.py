@@ -83,11 +83,11 @@ def test_sarif_names_what_is_not_clear() -> None:
     assert found == {
         ("copy", "error", "fail"),
         ("copy", "warning", "fail"),
-        ("metrics:phash_64", "warning", "fail"),
-        ("provenance:model", "error", "fail"),
+        ("metrics.phash_64", "warning", "fail"),
+        ("provenance.link.model", "error", "fail"),
         ("provenance.signed", "error", "fail"),
         ("style.close", "none", "open"),
-        ("metrics:phash_256", "none", "open"),
+        ("metrics.phash_256", "none", "open"),
     }
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert len(rules) == len(set(rules))
@@ -137,14 +137,14 @@ def test_junit_has_a_case_for_each_check() -> None:
     cases = {case.get("name"): [element.tag for element in case] for case in suite.iter("testcase")}
     assert cases == {
         "copy": ["failure", "system-out"],
-        "metrics:bleu": ["system-out"],
-        "metrics:phash_64": ["system-out"],
-        "provenance:track": ["system-out"],
-        "provenance:model": ["failure"],
+        "metrics.bleu": ["system-out"],
+        "metrics.phash_64": ["system-out"],
+        "provenance.link.track": ["system-out"],
+        "provenance.link.model": ["failure"],
         "rights.findings.opt_out": ["system-out"],
         "provenance.signed": ["failure"],
         "style.close": ["error"],
-        "metrics:phash_256": ["error"],
+        "metrics.phash_256": ["error"],
         "chain": ["skipped"],
     }
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
@@ -155,7 +155,7 @@ def test_junit_has_a_case_for_each_check() -> None:
 
 def test_junit_fails_a_review_where_the_policy_says_that_it_blocks() -> None:
     blocks = report(policy={"values": {"gate": {"review_blocks": True}}})
-    assert junit(blocks)[0].find("testcase[@name='metrics:phash_64']/failure") is not None
+    assert junit(blocks)[0].find("testcase[@name='metrics.phash_64']/failure") is not None
     assert junit(blocks)[0].find("testcase[@name='copy']/failure").get("type") == "fail"  # type: ignore[union-attr]
     assert [case.tag for case in junit(clean_report())[0].iter("failure")] == []
 
@@ -206,7 +206,7 @@ def test_markdown_holds_findings_waivers_and_what_was_not_checked() -> None:
 
 def test_checks_say_what_blocks() -> None:
     assert {c.rule for c in checks(report()) if not c.clear} == {
-        "copy", "metrics:phash_64", "metrics:phash_256", "provenance:model", "provenance.signed", "style.close",
+        "copy", "metrics.phash_64", "metrics.phash_256", "provenance.link.model", "provenance.signed", "style.close",
     }  # fmt: skip
     assert all(check.clear for check in checks(clean_report()))
     unsearched = clean_report(skipped=(Skipped("copy", "too short", True),))
