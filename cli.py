@@ -388,12 +388,14 @@ def audit(
     rpc: Rpc = None,
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
+    from audit.disclosure import disclose
     from audit.index import verify_index
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
+    from reports.disclosure import disclosure_files
     from reports.formats import unknown_or_unavailable
     from reports.index_html import index_html, index_row
 
@@ -422,6 +424,8 @@ def audit(
                 continue
             report = audit_track(file, sequence, corpus, rules, trusted, chain, model, given)
             written = _report_files(report, sequence, corpus, wanted)
+            if "disclosure" in wanted:
+                written |= disclosure_files(report, disclose(file, corpus, trusted, model))
             made_from = {"track": file, "dataset": store, "model": model}
             _keep_report(report, out / name, written, rules_text, signer, made_from)
             reports.append(report)
@@ -535,7 +539,17 @@ def _report_files(report: AuditReport, track: NoteSequence, corpus: Corpus, want
     sounds = {}
     if "html" in wanted:
         sounds = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
-    return written(read_report(report_json(report)), wanted, sounds)
+    files = written(read_report(report_json(report)), wanted, sounds)
+    if "influence" in wanted:
+        from audit.influence import influence
+        from reports.influence import influence_csv, influence_json
+
+        factor = float(report.policy["values"]["copy"]["common_factor"])
+        unsearched = next((s.reason for s in report.skipped if s.check == "copy"), "")
+        ledgers = influence(track, report.findings, corpus.calibration.slope, factor, unsearched)
+        files["influence.json"] = influence_json(report, ledgers)
+        files["influence.csv"] = influence_csv(report, ledgers)
+    return files
 
 
 def _keep_report(
