@@ -1,0 +1,107 @@
+"""Whether the files of a report belong together: what `contraste report verify` finds without keys.
+
+report.json has to be canonical and obey its schema. The forms that are made from it alone (`reports.formats`) are made
+again and compared; the PDF has to hold the same report.json; policy.toml has to be the policy that it names. Pages with
+sounds can't be made again without the corpus: for those, and for all, there are the digests in the provenance record,
+which the signature covers. Without a signature, digests only show what was altered by accident or carelessly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from audit.findings import AuditReport
+from audit.policy import PolicyError, read_policy
+from reports.formats import FORMS
+from reports.json_report import ReportError, read_report
+from reports.pdf import attached_json
+
+FoundVerdict = Literal["ok", "absent", "unchecked", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found about one file: "absent" where nothing demanded it, "broken" where it was altered."""
+
+    file: str
+    verdict: FoundVerdict
+    detail: str
+
+
+def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
+    """Check report.json and the files beside it.
+
+    Parameters
+    ----------
+    file : Path
+        report.json.
+    digests : mapping of str to str
+        SHA-256 (hex) of the report's files by name, from its record; {} without one.
+    """
+    try:
+        data = file.read_bytes()
+        report = read_report(data, file.name)
+    except OSError as error:
+        return [Found(file.name, "unchecked", f"cannot be read: {error.strerror}")]
+    except ReportError as error:
+        return [Found(file.name, "broken", str(error))]
+    found = [_digest(file.name, data, digests, "canonical, by its schema")]
+    names = sorted({*digests, *(form.file for form in FORMS.values())} - {file.name})
+    for name in names:
+        path = file.parent / name
+        if not path.is_file():
+            if name in digests:
+                found.append(Found(name, "absent", "not here; the record names it"))
+            continue
+        content = path.read_bytes()
+        by_digest = _digest(name, content, digests, "as the record says")
+        by_json = None if by_digest.verdict == "broken" else _by_json(name, content, data, report)
+        found.append(by_json or by_digest)
+    return [*found, *_policy(file.parent / "policy.toml", report)]
+
+
+def _digest(name: str, content: bytes, digests: Mapping[str, str], well: str) -> Found:
+    if not digests:
+        return Found(name, "ok" if name == "report.json" else "unchecked", f"{well}; no record holds its digest")
+    if name not in digests:
+        return Found(name, "broken", "the report's record does not name it: it belongs to another report, or was added")
+    if hashlib.sha256(content).hexdigest() != digests[name]:
+        return Found(name, "broken", "altered: its digest is not the one in the report's record")
+    return Found(name, "ok", well)
+
+
+def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Found | None:
+    """Compare a form with what report.json gives; None where that says nothing."""
+    form = next((form for form in FORMS.values() if form.file == name), None)
+    if name == FORMS["pdf"].file:
+        held = attached_json(content)
+        if held != [data]:
+            return Found(
+                name, "broken", "the report.json attached to it is another one" if held else "holds no report.json"
+            )
+        return None
+    if form is None or not form.from_json:
+        return None
+    made_by, here = str(report.tool.get("version", "")), version("contraste")
+    if form.write(report, {}) == content:
+        return Found(name, "ok", "what report.json gives")
+    if made_by != here:
+        return Found(name, "unchecked", f"contraste {made_by} wrote it, and this is {here}: not comparable")
+    return Found(name, "broken", "altered: it is not what report.json gives")
+
+
+def _policy(file: Path, report: AuditReport) -> list[Found]:
+    if not file.is_file():
+        return [Found(file.name, "absent", "not here; the report holds the values")]
+    try:
+        digest = read_policy(file).digest
+    except PolicyError as error:
+        return [Found(file.name, "broken", str(error))]
+    if digest != report.policy.get("digest"):
+        return [Found(file.name, "broken", "it is not the policy that report.json names")]
+    return [Found(file.name, "ok", "the policy that report.json names")]
