@@ -9,10 +9,10 @@ Significance
 ------------
 Distances of unrelated windows are close to normal: of seven recordings, mean 126 and standard deviation 8.4 bits, the
 least of 150,000 at 84. The same recording came at 10 to 18 from another place, mostly at 12 to 44 as a poor MP3, with
-noise at -20 dB, through a filter or a 33rd slower (bench/sound.py). So chance is a normal tail: mean and deviation are those of
-the track's own distances to all windows, by median and quartiles, which few copies can't move; the E-value is the
-tail's share times the number of distances. It says nothing of music that is played anew: another soundfont for the same
-notes already lies two thirds of the way to unrelated music.
+noise at -20 dB, through a filter or a 33rd slower (bench/sound.py). So chance is a normal tail: mean and deviation are
+those of the track's own distances to all windows, by median and quartiles, which few copies can't move; the E-value is
+the tail's share times the number of distances. It says nothing of music that is played anew: another soundfont for the
+same notes already lies two thirds of the way to unrelated music.
 """
 
 from __future__ import annotations
