@@ -15,7 +15,8 @@ from typing import Any
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 2**20
-MAX_STATEMENT = 500  # lines; what stands after a longer one is named without a line
+CLOSING = ("]", '"""', "'''")  # one of these stands on the last line of a statement of several lines
+MAX_TRIALS = 100  # of ends of a statement; what stands after one that takes more is named without a line
 SHOWN = 3  # problems named in one message
 CUT = 160  # characters of a message, which may quote a value
 
@@ -74,11 +75,16 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
 
 def _statement(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
     """Parse the statement that begins on a line; return it, and where the next one begins."""
-    for end in range(at + 1, min(at + MAX_STATEMENT, len(lines)) + 1):
+    trials = 0
+    for end in range(at + 1, len(lines) + 1):
+        if end > at + 1 and not any(mark in lines[end - 1] for mark in CLOSING):
+            continue
         try:
             return tomllib.loads("\n".join(lines[at:end])), end
         except tomllib.TOMLDecodeError:
-            continue
+            trials += 1
+        if trials == MAX_TRIALS:
+            break
     return None, len(lines)
 
 

@@ -1,5 +1,6 @@
 """Lines of TOML files, worked by hand, and problems in their order."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_lines_by_hand() -> None:
     assert ("not", "a", "table") not in lines
     assert line_of(("a", "b", "c", 1), lines) == 5
     assert line_of(("w", 1, "missing"), lines) == 16  # the table around it
+
+
+def test_long_lists_take_no_time() -> None:
+    text = "a = [\n" + '"x",\n' * 20_000 + "]\nb = 1\n"
+    begun = time.perf_counter()
+    assert toml_lines(text)[("b",)] == 20_003
+    assert time.perf_counter() - begun < 10
+    hostile = "a = [\n" + '"]",\n' * 20_000 + "]\nb = 1\n"
+    assert ("b",) not in toml_lines(hostile)  # given up, in bounded time
+    assert line_of(("b",), toml_lines(hostile)) == 1
 
 
 def test_carriage_returns_and_strange_separators_count_as_people_count() -> None:
