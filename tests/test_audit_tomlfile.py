@@ -1,5 +1,6 @@
 """Lines of TOML files, worked by hand, and problems in their order."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ n = 1
 def test_lines_by_hand() -> None:
     lines = toml_lines(TEXT)
     wanted = {
-        (): 1, ("schema",): 2, ("a", "b"): 4, ("a", "b", "c"): 5, ("a", "b", "d.e", "f"): 9, ("w", 0): 10,
+        (): 1, ("schema",): 2, ("a",): 4, ("w",): 10, ("a", "b"): 4, ("a", "b", "c"): 5, ("a", "b", "d.e", "f"): 9, ("w", 0): 10,
         ("w", 0, "x"): 11, ("w", 0, "i"): 15, ("w", 0, "i", "q"): 15, ("w", 1): 16, ("w", 1, "z"): 17,
         ("w", 1, "z", "k"): 18, ("w", 1, "z", "deep", 1): 20, ("w", 1, "z", "deep", 1, "n"): 21,
     }  # fmt: skip
@@ -41,6 +42,16 @@ def test_lines_by_hand() -> None:
     assert ("not", "a", "table") not in lines
     assert line_of(("a", "b", "c", 1), lines) == 5
     assert line_of(("w", 1, "missing"), lines) == 16  # the table around it
+
+
+def test_long_lists_take_no_time() -> None:
+    text = "a = [\n" + '"x",\n' * 20_000 + "]\nb = 1\n"
+    begun = time.perf_counter()
+    assert toml_lines(text)[("b",)] == 20_003
+    assert time.perf_counter() - begun < 10
+    hostile = "a = [\n" + '"]",\n' * 20_000 + "]\nb = 1\n"
+    assert ("b",) not in toml_lines(hostile)  # given up, in bounded time
+    assert line_of(("b",), toml_lines(hostile)) == 1
 
 
 def test_carriage_returns_and_strange_separators_count_as_people_count() -> None:
@@ -78,6 +89,8 @@ def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
         (b"\xff\xfe", "is not valid TOML"),
         (b"a = 1\na = 2\n", "is not valid TOML"),
         (b"a = " + b"[" * 100_000, "is not valid TOML"),
+        (b"a." * 5000 + b"a = 1\n", "lie more than 20 deep"),
+        (b"a = " + b"[" * 30 + b"]" * 30, "lie more than 20 deep"),
         (b"#" * (2**20 + 1), "larger than 1048576 bytes; a list is a short text"),
     ):
         file.write_bytes(data)

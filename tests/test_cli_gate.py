@@ -96,6 +96,17 @@ def test_a_signed_track_that_says_what_ai_did(house, tmp_path):
     assert found["provenance.require_anchor"] == "pass"
 
 
+def test_a_store_that_is_older_than_the_policy_asks_is_4(house, tmp_path):
+    policy = tmp_path / "p.toml"
+    policy.write_text('schema = "contraste-policy/1"\nname = "own"\nextends = "default"\n[store]\nmin_pieces = 23\n')
+    ran, report = audited(house, tmp_path / "r", "clean.mid", "--policy", policy)
+    assert ran.code == 4
+    assert "which the corpus does not meet: 22 pieces of the 23 that the policy asks for" in ran.out
+    assert report["outcome"] == "incomplete"
+    ran, _ = audited(house, tmp_path / "r", "copied.mid", "--policy", policy)
+    assert ran.code == 1  # a copy is one all the same
+
+
 def waivers_for(report, path, **changes):
     """Write a waiver for each finding that is not clear."""
     ids = [finding["id"] for finding in report["findings"] if finding["verdict"] != "clear"]
