@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from music.notes import NoteSequence
     from reports.verify import Found
 
+WINDOW = "24 notes"  # of originality
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
 
@@ -280,7 +281,7 @@ def originality(
     store: Annotated[Path, typer.Argument(help="The store to compare with.")],
     tracks: Tracks,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
-    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
+    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = WINDOW,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
     partial: Partial = False,
 ) -> None:
@@ -390,6 +391,7 @@ def audit(
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
     from audit.index import verify_index
+    from audit.originality import Setting, release_originality
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from music.midi import write_atomically
@@ -413,7 +415,7 @@ def audit(
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
-    rows = []
+    rows, sequences = [], []
     with progress("audit") as show:
         for done, (file, name) in enumerate(zip(files, names, strict=True)):
             try:
@@ -426,14 +428,15 @@ def audit(
             written = _report_files(report, sequence, corpus, wanted)
             if "disclosure" in wanted:
                 written |= disclosure_files(report, disclose(file, corpus, trusted, model))
-            made_from = {"track": file, "dataset": store, "model": model}
-            _keep_report(report, out / name, written, rules_text, signer, made_from)
+            _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
+            sequences.append((name, sequence))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
     if "html" in wanted and len(rows) > 1:
-        write_atomically(out / "index.html", index_html(rows).encode())
+        release = release_originality(opened, corpus.index, sequences, Setting.parse(WINDOW))
+        write_atomically(out / "index.html", index_html(rows, release).encode())
     if waivers and given:
         _name_unused(waivers, given, reports)
     say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
@@ -558,7 +561,7 @@ def _keep_report(
     files: dict[str, bytes],
     policy: bytes,
     signer: Signer | None,
-    made_from: dict[str, Path | None],
+    **made_from: Path | None,
 ) -> None:
     """Write the files of a report and their record, and sign them where there is a `signer`."""
     from music.midi import write_atomically
