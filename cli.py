@@ -411,13 +411,12 @@ def audit(
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
     files = _music(tracks)
-    names = _report_names(files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows, sequences = [], []
     with progress("audit") as show:
-        for done, (file, name) in enumerate(zip(files, names, strict=True)):
+        for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
             try:
                 sequence = read_music(file)
             except MusicError as error:
