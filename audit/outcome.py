@@ -44,7 +44,9 @@ def weighed(
     missing = [s for s in skipped if s.required]
     if missing and outcome != "fail":
         outcome = "incomplete"
-        reasons.insert(0, f"the policy requires {missing[0].check}, which was not checked: {missing[0].reason}")
+        first = missing[0]
+        lacks = "which the corpus does not meet" if first.check.startswith("store.") else "which was not checked"
+        reasons.insert(0, f"the policy requires {first.check}, {lacks}: {first.reason}")
     reasons += [f"waived: {_copy_reason(f)} {_waiver_words(f.waiver)}" for f in findings if f.waiver and f.waived]
     reasons += [f"waived: rule {r.id}: {r.detail} {_waiver_words(r.waiver)}" for r in rules if r.waiver and r.waived]
     return outcome, tuple(reasons)

@@ -216,12 +216,9 @@ def check_policy(values: dict[str, Any], name: str, text: str = "") -> Policy:
     said: dict[str, Any] = {}
     for _, layer in layers:
         said = _merged(said, layer)
-    try:
-        lines = toml_lines(text) if text else {}
-        problems = schema_problems(said, SCHEMA_FILE, lines)
-        problems = problems or [named(path, lines, message) for path, message in _contradictions(_filled(said))]
-    except RecursionError:
-        problems = ["the file: nested too deeply"]
+    lines = toml_lines(text) if text else {}
+    problems = schema_problems(said, SCHEMA_FILE, lines)
+    problems = problems or [named(path, lines, message) for path, message in _contradictions(_filled(said))]
     if problems:
         raise PolicyError(name, problems)
     effective = _filled(said)

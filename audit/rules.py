@@ -84,7 +84,7 @@ def judged(
     signer : str
         Id of the trusted key that signed the track, or "".
     """
-    yield _copy(findings, skipped)
+    yield _copy(policy, findings, skipped)
     yield from _metrics(policy, metrics, skipped)
     yield from _rights(policy, findings)
     yield from _provenance(policy, links, skipped, signer)
@@ -96,7 +96,7 @@ def _missing(check: str, skipped: Sequence[Skipped]) -> Skipped | None:
     return next((s for s in found if s.required), found[0] if found else None)
 
 
-def _copy(findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
+def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
     flagged = [f for f in findings if f.verdict != "clear"]
     against = worst([f.verdict for f in flagged if not f.waived])
     waived = sum(f.waived for f in flagged)
@@ -105,7 +105,7 @@ def _copy(findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult
     if gap and against != "fail":
         return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("copy", TITLES["copy"], verdict, detail, gap.required if gap else False)
+    return RuleResult("copy", TITLES["copy"], verdict, detail, policy.requires("copy"))
 
 
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:

@@ -2,10 +2,11 @@
 
 Style
 -----
-A track is as near to a style as its description (`audit.likeness.figures`, each figure in standard deviations of the
-pieces) is to the nearest description of a piece. That distance is said as the share of pieces that lie nearer to their
-own nearest piece of another work: by hand of the same people, so a share near 0 is too close and one near 1 too far.
-At most `SAMPLE` pieces, one of each work, stand for the corpus.
+Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times: Hellinger's
+distance) and their density and height (`audit.likeness.figures`), each of these blocks in units of its spread in the
+corpus; single bins are not scaled, since one that is rare would set its piece apart from all others. How far a track
+lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest one of another work:
+near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the corpus.
 
 A store has no clock. It only grows, so one with fewer pieces is an older one; and an index that another process is
 about to replace holds fewer pieces than the store's manifest names.
@@ -14,7 +15,7 @@ about to replace holds fewer pieces than the store's manifest names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.util import find_spec
@@ -39,6 +40,8 @@ from music.notes import FloatArray, NoteSequence
 
 SAMPLE = 300
 LEAST = 20  # works; fewer say nothing of how near is usual
+BLOCKS = (slice(0, 12), slice(12, 37), slice(37, 53), slice(53, 54), slice(54, 55), slice(55, 56))  # of `figures`
+HISTOGRAMS = slice(0, 53)
 SEED = 20261126
 
 
@@ -114,12 +117,29 @@ def _roles(file: Path, wanted: list[str]) -> tuple[bool, str]:
 
 
 class _Usual(NamedTuple):
-    """Descriptions of the sampled pieces in standard deviations, and their distances from one another, sorted."""
+    """Descriptions of the sampled pieces, the spread of each column's block, and sorted distances to the nearest."""
 
-    middle: FloatArray
-    spread: FloatArray
     table: FloatArray
+    spread: FloatArray
     nearest: FloatArray
+
+
+def _described(piece: NoteSequence) -> FloatArray:
+    row = figures(piece)
+    row[HISTOGRAMS] = np.sqrt(row[HISTOGRAMS])
+    return row
+
+
+def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
+    """Describe pieces, at least two, and how near to one another is usual."""
+    table = np.array([_described(piece) for piece in pieces])
+    variance, spread = table.var(axis=0), np.ones(table.shape[1])
+    for block in BLOCKS:
+        spread[block] = np.sqrt(variance[block].sum()) or 1.0
+    table /= spread
+    apart = np.array([_distances(table, row) for row in table])
+    np.fill_diagonal(apart, np.inf)
+    return _Usual(table, spread, np.sort(apart.min(axis=1)))
 
 
 @lru_cache(maxsize=1)
@@ -133,13 +153,7 @@ def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
     if len(sample) < LEAST:
         whose = f"by {artist!r} " if artist else ""
         return f"the corpus has {len(sample)} works {whose}to compare with, and {LEAST} are needed"
-    table = np.array([figures(store.notes(int(row))) for row in sample])
-    middle, spread = table.mean(axis=0), table.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    table = (table - middle) / spread
-    apart = np.array([_distances(table, row) for row in table])
-    np.fill_diagonal(apart, np.inf)
-    return _Usual(middle, spread, table, np.sort(apart.min(axis=1)))
+    return usual_of(store.notes(int(row)) for row in sample)
 
 
 def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
@@ -148,7 +162,7 @@ def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
 
 def style_share(usual: _Usual, track: NoteSequence) -> float:
     """Share of pieces that lie nearer to their nearest other one than the track to its own, in [0, 1]."""
-    distance = float(_distances(usual.table, (figures(track) - usual.middle) / usual.spread).min())
+    distance = float(_distances(usual.table, _described(track) / usual.spread).min())
     return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
 
 
@@ -164,7 +178,7 @@ def _style(policy: Policy, corpus: Corpus, track: NoteSequence) -> Iterator[Rule
     share = style_share(usual, track)
     verdict = policy.judge_style(share)
     said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
-    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest; {said}"
+    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {said}"
     judged: RuleVerdict = "pass" if verdict == "clear" else verdict
     yield RuleResult("style", TITLES["style"], judged, detail, required)
 
@@ -176,11 +190,13 @@ def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
     held = len(store.pieces) - unsearched
     if values["min_pieces"]:
         holds = held >= values["min_pieces"] or None
-        yield result(policy, "store.min_pieces", holds, f"{held} pieces; the policy asks for {values['min_pieces']}")
+        yield result(
+            policy, "store.min_pieces", holds, f"{held} pieces of the {values['min_pieces']} that the policy asks for"
+        )
     if values["min_index"]:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
         holds = version >= values["min_index"] or None
-        yield result(policy, "store.min_index", holds, f"version {version}; the policy asks for {values['min_index']}")
+        yield result(policy, "store.min_index", holds, f"version {version} of at least {values['min_index']}")
     if values["complete"]:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
         why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""

@@ -15,7 +15,9 @@ from typing import Any
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 2**20
-MAX_STATEMENT = 500  # lines; what stands after a longer one is named without a line
+CLOSING = ("]", '"""', "'''")  # one of these stands on the last line of a statement of several lines
+MAX_TRIALS = 100  # of ends of a statement; what stands after one that takes more is named without a line
+MAX_DEPTH = 20
 SHOWN = 3  # problems named in one message
 CUT = 160  # characters of a message, which may quote a value
 
@@ -43,18 +45,30 @@ def read_toml(file: Path, what: str) -> tuple[dict[str, Any], str]:
         if file.stat().st_size > MAX_BYTES:
             raise TomlError(str(file), [f"larger than {MAX_BYTES} bytes; {what} is a short text"])
         text = file.read_bytes().decode("utf-8")
-        return tomllib.loads(text), text
+        values = tomllib.loads(text)
     except OSError as error:
         raise TomlError(str(file), [f"cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TomlError(str(file), [f"is not valid TOML: {error}"]) from error
     except RecursionError:
         raise TomlError(str(file), ["is not valid TOML: it is nested too deeply"]) from None
+    level, deep = [values], 0
+    while level:
+        level = [inner for value in level for inner in _inside(value)]
+        deep += 1
+        if deep > MAX_DEPTH:
+            raise TomlError(str(file), [f"tables and lists lie more than {MAX_DEPTH} deep in one another"])
+    return values, text
+
+
+def _inside(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value
+    return [found for found in inner if isinstance(found, dict | list)]
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
     """Line, from 1, on which each table and key of a valid TOML text begins; of tables named twice, the first."""
-    lines, at = text.split("\n"), 0
+    lines, at = text.replace("\r\n", "\n").split("\n"), 0
     found: dict[KeyPath, int] = {(): 1}
     counts: dict[KeyPath, int] = {}  # tables of each array so far
     table: KeyPath = ()
@@ -64,7 +78,8 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
             break
         if lines[at].lstrip().startswith("["):
             table = _header(statement, counts)
-            found.setdefault(table, at + 1)
+            for k in range(len(table)):
+                found.setdefault(table[: k + 1], at + 1)
         else:
             for path in _paths(statement):
                 found.setdefault((*table, *path), at + 1)
@@ -74,11 +89,16 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
 
 def _statement(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
     """Parse the statement that begins on a line; return it, and where the next one begins."""
-    for end in range(at + 1, min(at + MAX_STATEMENT, len(lines)) + 1):
+    trials = 0
+    for end in range(at + 1, len(lines) + 1):
+        if end > at + 1 and not any(mark in lines[end - 1] for mark in CLOSING):
+            continue
         try:
             return tomllib.loads("\n".join(lines[at:end])), end
         except tomllib.TOMLDecodeError:
-            continue
+            trials += 1
+        if trials == MAX_TRIALS:
+            break
     return None, len(lines)
 
 
@@ -130,8 +150,9 @@ def schema_problems(values: dict[str, Any], schema: Path, lines: Mapping[KeyPath
             known = sorted(error.schema.get("properties", ()))
             for name in sorted(set(error.instance) - set(known)):
                 found.append(((*path, name), f"unknown key; known here: {', '.join(known)}"))
-        elif error.validator == "propertyNames":
-            found.append(((*path, error.instance), error.message))
+        elif "propertyNames" in error.absolute_schema_path:
+            known = sorted(error.validator_value)
+            found.append(((*path, error.instance), f"unknown key; known here: {', '.join(known)}"))
         elif error.validator == "required":
             missing = [name for name in error.validator_value if name not in error.instance]
             found += [(path, f"{name!r} is a required property") for name in missing if name in error.message]

@@ -51,7 +51,7 @@ def _ddex(file: Path) -> dict[str, str]:
         if b"<!DOCTYPE" in data:  # DDEX has none, and entities can grow without bounds
             raise Malformed(f"{file}: a document type is not allowed")
         recording = ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter for encodings that there are not
         raise Malformed(f"{file}: is no XML: {error}") from None
     if recording.tag.rpartition("}")[2] != "SoundRecording":
         raise Malformed(f"{file}: begins with {recording.tag!r:.80}; a SoundRecording is expected")
