@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from reports.index_html import IndexRow
     from reports.verify import Found
 
+WINDOW = "24 notes"  # of originality
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
 
@@ -294,7 +296,7 @@ def originality(
     store: Annotated[Path, typer.Argument(help="The store to compare with.")],
     tracks: Tracks,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
-    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
+    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = WINDOW,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
     partial: Partial = False,
 ) -> None:
@@ -407,12 +409,11 @@ def audit(
     from audit.policy import policy_file, read_policy
     from audit.sound import hear
     from audit.track import audit_track
-    from music.midi import write_atomically
-    from music.notes import MusicError
+    from music.notes import MusicError, NoteSequence
     from music.read import read_music
     from reports.disclosure import disclosure_files
     from reports.formats import unknown_or_unavailable
-    from reports.index_html import index_html, index_row
+    from reports.index_html import index_row
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -424,14 +425,13 @@ def audit(
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
     files = _music(tracks, sound=True)
-    names = _report_names(files)
     heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
-    rows = []
+    rows, sequences = [], list[tuple[str, NoteSequence]]()
     with progress("audit") as show:
-        for done, (file, name) in enumerate(zip(files, names, strict=True)):
+        for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
             try:
                 music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
@@ -442,19 +442,29 @@ def audit(
             written = _report_files(report, music, corpus, wanted)
             if "disclosure" in wanted:
                 written |= disclosure_files(report, disclose(file, corpus, trusted, model))
-            _keep_report(
-                report, out / name, written, rules_text, signer, {"track": file, "dataset": store, "model": model}
-            )
+            _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
+            if isinstance(music, NoteSequence):
+                sequences.append((name, music))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
-    if "html" in wanted and len(rows) > 1:
-        write_atomically(out / "index.html", index_html(rows).encode())
     if waivers and given:
         _name_unused(waivers, given, reports)
-    say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
+    several = "html" in wanted and len(rows) > 1
+    say(f"reports: {_index_of(out, rows, corpus, sequences) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, tracks: list[tuple[str, NoteSequence]]) -> Path:
+    """Write the index page of several reports, with the originality of the tracks that are notes."""
+    from audit.originality import Setting, release_originality
+    from music.midi import write_atomically
+    from reports.index_html import index_html
+
+    release = release_originality(corpus.store, corpus.index, tracks, Setting.parse(WINDOW))
+    write_atomically(out / "index.html", index_html(rows, release).encode())
+    return out / "index.html"
 
 
 def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
@@ -591,7 +601,7 @@ def _keep_report(
     files: dict[str, bytes],
     policy: bytes,
     signer: Signer | None,
-    made_from: dict[str, Path | None],
+    **made_from: Path | None,
 ) -> None:
     """Write the files of a report and their record, and sign them where there is a `signer`."""
     from music.midi import write_atomically

@@ -10,8 +10,8 @@ to 1:
   claim is what is attributed at all, and it is divided in proportion to the claims.
 - A passage claims only where E is at most `SURE`: of searches with unrelated music, so many name a piece wrongly. For a
   common figure E counts as many times as the policy says (``copy.common_factor``), as it does for the verdict.
-- What is left of each note is unattributed. That the policy allows a piece, or a waiver was given, changes nothing,
-  since licensed music is owed for too.
+- What is left of each note is unattributed. That the policy allows a piece, or a waiver was given, changes nothing:
+  licensed music is owed for too.
 
 The interval is the 2.5th to the 97.5th percentile of the shares when the track's bars are drawn anew, with replacement
 and a fixed seed: how much hangs on single bars. It says nothing of what the search can't see.

@@ -6,6 +6,7 @@ link, picture, table cell or HTML.
 
 from __future__ import annotations
 
+import html
 import re
 
 from audit.findings import AuditReport, Finding
@@ -14,14 +15,15 @@ from reports.checks import Check, checks, short, waiver_words
 
 OUTCOMES = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
 STATES = {"pass": "pass", "review": "**review**", "fail": "**fail**", "open": "**not made**", "skipped": "not made"}
-_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&$!()])")
+_SIGNS = re.compile(r"([\\`*_{}\[\]#|~$!()])")
 _LINKS = re.compile(r"(?i)(?<=www)\.|(?<=[a-z]):(?=//)|@")
-_LISTS = re.compile(r"^(\d*)([-+=.])")
+_LISTS = re.compile(r"^(\d+)(\.)(?!\S)|^()([-+=])")
 
 
 def escaped(text: str, longest: int = 300) -> str:
     """Return a text from outside as Markdown that shows just that text."""
-    signs = _LISTS.sub(r"\1\\\2", _SIGNS.sub(r"\\\1", short(text, longest)))
+    signs = _SIGNS.sub(r"\\\1", html.escape(short(text, longest), quote=False))
+    signs = _LISTS.sub(lambda sign: f"{sign[1] or ''}\\{sign[2] or sign[4]}", signs)
     return _LINKS.sub(lambda sign: f"\\{sign[0]}", signs)
 
 

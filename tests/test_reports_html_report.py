@@ -376,5 +376,5 @@ def test_index_lists_gravest_first_with_links_and_totals() -> None:
         "none",
     ):
         assert wanted in text
-    assert len(page.of("button")) == 5
+    assert len(page.of("button")) == 6
     assert "holds no audited track" in index_html([])
