@@ -606,7 +606,8 @@ def _keep_report(
     """Write the files of a report and their record, and sign them where there is a `signer`."""
     from music.midi import write_atomically
 
-    for name, content in {"policy.toml": policy, **files}.items():
+    files = {"policy.toml": policy, **files}
+    for name, content in files.items():
         write_atomically(folder / name, content)
     _record_report(report, folder / "report.json", files, **made_from)
     if signer:

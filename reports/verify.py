@@ -21,6 +21,7 @@ from reports.formats import FORMS
 from reports.json_report import ReportError, read_report
 from reports.pdf import attached_json
 
+POLICY = "policy.toml"
 FoundVerdict = Literal["ok", "absent", "unchecked", "broken"]
 
 
@@ -51,7 +52,7 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
     except ReportError as error:
         return [Found(file.name, "broken", str(error))]
     found = [_digest(file.name, data, digests, "canonical, by its schema")]
-    names = sorted({*digests, *(form.file for form in FORMS.values())} - {file.name})
+    names = sorted({*digests, *(form.file for form in FORMS.values()), POLICY} - {file.name})
     for name in names:
         path = file.parent / name
         if not path.is_file():
@@ -60,9 +61,12 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
             continue
         content = path.read_bytes()
         by_digest = _digest(name, content, digests, "as the record says")
-        by_json = None if by_digest.verdict == "broken" else _by_json(name, content, data, report)
+        if by_digest.verdict == "broken":
+            by_json = None
+        else:
+            by_json = _policy(path, report) if name == POLICY else _by_json(name, content, data, report)
         found.append(by_json or by_digest)
-    return [*found, *_policy(file.parent / "policy.toml", report)]
+    return found
 
 
 def _digest(name: str, content: bytes, digests: Mapping[str, str], well: str) -> Found:
@@ -95,13 +99,12 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     return Found(name, "broken", "altered: it is not what report.json gives")
 
 
-def _policy(file: Path, report: AuditReport) -> list[Found]:
-    if not file.is_file():
-        return [Found(file.name, "absent", "not here; the report holds the values")]
+def _policy(file: Path, report: AuditReport) -> Found | None:
+    """Compare a policy with the one that the report names; None where it can't be read, which its digest decides."""
     try:
         digest = read_policy(file).digest
-    except PolicyError as error:
-        return [Found(file.name, "broken", str(error))]
+    except PolicyError:
+        return None
     if digest != report.policy.get("digest"):
-        return [Found(file.name, "broken", "it is not the policy that report.json names")]
-    return [Found(file.name, "ok", "the policy that report.json names")]
+        return Found(file.name, "broken", "it is not the policy that report.json names")
+    return Found(file.name, "ok", "the policy that report.json names")

@@ -614,7 +614,7 @@ def test_a_signed_track_carries_its_provenance(house: House) -> None:
 
 def test_formats(house: House, tmp_path: Path) -> None:
     words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
-    refused(contraste(*words, "pdf"), 2, "--format pdf", "html and json")
+    refused(contraste(*words, "html,docx"), 2, "--format html,docx", "'docx' is none of html, pdf, json")
     assert not (tmp_path / "r").exists()
     done(*words, "json")
     assert not list(tmp_path.rglob("*.html"))
