@@ -349,6 +349,9 @@ def compare(
             typer.echo(f"{row.name:24s} skipped: {row.reason}")
 
 
+Lang = Annotated[Literal["en", "es"], typer.Option("--lang", help="Language that report.html opens in.")]
+
+
 @app.command()
 def audit(
     tracks: Tracks,
@@ -358,6 +361,7 @@ def audit(
     policy: PolicyFile = None,
     partial: Partial = False,
     formats: Annotated[str, typer.Option("--format", help="Of html and json, separated by commas.")] = "html,json",
+    lang: Lang = "en",
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
@@ -401,8 +405,8 @@ def audit(
             write_atomically(folder / "policy.toml", rules_text)
             write_atomically(folder / "report.json", report_json(report))
             if "html" in wanted:
-                sounds = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
-                write_atomically(folder / "report.html", report_html(report, sounds).encode())
+                sounds, silent = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
+                write_atomically(folder / "report.html", report_html(report, sounds, lang, silent).encode())
             _record_report(report, folder / "report.json", track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
