@@ -23,8 +23,9 @@ SCHEMA = "contraste-report/1"
 class PassageNote:
     """One note of a passage.
 
-    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), and whether that
-    pair keeps time.
+    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), whether that
+    pair keeps time, whether the note is of the aligned voice, and onset and duration in quarters, the onset from the
+    bar line before the passage's first aligned note.
     """
 
     onset_s: float
@@ -33,6 +34,9 @@ class PassageNote:
     part: int
     pair: int | None
     in_time: bool = False
+    in_voice: bool = False
+    onset_beat: float = 0.0
+    duration_beat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class Finding:
         The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
     query_part, piece_part : str
         Names of the parts.
+    query_bar_beats : float
+        Quarters in a bar of the track where the passage begins.
     query_notes, piece_notes : tuple of PassageNote
         All pitched notes within the spans, for drawing and hearing.
     waiver : Waiver, optional
@@ -142,6 +148,7 @@ class Finding:
     all_notes: int = 0
     query_part: str = ""
     piece_part: str = ""
+    query_bar_beats: float = 4.0
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
     waiver: Waiver | None = None

@@ -29,7 +29,7 @@ from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
 from corpus.store import Store
 from metrics.chance import Chance
-from music.notes import NoteSequence
+from music.notes import IntArray, NoteSequence
 from music.voices import MIN_NOTES, voices
 
 LIMITS = (
@@ -155,12 +155,14 @@ def _allowance(corpus: Corpus, piece: int, group: int, policy: Policy) -> str:
 def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence) -> Finding:
     passage, span = judged.passage, judged.span
     piece = corpus.store.pieces[passage.piece]
-    piece_rows = voice_table(notes)[passage.voice][2][passage.positions]
+    piece_voice = voice_table(notes)[passage.voice][2]
+    piece_rows = piece_voice[passage.positions]
+    query_voice = next(rows for _, _, rows in voice_table(track) if np.isin(passage.query_rows, rows).all())
     there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, piece_rows)
     query_bars, piece_bars = _bars(track, passage.query_rows), _bars(notes, piece_rows)
-    query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span)
+    query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span, query_voice)
     return Finding(
         piece=piece.path,
         title=piece.title,
@@ -189,7 +191,8 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         all_matched=len(pairs),
         all_notes=len(query_notes),
         query_notes=query_notes,
-        piece_notes=_excerpt(notes, {p: (k, in_time) for k, (_, p, in_time) in enumerate(pairs)}, there),
+        query_bar_beats=_bar_line(track, span[0])[1],
+        piece_notes=_excerpt(notes, {p: (k, in_time) for k, (_, p, in_time) in enumerate(pairs)}, there, piece_voice),
     )
 
 
@@ -250,19 +253,35 @@ def _rows(sequence: NoteSequence, span: tuple[float, float]) -> list[int]:
     return [int(row) for row in np.flatnonzero(inside)]
 
 
+def _bar_line(sequence: NoteSequence, second: float) -> tuple[float, float]:
+    """Beat of the last bar line up to `second`, and quarters in the bar that it begins."""
+    beat = float(sequence.beats_at(second)) + 1e-6
+    length = next(t.bar_beats for t in reversed(sequence.time_signatures) if t.beat <= beat)
+    return beat - sequence.bar_at(beat) % 1.0 * length, length
+
+
 def _excerpt(
-    sequence: NoteSequence, pair: dict[int, tuple[int, bool]], span: tuple[float, float]
+    sequence: NoteSequence, pair: dict[int, tuple[int, bool]], span: tuple[float, float], voice: IntArray
 ) -> tuple[PassageNote, ...]:
-    return tuple(
-        PassageNote(
-            float(sequence.onset_s[i]),
-            float(sequence.duration_s[i]),
-            int(sequence.pitch[i]),
-            int(sequence.part[i]),
-            *pair.get(i, (None, False)),
+    origin, _ = _bar_line(sequence, span[0])
+    own = set(voice.tolist())
+    notes = []
+    for i in _rows(sequence, span):
+        number, in_time = pair.get(i, (None, False))
+        notes.append(
+            PassageNote(
+                onset_s=float(sequence.onset_s[i]),
+                duration_s=float(sequence.duration_s[i]),
+                pitch=int(sequence.pitch[i]),
+                part=int(sequence.part[i]),
+                pair=number,
+                in_time=in_time,
+                in_voice=i in own,
+                onset_beat=float(sequence.onset_beat[i]) - origin,
+                duration_beat=float(sequence.duration_beat[i]),
+            )
         )
-        for i in _rows(sequence, span)
-    )
+    return tuple(notes)
 
 
 def audit(

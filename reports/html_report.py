@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
+from music.notes import MusicError
 from reports import words
+from reports.differences import differences
 from reports.drawing import chance_line, rolls, timeline
 from reports.json_report import plain, rounded
 from reports.languages import LANGUAGES, Language, in_both, language
+from reports.notation import BARS, Score, notation
 from reports.page import LINK_WORDS, page, script_data
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
@@ -26,9 +29,16 @@ CONSENT_WORDS = {
     "unknown": "unknown",
     "opt_out": "refused (opted out)",
 }
+TONE_SECONDS = 60.0
+KINDS = {
+    "rhythm": "same pitch at another time",
+    "pitch": "another pitch",
+    "added": "in the track alone",
+    "left out": "in the piece alone",
+}
 HEARD = (
     "The piece is played at the track\u2019s tempo and key. \u201cBoth\u201d plays them in time: track left, "
-    "piece right. At most the first 12 seconds."
+    "piece right. The first 12 seconds; fewer where many passages are flagged."
 )
 TONES = "Plain tones, at the track\u2019s tempo and key. \u201cBoth\u201d plays the track left, the piece right."
 # Verdicts of links, what people must know of first; "absent" counts only when nothing else is there.
@@ -83,18 +93,29 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en
         For another language.
     """
     other = next(code for code in LANGUAGES if code != lang)
-    data = script_data(_data(report, sounds))
+    key = str(report.track.get("key", ""))
+    engraved = {number: _engraved(f, key) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"}
+    scores = {number: score for number, score in engraved.items() if score is not None}
+    shared: dict[str, Any] = {
+        "data": script_data(_data(report, sounds)),
+        "silent": silent,
+        "scores": scores,
+        "glyphs": sorted({name: shape for score in scores.values() for name, shape in score.glyphs.items()}.items()),
+        "notation_bars": BARS,
+    }
     first, second = (
-        page(
-            "report.html.j2",
-            "report.js review.js",
-            data=data,
-            **_context(report, sounds, language(code)),
-            silent=silent,
-        )
+        page("report.html.j2", "report.js review.js", **shared, **_context(report, sounds, language(code)))
         for code in (lang, other)
     )
     return in_both(first, second)
+
+
+def _engraved(finding: Finding, key: str) -> Score | None:
+    """Engrave a finding, or leave the notation out where verovio does not do it: the piano roll shows the same."""
+    try:
+        return notation(finding, key)
+    except MusicError:
+        return None
 
 
 def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, Any]:
@@ -126,7 +147,7 @@ def _data(report: AuditReport, sounds: Sounds) -> dict[str, Any]:
     """Give what the page's script needs: notes and sounds of the findings, and its own words in each language."""
     return {
         "duration": rounded(_duration(report)) or 0.0,
-        "findings": {str(number): _notes(f) for number, f in enumerate(report.findings, 1)},
+        "findings": {str(number): _notes(f) for number, f in enumerate(report.findings, 1) if number not in sounds},
         "sounds": {
             str(number): [base64.b64encode(sound).decode("ascii") for sound in pair] for number, pair in sounds.items()
         },
@@ -212,6 +233,7 @@ def _shown(number: int, finding: Finding, report: AuditReport, heard: bool, say:
         "common": bool(finding.commonplace) or finding.other_works >= common,
         "sentence": sentence,
         "rolls": rolls(finding, say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape()),
+        "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)] if finding.verdict != "clear" else [],
         "rights": _rights(finding.rights, say),
         "heard": say(HEARD if heard else TONES),
     }
@@ -225,10 +247,14 @@ def _rights(rights: Mapping[str, str], say: Language) -> list[tuple[str, str]]:
 
 
 def _notes(finding: Finding) -> dict[str, Any]:
-    """Give what the page needs to sound a finding: [onset s, duration s, pitch] from its start, to 1 ms."""
+    """Give what the page needs to sound a finding: [onset s, duration s, pitch] of its first seconds, to 1 ms."""
 
     def triples(notes: tuple[PassageNote, ...], start_s: float) -> list[list[float]]:
-        return [[max(round(n.onset_s - start_s, 3), 0.0), round(n.duration_s, 3), n.pitch] for n in notes]
+        return [
+            [max(round(n.onset_s - start_s, 3), 0.0), round(n.duration_s, 3), n.pitch]
+            for n in notes
+            if n.onset_s < start_s + TONE_SECONDS
+        ]
 
     return {
         "ratio": rounded(finding.tempo_ratio) or 1.0,

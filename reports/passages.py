@@ -12,8 +12,8 @@ from audit.findings import AuditReport
 from music.notes import MusicError, NoteSequence
 from music.render import render_passage
 
-SAMPLE_RATE = 16_000  # Hz; of MPEG-2, so a frame is half as long: ten findings stay below 1.2 MB
-MAX_SECONDS = 12.0
+SAMPLE_RATE = 16_000  # Hz; of MPEG-2, so a frame is half as long: small files stay small
+MAX_SECONDS, ALL_SECONDS = 12.0, 80.0  # of a passage, and of all passages of the track
 FADE_SECONDS = 0.4
 COMPRESSION = 0.85  # of libsndfile's 0-1
 
@@ -40,29 +40,30 @@ def passage_sounds(
     Returns
     -------
     sounds : dict
-        (track passage, piece passage) as MP3, mono, 16 kHz, at most 12 s each, by the finding's number: its
+        (track passage, piece passage) as MP3, mono, 16 kHz, at most 12 s each, 80 s of the track in all, by the finding's number: its
         place in `report.findings`, from 1.
     missing : str
         Why a passage could not be rendered, of the first of them; "" where all were.
     """
     flagged = [(number, f) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"]
     sounds, missing = {}, ""
+    seconds = min(MAX_SECONDS, ALL_SECONDS / max(len(flagged[:limit]), 1))
     for number, f in flagged[:limit]:
         ratio = f.tempo_ratio if 0 < f.tempo_ratio < math.inf else 1.0
         try:
             piece = load_piece(f.piece).transpose(f.transposition)
-            sounds[number] = (_mp3(track, f.query_span_s, 1.0), _mp3(piece, f.piece_span_s, ratio))
+            sounds[number] = (_mp3(track, f.query_span_s, 1.0, seconds), _mp3(piece, f.piece_span_s, ratio, seconds))
         except MusicError as error:
             missing = missing or str(error)
     return sounds, missing
 
 
-def _mp3(sequence: NoteSequence, span_s: tuple[float, float], slower: float) -> bytes:
+def _mp3(sequence: NoteSequence, span_s: tuple[float, float], slower: float, seconds: float) -> bytes:
     import soundfile
 
-    start, end = span_s[0], min(span_s[1], span_s[0] + MAX_SECONDS / slower)
+    start, end = span_s[0], min(span_s[1], span_s[0] + seconds / slower)
     samples, rate = render_passage(sequence, start, end, slower=slower, sample_rate=SAMPLE_RATE)
-    samples = samples[: round(MAX_SECONDS * rate)]
+    samples = samples[: round(seconds * rate)]
     fade = min(round(FADE_SECONDS * rate), len(samples))
     levels = np.ones(len(samples), np.float32)
     levels[len(samples) - fade :] = np.linspace(1.0, 0.0, fade, dtype=np.float32)

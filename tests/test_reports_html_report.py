@@ -247,8 +247,8 @@ def test_sounds_are_carried_in_the_page() -> None:
     page = Page(report_html(report(2), {1: (b"RIFFwave", b"\xff\xfbmp3")}))
     (data,) = [json.loads(text) for _, a, text in page.blocks if a.get("id") == "data"]
     assert data["sounds"] == {"1": [base64.b64encode(sound).decode() for sound in (b"RIFFwave", b"\xff\xfbmp3")]}
-    heard = re.findall(r"(Plain tones, at|At most the first 12)", page.text)
-    assert heard == ["At most the first 12", "Plain tones, at"]
+    heard = re.findall(r"(Plain tones, at|The first 12 seconds)", page.text)
+    assert heard == ["The first 12 seconds", "Plain tones, at"]
 
 
 def test_a_page_without_sound_says_why() -> None:
