@@ -247,6 +247,39 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseWindow:
+    """Some notes of one line of the track, and the share of them that one passage of the corpus has, in [0, 1]."""
+
+    span_s: tuple[float, float]
+    part: str
+    likeness: float
+    piece: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much of the track the corpus holds over its course (`audit.originality`), beside human pieces.
+
+    Attributes
+    ----------
+    setting : str
+        How long a window is, e.g. ``24 notes``.
+    windows : tuple of CourseWindow
+        By line, then by time.
+    human : tuple of float
+        Mean likeness of human pieces of the corpus at equal steps of their duration, each against other works; () for
+        a corpus of too few works.
+    human_edge : float or None
+        5 % of the human windows are more alike.
+    """
+
+    setting: str
+    windows: tuple[CourseWindow, ...]
+    human: tuple[float, ...] = ()
+    human_edge: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """The whole audit of one track; the same input gives the same report.
 
@@ -265,6 +298,8 @@ class AuditReport:
         Every rule that the policy sets, in its order.
     waivers : tuple of Waiver
         All that concern this track, in the order of their file, also those that are expired or match nothing.
+    course : Course, optional
+        None where no line of the track has a window.
     """
 
     outcome: Outcome
@@ -281,6 +316,7 @@ class AuditReport:
     limits: tuple[str, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    course: Course | None = None
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -23,6 +25,7 @@ from audit.findings import (
     worst,
 )
 from audit.index import Index, left_out, voice_table
+from audit.originality import Baseline, Setting, human_baseline
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
 from audit.search import Passage, lines, search
@@ -39,6 +42,7 @@ LIMITS = (
     "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
 )
 PRIOR_ART_PIECES = 50
+WINDOW = Setting(24, "notes")  # of a track's course
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
 EVIDENCE, EVIDENCE_NAMED = 0.04, 0.3
@@ -55,22 +59,40 @@ class Corpus:
     chance: dict[str, Chance]
     tunes: Tunes | None = None  # of a small index: every piece is compared
 
+    @cached_property
+    def human(self) -> Baseline | None:
+        """What windows of human pieces share with other works, measured once and kept beside the index."""
+        return human_baseline(self.store, self.index, WINDOW)
 
-def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
+
+def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:
+    """Search every piece that is there, as both findings and the course of a track need it."""
+    return search(corpus.index, track, len(corpus.store.pieces), corpus.store.present)
+
+
+def find(
+    corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10, every: Sequence[Passage] | None = None
+) -> list[Finding]:
     """Search the corpus for what `track` shares with it: passages that are not clear first, strongest first.
 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear. Pieces whose
     passages are all clear are ordered by how closely a whole line is related (`audit.relatedness`), and by what the
     passage holds against chance. In a small store a relative is listed also where the search named no passage.
+    `every` is what `passages_of` gave, where the caller has it.
     """
     here = lines(corpus.index, track)
-    passages = search(corpus.index, here, max(top, PRIOR_ART_PIECES), corpus.store.present)
+    pieces = max(top, PRIOR_ART_PIECES)
+    if every is None:
+        passages = search(corpus.index, here, pieces, corpus.store.present)
+    else:
+        strongest = list(dict.fromkeys(passage.piece for passage in every))[:pieces]
+        passages = [passage for passage in every if passage.piece in strongest]
     judged: dict[int, list[_Judged]] = {}
     for one in _judged(corpus, track, passages, policy):
         judged.setdefault(one.passage.piece, []).append(one)
     kin = relatives(corpus.index, corpus.tunes, here, passages)
-    every = all_compared(corpus.tunes, here)
-    places = {piece: min(_place(one, kin.get(piece), every) for one in found) for piece, found in judged.items()}
+    compared = all_compared(corpus.tunes, here)
+    places = {piece: min(_place(one, kin.get(piece), compared) for one in found) for piece, found in judged.items()}
     for piece, relative in kin.items():
         if piece not in places and relative.degree > 0 and corpus.store.present[piece]:
             places[piece] = (1, -relative.degree)
@@ -81,7 +103,7 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
             judged[piece] = _judged(corpus, track, [passage] if passage else [], policy)
         notes = corpus.store.notes(piece)
         for k, one in enumerate(judged[piece]):
-            place = _place(one, kin.get(piece), every)
+            place = _place(one, kin.get(piece), compared)
             if k == 0 or place[0] == 0:
                 found.append((place, _finding(corpus, track, one, notes)))
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from audit.findings import AuditReport, ProvenanceLink, Skipped
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
-from audit.run import Corpus, audit, find, unsearchable
+from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
 from audit.significance import calibrate, open_calibration
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
@@ -131,11 +133,14 @@ def audit_track(
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    findings = find(corpus, track, policy)
+    passages = passages_of(corpus, track)
+    findings = find(corpus, track, policy, every=passages)
     piece = closest_piece(corpus, track, findings)
     measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
     links = _provenance(file, keys, chain)
-    return audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+    report = audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+    windows = measure_windows(corpus.store, file.name, track, passages, WINDOW)
+    return replace(report, course=course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None)
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:

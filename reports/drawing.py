@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.findings import Finding, MetricResult, PassageNote
+from audit.findings import Course, Finding, MetricResult, PassageNote
 from reports import words as english
 from reports.languages import Language, language
 from reports.words import clock
@@ -233,6 +233,59 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float, say: La
         Markup("").join(marks),
         say("Timeline of the track, with its findings"),
     )
+
+
+COURSE_HEIGHT, COURSE_STEPS = 120.0, 240
+
+
+def course_picture(course: Course, duration_s: float, say: Language = ENGLISH) -> Markup:
+    """Draw how much of the track the corpus holds over its course, below the timeline and on its scale of time.
+
+    The line is the window that is most alike at each moment, thin marks are the windows; the dashes are the mean of
+    human pieces, and the upper line is passed by 5 % of their windows.
+    """
+    width, left, right, top = 1064.0, 18.0, 1046.0, 8.0
+    scale = (right - left) / max(duration_s, 1e-3)
+    frame = _Frame(left, right, top, COURSE_HEIGHT, 0.0, duration_s, scale)
+
+    def y(share: float) -> float:
+        return top + (1 - min(max(share, 0.0), 1.0)) * COURSE_HEIGHT
+
+    marks = "".join(
+        f"M{number(frame.x(w.span_s[0]))} {number(y(w.likeness))}H{number(frame.x(w.span_s[1]))}"
+        for w in course.windows
+    )
+    moments = [duration_s * k / COURSE_STEPS for k in range(COURSE_STEPS + 1)]
+    most = [max((w.likeness for w in course.windows if w.span_s[0] <= m <= w.span_s[1]), default=0.0) for m in moments]
+    line = "L".join(f"{number(frame.x(m))} {number(y(v))}" for m, v in zip(moments, most, strict=True))
+    human = "L".join(
+        f"{number(left + k * (right - left) / max(len(course.human) - 1, 1))} {number(y(v))}"
+        for k, v in enumerate(course.human)
+    )
+    edge = (
+        ""
+        if course.human_edge is None
+        else f'<path class="edge" d="M{number(left)} {number(y(course.human_edge))}H{number(right)}"/>'
+    )
+    grid = "".join(f"M{number(left)} {number(y(v))}H{number(right)}" for v in (0.25, 0.5, 0.75))
+    floor = number(y(0))
+    inside = (
+        f'{frame.ground()}<path class="grid" d="{grid}"/>'
+        f'<path class="o-track area" d="M{number(left)} {floor}L{line}V{floor}z"/>'
+        f'<path class="o-track marks" d="{marks}"/><path class="o-track line" d="M{line}"/>{edge}'
+        + (f'<path class="o-human line" d="M{human}"/>' if human else "")
+        + f'<g class="tick inside"><text x="{number(left + 4)}" y="{number(top + 11)}">100 %</text>'
+        f'<text x="{number(left + 4)}" y="{number(y(0) - 4)}">0 %</text></g>'
+    )
+    label = say(
+        "Likeness over the course of the track: at most {most}, human pieces in the mean {human}",
+        most=say.words.percent(max(most, default=0.0)),
+        human=say.words.percent(sum(course.human) / len(course.human)) if course.human else "\u2013",
+    )
+    size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(
+        number(width), number(top + COURSE_HEIGHT + 6)
+    )
+    return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
 
 
 def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:

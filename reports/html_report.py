@@ -16,7 +16,7 @@ from audit.findings import AuditReport, Finding, PassageNote
 from music.notes import MusicError
 from reports import words
 from reports.differences import differences
-from reports.drawing import chance_line, rolls, timeline
+from reports.drawing import chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
 from reports.languages import LANGUAGES, Language, in_both, language
 from reports.notation import BARS, Score, notation
@@ -134,6 +134,7 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "facts": _facts(report, say),
         "flagged": sum(f.verdict != "clear" for f in report.findings),
         "timeline": timeline(numbered, _duration(report), say),
+        "course": course_picture(report.course, _duration(report), say) if report.course else "",
         "findings": [_shown(number, f, report, number in sounds, say) for number, f in numbered],
         "human_pieces": _whole(report.store.get("human_pieces")),
         "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],

@@ -13,7 +13,7 @@ from music.notes import MusicError, NoteSequence
 from music.render import render_passage
 
 SAMPLE_RATE = 16_000  # Hz; of MPEG-2, so a frame is half as long: small files stay small
-MAX_SECONDS, ALL_SECONDS = 12.0, 80.0  # of a passage, and of all passages of the track
+MAX_SECONDS, ALL_SECONDS = 12.0, 80.0  # of one passage, and of all of them
 FADE_SECONDS = 0.4
 COMPRESSION = 0.85  # of libsndfile's 0-1
 
@@ -40,7 +40,7 @@ def passage_sounds(
     Returns
     -------
     sounds : dict
-        (track passage, piece passage) as MP3, mono, 16 kHz, at most 12 s each, 80 s of the track in all, by the finding's number: its
+        (track passage, piece passage) as MP3, mono, 16 kHz, at most 12 s each, by the finding's number: its
         place in `report.findings`, from 1.
     missing : str
         Why a passage could not be rendered, of the first of them; "" where all were.

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.findings import AuditReport, Finding, MetricResult, PassageNote, ProvenanceLink, Skipped
+from audit.findings import (
+    AuditReport,
+    Course,
+    CourseWindow,
+    Finding,
+    MetricResult,
+    PassageNote,
+    ProvenanceLink,
+    Skipped,
+)
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
 from reports.html_report import gravest, report_html
 from reports.index_html import IndexRow, index_html, index_row
@@ -383,3 +392,20 @@ def test_index_lists_gravest_first_with_links_and_totals() -> None:
         assert wanted in text
     assert len(page.of("button")) == 5
     assert "holds no audited track" in index_html([])
+
+
+def test_the_course_is_drawn_beside_human_pieces() -> None:
+    windows = (CourseWindow((0.0, 30.0), "Lead", 0.25, ""), CourseWindow((20.0, 61.5), "Lead", 1.0, "folk/1.mid"))
+    page = Page(report_html(report(1, course=Course("24 notes", windows, (0.1, 0.3), 0.5))))
+    (drawn,) = [a for a in page.of("svg", class_="timeline", role="img")]
+    assert (
+        drawn["aria-label"]
+        == "Likeness over the course of the track: at most 99.9\u202f%, human pieces in the mean 20\u202f%"
+    )
+    # From 0 % at the foot (y 128) to 100 % at the top (y 8); the track ends at the right edge.
+    assert [a["d"] for a in page.of("path", class_="o-human line") if "116" in str(a["d"])] == ["M18 116L1046 92"]
+    assert [a["d"] for a in page.of("path", class_="edge") if "1046" in str(a["d"])] == ["M18 68H1046"]
+    assert "one passage of the corpus has" in page.text
+    alone = Page(report_html(report(1, course=Course("24 notes", windows))))
+    assert "no human baseline" in alone.text
+    assert "one passage of the corpus has" not in Page(report_html(report(1))).text
