@@ -19,6 +19,7 @@ import typer
 if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.run import Corpus
+    from audit.sound import Sound, SoundCorpus
     from audit.waivers import Waivers
     from corpus.store import Store
     from generator.sample import Generated
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from reports.index_html import IndexRow
     from reports.verify import Found
 
 WINDOW = "24 notes"  # of originality
@@ -255,14 +257,27 @@ def _corpus(store: Store, partial: bool) -> Corpus:
     return corpus
 
 
-def _music(paths: list[Path]) -> list[Path]:
-    """Music files at or below the paths; ends the command where there are none."""
-    from music.read import music_files
+def _music(paths: list[Path], sound: bool = False) -> list[Path]:
+    """Music files at or below the paths, those of sound too where asked; ends the command where there are none.
 
-    files = [file for path in paths for file in music_files(path)]
+    In a folder, sound that has notes of its name beside it is left to them.
+    """
+    from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
+
+    files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
+    notes = {file.with_suffix("") for file in files if _is_notes(file)}
+    rendered = [f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths]
+    if sound and rendered:
+        say(f"{len(rendered)} sound files have notes beside them, which are audited; name a file to audit it itself")
     if not files:
-        stop(f"{paths[0]}: holds no MIDI or MusicXML files", UNREADABLE)
-    return files
+        stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
+    return [file for file in files if file not in rendered]
+
+
+def _is_notes(file: Path) -> bool:
+    from music.read import AUDIO_SUFFIXES
+
+    return file.suffix.lower() not in AUDIO_SUFFIXES
 
 
 def _print_search(record: dict[str, Any]) -> None:
@@ -358,6 +373,9 @@ def compare(
             typer.echo(f"{row.name:24s} skipped: {row.reason}")
 
 
+Lang = Annotated[Literal["en", "es"], typer.Option("--lang", help="Language that report.html opens in.")]
+
+
 @app.command()
 def audit(
     tracks: Tracks,
@@ -384,6 +402,7 @@ def audit(
         str | None, typer.Option("--sign-key", help="Sign each report by this key; as --key of 'contraste sign'.")
     ] = None,
     password_fd: PasswordFd = None,
+    lang: Lang = "en",
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
@@ -391,15 +410,14 @@ def audit(
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
     from audit.index import verify_index
-    from audit.originality import Setting, release_originality
     from audit.policy import policy_file, read_policy
+    from audit.sound import hear
     from audit.track import audit_track
-    from music.midi import write_atomically
-    from music.notes import MusicError
+    from music.notes import MusicError, NoteSequence
     from music.read import read_music
     from reports.disclosure import disclosure_files
     from reports.formats import unknown_or_unavailable
-    from reports.index_html import index_html, index_row
+    from reports.index_html import index_row
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -410,36 +428,57 @@ def audit(
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
-    files = _music(tracks)
+    files = _music(tracks, sound=True)
+    heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
-    rows, sequences = [], []
+    rows, sequences = [], list[tuple[str, NoteSequence]]()
     with progress("audit") as show:
         for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
             try:
-                sequence = read_music(file)
+                music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = audit_track(file, sequence, corpus, rules, trusted, chain, model, given)
-            written = _report_files(report, sequence, corpus, wanted)
+            report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard)
+            written = _report_files(report, music, corpus, wanted, lang)
             if "disclosure" in wanted:
                 written |= disclosure_files(report, disclose(file, corpus, trusted, model))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
-            sequences.append((name, sequence))
+            if isinstance(music, NoteSequence):
+                sequences.append((name, music))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
-    if "html" in wanted and len(rows) > 1:
-        release = release_originality(opened, corpus.index, sequences, Setting.parse(WINDOW))
-        write_atomically(out / "index.html", index_html(rows, release).encode())
     if waivers and given:
         _name_unused(waivers, given, reports)
-    say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
+    several = "html" in wanted and len(rows) > 1
+    say(f"reports: {_index_of(out, rows, corpus, sequences) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, tracks: list[tuple[str, NoteSequence]]) -> Path:
+    """Write the index page of several reports, with the originality of the tracks that are notes."""
+    from audit.originality import Setting, release_originality
+    from music.midi import write_atomically
+    from reports.index_html import index_html
+
+    release = release_originality(corpus.store, corpus.index, tracks, Setting.parse(WINDOW))
+    write_atomically(out / "index.html", index_html(rows, release).encode())
+    return out / "index.html"
+
+
+def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
+    """Open the sound of the corpus, where one of the files is sound."""
+    from audit.sound import open_sounds
+
+    if all(map(_is_notes, files)):
+        return None
+    with progress("sound of the corpus") as show:
+        return open_sounds(corpus.store, corpus.index, show)
 
 
 def _waivers(file: Path | None, today: str | None) -> Waivers | None:
@@ -531,24 +570,30 @@ def policy_explain(
         typer.echo(f"    {entry['about']}")
 
 
-def _report_files(report: AuditReport, track: NoteSequence, corpus: Corpus, wanted: set[str]) -> dict[str, bytes]:
+def _report_files(
+    report: AuditReport, track: NoteSequence | Sound, corpus: Corpus, wanted: set[str], lang: str
+) -> dict[str, bytes]:
     """Return the files of a report by name; its forms are made from report.json as it is written."""
-    from reports.formats import written
+    from music.notes import NoteSequence
+    from reports.formats import Page, written
     from reports.json_report import read_report, report_json
     from reports.passages import passage_sounds
 
-    store = corpus.store
-    sounds = {}
-    if "html" in wanted:
-        sounds = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
-    files = written(read_report(report_json(report)), wanted, sounds)
+    store, page = corpus.store, Page(lang=lang)
+    if "html" in wanted and isinstance(track, NoteSequence):
+        sounds, silent = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
+        page = Page(sounds, lang, silent)
+    files = written(read_report(report_json(report)), wanted, page)
     if "influence" in wanted:
-        from audit.influence import influence
+        from audit.influence import influence, sound_influence
         from reports.influence import influence_csv, influence_json
 
         factor = float(report.policy["values"]["copy"]["common_factor"])
-        unsearched = next((s.reason for s in report.skipped if s.check == "copy"), "")
-        ledgers = influence(track, report.findings, corpus.calibration.slope, factor, unsearched)
+        gaps = {s.check: s.reason for s in report.skipped}
+        if isinstance(track, NoteSequence):
+            ledgers = influence(track, report.findings, corpus.calibration.slope, factor, gaps.get("copy", ""))
+        else:
+            ledgers = sound_influence(report.track["duration_s"], report.sounds, gaps.get("sound", ""))
         files["influence.json"] = influence_json(report, ledgers)
         files["influence.csv"] = influence_csv(report, ledgers)
     return files

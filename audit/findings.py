@@ -23,8 +23,9 @@ SCHEMA = "contraste-report/1"
 class PassageNote:
     """One note of a passage.
 
-    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), and whether that
-    pair keeps time.
+    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), whether that
+    pair keeps time, whether the note is of the aligned voice, and onset and duration in quarters, the onset from the
+    bar line before the passage's first aligned note.
     """
 
     onset_s: float
@@ -33,6 +34,9 @@ class PassageNote:
     part: int
     pair: int | None
     in_time: bool = False
+    in_voice: bool = False
+    onset_beat: float = 0.0
+    duration_beat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class Finding:
         The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
     query_part, piece_part : str
         Names of the parts.
+    query_bar_beats : float
+        Quarters in a bar of the track where the passage begins.
     query_notes, piece_notes : tuple of PassageNote
         All pitched notes within the spans, for drawing and hearing.
     waiver : Waiver, optional
@@ -142,8 +148,55 @@ class Finding:
     all_notes: int = 0
     query_part: str = ""
     piece_part: str = ""
+    query_bar_beats: float = 4.0
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
+    waiver: Waiver | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class SoundMatch:
+    """Sound of a track that is a near-duplicate of sound of the corpus (`audit.sound`).
+
+    Attributes
+    ----------
+    kind : "recording" or "render"
+        Whether it is a recording of the corpus, or a piece's opening as this program renders it.
+    piece, title, artist, rights
+        Of the recording, or of the piece; as in `Finding`.
+    id : str
+        As `Finding.id`, by whole seconds in place of bars.
+    query_span_s, piece_span_s : (float, float)
+        Seconds of the track and of the recording, from the first matched window to the end of the last.
+    windows : int
+        Windows of the corpus that were found in the track.
+    distance, bits : int
+        Bits in which the closest window differs, of so many.
+    evalue : float
+        Windows this close expected from unrelated sound in a search of this size.
+    allowed, waiver
+        As in `Finding`.
+    """
+
+    kind: Literal["recording", "render"]
+    piece: str
+    title: str
+    artist: str
+    rights: dict[str, str]
+    id: str
+    verdict: Verdict
+    query_span_s: tuple[float, float]
+    piece_span_s: tuple[float, float]
+    windows: int
+    distance: int
+    bits: int
+    evalue: float
+    allowed: str = ""
     waiver: Waiver | None = None
 
     @property
@@ -240,6 +293,39 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseWindow:
+    """Some notes of one line of the track, and the share of them that one passage of the corpus has, in [0, 1]."""
+
+    span_s: tuple[float, float]
+    part: str
+    likeness: float
+    piece: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much of the track the corpus holds over its course (`audit.originality`), beside human pieces.
+
+    Attributes
+    ----------
+    setting : str
+        How long a window is, e.g. ``24 notes``.
+    windows : tuple of CourseWindow
+        By line, then by time.
+    human : tuple of float
+        Mean likeness of human pieces of the corpus at equal steps of their duration, each against other works; () for
+        a corpus of too few works.
+    human_edge : float or None
+        5 % of the human windows are more alike.
+    """
+
+    setting: str
+    windows: tuple[CourseWindow, ...]
+    human: tuple[float, ...] = ()
+    human_edge: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """The whole audit of one track; the same input gives the same report.
 
@@ -254,10 +340,14 @@ class AuditReport:
     track, store, policy, tool : dict
         Descriptions with digests. Where waivers were given, ``policy["waivers"]`` names their file, its digest and the
         date that their expiry was compared with.
+    sounds : tuple of SoundMatch
+        Of a track that is sound, strongest first.
     rules : tuple of RuleResult
         Every rule that the policy sets, in its order.
     waivers : tuple of Waiver
         All that concern this track, in the order of their file, also those that are expired or match nothing.
+    course : Course, optional
+        None where no line of the track has a window.
     """
 
     outcome: Outcome
@@ -272,8 +362,10 @@ class AuditReport:
     provenance: tuple[ProvenanceLink, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     limits: tuple[str, ...] = ()
+    sounds: tuple[SoundMatch, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    course: Course | None = None
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:

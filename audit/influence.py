@@ -19,7 +19,8 @@ and a fixed seed: how much hangs on single bars. It says nothing of what the sea
 Limits: it attributes what is *in the notes* of the track, by likeness; it does not say what the model learned from, nor
 what anybody is owed. Pieces beyond those that the report lists, music outside the store, and what is shared but no
 melodic line, stay unattributed. Copies of one work in the store divide its share. The store knows no rights holders, so
-the artist of a piece stands for them. Recordings were not compared, so that of the recording is all unattributed.
+the artist of a piece stands for them. Of a track that is notes no recording was compared, so that right is all
+unattributed; of one that is sound (`sound_influence`) the composition is, as its notes are not known.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.findings import Finding
+from audit.findings import Finding, SoundMatch
 from music.notes import FloatArray, NoteSequence
 
 SCHEMA = "contraste-influence/1"
@@ -41,6 +42,9 @@ RESAMPLES = 2000
 SEED = 20260802
 INTERVAL = (2.5, 97.5)  # percentiles
 NO_RECORDINGS = "only notes were compared; no recording was"
+NO_NOTES = "the track is sound, and its notes are not known"
+NO_MATCH = "no sound of the corpus was found in the track"
+CELL_SECONDS, STRETCH_SECONDS = 0.25, 4.0
 NO_CLAIM = "no passage of the search is stronger than chance explains"
 
 
@@ -51,6 +55,9 @@ class Share:
     share: float
     low: float
     high: float
+
+
+WHOLE = Share(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +130,55 @@ def influence(
     unsearched : str
         Why the copy search could not be made, or "".
     """
-    whole = Share(1.0, 1.0, 1.0)
-    recording = Ledger("recording", (), (), whole, NO_RECORDINGS)
+    recording = Ledger("recording", (), (), WHOLE, NO_RECORDINGS)
     counted = [(f, _claim(f, slope, common_factor)) for f in findings]
     claims = _claims(track, counted)
     if not claims:
-        return Ledger("composition", (), (), whole, unsearched or NO_CLAIM), recording
+        return Ledger("composition", (), (), WHOLE, unsearched or NO_CLAIM), recording
+    ids = {f.id for f, claim in counted if claim > 0}
+    return _shared_out("composition", claims, findings, ids, _bars(track)), recording
+
+
+def sound_influence(duration_s: float, matches: Sequence[SoundMatch], unheard: str = "") -> tuple[Ledger, Ledger]:
+    """Share a track that is sound out, as a composition (all unattributed) and as a recording.
+
+    A recording of the corpus claims every second of the track that its match spans, where E is at most `SURE`; seconds
+    that several claim are divided evenly. The interval is that of drawing stretches of `STRETCH_SECONDS` anew. Rendered
+    pieces are no recordings, and claim nothing.
+
+    Parameters
+    ----------
+    duration_s : float
+        Of the track, > 0.
+    unheard : str
+        Why the sound could not be searched, or "".
+    """
+    composition = Ledger("composition", (), (), WHOLE, NO_NOTES)
+    cells = np.arange(max(1, math.floor(duration_s / CELL_SECONDS))) * CELL_SECONDS
+    claims: dict[str, FloatArray] = {}
+    counted = [m for m in matches if m.kind == "recording" and m.evalue <= SURE]
+    for match in counted:
+        own = claims.setdefault(match.piece, np.zeros(len(cells)))
+        own[(cells >= match.query_span_s[0]) & (cells < match.query_span_s[1])] = 1.0
+    if not claims:
+        return composition, Ledger("recording", (), (), WHOLE, unheard or NO_MATCH)
+    stretches = (cells // STRETCH_SECONDS).astype(np.int64)
+    return composition, _shared_out("recording", claims, counted, {m.id for m in counted}, stretches)
+
+
+def _shared_out(
+    right: Literal["composition", "recording"],
+    claims: dict[str, FloatArray],
+    findings: Sequence[Finding | SoundMatch],
+    counted: set[str],
+    bars: NDArray[np.int64],
+) -> Ledger:
+    """Divide a right by what pieces claim of each note or moment; `bars` says which of them are drawn together."""
     names = sorted(claims)
     parts = _divided(np.stack([claims[name] for name in names]))
-    drawn = _drawn_bars(_bars(track))
+    drawn = _drawn_bars(bars)
     about = {name: min((f for f in findings if f.piece == name), key=lambda f: f.id) for name in names}
-    ids = {name: sorted(f.id for f, claim in counted if f.piece == name and claim > 0) for name in names}
+    ids = {name: sorted(f.id for f in findings if f.piece == name and f.id in counted) for name in names}
     pieces = [
         PieceShare(
             name, about[name].title, about[name].artist, about[name].rights, _share(row, drawn), tuple(ids[name])
@@ -146,15 +191,12 @@ def influence(
         for owner in sorted(set(owners.values()))
         for rows in [[k for k, name in enumerate(names) if owners[name] == owner]]
     ]
-    return (
-        Ledger(
-            "composition",
-            tuple(sorted(pieces, key=lambda p: (-p.share.share, p.piece))),
-            tuple(sorted(holders, key=lambda h: (-h.share.share, h.holder))),
-            _share(1 - parts.sum(axis=0), drawn),
-            "",
-        ),
-        recording,
+    return Ledger(
+        right,
+        tuple(sorted(pieces, key=lambda p: (-p.share.share, p.piece))),
+        tuple(sorted(holders, key=lambda h: (-h.share.share, h.holder))),
+        _share(1 - parts.sum(axis=0), drawn),
+        "",
     )
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from audit.findings import AuditReport, ProvenanceLink, Skipped
+from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, Skipped, SoundMatch
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
-from audit.run import Corpus, audit, find, unsearchable
+from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
 from audit.significance import calibrate, open_calibration
+from audit.sound import Sound, SoundCorpus, find_sounds
 from audit.surroundings import surroundings
 from audit.waivers import Waivers
 from corpus.prepare import notes_digest
@@ -27,9 +30,11 @@ from ledger.errors import LedgerError
 from ledger.paths import beside
 from ledger.provenance import digest_of, read_signed
 from ledger.verify import verify_path
+from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
 
+NEEDS_NOTES = "needs notes: the track is sound, and none are read out of it"
 T = TypeVar("T")
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
@@ -99,13 +104,14 @@ def open_corpus(
 
 def audit_track(
     file: Path,
-    track: NoteSequence,
+    track: NoteSequence | Sound,
     corpus: Corpus,
     policy: Policy,
     keys: Mapping[str, ec.EllipticCurvePublicKey],
     chain: Chain | None = None,
     model: Path | None = None,
     waivers: Waivers | None = None,
+    sounds: SoundCorpus | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -121,6 +127,8 @@ def audit_track(
         The model folder that wrote the track, named with its digest in the report.
     waivers : Waivers, optional
         What people let pass.
+    sounds : SoundCorpus, optional
+        What a track that is sound is compared with.
 
     Raises
     ------
@@ -130,26 +138,59 @@ def audit_track(
     about: dict[str, Any] = {
         "name": file.name,
         "sha256": digest_of(file).hex,
-        "notes_sha256": notes_digest(track),
-        "duration_s": track.end_s,
-        "notes": len(track),
-        "key": estimate_key(track),
-        "tempo_bpm": track.tempos[0].bpm,
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    findings = find(corpus, track, policy)
-    piece = closest_piece(corpus, track, findings)
-    measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+    findings: list[Finding] = []
+    measured: tuple[MetricResult | Skipped, ...] = (Skipped("metrics", NEEDS_NOTES),)
+    matches: list[SoundMatch] | None = None
+    windows: Measured | None = None
+    if isinstance(track, Sound):
+        about |= track.about
+        unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
+        matches, unheard = _listened(track, sounds, policy)
+        if unheard:
+            unsearched += (unheard,)
+        elif sounds is not None:
+            about["compared_with"] = sounds.compared
+    else:
+        about |= {
+            "notes_sha256": notes_digest(track),
+            "duration_s": track.end_s,
+            "notes": len(track),
+            "key": estimate_key(track),
+            "tempo_bpm": track.tempos[0].bpm,
+        }
+        passages = passages_of(corpus, track)
+        findings = find(corpus, track, policy, every=passages)
+        piece = closest_piece(corpus, track, findings)
+        measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+        made = measure_windows(corpus.store, file.name, track, passages, WINDOW)
+        windows = made if isinstance(made, Measured) else None
+        unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
     signer = _signer(owner, keys, links)
     if signer:
         about["signed_by"] = signer
     found = tuple(link for link in links if isinstance(link, ProvenanceLink))
-    around = surroundings(policy, corpus, owner, track, found)
-    unsearched = (*unsearchable(track), *_not_searched(corpus))
-    return audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers)
+    around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
+    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
+    return replace(report, course=course(windows, WINDOW, corpus.human) if windows else None)
+
+
+def _listened(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> tuple[list[SoundMatch], Skipped | None]:
+    """Search a track's sound; or say why that could not be done."""
+    if not len(track.hashes):
+        return [], Skipped("sound", f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared")
+    if sounds is None or not len(sounds.hashes) + len(sounds.renders):
+        return [], Skipped("sound", "the corpus has no sound to compare with")
+    return find_sounds(sounds, track, policy), None
+
+
+def _not_heard(policy: Policy) -> tuple[Skipped, ...]:
+    """Say, where the policy asks for it, that the sound of a track that is notes can't be searched."""
+    return (Skipped("sound", "needs sound: the track is notes"),) if policy.requires("sound") else ()
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, RuleResult, Verdict, Waiver
+from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, RuleResult, SoundMatch, Verdict, Waiver
 from reports import words
 
 State = Literal["pass", "review", "fail", "open", "skipped"]
@@ -30,7 +30,7 @@ class Check:
         What was found, in plain words, cleaned and not longer than `LONGEST`.
     key : str
         With `rule`, what stays the same in another report on the same track.
-    finding : Finding, optional
+    finding : Finding or SoundMatch, optional
     waiver : Waiver, optional
     """
 
@@ -39,7 +39,7 @@ class Check:
     state: State
     text: str
     key: str = ""
-    finding: Finding | None = None
+    finding: Finding | SoundMatch | None = None
     waiver: Waiver | None = None
 
     @property
@@ -60,21 +60,26 @@ def checks(report: AuditReport) -> list[Check]:
     """
     rules = {rule.id: rule for rule in report.rules}
     found = [_passage(f) for f in report.findings if f.verdict != "clear"]
+    heard = [_sound(match) for match in report.sounds if match.verdict != "clear"]
+    if heard and rules.get("sound") and rules["sound"].verdict != "skipped":
+        del rules["sound"]
+    found += heard
     found += [_metric(m, rules.pop(f"metrics.{m.name}", None)) for m in report.metrics]
     found += [_link(link) for link in report.provenance]
-    if found and found[0].finding is not None and rules.get("copy") and rules["copy"].verdict != "skipped":
+    if found and found[0].rule == "copy" and rules.get("copy") and rules["copy"].verdict != "skipped":
         del rules["copy"]  # it sums up the passages
     found += [_rule(rule) for rule in rules.values()]
     for gap in report.skipped:
         name = gap.check.replace(":", ".", 1)
         if name not in rules or rules[name].verdict != "skipped":
             found.append(Check(name, "Not checked", "open" if gap.required else "skipped", short(gap.reason)))
-    if not any(check.rule == "copy" for check in found):
+    if not any(check.rule in ("copy", "sound") for check in found):
         found.insert(0, Check("copy", COPY, "pass", "No passage is past the policy's thresholds."))
     return found
 
 
 COPY = "Passage shared with the corpus"
+SOUND = "Sound shared with the corpus"
 
 
 def short(text: str, longest: int = LONGEST) -> str:
@@ -94,6 +99,11 @@ def waiver_words(waiver: Waiver) -> str:
 def _passage(finding: Finding) -> Check:
     text = short(f"{words.finding_words(finding)} {words.evalue_words(finding.evalue)}", 2 * LONGEST)
     return Check("copy", COPY, JUDGED[finding.verdict], text, finding.id, finding, finding.waiver)
+
+
+def _sound(match: SoundMatch) -> Check:
+    text = short(f"{words.sound_words(match)} {words.evalue_words(match.evalue)}", 2 * LONGEST)
+    return Check("sound", SOUND, JUDGED[match.verdict], text, match.id, match, match.waiver)
 
 
 def _metric(metric: MetricResult, rule: RuleResult | None) -> Check:

@@ -22,12 +22,15 @@ import rfc8785
 
 from audit.findings import (
     AuditReport,
+    Course,
+    CourseWindow,
     Finding,
     MetricResult,
     PassageNote,
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundMatch,
     Verdict,
     Waiver,
 )
@@ -178,15 +181,20 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
         raise ReportError(f"{name} is not the canonical JSON (RFC 8785) that contraste writes: it was altered by hand")
     kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "findings": _finding,
+        "sounds": _sound,
         "metrics": lambda entry: MetricResult(**_numbers(entry, "value", "chance_mean", "chance_p95")),
         "provenance": lambda entry: ProvenanceLink(**entry),
         "skipped": lambda entry: Skipped(**entry),
         "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
         "waivers": _waiver,
     }
+    found = value["course"]
+    course = found and Course(
+        **{**found, "windows": tuple(map(_window, found["windows"])), "human": tuple(found["human"])}
+    )
     lists = {key: tuple(read(entry) for entry in value[key]) for key, read in kinds.items()}
     texts = {key: tuple(value[key]) for key in ("reasons", "limits")}
-    return AuditReport(**{**value, **texts, **lists})
+    return AuditReport(**{**value, **texts, **lists, "course": course})
 
 
 def parsed(data: bytes, name: str) -> Any:
@@ -212,6 +220,15 @@ def _numbers(entry: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _waiver(entry: dict[str, Any] | None) -> Waiver | None:
     return None if entry is None else Waiver(**entry)
+
+
+def _window(entry: dict[str, Any]) -> CourseWindow:
+    return CourseWindow(**{**entry, "span_s": tuple(entry["span_s"])})
+
+
+def _sound(entry: dict[str, Any]) -> SoundMatch:
+    spans = {name: tuple(entry[name]) for name in ("query_span_s", "piece_span_s")}
+    return SoundMatch(**{**_numbers(entry, "evalue"), **spans, "waiver": _waiver(entry["waiver"])})
 
 
 def _finding(entry: dict[str, Any]) -> Finding:

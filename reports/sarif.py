@@ -10,10 +10,10 @@ clock.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
-from audit.findings import AuditReport, Finding, Waiver
+from audit.findings import AuditReport, Finding, SoundMatch, Waiver
 from reports import words
 from reports.checks import Check, checks, short, waiver_words
 from reports.json_report import canonical
@@ -25,6 +25,8 @@ STATUS = {"applied": "accepted", "expired": "rejected", "unmatched": "rejected"}
 HELP = {
     "copy": "A line of the track shares more notes with a piece of the corpus than style and chance explain. Listen to "
     "both passages in report.html; license the piece, write the passage anew, or have a person waive the finding.",
+    "sound": "The track holds sound of the corpus, perhaps filtered or in another format. Listen to both; license the "
+    "recording, record anew, or have a person waive the match.",
     "metrics": "A measure of likeness is past the threshold that the policy sets for it. Compare it with its chance "
     "level in report.html.",
     "provenance": "A link from the track back to its data set is broken or missing. 'contraste verify' tells more.",
@@ -116,12 +118,10 @@ def _result(check: Check, index: dict[str, int], report: AuditReport) -> dict[st
         "level": LEVELS.get(check.state, "none"),
         "message": {"text": check.text},
         "locations": [place],
-        "partialFingerprints": {
-            FINGERPRINT: f"{check.rule}:{short(check.key, 200)}:{report.track.get('notes_sha256', '')}"
-        },
+        "partialFingerprints": {FINGERPRINT: f"{check.rule}:{short(check.key, 200)}:{_digest(report)}"},
     }
     if check.finding is not None:
-        place["physicalLocation"]["properties"] = _span(check.finding.query_bars, check.finding.query_span_s)
+        place["physicalLocation"]["properties"] = _span(check.finding, "query")
         found["relatedLocations"] = [_piece(check.finding)]
         found["properties"] = _evidence(check.finding)
     if check.waiver is not None:
@@ -129,23 +129,34 @@ def _result(check: Check, index: dict[str, int], report: AuditReport) -> dict[st
     return found
 
 
-def _span(bars: tuple[int, int], span_s: tuple[float, float]) -> dict[str, Any]:
-    return {"bars": list(bars), "seconds": list(span_s)}
+def _digest(report: AuditReport) -> str:
+    """Return the digest of the track's notes, or of its file where it is sound."""
+    return str(report.track.get("notes_sha256") or report.track.get("sha256", ""))
 
 
-def _piece(finding: Finding) -> dict[str, Any]:
-    named = f"{words.bars(finding.piece_bars)} of {finding.title or finding.piece}"
+def _span(finding: Finding | SoundMatch, side: Literal["query", "piece"]) -> dict[str, Any]:
+    seconds = {"seconds": list(getattr(finding, f"{side}_span_s"))}
+    return seconds if isinstance(finding, SoundMatch) else {"bars": list(getattr(finding, f"{side}_bars")), **seconds}
+
+
+def _piece(finding: Finding | SoundMatch) -> dict[str, Any]:
+    where = words.span(finding.piece_span_s) if isinstance(finding, SoundMatch) else words.bars(finding.piece_bars)
+    named = f"{where} of {finding.title or finding.piece}"
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": _uri(finding.piece)},
-            "properties": _span(finding.piece_bars, finding.piece_span_s),
+            "properties": _span(finding, "piece"),
         },
         "message": {"text": short(named)},
     }
 
 
-def _evidence(finding: Finding) -> dict[str, Any]:
-    names = ("id", "matched", "notes", "transposition", "tempo_ratio", "bits", "evalue", "percentile", "other_works")
+NOTES = ("id", "matched", "notes", "transposition", "tempo_ratio", "bits", "evalue", "percentile", "other_works")
+SOUND = ("id", "kind", "windows", "distance", "bits", "evalue")
+
+
+def _evidence(finding: Finding | SoundMatch) -> dict[str, Any]:
+    names = SOUND if isinstance(finding, SoundMatch) else NOTES
     rights = {name: short(value) for name, value in sorted(finding.rights.items())}
     return {**{name: getattr(finding, name) for name in names}, "rights": rights}
 
