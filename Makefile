@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 FILES := audit corpus generator ledger metrics music reports cli.py tests bench
 STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
+BROWSER_STAMP := tests/browser/node_modules/.installed
 
 .PHONY: venv node-tools demo test contracts lint bench checkpoint interop interop-c2pa minilm clean
 
@@ -39,13 +40,18 @@ lint: venv
 test: lint node-tools
 	$(BIN)/python -m pytest
 
-# Development tools of npm: anvil, forge, solc, OpenZeppelin. Without them the tests say which of them were skipped.
+# Development tools of npm: anvil, forge, solc, OpenZeppelin; playwright-core and axe-core, which drive the Chromium that is
+# installed. Without them the tests say which of them were skipped.
 node-tools:
-	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_STAMP) || echo "npm did not install: skipping"; \
-	else echo "no npm here: the tests that need anvil or solc are skipped"; fi
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_STAMP) $(BROWSER_STAMP) || echo "npm did not install: skipping"; \
+	else echo "no npm here: the tests that need anvil, solc or a browser are skipped"; fi
 
 $(NODE_STAMP): tests/contracts/package.json tests/contracts/package-lock.json
 	cd tests/contracts && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(BROWSER_STAMP): tests/browser/package.json tests/browser/package-lock.json
+	cd tests/browser && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 # The reference implementation of model signing, in an environment of its own, against this program's
@@ -84,5 +90,5 @@ $(MINILM)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(MINILM) .interop tests/contracts/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(MINILM) .interop tests/contracts/node_modules tests/browser/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -373,6 +373,9 @@ def compare(
             typer.echo(f"{row.name:24s} skipped: {row.reason}")
 
 
+Lang = Annotated[Literal["en", "es"], typer.Option("--lang", help="Language that report.html opens in.")]
+
+
 @app.command()
 def audit(
     tracks: Tracks,
@@ -399,6 +402,7 @@ def audit(
         str | None, typer.Option("--sign-key", help="Sign each report by this key; as --key of 'contraste sign'.")
     ] = None,
     password_fd: PasswordFd = None,
+    lang: Lang = "en",
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
@@ -439,7 +443,7 @@ def audit(
                 show(done + 1, len(files))
                 continue
             report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard)
-            written = _report_files(report, music, corpus, wanted)
+            written = _report_files(report, music, corpus, wanted, lang)
             if "disclosure" in wanted:
                 written |= disclosure_files(report, disclose(file, corpus, trusted, model))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
@@ -567,19 +571,19 @@ def policy_explain(
 
 
 def _report_files(
-    report: AuditReport, track: NoteSequence | Sound, corpus: Corpus, wanted: set[str]
+    report: AuditReport, track: NoteSequence | Sound, corpus: Corpus, wanted: set[str], lang: str
 ) -> dict[str, bytes]:
     """Return the files of a report by name; its forms are made from report.json as it is written."""
     from music.notes import NoteSequence
-    from reports.formats import written
+    from reports.formats import Page, written
     from reports.json_report import read_report, report_json
     from reports.passages import passage_sounds
 
-    store = corpus.store
-    sounds = {}
+    store, page = corpus.store, Page(lang=lang)
     if "html" in wanted and isinstance(track, NoteSequence):
-        sounds = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
-    files = written(read_report(report_json(report)), wanted, sounds)
+        sounds, silent = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
+        page = Page(sounds, lang, silent)
+    files = written(read_report(report_json(report)), wanted, page)
     if "influence" in wanted:
         from audit.influence import influence, sound_influence
         from reports.influence import influence_csv, influence_json

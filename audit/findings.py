@@ -23,8 +23,9 @@ SCHEMA = "contraste-report/1"
 class PassageNote:
     """One note of a passage.
 
-    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), and whether that
-    pair keeps time.
+    Onset and duration in seconds, pitch, part, the number of its aligned pair (None: not matched), whether that
+    pair keeps time, whether the note is of the aligned voice, and onset and duration in quarters, the onset from the
+    bar line before the passage's first aligned note.
     """
 
     onset_s: float
@@ -33,6 +34,9 @@ class PassageNote:
     part: int
     pair: int | None
     in_time: bool = False
+    in_voice: bool = False
+    onset_beat: float = 0.0
+    duration_beat: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class Finding:
         The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
     query_part, piece_part : str
         Names of the parts.
+    query_bar_beats : float
+        Quarters in a bar of the track where the passage begins.
     query_notes, piece_notes : tuple of PassageNote
         All pitched notes within the spans, for drawing and hearing.
     waiver : Waiver, optional
@@ -142,6 +148,7 @@ class Finding:
     all_notes: int = 0
     query_part: str = ""
     piece_part: str = ""
+    query_bar_beats: float = 4.0
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
     waiver: Waiver | None = None
@@ -286,6 +293,39 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseWindow:
+    """Some notes of one line of the track, and the share of them that one passage of the corpus has, in [0, 1]."""
+
+    span_s: tuple[float, float]
+    part: str
+    likeness: float
+    piece: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much of the track the corpus holds over its course (`audit.originality`), beside human pieces.
+
+    Attributes
+    ----------
+    setting : str
+        How long a window is, e.g. ``24 notes``.
+    windows : tuple of CourseWindow
+        By line, then by time.
+    human : tuple of float
+        Mean likeness of human pieces of the corpus at equal steps of their duration, each against other works; () for
+        a corpus of too few works.
+    human_edge : float or None
+        5 % of the human windows are more alike.
+    """
+
+    setting: str
+    windows: tuple[CourseWindow, ...]
+    human: tuple[float, ...] = ()
+    human_edge: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """The whole audit of one track; the same input gives the same report.
 
@@ -306,6 +346,8 @@ class AuditReport:
         Every rule that the policy sets, in its order.
     waivers : tuple of Waiver
         All that concern this track, in the order of their file, also those that are expired or match nothing.
+    course : Course, optional
+        None where no line of the track has a window.
     """
 
     outcome: Outcome
@@ -323,6 +365,7 @@ class AuditReport:
     sounds: tuple[SoundMatch, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    course: Course | None = None
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.findings import Skipped
+from audit.findings import Course, CourseWindow, Skipped
 from audit.index import Index, left_out, voice_table
 from audit.search import MIN_PAIRS, Passage, search
 from audit.significance import HUMAN_QUERIES, SEED, borrowed
@@ -325,6 +325,15 @@ def measure_windows(
     if not windows:
         return Skipped(name, f"no line has a window of {setting}{_condition(setting)}")
     return Measured(name, track.end_s, tuple(windows), notes, notes_found)
+
+
+def course(measured: Measured, setting: Setting, baseline: Baseline | None) -> Course:
+    """Say how much of one track the corpus holds over its course, beside what it holds of human pieces."""
+    windows = tuple(CourseWindow(w.span_s, w.part, 1.0 - w.originality, w.piece) for w in measured.windows)
+    if baseline is None:
+        return Course(str(setting), windows)
+    human = tuple(1.0 - point.mean for point in baseline.group.curve)
+    return Course(str(setting), windows, human, 1.0 - baseline.window_edge)
 
 
 def _condition(setting: Setting) -> str:

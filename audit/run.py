@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from audit.findings import (
     finding_id,
 )
 from audit.index import Index, left_out, voice_table
+from audit.originality import Baseline, Setting, human_baseline
 from audit.outcome import sentence, weighed
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
@@ -32,7 +34,7 @@ from audit.significance import Calibration, query_notes
 from audit.waivers import Waivers, expiry, settled, waived
 from corpus.store import Store
 from metrics.chance import Chance
-from music.notes import NoteSequence
+from music.notes import IntArray, NoteSequence
 from music.voices import MIN_NOTES, voices
 
 LIMITS = (
@@ -48,6 +50,7 @@ SOUND_LIMITS = (
     "No notes are read out of sound, so melody, chords and rhythm are not compared.",
 )
 PRIOR_ART_PIECES = 50
+WINDOW = Setting(24, "notes")  # of a track's course
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
 EVIDENCE, EVIDENCE_NAMED = 0.04, 0.3
@@ -64,22 +67,40 @@ class Corpus:
     chance: dict[str, Chance]
     tunes: Tunes | None = None  # of a small index: every piece is compared
 
+    @cached_property
+    def human(self) -> Baseline | None:
+        """What windows of human pieces share with other works, measured once and kept beside the index."""
+        return human_baseline(self.store, self.index, WINDOW)
 
-def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
+
+def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:
+    """Search every piece that is there, as both findings and the course of a track need it."""
+    return search(corpus.index, track, len(corpus.store.pieces), corpus.store.present)
+
+
+def find(
+    corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10, every: Sequence[Passage] | None = None
+) -> list[Finding]:
     """Search the corpus for what `track` shares with it: passages that are not clear first, strongest first.
 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear. Pieces whose
     passages are all clear are ordered by how closely a whole line is related (`audit.relatedness`), and by what the
     passage holds against chance. In a small store a relative is listed also where the search named no passage.
+    `every` is what `passages_of` gave, where the caller has it.
     """
     here = lines(corpus.index, track)
-    passages = search(corpus.index, here, max(top, PRIOR_ART_PIECES), corpus.store.present)
+    pieces = max(top, PRIOR_ART_PIECES)
+    if every is None:
+        passages = search(corpus.index, here, pieces, corpus.store.present)
+    else:
+        strongest = list(dict.fromkeys(passage.piece for passage in every))[:pieces]
+        passages = [passage for passage in every if passage.piece in strongest]
     judged: dict[int, list[_Judged]] = {}
     for one in _judged(corpus, track, passages, policy):
         judged.setdefault(one.passage.piece, []).append(one)
     kin = relatives(corpus.index, corpus.tunes, here, passages)
-    every = all_compared(corpus.tunes, here)
-    places = {piece: min(_place(one, kin.get(piece), every) for one in found) for piece, found in judged.items()}
+    compared = all_compared(corpus.tunes, here)
+    places = {piece: min(_place(one, kin.get(piece), compared) for one in found) for piece, found in judged.items()}
     for piece, relative in kin.items():
         if piece not in places and relative.degree > 0 and corpus.store.present[piece]:
             places[piece] = (1, -relative.degree)
@@ -90,7 +111,7 @@ def find(corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10) -> 
             judged[piece] = _judged(corpus, track, [passage] if passage else [], policy)
         notes = corpus.store.notes(piece)
         for k, one in enumerate(judged[piece]):
-            place = _place(one, kin.get(piece), every)
+            place = _place(one, kin.get(piece), compared)
             if k == 0 or place[0] == 0:
                 found.append((place, _finding(corpus, track, one, notes)))
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]
@@ -164,12 +185,14 @@ def _allowance(corpus: Corpus, piece: int, group: int, policy: Policy) -> str:
 def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence) -> Finding:
     passage, span = judged.passage, judged.span
     piece = corpus.store.pieces[passage.piece]
-    piece_rows = voice_table(notes)[passage.voice][2][passage.positions]
+    piece_voice = voice_table(notes)[passage.voice][2]
+    piece_rows = piece_voice[passage.positions]
+    query_voice = next(rows for _, _, rows in voice_table(track) if np.isin(passage.query_rows, rows).all())
     there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, piece_rows)
     query_bars, piece_bars = _bars(track, passage.query_rows), _bars(notes, piece_rows)
-    query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span)
+    query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span, query_voice)
     return Finding(
         piece=piece.path,
         title=piece.title,
@@ -198,7 +221,8 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         all_matched=len(pairs),
         all_notes=len(query_notes),
         query_notes=query_notes,
-        piece_notes=_excerpt(notes, {p: (k, in_time) for k, (_, p, in_time) in enumerate(pairs)}, there),
+        query_bar_beats=_bar_line(track, span[0])[1],
+        piece_notes=_excerpt(notes, {p: (k, in_time) for k, (_, p, in_time) in enumerate(pairs)}, there, piece_voice),
     )
 
 
@@ -259,19 +283,35 @@ def _rows(sequence: NoteSequence, span: tuple[float, float]) -> list[int]:
     return [int(row) for row in np.flatnonzero(inside)]
 
 
+def _bar_line(sequence: NoteSequence, second: float) -> tuple[float, float]:
+    """Beat of the last bar line up to `second`, and quarters in the bar that it begins."""
+    beat = float(sequence.beats_at(second)) + 1e-6
+    length = next(t.bar_beats for t in reversed(sequence.time_signatures) if t.beat <= beat)
+    return beat - sequence.bar_at(beat) % 1.0 * length, length
+
+
 def _excerpt(
-    sequence: NoteSequence, pair: dict[int, tuple[int, bool]], span: tuple[float, float]
+    sequence: NoteSequence, pair: dict[int, tuple[int, bool]], span: tuple[float, float], voice: IntArray
 ) -> tuple[PassageNote, ...]:
-    return tuple(
-        PassageNote(
-            float(sequence.onset_s[i]),
-            float(sequence.duration_s[i]),
-            int(sequence.pitch[i]),
-            int(sequence.part[i]),
-            *pair.get(i, (None, False)),
+    origin, _ = _bar_line(sequence, span[0])
+    own = set(voice.tolist())
+    notes = []
+    for i in _rows(sequence, span):
+        number, in_time = pair.get(i, (None, False))
+        notes.append(
+            PassageNote(
+                onset_s=float(sequence.onset_s[i]),
+                duration_s=float(sequence.duration_s[i]),
+                pitch=int(sequence.pitch[i]),
+                part=int(sequence.part[i]),
+                pair=number,
+                in_time=in_time,
+                in_voice=i in own,
+                onset_beat=float(sequence.onset_beat[i]) - origin,
+                duration_beat=float(sequence.duration_beat[i]),
+            )
         )
-        for i in _rows(sequence, span)
-    )
+    return tuple(notes)
 
 
 def audit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, Skipped, SoundMatch
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
-from audit.run import Corpus, audit, find, unsearchable
+from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
 from audit.significance import calibrate, open_calibration
 from audit.sound import Sound, SoundCorpus, find_sounds
 from audit.surroundings import surroundings
@@ -142,6 +144,7 @@ def audit_track(
     findings: list[Finding] = []
     measured: tuple[MetricResult | Skipped, ...] = (Skipped("metrics", NEEDS_NOTES),)
     matches: list[SoundMatch] | None = None
+    windows: Measured | None = None
     if isinstance(track, Sound):
         about |= track.about
         unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
@@ -158,9 +161,12 @@ def audit_track(
             "key": estimate_key(track),
             "tempo_bpm": track.tempos[0].bpm,
         }
-        findings = find(corpus, track, policy)
+        passages = passages_of(corpus, track)
+        findings = find(corpus, track, policy, every=passages)
         piece = closest_piece(corpus, track, findings)
         measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+        made = measure_windows(corpus.store, file.name, track, passages, WINDOW)
+        windows = made if isinstance(made, Measured) else None
         unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
@@ -169,7 +175,8 @@ def audit_track(
         about["signed_by"] = signer
     found = tuple(link for link in links if isinstance(link, ProvenanceLink))
     around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
-    return audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
+    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
+    return replace(report, course=course(windows, WINDOW, corpus.human) if windows else None)
 
 
 def _listened(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> tuple[list[SoundMatch], Skipped | None]:

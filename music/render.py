@@ -116,12 +116,13 @@ def render_passage(
     end_s: float,
     *,
     pad_s: float = 0.0,
+    slower: float = 1.0,
     sample_rate: int = SAMPLE_RATE,
     soundfont: str | Path | None = None,
 ) -> tuple[Samples, int]:
     """Render only what sounds in [start_s - pad_s, end_s + pad_s), in mono; much faster than rendering all.
 
-    Notes that are held across an edge are cut there.
+    Notes that are held across an edge are cut there. What is heard takes `slower` times as long as it is written.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def render_passage(
     heard = end - start > 1e-3
     if not heard.any():
         raise MusicError(f"nothing sounds in {low}..{high} s; the sequence ends at {sequence.end_s} s")
-    beats = 2.0  # a beat is half a second at the default tempo; seconds are exact to 0.5 ms then
+    beats = 2.0 * slower  # a beat is half a second at the default tempo; seconds are exact to 0.5 ms then
     passage = build(
         start[heard] * beats,
         (end - start)[heard] * beats,
@@ -207,9 +208,12 @@ def _with_ring(sequence: NoteSequence) -> NoteSequence:
 
 
 def _midirenderer(font: Path, midi: bytes, sample_rate: int) -> Samples:
-    import midirenderer
     import soundfile
 
+    try:
+        import midirenderer
+    except ImportError as error:
+        raise MusicError("no renderer: neither FluidSynth nor the package midirenderer is installed") from error
     try:
         wav = midirenderer.render_wave_from(_font_bytes(font), midi)
     except (ValueError, RuntimeError) as error:

@@ -1,4 +1,6 @@
-"""The child process that turns scores into MIDI: started at the first score, kept, replaced when one ends it.
+"""The child process that turns scores into MIDI and notation into drawings.
+
+It is started at the first score, kept, and replaced when a score ends it.
 
 A process per score would double the 50 ms that a chorale takes; verovio inside this process would let one bad
 file take the whole run down. Measured on 250 damaged scores: 10 crashes and 6 endless loops.
@@ -29,7 +31,18 @@ def score_to_midi(score: str, name: str) -> bytes:
         When verovio refuses the score, needs longer than `SECONDS` plus `SECONDS_PER_BYTE` a byte or more
         than 1 GiB, or dies of it.
     """
-    return _WORKER.convert(score, name)
+    return _WORKER.convert(b"M", score, name)
+
+
+def mei_to_svg(score: str, name: str) -> str:
+    """Engrave MEI text on one page and return its SVG; `name` is what errors call it.
+
+    Raises
+    ------
+    MusicError
+        As `score_to_midi`.
+    """
+    return _WORKER.convert(b"S", score, name).decode()
 
 
 class _Worker:
@@ -41,21 +54,21 @@ class _Worker:
         self._owner = 0
         atexit.register(self._stop)
 
-    def convert(self, score: str, name: str) -> bytes:
-        """Return `score` as MIDI, or raise MusicError."""
+    def convert(self, kind: bytes, score: str, name: str) -> bytes:
+        """Return `score` as MIDI (kind ``M``) or SVG (``S``), or raise MusicError."""
         data = score.encode()
         limit = SECONDS + SECONDS_PER_BYTE * len(data)
         with self._lock:
             child = self._running()
-            answer, late = self._ask(child, len(data).to_bytes(4, "big") + data, limit)
+            answer, late = self._ask(child, kind + len(data).to_bytes(4, "big") + data, limit)
             if not answer:
                 self._stop()
         if late:
             raise MusicError(f"{name}: verovio took longer than {limit:.1f} s, the limit for {len(data)} bytes")
         if not answer:
             raise MusicError(f"{name}: verovio ended abnormally on this score; is the file damaged?")
-        if answer[:1] != b"M":
-            raise MusicError(f"{name}: verovio finds no readable MusicXML score in it")
+        if answer[:1] != kind:
+            raise MusicError(f"{name}: verovio finds no readable score in it")
         return answer[1:]
 
     @staticmethod

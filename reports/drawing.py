@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.findings import Finding, MetricResult, PassageNote
-from reports.words import bars, clean, clock, figure, metric_words
+from audit.findings import Course, Finding, MetricResult, PassageNote
+from reports import words as english
+from reports.languages import Language, language
+from reports.words import clock
 
 LEFT, RIGHT = 46.0, 14.0
 MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
@@ -22,6 +24,7 @@ GUTTER, CAPTION = 34.0, 20.0
 ROW, ROLL_HEIGHTS = 6.0, (84.0, 190.0)
 TICK_PIXELS = 70.0
 LANE, MARK_WIDTH, LANE_GAP = 26.0, 22.0, 3.0
+ENGLISH = language("en")
 NAMES = ("C", "C\u266f", "D", "D\u266f", "E", "F", "F\u266f", "G", "G\u266f", "A", "A\u266f", "B")
 
 
@@ -179,7 +182,7 @@ def _tick(seconds: float, step: float) -> str:
     return clock(seconds) if step < 1 else clock(seconds).removesuffix(".0")
 
 
-def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Markup:
+def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float, say: Language = ENGLISH) -> Markup:
     """Draw the track with every numbered finding where it lies, in as few lanes as it takes.
 
     Parameters
@@ -203,31 +206,96 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float) -> Mark
         lanes[place].append((x, x + w))
         y = 31 + LANE * place
         title = finding.title or finding.piece
-        words = clean(f"Finding {index}, {finding.verdict}: {bars(finding.query_bars)}, {title}")
+        words = say(
+            "Finding {n}, {verdict}: {bars}, {title}",
+            n=index,
+            verdict=say(finding.verdict),
+            bars=say.words.bars(finding.query_bars),
+            title=title,
+        )
         box = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="20" rx="3"'
         text = f'x="{number(x + w / 2)}" y="{number(y + 14.5)}"'
         marks.append(
             Markup(
-                '<a href="#finding-{0}" aria-label="{1}"><title>{1}</title><rect class="mark {2}" {3}/>'
+                '<a href="#finding-{0}" data-mark="{0}" aria-label="{1}"><title>{1}</title><rect class="mark {2}" {3}/>'
                 '<text class="mark-text {2}" {4}>{0}</text></a>'
             ).format(index, words, finding.verdict, Markup(box), Markup(text))
         )
     bottom = 34 + LANE * max(len(lanes), 1)
     frame = _Frame(left, right, 26.0, bottom - 26, 0.0, duration_s, scale)
     return Markup(
-        '<svg class="timeline" role="group" aria-label="Timeline of the track, with its findings"'
+        '<svg class="timeline" role="group" aria-label="{4}"'
         ' viewBox="0 0 {0} {1}" width="{0}" height="{1}">{2}{3}</svg>'
-    ).format(number(width), number(bottom + 4), Markup(frame.ground() + frame.seconds(18)), Markup("").join(marks))
+    ).format(
+        number(width),
+        number(bottom + 4),
+        Markup(frame.ground() + frame.seconds(18)),
+        Markup("").join(marks),
+        say("Timeline of the track, with its findings"),
+    )
 
 
-def chance_line(metric: MetricResult) -> Markup:
+COURSE_HEIGHT, COURSE_STEPS = 120.0, 240
+
+
+def course_picture(course: Course, duration_s: float, say: Language = ENGLISH) -> Markup:
+    """Draw how much of the track the corpus holds over its course, below the timeline and on its scale of time.
+
+    The line is the window that is most alike at each moment, thin marks are the windows; the dashes are the mean of
+    human pieces, and the upper line is passed by 5 % of their windows.
+    """
+    width, left, right, top = 1064.0, 18.0, 1046.0, 8.0
+    scale = (right - left) / max(duration_s, 1e-3)
+    frame = _Frame(left, right, top, COURSE_HEIGHT, 0.0, duration_s, scale)
+
+    def y(share: float) -> float:
+        return top + (1 - min(max(share, 0.0), 1.0)) * COURSE_HEIGHT
+
+    marks = "".join(
+        f"M{number(frame.x(w.span_s[0]))} {number(y(w.likeness))}H{number(frame.x(w.span_s[1]))}"
+        for w in course.windows
+    )
+    moments = [duration_s * k / COURSE_STEPS for k in range(COURSE_STEPS + 1)]
+    most = [max((w.likeness for w in course.windows if w.span_s[0] <= m <= w.span_s[1]), default=0.0) for m in moments]
+    line = "L".join(f"{number(frame.x(m))} {number(y(v))}" for m, v in zip(moments, most, strict=True))
+    human = "L".join(
+        f"{number(left + k * (right - left) / max(len(course.human) - 1, 1))} {number(y(v))}"
+        for k, v in enumerate(course.human)
+    )
+    edge = (
+        ""
+        if course.human_edge is None
+        else f'<path class="edge" d="M{number(left)} {number(y(course.human_edge))}H{number(right)}"/>'
+    )
+    grid = "".join(f"M{number(left)} {number(y(v))}H{number(right)}" for v in (0.25, 0.5, 0.75))
+    floor = number(y(0))
+    inside = (
+        f'{frame.ground()}<path class="grid" d="{grid}"/>'
+        f'<path class="o-track area" d="M{number(left)} {floor}L{line}V{floor}z"/>'
+        f'<path class="o-track marks" d="{marks}"/><path class="o-track line" d="M{line}"/>{edge}'
+        + (f'<path class="o-human line" d="M{human}"/>' if human else "")
+        + f'<g class="tick inside"><text x="{number(left + 4)}" y="{number(top + 11)}">100 %</text>'
+        f'<text x="{number(left + 4)}" y="{number(y(0) - 4)}">0 %</text></g>'
+    )
+    label = say(
+        "Likeness over the course of the track: at most {most}, human pieces in the mean {human}",
+        most=say.words.percent(max(most, default=0.0)),
+        human=say.words.percent(sum(course.human) / len(course.human)) if course.human else "\u2013",
+    )
+    size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(
+        number(width), number(top + COURSE_HEIGHT + 6)
+    )
+    return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
+
+
+def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:
     """Draw a metric's value against chance: a band up to the 95 % point, a tick at the mean, the value.
 
     The value is a diamond beyond the band, a circle within it.
     """
     values = (metric.value, metric.chance_mean, metric.chance_p95)
     if not all(map(math.isfinite, values)):
-        return Markup('<span class="quiet">not drawn: a value is missing</span>')
+        return Markup('<span class="quiet">{}</span>').format(say("not drawn: a value is missing"))
     width, left, right, y = 220.0, 8.0, 212.0, 16.0
     low, high = min(0.0, *values), max(0.0, *values)
     high = 1.0 if low >= 0 and high <= 1 else high + 0.08 * (high - low)
@@ -235,9 +303,14 @@ def chance_line(metric: MetricResult) -> Markup:
         left + (v - low) / (high - low) * (right - left) for v in (metric.chance_mean, metric.chance_p95, metric.value)
     )
     band = (left, edge) if metric.better == "higher" else (edge, right)
-    words = (
-        f"{clean(metric.name)}: {figure(metric.value)}, chance mean {figure(metric.chance_mean)}, "
-        f"95 % point {figure(metric.chance_p95)}: {metric_words(metric)}"
+    figure = say.words.figure
+    words = say(
+        "{name}: {value}, chance mean {mean}, 95 % point {edge}: {said}",
+        name=metric.name,
+        value=figure(metric.value),
+        mean=figure(metric.chance_mean),
+        edge=figure(metric.chance_p95),
+        said=say.words.metric_words(metric),
     )
     diamond = f'<path class="value beyond" d="M{number(value)} 9.5l6.5 6.5l-6.5 6.5l-6.5-6.5z"/>'
     circle = f'<circle class="value within" cx="{number(value)}" cy="{number(y)}" r="4.8"/>'
@@ -245,7 +318,7 @@ def chance_line(metric: MetricResult) -> Markup:
         f'<rect class="band" x="{number(band[0])}" y="10" width="{number(max(band[1] - band[0], 0))}"'
         f' height="12"/><path class="axis" d="M{number(left)} {number(y)}H{number(right)}"/>'
         f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>'
-        + (diamond if metric_words(metric).startswith("more") else circle)
+        + (diamond if english.metric_words(metric).startswith("more") else circle)
     )
     size = Markup('viewBox="0 0 {0} 32" width="{0}" height="32"').format(number(width))
     return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(words, size, Markup(inside))

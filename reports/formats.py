@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audit.findings import AuditReport
-from reports.html_report import NO_SOUNDS, Sounds, report_html
+from reports.html_report import Sounds, report_html
 from reports.json_report import report_json
 from reports.junit import report_junit
 from reports.markdown import report_markdown
 from reports.pdf import pdf_unavailable, report_pdf
 from reports.sarif import report_sarif
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What report.html is made of beside the report; see `report_html`."""
+
+    sounds: Sounds = field(default_factory=dict)
+    lang: str = "en"
+    silent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +32,22 @@ class Form:
     file : str
         Its name in the track's folder.
     write : callable
-        Gives its bytes; html holds sounds too, which only the audit can render.
+        Gives its bytes; html is also made of sounds, which only the audit can render.
     from_json : bool
         Whether it is made from report.json alone, byte by byte, so that anybody can make it again and compare.
     """
 
     file: str
-    write: Callable[[AuditReport, Sounds], bytes]
+    write: Callable[[AuditReport, Page], bytes]
     from_json: bool = True
 
 
 FORMS = {
-    "html": Form("report.html", lambda report, sounds: report_html(report, sounds).encode(), from_json=False),
+    "html": Form(
+        "report.html",
+        lambda report, page: report_html(report, page.sounds, page.lang, page.silent).encode(),
+        from_json=False,
+    ),
     "pdf": Form("report.pdf", lambda report, _: report_pdf(report), from_json=False),  # fonts differ between machines
     "json": Form("report.json", lambda report, _: report_json(report)),
     "sarif": Form("report.sarif", lambda report, _: report_sarif(report)),
@@ -43,6 +56,9 @@ FORMS = {
 }
 BESIDE = {"influence": "influence.json and influence.csv", "disclosure": "the folder disclosure"}
 """What else can be written beside a report: `reports.influence`, `reports.disclosure`."""
+
+
+PAGE = Page()
 
 
 def unknown_or_unavailable(names: Iterable[str]) -> str:
@@ -55,7 +71,7 @@ def unknown_or_unavailable(names: Iterable[str]) -> str:
     return f"pdf: {reason}" if reason else ""
 
 
-def written(report: AuditReport, names: Iterable[str], sounds: Sounds = NO_SOUNDS) -> dict[str, bytes]:
+def written(report: AuditReport, names: Iterable[str], page: Page = PAGE) -> dict[str, bytes]:
     """Return the named forms by file name, in the order of `FORMS`; names of other things are passed over.
 
     Raises
@@ -64,4 +80,4 @@ def written(report: AuditReport, names: Iterable[str], sounds: Sounds = NO_SOUND
         When one can't be written.
     """
     wanted = set(names)
-    return {form.file: form.write(report, sounds) for name, form in FORMS.items() if name in wanted}
+    return {form.file: form.write(report, page) for name, form in FORMS.items() if name in wanted}

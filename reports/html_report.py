@@ -8,13 +8,18 @@ plain sentence; what follows is the evidence for it. Passages sound as they were
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
+from music.notes import MusicError
 from reports import words
-from reports.drawing import chance_line, rolls, timeline
+from reports.differences import differences
+from reports.drawing import chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
+from reports.languages import LANGUAGES, Language, in_both, language
+from reports.notation import BARS, Score, notation
 from reports.page import LINK_WORDS, page, script_data
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
@@ -24,13 +29,49 @@ CONSENT_WORDS = {
     "unknown": "unknown",
     "opt_out": "refused (opted out)",
 }
+TONE_SECONDS = 60.0
+KINDS = {
+    "rhythm": "same pitch at another time",
+    "pitch": "another pitch",
+    "added": "in the track alone",
+    "left out": "in the piece alone",
+}
+HEARD = (
+    "The piece is played at the track\u2019s tempo and key. \u201cBoth\u201d plays them in time: track left, "
+    "piece right. The first 12 seconds; fewer where many passages are flagged."
+)
+TONES = "Plain tones, at the track\u2019s tempo and key. \u201cBoth\u201d plays the track left, the piece right."
 # Verdicts of links, what people must know of first; "absent" counts only when nothing else is there.
 GRAVEST = ("broken", "missing", "unchecked", "pending", "simulated", "ok", "absent")
+WAIVER_REASONS = (
+    ("licensed", "licensed"),
+    ("public_domain", "public domain"),
+    ("common_idiom", "common idiom"),
+    ("own_catalogue", "own catalogue"),
+    ("sample_cleared", "sample cleared"),
+    ("reviewed", "reviewed, and no match"),
+)
+SCRIPT_WORDS = {
+    "clear": "Clear",
+    "review": "Review",
+    "fail": "Fail",
+    "none": "none",
+    "copied": "Copied.",
+    "downloaded": "Saved as",
+    "missing": "Still to fill in:",
+    "who": "who decides",
+    "why": "why",
+    "expires": "until which day",
+    "evidence": "evidence",
+    "shown": "findings shown",
+    "of": "of",
+}
+NAMES = {"en": "English", "es": "Español"}
 Sounds = Mapping[int, tuple[bytes, bytes]]
 NO_SOUNDS: Sounds = {}
 
 
-def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS) -> str:
+def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en", silent: str = "") -> str:
     """Return the page.
 
     Parameters
@@ -39,29 +80,81 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS) -> str:
     sounds : mapping, optional
         MP3 or WAV files (track passage, piece passage) by the finding's number: its place in
         `report.findings`, from 1.
+    lang : "en" or "es"
+        The language that the page opens in; a button on it leads to the other.
+    silent : str
+        Why flagged findings have no sound, where some have none.
 
     Raises
     ------
     reports.json_report.ReportError
         When the report's dictionaries hold what JSON cannot carry.
+    ValueError
+        For another language.
     """
-    numbered = list(enumerate(report.findings, 1))
-    return page(
-        "report.html.j2",
-        "report.js",
-        report=report,
-        name=str(report.track.get("name", "track")),
-        subtitle=str(report.track.get("title", "")),
-        facts=_facts(report),
-        flagged=sum(f.verdict != "clear" for f in report.findings),
-        timeline=timeline(numbered, _duration(report)),
-        findings=[_shown(number, f, sounds.get(number)) for number, f in numbered],
-        human_pieces=_whole(report.store.get("human_pieces")),
-        metrics=[{"it": m, "picture": chance_line(m)} for m in report.metrics],
-        no_provenance=next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
-        repeat=list(_repeat(report)),
-        data=script_data({"findings": {str(number): _notes(f) for number, f in numbered}}),
+    other = next(code for code in LANGUAGES if code != lang)
+    key = str(report.track.get("key", ""))
+    engraved = {number: _engraved(f, key) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"}
+    scores = {number: score for number, score in engraved.items() if score is not None}
+    shared: dict[str, Any] = {
+        "data": script_data(_data(report, sounds)),
+        "silent": silent,
+        "scores": scores,
+        "glyphs": sorted({name: shape for score in scores.values() for name, shape in score.glyphs.items()}.items()),
+        "notation_bars": BARS,
+    }
+    first, second = (
+        page("report.html.j2", "report.js review.js", **shared, **_context(report, sounds, language(code)))
+        for code in (lang, other)
     )
+    return in_both(first, second)
+
+
+def _engraved(finding: Finding, key: str) -> Score | None:
+    """Engrave a finding, or leave the notation out where verovio does not do it: the piano roll shows the same."""
+    try:
+        return notation(finding, key)
+    except MusicError:
+        return None
+
+
+def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, Any]:
+    """Give what the template needs in one language."""
+    numbered = list(enumerate(report.findings, 1))
+    other = next(code for code in LANGUAGES if code != say.code)
+    return {
+        "_": say,
+        "words": say.words,
+        "lang": say.code,
+        "other": other,
+        "other_name": NAMES[other],
+        "report": report,
+        "name": str(report.track.get("name", "track")),
+        "subtitle": str(report.track.get("title", "")),
+        "facts": _facts(report, say),
+        "flagged": sum(f.verdict != "clear" for f in report.findings),
+        "timeline": timeline(numbered, _duration(report), say),
+        "course": course_picture(report.course, _duration(report), say) if report.course else "",
+        "findings": [_shown(number, f, report, number in sounds, say) for number, f in numbered],
+        "human_pieces": _whole(report.store.get("human_pieces")),
+        "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
+        "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
+        "repeat": list(_repeat(report)),
+        "waiver_reasons": WAIVER_REASONS,
+    }
+
+
+def _data(report: AuditReport, sounds: Sounds) -> dict[str, Any]:
+    """Give what the page's script needs: notes and sounds of the findings, and its own words in each language."""
+    return {
+        "duration": rounded(_duration(report)) or 0.0,
+        "findings": {str(number): _notes(f) for number, f in enumerate(report.findings, 1) if number not in sounds},
+        "sounds": {
+            str(number): [base64.b64encode(sound).decode("ascii") for sound in pair] for number, pair in sounds.items()
+        },
+        "track": _track_named(report),
+        "words": {code: {name: str(language(code)(text)) for name, text in SCRIPT_WORDS.items()} for code in LANGUAGES},
+    }
 
 
 def gravest(verdicts: list[str]) -> str:
@@ -84,72 +177,85 @@ def anchor_word(verdict: str) -> str:
     return "Not anchored" if verdict == "absent" else LINK_WORDS[verdict or "unchecked"]
 
 
-def _facts(report: AuditReport) -> list[dict[str, str]]:
+def _track_named(report: AuditReport) -> str:
+    """Name the track as a waiver does: by its file, or by its notes where that would be read as a pattern."""
+    name = str(report.track.get("name", "track"))
+    return words.clean(str(report.track.get("notes_sha256", name)) if set("*?[") & set(name) else name)
+
+
+def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
     """Give the four figures below the verdict."""
     strongest = report.findings[0] if report.findings else None
     links, anchor = provenance_summary(report)
     missing = sum(s.required for s in report.skipped)
-    match = {"name": "Closest match", "verdict": "", "word": "none", "detail": ""}
+    match = {"name": say("Closest match"), "verdict": "", "word": say("none"), "detail": ""}
     if strongest:
-        match["word"] = f"{strongest.matched} of {words.counted(strongest.notes, 'note')}"
-        match["detail"] = f"{words.bars(strongest.piece_bars)} of {strongest.title or strongest.piece}"
+        here = {"k": strongest.matched, "notes": say.words.counted(strongest.notes, "note")}
+        title = strongest.title or strongest.piece
+        match["word"] = say("{k} of {notes}", **here)
+        match["detail"] = say("{bars} of {title}", bars=say.words.bars(strongest.piece_bars), title=title)
         if strongest.verdict == "clear":
-            match["detail"] = f"closest: {match['word']}, {match['detail']}"
-            match["word"] = "none past the policy"
+            match["detail"] = say("closest: {match}, {detail}", match=match["word"], detail=match["detail"])
+            match["word"] = say("none past the policy")
     return [
         match,
         {
-            "name": "Provenance",
+            "name": say("Provenance"),
             "verdict": links or "unchecked",
-            "word": LINK_WORDS.get(links, links) if links else "Not checked",
-            "detail": words.counted(len(report.provenance), "link") if links else "",
+            "word": say(LINK_WORDS[links or "unchecked"]),
+            "detail": say.words.counted(len(report.provenance), "link") if links else "",
         },
         {
-            "name": "Anchor",
+            "name": say("Anchor"),
             "verdict": anchor or "unchecked",
-            "word": anchor_word(anchor),
-            "detail": "embedded chain: it proves nothing to others" if anchor == "simulated" else "",
+            "word": say(anchor_word(anchor)),
+            "detail": say("embedded chain: it proves nothing to others") if anchor == "simulated" else "",
         },
         {
-            "name": "Checks not made",
+            "name": say("Checks not made"),
             "verdict": "incomplete" if missing else "",
             "word": str(len(report.skipped)),
-            "detail": f"{missing} required by the policy" if missing else "none of them required",
+            "detail": say("{n} required by the policy", n=missing) if missing else say("none of them required"),
         }
         if report.skipped
-        else {"name": "Checks not made", "verdict": "", "word": "none", "detail": ""},
+        else {"name": say("Checks not made"), "verdict": "", "word": say("none"), "detail": ""},
     ]
 
 
-def _shown(number: int, finding: Finding, sounds: tuple[bytes, bytes] | None) -> dict[str, Any]:
-    sentence = words.finding_words(finding)
+def _shown(number: int, finding: Finding, report: AuditReport, heard: bool, say: Language) -> dict[str, Any]:
+    sentence = say.words.finding_words(finding)
+    first, last = finding.query_bars
+    common = report.policy.get("values", {}).get("copy", {}).get("common_works", math.inf)
     return {
         "number": number,
         "it": finding,
+        "bars": last - first + 1,
+        "licensed": bool(finding.allowed) or finding.rights.get("consent") in ("granted", "not_required"),
+        "common": bool(finding.commonplace) or finding.other_works >= common,
         "sentence": sentence,
-        "rolls": rolls(finding, words.clean(f"Piano rolls of the two passages. {sentence}")),
-        "rights": _rights(finding.rights),
-        "sounds": tuple(_data_uri(sound) for sound in sounds) if sounds else (),
-        "heard": "The first two play each passage as it is written, at most its first 12 seconds.",
+        "rolls": rolls(finding, say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape()),
+        "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)] if finding.verdict != "clear" else [],
+        "rights": _rights(finding.rights, say),
+        "heard": say(HEARD if heard else TONES),
     }
 
 
-def _rights(rights: Mapping[str, str]) -> list[tuple[str, str]]:
-    said = {**rights, "consent": CONSENT_WORDS.get(rights.get("consent", ""), rights.get("consent", ""))}
+def _rights(rights: Mapping[str, str], say: Language) -> list[tuple[str, str]]:
+    consent = rights.get("consent", "")
+    said = {**rights, "consent": say(CONSENT_WORDS[consent]) if consent in CONSENT_WORDS else consent}
     others = [(key, value) for key, value in sorted(said.items()) if key not in RIGHTS]
-    return [(label, said.get(key, "")) for key, label in RIGHTS.items()] + others
-
-
-def _data_uri(sound: bytes) -> str:
-    kind = "audio/wav" if sound[:4] == b"RIFF" else "audio/mpeg"
-    return f"data:{kind};base64,{base64.b64encode(sound).decode('ascii')}"
+    return [(say(label), said.get(key, "")) for key, label in RIGHTS.items()] + others
 
 
 def _notes(finding: Finding) -> dict[str, Any]:
-    """Give what the page needs to sound a finding: [onset s, duration s, pitch] from its start, to 1 ms."""
+    """Give what the page needs to sound a finding: [onset s, duration s, pitch] of its first seconds, to 1 ms."""
 
     def triples(notes: tuple[PassageNote, ...], start_s: float) -> list[list[float]]:
-        return [[round(n.onset_s - start_s, 3), round(n.duration_s, 3), n.pitch] for n in notes]
+        return [
+            [max(round(n.onset_s - start_s, 3), 0.0), round(n.duration_s, 3), n.pitch]
+            for n in notes
+            if n.onset_s < start_s + TONE_SECONDS
+        ]
 
     return {
         "ratio": rounded(finding.tempo_ratio) or 1.0,

@@ -22,6 +22,8 @@ import rfc8785
 
 from audit.findings import (
     AuditReport,
+    Course,
+    CourseWindow,
     Finding,
     MetricResult,
     PassageNote,
@@ -186,9 +188,13 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
         "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
         "waivers": _waiver,
     }
+    found = value["course"]
+    course = found and Course(
+        **{**found, "windows": tuple(map(_window, found["windows"])), "human": tuple(found["human"])}
+    )
     lists = {key: tuple(read(entry) for entry in value[key]) for key, read in kinds.items()}
     texts = {key: tuple(value[key]) for key in ("reasons", "limits")}
-    return AuditReport(**{**value, **texts, **lists})
+    return AuditReport(**{**value, **texts, **lists, "course": course})
 
 
 def parsed(data: bytes, name: str) -> Any:
@@ -214,6 +220,10 @@ def _numbers(entry: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _waiver(entry: dict[str, Any] | None) -> Waiver | None:
     return None if entry is None else Waiver(**entry)
+
+
+def _window(entry: dict[str, Any]) -> CourseWindow:
+    return CourseWindow(**{**entry, "span_s": tuple(entry["span_s"])})
 
 
 def _sound(entry: dict[str, Any]) -> SoundMatch:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from reports import words
 from reports.json_report import canonical
+from reports.languages import language
 
 TEMPLATES = Path(__file__).with_name("templates")
 OUTCOME_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
@@ -53,7 +54,9 @@ ICONS = {
     **dict.fromkeys(("fail", "broken", "missing"), "no"),
     **dict.fromkeys(("incomplete", "unchecked", "absent"), "open"),
     "simulated": "sim",
+    "waived": "yes",
 }
+RULE_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "skipped": "Not checked"}
 
 
 @functools.cache
@@ -68,6 +71,8 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         words=words,
+        _=language("en"),
+        rule_words=RULE_WORDS,
         outcome_words=OUTCOME_WORDS,
         outcome_about=OUTCOME_ABOUT,
         verdict_words=VERDICT_WORDS,
@@ -79,9 +84,9 @@ def _environment() -> Environment:
 
 
 def page(template: str, script: str, **values: Any) -> str:
-    """Render `template` with the style sheet and the file `script` inlined, under a policy for just them."""
+    """Render `template` with the style sheet and the files `script` (with spaces between) inlined, and just them."""
     style = _file("style.css")
-    code = _file(script)
+    code = "".join(map(_file, script.split()))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'; "
         "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"

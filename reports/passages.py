@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from audit.findings import AuditReport
-from music.notes import NoteSequence
+from music.notes import MusicError, NoteSequence
 from music.render import render_passage
 
-SAMPLE_RATE = 24_000  # Hz; of MPEG-2, so a frame is half as long and small files stay small
-MAX_SECONDS = 12.0
+SAMPLE_RATE = 16_000  # Hz; of MPEG-2, so a frame is half as long: small files stay small
+MAX_SECONDS, ALL_SECONDS = 12.0, 80.0  # of one passage, and of all of them
 FADE_SECONDS = 0.4
 COMPRESSION = 0.85  # of libsndfile's 0-1
 
@@ -21,9 +22,11 @@ def passage_sounds(
     report: AuditReport,
     track: NoteSequence,
     load_piece: Callable[[str], NoteSequence],
-    limit: int = 3,
-) -> dict[int, tuple[bytes, bytes]]:
-    """Render both passages of the first flagged findings, each in its own key and tempo.
+    limit: int = 10,
+) -> tuple[dict[int, tuple[bytes, bytes]], str]:
+    """Render both passages of the first flagged findings, the piece in the key and at the tempo of the track.
+
+    Both begin with the first note that they share, so that they can be played together.
 
     Parameters
     ----------
@@ -36,28 +39,31 @@ def passage_sounds(
 
     Returns
     -------
-    dict
-        (track passage, piece passage) as MP3, mono, 24 kHz, at most 12 s each, by the finding's number: its
+    sounds : dict
+        (track passage, piece passage) as MP3, mono, 16 kHz, at most 12 s each, by the finding's number: its
         place in `report.findings`, from 1.
-
-    Raises
-    ------
-    music.notes.MusicError
-        When a passage holds no notes or can't be rendered.
+    missing : str
+        Why a passage could not be rendered, of the first of them; "" where all were.
     """
     flagged = [(number, f) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"]
-    return {
-        number: (_mp3(track, f.query_span_s), _mp3(load_piece(f.piece), f.piece_span_s))
-        for number, f in flagged[:limit]
-    }
+    sounds, missing = {}, ""
+    seconds = min(MAX_SECONDS, ALL_SECONDS / max(len(flagged[:limit]), 1))
+    for number, f in flagged[:limit]:
+        ratio = f.tempo_ratio if 0 < f.tempo_ratio < math.inf else 1.0
+        try:
+            piece = load_piece(f.piece).transpose(f.transposition)
+            sounds[number] = (_mp3(track, f.query_span_s, 1.0, seconds), _mp3(piece, f.piece_span_s, ratio, seconds))
+        except MusicError as error:
+            missing = missing or str(error)
+    return sounds, missing
 
 
-def _mp3(sequence: NoteSequence, span_s: tuple[float, float]) -> bytes:
+def _mp3(sequence: NoteSequence, span_s: tuple[float, float], slower: float, seconds: float) -> bytes:
     import soundfile
 
-    start, end = span_s
-    samples, rate = render_passage(sequence, start, min(end, start + MAX_SECONDS), sample_rate=SAMPLE_RATE)
-    samples = samples[: round(MAX_SECONDS * rate)]
+    start, end = span_s[0], min(span_s[1], span_s[0] + seconds / slower)
+    samples, rate = render_passage(sequence, start, end, slower=slower, sample_rate=SAMPLE_RATE)
+    samples = samples[: round(seconds * rate)]
     fade = min(round(FADE_SECONDS * rate), len(samples))
     levels = np.ones(len(samples), np.float32)
     levels[len(samples) - fade :] = np.linspace(1.0, 0.0, fade, dtype=np.float32)

@@ -17,7 +17,7 @@ from typing import Literal
 
 from audit.findings import AuditReport
 from audit.policy import PolicyError, read_policy
-from reports.formats import FORMS
+from reports.formats import FORMS, PAGE
 from reports.json_report import ReportError, read_report
 from reports.pdf import attached_json
 
@@ -92,7 +92,7 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     if form is None or not form.from_json:
         return None
     made_by, here = str(report.tool.get("version", "")), version("contraste")
-    if form.write(report, {}) == content:
+    if form.write(report, PAGE) == content:
         return Found(name, "ok", "what report.json gives")
     if made_by != here:
         return Found(name, "unchecked", f"contraste {made_by} wrote it, and this is {here}: not comparable")

@@ -17,12 +17,18 @@ INTERVALS = (
     *("perfect fifth", "minor sixth", "major sixth", "minor seventh", "major seventh"),
 )
 SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+LONGEST = 1000  # characters of one text of a page
 LONG_ODDS = 1e12  # a fitted tail says nothing beyond this
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Replace what no page may hold by U+FFFD: control characters, lone surrogates, direction overrides."""
+    """Replace what no page may hold by U+FFFD: control characters, lone surrogates, direction overrides.
+
+    What is longer than `LONGEST` is cut, and says so: names come from strangers' files, and report.json has them whole.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}\u2026 (+{len(text) - LONGEST:,})"
     return _UNPRINTABLE.sub("\ufffd", text)
 
 

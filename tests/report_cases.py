@@ -11,6 +11,7 @@ from audit.findings import (
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundMatch,
     Waiver,
 )
 
@@ -63,6 +64,25 @@ def finding(number: int = 1, **changes: Any) -> Finding:
     return dataclasses.replace(made, **changes)
 
 
+def sound(**changes: Any) -> SoundMatch:
+    made = SoundMatch(
+        kind="recording",
+        piece="folk/1.wav",
+        title="Tune 1",
+        artist="Trad.",
+        rights={"licence": "CC0-1.0", "source": "own", "consent": "granted", "isrc": "", "iswc": ""},
+        id="00000000000000aa",
+        verdict="review",
+        query_span_s=(2.0, 14.5),
+        piece_span_s=(0.0, 12.5),
+        windows=3,
+        distance=9,
+        bits=256,
+        evalue=1e-8,
+    )
+    return dataclasses.replace(made, **changes)
+
+
 def report(**changes: Any) -> AuditReport:
     made = AuditReport(
         outcome="fail",
@@ -87,6 +107,7 @@ def report(**changes: Any) -> AuditReport:
         ),
         skipped=(Skipped("metrics:phash_256", "no sound was rendered", True), Skipped("chain", "not asked")),
         limits=("Only the named store.",),
+        sounds=(sound(),),
         rules=(
             RuleResult("rights.findings.opt_out", "No piece whose holder opted out", "pass", "none did"),
             RuleResult("provenance.signed", "Signed by a known key", "fail", "by nobody"),
@@ -100,7 +121,7 @@ def report(**changes: Any) -> AuditReport:
 def clean_report(**changes: Any) -> AuditReport:
     """Nothing speaks against it."""
     nothing = {"outcome": "pass", "sentence": "Nothing matches.", "reasons": (), "findings": (), "metrics": ()}
-    return report(**{**nothing, "provenance": (), "skipped": (), "rules": (), "waivers": (), **changes})
+    return report(**{**nothing, "provenance": (), "skipped": (), "rules": (), "waivers": (), "sounds": (), **changes})
 
 
 def hostile_report(text: str) -> AuditReport:
@@ -117,6 +138,7 @@ def hostile_report(text: str) -> AuditReport:
     return report(
         track={"name": text, "sha256": "12" * 32, "notes_sha256": "34" * 32, "duration_s": 61.5, "title": text},
         findings=(bad, finding(2, title=text)),
+        sounds=(sound(piece=text, title=text, artist=text, rights={"licence": text}),),
         reasons=(text,),
         sentence=f"This track matches {text}",
         provenance=(ProvenanceLink(text[:50], text, "broken", text),),

@@ -13,7 +13,7 @@ from jsonschema import Draft4Validator, Draft202012Validator
 import reports.pdf
 from audit.findings import AuditReport, Skipped
 from reports.checks import checks, short
-from reports.formats import FORMS, unknown_or_unavailable, written
+from reports.formats import FORMS, PAGE, unknown_or_unavailable, written
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
 from reports.junit import report_junit
 from reports.markdown import escaped, report_markdown
@@ -54,13 +54,13 @@ def test_json_obeys_its_schema_and_reads_back(made: AuditReport) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "pdf"])
 def test_the_same_report_gives_the_same_bytes(name: str) -> None:
-    assert FORMS[name].write(report(), {}) == FORMS[name].write(report(), {})
+    assert FORMS[name].write(report(), PAGE) == FORMS[name].write(report(), PAGE)
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.from_json])
 def test_forms_from_json_are_those_of_the_report_that_is_read_back(name: str) -> None:
     read = read_report(report_json(report()))
-    assert FORMS[name].write(read, {}) == FORMS[name].write(read_report(report_json(read)), {})
+    assert FORMS[name].write(read, PAGE) == FORMS[name].write(read_report(report_json(read)), PAGE)
 
 
 def test_a_report_that_is_no_report_is_refused() -> None:
@@ -83,6 +83,7 @@ def test_sarif_names_what_is_not_clear() -> None:
     assert found == {
         ("copy", "error", "fail"),
         ("copy", "warning", "fail"),
+        ("sound", "warning", "fail"),
         ("metrics.phash_64", "warning", "fail"),
         ("provenance.link.model", "error", "fail"),
         ("provenance.signed", "error", "fail"),
@@ -137,6 +138,7 @@ def test_junit_has_a_case_for_each_check() -> None:
     cases = {case.get("name"): [element.tag for element in case] for case in suite.iter("testcase")}
     assert cases == {
         "copy": ["failure", "system-out"],
+        "sound": ["system-out"],
         "metrics.bleu": ["system-out"],
         "metrics.phash_64": ["system-out"],
         "provenance.link.track": ["system-out"],
@@ -148,7 +150,7 @@ def test_junit_has_a_case_for_each_check() -> None:
         "chain": ["skipped"],
     }
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "10", "failures": "3", "errors": "2", "skipped": "1",
+        "tests": "11", "failures": "3", "errors": "2", "skipped": "1",
     }  # fmt: skip
     assert "waived: licensed" in (suite.findtext("testcase[@name='copy']/system-out") or "")
 
@@ -206,7 +208,8 @@ def test_markdown_holds_findings_waivers_and_what_was_not_checked() -> None:
 
 def test_checks_say_what_blocks() -> None:
     assert {c.rule for c in checks(report()) if not c.clear} == {
-        "copy", "metrics.phash_64", "metrics.phash_256", "provenance.link.model", "provenance.signed", "style.close",
+        "copy", "sound", "metrics.phash_64", "metrics.phash_256", "provenance.link.model", "provenance.signed",
+        "style.close",
     }  # fmt: skip
     assert all(check.clear for check in checks(clean_report()))
     unsearched = clean_report(skipped=(Skipped("copy", "too short", True),))

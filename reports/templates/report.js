@@ -37,9 +37,9 @@
     box.classList.remove("playing");
   }
 
-  function follow(now, drawing, stretch) { // moves the line over both rolls
+  function follow(now, drawing) { // moves the line over both rolls
     const line = drawing.querySelector(".playhead");
-    const x = Number(drawing.dataset.left) + now * stretch * Number(drawing.dataset.scale);
+    const x = Number(drawing.dataset.left) + now * Number(drawing.dataset.scale);
     line.setAttribute("x1", x);
     line.setAttribute("x2", x);
     const view = drawing.parentElement, pixels = drawing.clientWidth || drawing.getBoundingClientRect().width;
@@ -47,37 +47,55 @@
     if (shown > view.scrollLeft + view.clientWidth - 30 || shown < view.scrollLeft) view.scrollLeft = shown - 60;
   }
 
-  function play(button) {
+  async function recorded(finding, side) { // the files in the page, to be started at one moment
+    const files = data.sounds[finding];
+    if (!files) return null;
+    const wanted = { track: [[0, 0]], piece: [[1, 0]], both: [[0, -0.8], [1, 0.8]] }[side];
+    return Promise.all(wanted.map(async ([k, pan]) => {
+      const bytes = Uint8Array.from(atob(files[k]), (sign) => sign.charCodeAt(0));
+      return [await context.decodeAudioData(bytes.buffer), pan];
+    }));
+  }
+
+  function sounding([buffer, pan], at) {
+    const source = context.createBufferSource(), side = context.createStereoPanner();
+    source.buffer = buffer;
+    side.pan.value = pan;
+    source.connect(side).connect(context.destination);
+    source.start(at);
+    return side;
+  }
+
+  async function play(button) {
     const { finding, side } = button.dataset;
     const notes = data.findings[finding];
     const box = document.getElementById("finding-" + finding);
     const drawing = box.querySelector(".rolls");
-    const sound = document.getElementById("sound-" + finding + "-" + side);
-    let clock, silence, length = Infinity;
-    if (sound) {
-      sound.currentTime = 0;
-      sound.play().catch(stop);
-      sound.onended = stop;
-      clock = () => sound.currentTime;
-      silence = () => sound.pause();
-    } else {
-      context = context || new AudioContext();
-      context.resume();
-      const at = context.currentTime + 0.06;
-      const moved = notes.piece.map(([o, d, p]) => [o * notes.ratio, d * notes.ratio, p + notes.shift]);
-      const voices = side === "both" ? [tones(notes.track, -0.75, at), tones(moved, 0.75, at)] : [tones(notes[side], 0, at)];
-      const heard = side === "both" ? notes.track.concat(moved) : notes[side];
-      length = Math.max(0, ...heard.map(([o, d]) => o + d)) + 0.3;
-      clock = () => Math.max(0, context.currentTime - at);
-      silence = () => voices.forEach((voice) => voice.disconnect());
-    }
-    const me = current = { button, silence, box };
+    context = context || new AudioContext();
+    context.resume();
+    let voices = [];
+    const me = current = { button, box, silence: () => voices.forEach((voice) => voice.disconnect()) };
     button.setAttribute("aria-pressed", "true");
+    const files = await recorded(finding, side).catch(() => null);
+    if (current !== me) return;
+    const at = context.currentTime + 0.06;
+    let length;
+    if (files) {
+      voices = files.map((file) => sounding(file, at));
+      length = Math.max(...files.map(([buffer]) => buffer.duration));
+    } else {
+      const moved = notes.piece.map(([o, d, p]) => [o * notes.ratio, d * notes.ratio, p + notes.shift]);
+      const heard = { track: [[notes.track, 0]], piece: [[moved, 0]], both: [[notes.track, -0.75], [moved, 0.75]] }[side];
+      voices = heard.map(([one, pan]) => tones(one, pan, at));
+      length = Math.max(0, ...heard.flatMap(([one]) => one.map(([o, d]) => o + d))) + 0.3;
+    }
     box.classList.add("playing");
+    box.dataset.heard = files ? "recorded" : "tones";
     const step = () => {
       if (current !== me) return;
-      if (clock() > length) return stop();
-      follow(clock(), drawing, side === "piece" ? notes.ratio : 1);
+      const now = Math.max(0, context.currentTime - at);
+      if (now > length) return stop();
+      follow(now, drawing);
       if (calm) setTimeout(step, 250); else requestAnimationFrame(step);
     };
     step();
