@@ -30,6 +30,7 @@ from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
 from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
+from corpus.card import data_card
 from corpus.store import Store
 from metrics.chance import Chance
 from music.notes import IntArray, NoteSequence
@@ -42,6 +43,7 @@ LIMITS = (
     "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
 )
 PRIOR_ART_PIECES = 50
+CARD = "card.json"
 WINDOW = Setting(24, "notes")  # of a track's course
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
@@ -63,6 +65,16 @@ class Corpus:
     def human(self) -> Baseline | None:
         """What windows of human pieces share with other works, measured once and kept beside the index."""
         return human_baseline(self.store, self.index, WINDOW)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The store in figures, counted once and kept beside the index."""
+        known = self.index.read(CARD)
+        if isinstance(known, dict):
+            return known
+        made = data_card(self.store)
+        self.index.write(CARD, made)
+        return made
 
 
 def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:

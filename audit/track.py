@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.findings import AuditReport, ProvenanceLink, Skipped
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
+from audit.measure import SEED as CHANCE_SEED
 from audit.measure import closest_piece, measure_chance, measure_track, open_chance
 from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.significance import calibrate, open_calibration
+from audit.significance import SEED, calibrate, open_calibration
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
@@ -140,7 +141,12 @@ def audit_track(
     links = _provenance(file, keys, chain)
     report = audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
     windows = measure_windows(corpus.store, file.name, track, passages, WINDOW)
-    return replace(report, course=course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None)
+    return replace(
+        report,
+        course=course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
+        store=report.store | {"card": corpus.card},
+        tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
+    )
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import base64
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
 from music.notes import MusicError
 from reports import words
+from reports.chain import by_hand, chain
+from reports.crosswalk import crosswalk
 from reports.differences import differences
 from reports.drawing import chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
@@ -28,6 +31,16 @@ CONSENT_WORDS = {
     "not_required": "not required (public domain or own work)",
     "unknown": "unknown",
     "opt_out": "refused (opted out)",
+}
+STATES = {"ok": "Evidence here", "part": "In part", "absent": "No evidence here", "open": "Not yet"}
+CARD_NAMES = {
+    "split": "Split",
+    "licence": "Licence",
+    "consent": "Consent",
+    "source": "Source",
+    "meter": "Metre",
+    "tempo_bpm": "Tempo, quarters a minute",
+    "key": "Key",
 }
 TONE_SECONDS = 60.0
 KINDS = {
@@ -139,6 +152,13 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "human_pieces": _whole(report.store.get("human_pieces")),
         "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
+        "chain": chain(report.provenance),
+        "by_hand": by_hand,
+        "crosswalk": crosswalk(report),
+        "states": STATES,
+        "card": report.store.get("card"),
+        "card_names": CARD_NAMES,
+        "command": _command(report),
         "repeat": list(_repeat(report)),
         "waiver_reasons": WAIVER_REASONS,
     }
@@ -175,6 +195,17 @@ def provenance_summary(report: AuditReport) -> tuple[str, str]:
 def anchor_word(verdict: str) -> str:
     """Name the state of an anchor, as `provenance_summary` gives it."""
     return "Not anchored" if verdict == "absent" else LINK_WORDS[verdict or "unchecked"]
+
+
+def _command(report: AuditReport) -> str:
+    """Write the command that makes this report again, in a folder that holds what it names."""
+    words = ["contraste", "audit", str(report.track.get("name", "TRACK"))]
+    words += ["--store", str(report.store.get("name", "STORE")), "--policy", "policy.toml"]
+    model = report.track.get("model")
+    words += ["--model", str(model.get("name"))] if isinstance(model, dict) else []
+    waivers = report.policy.get("waivers")
+    words += ["--waivers", str(waivers.get("file"))] if isinstance(waivers, dict) else []
+    return shlex.join([*words, "--out", "report"])
 
 
 def _track_named(report: AuditReport) -> str:
@@ -279,7 +310,8 @@ def _whole(value: object) -> int | None:
 def _repeat(report: AuditReport) -> Iterator[tuple[str, str]]:
     """Everything the verdict rests on, flattened: tool, track, store, policy and its effective values."""
     for group in ("tool", "track", "store", "policy"):
-        yield from _flat(group, plain(getattr(report, group)))
+        said = {name: value for name, value in getattr(report, group).items() if (group, name) != ("store", "card")}
+        yield from _flat(group, plain(said))
     yield "report schema", report.schema
 
 

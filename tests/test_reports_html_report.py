@@ -21,6 +21,8 @@ from audit.findings import (
     ProvenanceLink,
     Skipped,
 )
+from reports.chain import chain
+from reports.crosswalk import crosswalk
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
 from reports.html_report import gravest, report_html
 from reports.index_html import IndexRow, index_html, index_row
@@ -409,3 +411,59 @@ def test_the_course_is_drawn_beside_human_pieces() -> None:
     alone = Page(report_html(report(1, course=Course("24 notes", windows))))
     assert "no human baseline" in alone.text
     assert "one passage of the corpus has" not in Page(report_html(report(1))).text
+
+
+LINKS = tuple(
+    ProvenanceLink(*words)
+    for words in (
+        ("track", "new song.mid", "ok", "as signed"),
+        ("anchor", "new.anchor.json", "simulated", "block 3"),
+        ("model", "model", "broken", "content"),
+        ("data set", "store", "ok", "12 files"),
+        ("log", "store", "absent", "not here"),
+    )
+)
+
+
+def test_provenance_is_a_graph_from_the_data_set_on_with_a_command_for_each_link() -> None:
+    nodes = chain(LINKS)
+    assert [(node.link.name, [check.name for check in node.checks]) for node in nodes] == [
+        ("data set", ["log"]),
+        ("model", []),
+        ("track", ["anchor"]),
+    ]
+    page = Page(report_html(report(1, provenance=LINKS)))
+    words = " ".join(page.text.split())
+    assert "contraste verify 'new song.mid' --key PUBLIC.pem" in words
+    assert "contraste verify new.anchor.json --rpc URL" in words
+    assert words.index("data setstoreHolds") < words.index("modelmodelBroken")
+
+
+def test_the_crosswalk_reads_its_states_off_the_report() -> None:
+    def states(**changes: Any) -> dict[str, str]:
+        return {f"{row.framework} {row.clause}": row.state for row in crosswalk(report(1, **changes))}
+
+    signed = states(provenance=LINKS)
+    assert signed["Code of Practice 1.1.1"] == "part"
+    assert signed["Code of Practice 1.1.2"] == "open"
+    assert signed["Code of Practice 1.1.3"] == "ok"
+    assert signed["ISO/IEC 42001 A.7.5"] == "ok"
+    marks = (ProvenanceLink("credential", "a", "ok", ""), ProvenanceLink("time stamp", "a", "ok", ""))
+    assert states(provenance=(*LINKS[:1], *marks))["Code of Practice 1.1.1"] == "ok"
+    bare = states(provenance=(), skipped=(Skipped("copy", "short"),))
+    assert (bare["EU AI Act 50(2)"], bare["UNESCO 37-41"]) == ("absent", "part")
+    assert bare["Code of Practice 1.1.3"] == "part"
+
+
+def test_the_data_set_and_the_command_are_shown() -> None:
+    card = {"pieces": 4, "works": 3, "duplicates": 1, "hours": 0.25, "notes": 900}
+    card |= {"split": [["train", 3], ["test", 1]], "licence": [["", 4]], "key": [[HOSTILE, 4]]}
+    card |= {name: [] for name in ("consent", "source", "meter", "tempo_bpm")}
+    store = {**report().store, "card": card}
+    page = Page(report_html(report(1, store=store, track={"name": "a b.mid", "model": {"name": "m"}})))
+    words = " ".join(page.text.split())
+    assert "4 pieces (0.25 hours, 900 notes), 3 works and 1 piece that are versions" in words
+    assert [a["width"] for a in page.of("rect", class_="bar")] == ["75.0", "25.0", "100.0", "100.0"]
+    assert "contraste audit 'a b.mid' --store folk --policy policy.toml --model m --out report" in words
+    assert "store \u00b7 card" not in words
+    assert not page.of("img")

@@ -9,6 +9,7 @@ import pytest
 
 from audit.run import LIMITS, _copy_reason
 from reports import html_report, page, words, words_es
+from reports.crosswalk import crosswalk
 from reports.html_report import report_html
 from reports.languages import LONGEST, in_both, language
 from tests.test_reports_html_report import finding, report
@@ -32,6 +33,9 @@ def texts() -> set[str]:
                 found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
     tables = (page.OUTCOME_WORDS, page.OUTCOME_ABOUT, page.VERDICT_WORDS, page.LINK_WORDS, page.LINK_ABOUT)
     tables += (page.RULE_WORDS, html_report.RIGHTS, html_report.CONSENT_WORDS, html_report.SCRIPT_WORDS)
+    tables += (html_report.KINDS, html_report.STATES, html_report.CARD_NAMES)
+    found |= {html_report.HEARD, html_report.TONES}
+    found |= {text for row in crosswalk(report()) for text in (row.framework, row.asks, row.evidence)}
     return found.union(*(table.values() for table in tables), dict(html_report.WAIVER_REASONS).values())
 
 
