@@ -19,6 +19,7 @@ import typer
 if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.run import Corpus
+    from audit.waivers import Waivers
     from corpus.store import Store
     from generator.sample import Generated
     from generator.train import Settings
@@ -42,11 +43,15 @@ app = typer.Typer(
 keys_app = typer.Typer(name="keys", help="Make, trust, change and revoke signing keys.", no_args_is_help=True)
 contribution_app = typer.Typer(name="contribution", help="Note what people did to an artefact.", no_args_is_help=True)
 ledger_app = typer.Typer(name="ledger", help="Look at statements and the log of what was signed.", no_args_is_help=True)
-for part in (keys_app, contribution_app, ledger_app):
+policy_app = typer.Typer(name="policy", help="Check and explain the rules of the gate.", no_args_is_help=True)
+for part in (keys_app, contribution_app, ledger_app, policy_app):
     app.add_typer(part)
 
 Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="TOML file with the gate's rules.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="The gate's rules: default, distributor, label-release, research, or a TOML file."),
+]
 SigningKeyOption = Annotated[
     str,
     typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI."),
@@ -359,6 +364,13 @@ def audit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the reports.")],
     model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
     policy: PolicyFile = None,
+    waivers: Annotated[
+        Path | None, typer.Option("--waivers", help="TOML file of findings that people let pass.")
+    ] = None,
+    today: Annotated[
+        str | None,
+        typer.Option(help="Day that expiry of waivers is compared with, e.g. 2027-01-31; the present one, UTC."),
+    ] = None,
     partial: Partial = False,
     formats: Annotated[str, typer.Option("--format", help="Of html and json, separated by commas.")] = "html,json",
     lang: Lang = "en",
@@ -368,7 +380,7 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.index import verify_index
-    from audit.policy import POLICIES, read_policy
+    from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from music.midi import write_atomically
     from music.notes import MusicError
@@ -381,14 +393,14 @@ def audit(
     wanted = set(formats.split(","))
     if not wanted <= {"html", "json"}:
         stop(f"--format {formats}: html and json are known", USAGE)
-    rules = read_policy(policy)
+    rules, given = read_policy(policy), _waivers(waivers, today)
     opened = _store(store, partial)
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
     files = _music(tracks)
     names = _report_names(files)
-    rules_text = (policy or POLICIES / "default.toml").read_bytes()
+    rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
@@ -400,7 +412,7 @@ def audit(
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = audit_track(file, sequence, corpus, rules, trusted, chain, model)
+            report = audit_track(file, sequence, corpus, rules, trusted, chain, model, given)
             folder = out / name
             write_atomically(folder / "policy.toml", rules_text)
             write_atomically(folder / "report.json", report_json(report))
@@ -414,8 +426,37 @@ def audit(
             show(done + 1, len(files))
     if "html" in wanted and len(rows) > 1:
         write_atomically(out / "index.html", index_html(rows).encode())
+    if waivers and given:
+        _name_unused(waivers, given, reports)
     say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _waivers(file: Path | None, today: str | None) -> Waivers | None:
+    """Read a file of waivers as of a day."""
+    from datetime import UTC, datetime
+
+    from audit.waivers import parse_day, read_waivers
+
+    if file is None:
+        if today is not None:
+            stop("--today is what the expiry of waivers is compared with; name them with --waivers", USAGE)
+        return None
+    try:
+        day = parse_day(today) if today is not None else datetime.now(UTC).date()
+    except ValueError as error:
+        stop(f"--today {today}: {error}", USAGE)
+    return read_waivers(file, day)
+
+
+def _name_unused(file: Path, given: Waivers, reports: Sequence[AuditReport]) -> None:
+    """Name the waivers that have expired, and those that match nothing in any of the tracks."""
+    used = {waiver.line for report in reports for waiver in report.waivers if waiver.state == "applied"}
+    for waiver in given.entries:
+        if waiver.state == "expired":
+            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} expired on {waiver.expires}")
+        elif waiver.line not in used:
+            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} for {waiver.track} matches nothing here")
 
 
 def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
@@ -425,6 +466,59 @@ def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
     if unread:
         return UNREADABLE
     return UNCHECKED if "incomplete" in outcomes else OK
+
+
+@policy_app.command("check")
+def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and files of waivers.")]) -> None:
+    """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
+    from datetime import UTC, datetime
+
+    from audit.policy import PROFILES, read_policy
+    from audit.tomlfile import TomlError
+    from audit.waivers import holds_waivers, read_waivers
+
+    wrong = False
+    for file in files:
+        try:
+            if str(file) not in PROFILES and holds_waivers(file):
+                waivers = read_waivers(file, datetime.now(UTC).date())
+                late = sum(waiver.state == "expired" for waiver in waivers.entries)
+                typer.echo(
+                    f"{file}: valid, {len(waivers.entries)} waivers{f', {late} of them expired' if late else ''}"
+                )
+            else:
+                policy = read_policy(file)
+                typer.echo(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
+        except TomlError as error:
+            wrong = True
+            for problem in error.problems:
+                say(f"{file}: {problem}")
+    raise typer.Exit(USAGE if wrong else OK)
+
+
+@policy_app.command("explain")
+def policy_explain(
+    policy: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say every value that a policy has in effect, where it comes from, and what it does."""
+    import json
+
+    from audit.policy import explained, read_policy
+
+    rules = read_policy(policy)
+    entries = [
+        {"key": ".".join(map(str, path)), "value": value, "from": origin, "about": about}
+        for path, value, origin, about in explained(rules)
+    ]
+    if as_json:
+        typer.echo(
+            json.dumps({"name": rules.name, "digest": rules.digest, "values": entries}, ensure_ascii=False, indent=1)
+        )
+        return
+    for entry in entries:
+        typer.echo(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}  [{entry['from']}]")
+        typer.echo(f"    {entry['about']}")
 
 
 def _record_report(report: AuditReport, file: Path, **made_from: Path | None) -> None:
@@ -1550,7 +1644,7 @@ def _extra(name: str) -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
-    from audit.policy import PolicyError
+    from audit.tomlfile import TomlError
     from corpus.demo import DemoError
     from corpus.pool import EngineError
     from corpus.rights import RightsError
@@ -1563,7 +1657,7 @@ def _exit_code(error: Exception) -> int | None:
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
         (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
-        (USAGE, (PolicyError, RightsError, DemoError, EngineError)),
+        (USAGE, (TomlError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
         (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),

@@ -1,29 +1,56 @@
-"""Thresholds and rules of the gate, read from a TOML file and checked against ``policies/policy.schema.json``."""
+"""Thresholds and rules of the gate: TOML, checked against ``policies/policy.schema.json``.
+
+A policy is a file, or one of the shipped `PROFILES` by its name, and may extend one of them: what it does not say is
+said by that profile, and else by `DEFAULTS`. Bounds that can never or must always be passed are refused, as are numbers
+that contradict one another.
+"""
 
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from audit.findings import Verdict
+from audit.tomlfile import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from ledger.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
-MAX_BYTES = 2**20
+SCHEMA_FILE = POLICIES / "policy.schema.json"
+PROFILES = ("default", "distributor", "label-release", "research")
+BUILT_IN = "built in"
 CUSTOM_ALONE = 10  # the percentile speaks alone only where E is within so many times the review threshold
+Level = Literal["fail", "review", "ignore"]
+_UNASKED = {"opt_out": "ignore", "licence_missing": "ignore", "consent_missing": "ignore"}
+DEFAULTS: dict[str, Any] = {
+    "description": "",
+    "gate": {"required": ["copy", "metrics"], "review_blocks": False},
+    "copy": {
+        **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
+        "allow": {"licences": [], "artists": [], "pieces": []},
+    },
+    "metrics": {},
+    "rights": {
+        **{"findings": _UNASKED, "corpus": _UNASKED},
+        "opted_out": {"artists": [], "pieces": [], "isrcs": [], "iswcs": []},
+    },
+    "provenance": {"require_signature": False, "signed_by": [], "require_anchor": False, "require_final": False},
+    "disclosure": {"credential": "ignore", "roles": "ignore", "role_names": ["composition", "instrumentation"]},
+    "style": {"artist": ""},
+    "store": {"min_pieces": 0, "min_index": 0, "complete": False},
+}
 
 
-class PolicyError(ValueError):
-    """Raised when a policy can't be used; the message names file, key, value and rule."""
+class PolicyError(TomlError):
+    """Raised when a policy can't be used; the message names file, line, key, value and rule."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Policy:
     """A checked policy; `values` holds every effective value, as the report prints it.
 
@@ -31,11 +58,14 @@ class Policy:
     ----------
     digest : str
         SHA-256 (hex) of the canonical JSON of `values`.
+    origins : mapping
+        Where each value comes from, by its path: the name of a profile, the file, or `BUILT_IN`.
     """
 
     name: str
     values: dict[str, Any]
     digest: str
+    origins: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -47,10 +77,23 @@ class Policy:
         """Whether "review" stops the release."""
         return bool(self.values["gate"]["review_blocks"])
 
+    def level(self, rule: str) -> Level:
+        """Say what it means where a rule does not hold; rules that are only on or off fail the track."""
+        value: Any = self.values
+        for name in rule.split("."):
+            value = value[name]
+        if value in ("fail", "review", "ignore"):
+            return value  # type: ignore[no-any-return]
+        return "fail" if value else "ignore"
+
+    def requires(self, rule: str) -> bool:
+        """Whether the audit is incomplete where this rule could not be checked."""
+        return rule.partition(".")[0] in self.required
+
     @property
-    def require_signature(self) -> bool:
-        """Whether an unsigned track fails."""
-        return bool(self.values["provenance"]["require_signature"])
+    def has_style_window(self) -> bool:
+        """Whether the track's distance from the corpus is judged."""
+        return len(self.values["style"]) > 1
 
     def judge_copy(
         self, evalue: float, percentile: float, matched: int, bars: float = inf, common: bool = False
@@ -98,67 +141,177 @@ class Policy:
             return f"artist {artist}"
         return next((f"pieces {p}" for p in allow["pieces"] if any(fnmatchcase(path, p) for path in paths)), "")
 
+    def opted_out(self, piece: Mapping[str, str]) -> bool:
+        """Whether a piece was refused: by its rights, or by ``rights.opted_out``.
+
+        `piece` has ``piece`` (its path), ``artist``, ``consent``, ``isrc`` and ``iswc``.
+        """
+        out = self.values["rights"]["opted_out"]
+        return (
+            piece.get("consent") == "opt_out"
+            or bool(piece["artist"] and piece["artist"] in out["artists"])
+            or any(fnmatchcase(piece["piece"], pattern) for pattern in out["pieces"])
+            or any(piece.get(name) and piece[name] in out[f"{name}s"] for name in ("isrc", "iswc"))
+        )
+
     def judge_metric(self, name: str, value: float) -> Verdict:
         """Judge one metric by its thresholds, inclusive; "clear" where the policy has none."""
-        rule = self.values["metrics"].get(name, {})
-        for verdict in ("fail", "review"):
-            above, below = rule.get(f"{verdict}_above"), rule.get(f"{verdict}_below")
-            if (above is not None and value >= above) or (below is not None and value <= below):
-                return verdict
-        return "clear"
+        return _judge(self.values["metrics"].get(name, {}), value)
+
+    def judge_style(self, share: float) -> Verdict:
+        """Judge the track's place in the style window, inclusive."""
+        return _judge(self.values["style"], share)
 
 
-def read_policy(path: str | Path | None = None) -> Policy:
-    """Read the policy at `path`, or the default one.
+def _judge(bounds: Mapping[str, Any], value: float) -> Verdict:
+    verdicts: tuple[Verdict, ...] = ("fail", "review")
+    for verdict in verdicts:
+        above, below = bounds.get(f"{verdict}_above"), bounds.get(f"{verdict}_below")
+        if (above is not None and value >= above) or (below is not None and value <= below):
+            return verdict
+    return "clear"
+
+
+def policy_file(policy: str | Path | None) -> Path:
+    """Return the file of a profile, by its name, or the path itself; the default profile for None."""
+    name = str(policy or "default")
+    return POLICIES / f"{name}.toml" if name in PROFILES else Path(name)
+
+
+def read_policy(policy: str | Path | None = None) -> Policy:
+    """Read the policy of a profile's name or a path; the default one for None.
 
     Raises
     ------
     PolicyError
         When the file can't be read, is no TOML, or breaks the schema.
     """
-    file = Path(path) if path is not None else POLICIES / "default.toml"
+    file = policy_file(policy)
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise PolicyError(f"{file}: larger than {MAX_BYTES} bytes; a policy is a short text")
-        values = tomllib.loads(file.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise PolicyError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{file}: is not valid TOML: {error}") from error
-    return check_policy(values, str(file))
+        values, text = read_toml(file, "a policy")
+    except TomlError as error:
+        hint = [] if file.exists() else [f"the profiles are {', '.join(PROFILES)}"]
+        raise PolicyError(str(file), [*error.problems, *hint]) from error
+    return check_policy(values, str(file), text)
 
 
-def check_policy(values: dict[str, Any], name: str) -> Policy:
-    """Check policy values against the schema and fill in the defaults.
+def check_policy(values: dict[str, Any], name: str, text: str = "") -> Policy:
+    """Check policy values against the schema and fill in what they leave out.
+
+    Parameters
+    ----------
+    values : dict
+        As read from TOML.
+    name : str
+        The file, for messages.
+    text : str, optional
+        The TOML, for the lines in messages.
 
     Raises
     ------
     PolicyError
-        Naming the key, the value and the rule that it breaks.
+        Naming the line, the key, the value and the rule that it breaks.
     """
-    from jsonschema import Draft202012Validator
+    layers = _layers(values)
+    said: dict[str, Any] = {}
+    for _, layer in layers:
+        said = _merged(said, layer)
+    lines = toml_lines(text) if text else {}
+    problems = schema_problems(said, SCHEMA_FILE, lines)
+    problems = problems or [named(path, lines, message) for path, message in _contradictions(_filled(said))]
+    if problems:
+        raise PolicyError(name, problems)
+    effective = _filled(said)
+    origins = dict.fromkeys(_leaves(effective), BUILT_IN)
+    for origin, layer in layers:
+        origins |= dict.fromkeys((path for path in _leaves(layer) if path in origins), origin)
+    return Policy(effective["name"], effective, hash_bytes(canonical_json(effective)).hex, origins)
 
-    schema = json.loads((POLICIES / "policy.schema.json").read_bytes())
-    errors = sorted(Draft202012Validator(schema).iter_errors(values), key=lambda e: [str(p) for p in e.absolute_path])
-    if errors:
-        where = ".".join(map(str, errors[0].absolute_path)) or "the file"
-        raise PolicyError(f"{name}: {where}: {errors[0].message}")
-    effective = {
-        "schema": values["schema"],
-        "name": values["name"],
-        "description": values.get("description", ""),
-        "gate": {"required": ["copy", "metrics"], "review_blocks": False, **values.get("gate", {})},
-        "copy": {
-            **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
-            **values["copy"],
-            "allow": {"licences": [], "artists": [], "pieces": [], **values["copy"].get("allow", {})},
-        },
-        "metrics": values.get("metrics", {}),
-        "provenance": {"require_signature": False, **values.get("provenance", {})},
-    }
-    copy = effective["copy"]
+
+def _layers(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the profiles that a policy extends, the outermost first, then itself; each with its name."""
+    base = values.get("extends")
+    own = (
+        str(values.get("name", "")),
+        {key: value for key, value in values.items() if key != "extends" or base is None},
+    )
+    if not isinstance(base, str) or base not in PROFILES:
+        return [(own[0], values)]
+    below, _ = read_toml(POLICIES / f"{base}.toml", "a policy")
+    return [*_layers(below), own]
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay tables over one another; whatever is no table replaces what was there."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _filled(said: dict[str, Any]) -> dict[str, Any]:
+    """Return every effective value: that of the policy, or the default."""
+    order = ("schema", "name", *DEFAULTS)
+    filled = _merged(DEFAULTS, said)
+    return {key: filled[key] for key in order if key in filled}
+
+
+def _leaves(values: dict[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _contradictions(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what the schema can't say: thresholds that contradict one another, and rules that can't hold."""
+    from metrics.measure import SPECS
+
+    copy, required = values["copy"], values["gate"]["required"]
     if copy["fail_evalue"] > copy["review_evalue"]:
-        raise PolicyError(
-            f"{name}: copy.fail_evalue {copy['fail_evalue']} is above copy.review_evalue {copy['review_evalue']}"
+        yield (
+            ("copy", "fail_evalue"),
+            f"fail_evalue {copy['fail_evalue']} is above review_evalue {copy['review_evalue']}; failing asks for more",
         )
-    return Policy(effective["name"], effective, hash_bytes(canonical_json(effective)).hex)
+    specs = {spec.name: spec for spec in SPECS}
+    for name, bounds in values["metrics"].items():
+        low, high = specs[name].low, specs[name].high
+        for key, value in bounds.items():
+            if not low <= value <= high:
+                yield ("metrics", name, key), f"{value} can't be reached; {name} is from {low:g} to {high:g}"
+        yield from _crossed(("metrics", name), bounds)
+    yield from _crossed(("style",), values["style"])
+    rights, disclosure = values["rights"], values["disclosure"]
+    asked = {
+        "rights": any(rights[where][key] != "ignore" for where in ("findings", "corpus") for key in _UNASKED),
+        "disclosure": any(disclosure[key] != "ignore" for key in ("credential", "roles")),
+        "style": len(values["style"]) > 1,
+        "store": any(values["store"].values()),
+    }
+    for name in required:
+        if not asked.get(name, True):
+            yield ("gate", "required"), f"{name} is required, and no rule of the table {name} asks for anything"
+
+
+def _crossed(path: KeyPath, bounds: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield bounds in the wrong order: what fails must lie beyond what is for review, and a window needs room."""
+    order = [
+        (key, bounds[key]) for key in ("fail_below", "review_below", "review_above", "fail_above") if key in bounds
+    ]
+    for (first, low), (second, high) in pairwise(order):
+        if low > high or (low == high and first[-6:] != second[-6:]):
+            yield (*path, first), f"{first} {low} and {second} {high} leave no value between them"
+
+
+def explained(policy: Policy) -> Iterator[tuple[KeyPath, Any, str, str]]:
+    """Yield every effective value: its path, value, origin, and what it does, in the schema's words."""
+    schema = json.loads(SCHEMA_FILE.read_bytes())
+    for path in _leaves(policy.values):
+        about: Any = schema
+        value: Any = policy.values
+        for key in path:
+            properties = about.get("properties", {})
+            about, value = properties.get(key, about.get("additionalProperties")), value[key]
+        yield path, value, policy.origins[path], str(about["description"])

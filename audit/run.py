@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,20 +15,22 @@ from audit.findings import (
     AuditReport,
     Finding,
     MetricResult,
-    Outcome,
     PassageNote,
     ProvenanceLink,
+    RuleResult,
     Skipped,
     Verdict,
     finding_id,
-    worst,
 )
 from audit.index import Index, left_out, voice_table
 from audit.originality import Baseline, Setting, human_baseline
+from audit.outcome import sentence, weighed
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
+from audit.rules import judged
 from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
+from audit.waivers import Waivers, expiry, settled, waived
 from corpus.card import data_card
 from corpus.store import Store
 from metrics.chance import Chance
@@ -322,18 +323,21 @@ def audit(
     about: dict[str, Any],
     corpus: Corpus,
     policy: Policy,
-    findings: list[Finding],
+    findings: Sequence[Finding],
     metrics: tuple[MetricResult | Skipped, ...] = (),
     provenance: tuple[ProvenanceLink | Skipped, ...] = (),
     unsearched: tuple[Skipped, ...] = (),
+    around: tuple[RuleResult, ...] = (),
+    waivers: Waivers | None = None,
 ) -> AuditReport:
     """Judge one track by what was found, measured and verified.
 
     Parameters
     ----------
     about : dict
-        Name and digests of the track's file, as the report prints them.
-    findings : list of Finding
+        Name and digests of the track's file, as the report prints them; ``signed_by``, the id of the trusted key that
+        signed it.
+    findings : sequence of Finding
         From `find`.
     metrics : tuple
         From `audit.measure.measure_track`, judged here. Where all of them were skipped, none counts as measured.
@@ -341,6 +345,10 @@ def audit(
         Links from the ledger, or what was skipped.
     unsearched : tuple
         From `unsearchable`.
+    around : tuple of RuleResult
+        From `audit.surroundings.surroundings`.
+    waivers : Waivers, optional
+        Those that do not name the track are left out.
     """
     measured = tuple(
         replace(m, verdict=policy.judge_metric(m.name, m.value)) for m in metrics if isinstance(m, MetricResult)
@@ -351,40 +359,27 @@ def audit(
         for s in (*unsearched, *metrics, *provenance)
         if isinstance(s, Skipped)
     )
-    reasons, verdicts = [], []
-    flagged = [f for f in findings if f.verdict != "clear"]
-    for finding in flagged:
-        reasons.append(_copy_reason(finding))
-        verdicts.append(finding.verdict)
-    for metric in measured:
-        if metric.verdict != "clear":
-            reasons.append(
-                f"{metric.name} is {metric.value:.4g} against {metric.reference}: "
-                f"past the policy's {metric.verdict} threshold"
-            )
-            verdicts.append(metric.verdict)
-    for link in links:
-        if link.verdict == "broken":
-            reasons.append(f"provenance breaks at {link.name} ({link.subject}): {link.detail}")
-            verdicts.append("fail")
-    if policy.require_signature and not any(link.verdict in ("ok", "simulated", "pending") for link in links):
-        reasons.append("the track is not signed by a trusted key, and the policy requires it")
-        verdicts.append("fail")
     if "provenance" in policy.required:
         skipped += tuple(
             Skipped("provenance", f"{link.name} ({link.subject}) is {link.verdict}: {link.detail}", True)
             for link in links
             if link.verdict in ("missing", "unchecked")
         )
-    missing = [s for s in skipped if s.required]
-    outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst(verdicts)]  # type: ignore[assignment]
-    if missing and outcome != "fail":
-        outcome = "incomplete"
-        reasons.insert(0, f"the policy requires {missing[0].check}, which was not checked: {missing[0].reason}")
+    given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
+    found = waived(findings, given)
+    judgements = judged(policy, found, measured, links, skipped, str(about.get("signed_by", "")))
+    rules = waived((*judgements, *around, *expiry(given, waivers.name if waivers else "")), given)
+    known = {s.check for s in skipped}
+    skipped += tuple(
+        Skipped(rule.id, rule.detail, rule.required)
+        for rule in rules
+        if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
+    )
+    outcome, reasons = weighed(found, rules, measured, links, skipped)
     return AuditReport(
         outcome=outcome,
-        sentence=_sentence(outcome, flagged, reasons, corpus),
-        reasons=tuple(reasons),
+        sentence=sentence(outcome, found, reasons, len(corpus.store.pieces), left_out(corpus.store, corpus.index)[0]),
+        reasons=reasons,
         track=about,
         store={
             "name": corpus.store.path.name,
@@ -394,46 +389,14 @@ def audit(
             "chance": {"slope": corpus.calibration.slope, "log2_k": corpus.calibration.log2_k},
             "human_pieces": len(corpus.calibration.human_bits),
         },
-        policy={"name": policy.name, "digest": policy.digest, "values": policy.values},
+        policy={"name": policy.name, "digest": policy.digest, "values": policy.values}
+        | ({"waivers": {"file": waivers.name, "sha256": waivers.sha256, "today": waivers.today}} if waivers else {}),
         tool={"name": "contraste", "version": version("contraste")},
-        findings=tuple(findings),
+        findings=found,
         metrics=measured,
         provenance=links,
         skipped=skipped,
         limits=LIMITS,
+        rules=rules,
+        waivers=settled(given, (*found, *rules)),
     )
-
-
-def _copy_reason(finding: Finding) -> str:
-    first, last = finding.query_bars
-    there, end = finding.piece_bars
-    return (
-        f"bars {first}\u2013{last} match bars {there}\u2013{end} of {finding.piece} "
-        f"({finding.matched} of {finding.notes} notes, {finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
-    )
-
-
-def _named(finding: Finding) -> str:
-    """Title and path of a piece; the path alone where the title is only the file's name."""
-    plain = finding.title == PurePosixPath(finding.piece).stem
-    return finding.piece if plain else f"\u201c{finding.title}\u201d ({finding.piece})"
-
-
-def _sentence(outcome: Outcome, flagged: list[Finding], reasons: list[str], corpus: Corpus) -> str:
-    if outcome == "pass":
-        pieces = len(corpus.store.pieces)
-        unsearched, _ = left_out(corpus.store, corpus.index)
-        searched = f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {pieces} pieces"
-        return f"No passage of this track matches any of {searched} of the corpus beyond what style and chance explain."
-    if outcome == "incomplete":
-        return f"The audit is incomplete: {reasons[0]}."
-    if flagged and outcome == worst([f.verdict for f in flagged]):
-        strongest = flagged[0]
-        first, last = strongest.query_bars
-        there, end = strongest.piece_bars
-        what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
-        return (
-            f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
-            f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
-        )
-    return f"The gate says {outcome}: {reasons[0]}."

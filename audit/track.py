@@ -19,12 +19,16 @@ from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
 from audit.significance import SEED, calibrate, open_calibration
+from audit.surroundings import surroundings
+from audit.waivers import Waivers
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chain import Chain
+from ledger.credential import carries, owner_of
+from ledger.errors import LedgerError
 from ledger.paths import beside
-from ledger.provenance import digest_of
+from ledger.provenance import digest_of, read_signed
 from ledger.verify import verify_path
 from music.key import estimate_key
 from music.notes import NoteSequence
@@ -104,6 +108,7 @@ def audit_track(
     keys: Mapping[str, ec.EllipticCurvePublicKey],
     chain: Chain | None = None,
     model: Path | None = None,
+    waivers: Waivers | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -117,6 +122,8 @@ def audit_track(
         Where anchors are looked up.
     model : Path, optional
         The model folder that wrote the track, named with its digest in the report.
+    waivers : Waivers, optional
+        What people let pass.
 
     Raises
     ------
@@ -138,8 +145,15 @@ def audit_track(
     findings = find(corpus, track, policy, every=passages)
     piece = closest_piece(corpus, track, findings)
     measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
-    links = _provenance(file, keys, chain)
-    report = audit(about, corpus, policy, findings, measured, links, (*unsearchable(track), *_not_searched(corpus)))
+    owner = _owner(file)
+    links = _provenance(file, owner, keys, chain)
+    signer = _signer(owner, keys, links)
+    if signer:
+        about["signed_by"] = signer
+    found = tuple(link for link in links if isinstance(link, ProvenanceLink))
+    around = surroundings(policy, corpus, owner, track, found)
+    unsearched = (*unsearchable(track), *_not_searched(corpus))
+    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers)
     windows = measure_windows(corpus.store, file.name, track, passages, WINDOW)
     return replace(
         report,
@@ -157,13 +171,31 @@ def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
     return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
 
 
+def _owner(file: Path) -> Path:
+    """Return the artefact whose signature and record cover a file, such as the MIDI file of a WAV."""
+    try:
+        return owner_of(file)
+    except LedgerError:  # a record beside it is malformed; verification says so where it matters
+        return file
+
+
 def _provenance(
-    file: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
+    file: Path, owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
 ) -> tuple[ProvenanceLink | Skipped, ...]:
-    if not beside(file, ".sig").exists():
+    if not beside(owner, ".sig").exists() and not carries(owner):
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
     links = []
     for link in verify_path(file, keys, chain).links:
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
         links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
     return tuple(links)
+
+
+def _signer(
+    owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], links: tuple[ProvenanceLink | Skipped, ...]
+) -> str:
+    """Return the id of the trusted key by which the track is as it was signed, or ""."""
+    first = links[0]
+    whole = isinstance(first, ProvenanceLink) and first.verdict == "ok"
+    revoked = any(isinstance(k, ProvenanceLink) and (k.name, k.verdict) == ("key", "broken") for k in links)
+    return read_signed(owner, keys, timeless=True).envelope.keyid if whole and not revoked else ""

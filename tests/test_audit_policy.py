@@ -1,11 +1,24 @@
 """Rules of the gate, worked by hand, and policies that are refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit.policy import Policy, PolicyError, check_policy, read_policy
+from audit.policy import (
+    BUILT_IN,
+    DEFAULTS,
+    PROFILES,
+    SCHEMA_FILE,
+    Policy,
+    PolicyError,
+    check_policy,
+    explained,
+    policy_file,
+    read_policy,
+)
+from metrics.measure import SPECS
 
 
 def changed(**copy: object) -> Policy:
@@ -119,7 +132,7 @@ def test_bad_policies_name_the_key(change: dict[str, object], message: str) -> N
         ({"allow": {"pieces": "own/*"}}, r"copy\.allow\.pieces: 'own/\*'"),
         ({"allow": {"artists": [""]}}, r"copy\.allow\.artists\.0: ''"),
         ({"allow": {"licences": [0]}}, r"copy\.allow\.licences\.0: 0"),
-        ({"allow": {"people": []}}, r"copy\.allow: .*'people'"),
+        ({"allow": {"people": []}}, r"copy\.allow\.people: unknown key; known here: artists, licences, pieces"),
     ],
 )
 def test_bad_rules_of_copy_name_key_and_value(change: dict[str, object], message: str) -> None:
@@ -136,3 +149,141 @@ def test_policy_files(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("#" * 2**20 + "\n")
     with pytest.raises(PolicyError, match="larger than 1048576 bytes"):
         read_policy(tmp_path / "x.toml")
+
+
+# Files, profiles and lines
+
+COPY = "[copy]\nfail_evalue = 1e-5\nfail_percentile = 0.9\nreview_evalue = 0.03\n"
+HEAD = 'schema = "contraste-policy/1"\nname = "own"\n'
+
+
+def written(path: Path, text: str) -> Path:
+    (path / "p.toml").write_text(text)
+    return path / "p.toml"
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_are_taken_by_name_and_by_path(name: str) -> None:
+    rules = read_policy(name)
+    assert rules.name == name
+    assert rules.digest == read_policy(policy_file(name)).digest
+    assert rules.values["description"]
+
+
+def test_default_says_what_is_built_in_but_for_its_own_thresholds() -> None:
+    rules = read_policy()
+    assert {path for path, origin in rules.origins.items() if origin != "default"} == set()
+    assert rules.values["store"] == DEFAULTS["store"]
+    assert rules.values["provenance"] == DEFAULTS["provenance"]
+    assert rules.values["disclosure"] == DEFAULTS["disclosure"]
+
+
+def test_profiles_differ_in_what_they_ask_for() -> None:
+    label, distributor, research = (read_policy(name) for name in ("label-release", "distributor", "research"))
+    assert label.required == ("copy", "metrics", "provenance", "rights", "disclosure", "style", "store")
+    assert (label.review_blocks, distributor.review_blocks, research.review_blocks) == (True, False, False)
+    asked = [rules.level("provenance.require_signature") for rules in (label, distributor, research)]
+    assert asked == ["fail", "fail", "ignore"]
+    assert all(r.values["copy"] == read_policy().values["copy"] for r in (label, distributor, research))
+    assert (label.has_style_window, distributor.has_style_window) == (True, False)
+
+
+def test_a_policy_extends_a_profile(tmp_path: Path) -> None:
+    file = written(tmp_path, f'{HEAD}extends = "label-release"\n[copy]\nmin_notes = 8\n[gate]\nrequired = ["copy"]\n')
+    rules, base = read_policy(file), read_policy("label-release")
+    assert rules.name == "own"
+    assert rules.values["copy"] == {**base.values["copy"], "min_notes": 8}
+    assert rules.values["gate"] == {"required": ["copy"], "review_blocks": True}  # a list is replaced as a whole
+    assert rules.values["provenance"] == base.values["provenance"]
+    origins = {".".join(map(str, path)): origin for path, _, origin, _ in explained(rules)}
+    assert origins["copy.min_notes"] == "own"
+    assert origins["gate.review_blocks"] == "label-release"
+    assert origins["copy.fail_evalue"] == "default"
+    alone = {path: origin for path, _, origin, _ in explained(read_policy(written(tmp_path, HEAD + COPY)))}
+    assert alone["copy", "fail_evalue"] == "own"
+    assert alone["copy", "min_notes"] == BUILT_IN
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_everything_is_explained(name: str) -> None:
+    found = list(explained(read_policy(name)))
+    assert all(about.endswith(".") and len(about) > 15 for *_, about in found)
+    assert {path[0] for path, *_ in found} == set(read_policy(name).values)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (HEAD + COPY + "surprise = 1\n", r"line 7: copy\.surprise: unknown key"),
+        (HEAD + "[luck]\nx = 1\n" + COPY, "line 3: luck: unknown key"),
+        (HEAD + COPY.replace("0.9", '"0.9"'), r"line 5: copy\.fail_percentile: '0\.9' is not of type 'number'"),
+        (HEAD + COPY.replace("0.9", "9"), r"line 5: copy\.fail_percentile: 9 is greater than the maximum of 1"),
+        (HEAD + COPY.replace("0.9", "nan"), r"line 5: copy\.fail_percentile: nan is no finite number"),
+        (
+            HEAD + COPY.replace("0.03", "1e-9"),
+            r"line 4: copy\.fail_evalue: fail_evalue 1e-05 is above review_evalue 1e-09",
+        ),
+        (HEAD + 'extends = "nobody"\n' + COPY, "line 3: extends: 'nobody' is not one of"),
+        (HEAD, "line 1: the file: 'copy' is a required property"),
+        (
+            HEAD + COPY + "[metrics.bleu]\nreview_above = 1.5\n",
+            r"line 8: metrics\.bleu\.review_above: 1\.5 can't be reached",
+        ),
+        (HEAD + COPY + "[metrics.luck]\nreview_above = 1\n", r"line 7: metrics\.luck: unknown key; known here: bleu, "),
+        (
+            HEAD + COPY + "[metrics.phash_64]\nreview_below = 6\nfail_below = 9\n",
+            r"line 9: metrics\.phash_64\.fail_below: fail_below 9 and review_below 6 leave no value between them",
+        ),
+        (HEAD + COPY + "[style]\nreview_below = 0.5\nreview_above = 0.5\n", r"line 8: style\.review_below: .*no value"),
+        (HEAD + COPY + "[style]\nfail_above = 2\n", r"line 8: style\.fail_above: 2 is greater than the maximum of 1"),
+        (
+            HEAD + COPY + '[provenance]\nsigned_by = ["abc"]\n',
+            r"line 8: provenance\.signed_by\.0: 'abc' does not match",
+        ),
+        (
+            HEAD + COPY + '[rights.findings]\nopt_out = "warn"\n',
+            r"line 8: rights\.findings\.opt_out: 'warn' is not one of",
+        ),
+        (HEAD + COPY + '[gate]\nrequired = ["style"]\n', r"line 8: gate\.required: style is required, and no rule"),
+        (HEAD + "copy = 3\n", "line 3: copy: 3 is not of type 'object'"),
+        (HEAD + 'extends = "default"\ncopy = 3\n', "line 4: copy: 3 is not of type 'object'"),
+        (HEAD + HEAD, r"is not valid TOML: .*line 3"),
+    ],
+)
+def test_bad_policies_are_named_with_their_lines(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(PolicyError, match=rf"p\.toml: {says}"):
+        read_policy(written(tmp_path, text))
+
+
+def test_several_problems_are_counted(tmp_path: Path) -> None:
+    text = HEAD + COPY + "a = 1\nb = 1\nc = 1\nd = 1\n"
+    with pytest.raises(PolicyError, match=r"line 7: .*; line 8: .*; line 9: .*; and 1 more$") as caught:
+        read_policy(written(tmp_path, text))
+    assert len(caught.value.problems) == 4
+
+
+def test_equal_bounds_are_a_window_where_only_one_side_ends(tmp_path: Path) -> None:
+    text = HEAD + COPY + "[metrics.bleu]\nreview_above = 0.5\nfail_above = 0.5\n"
+    assert read_policy(written(tmp_path, text)).judge_metric("bleu", 0.5) == "fail"
+
+
+def test_a_name_that_is_neither_profile_nor_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        PolicyError, match=r"label: cannot be read: .*; the profiles are default, distributor, label-re"
+    ):
+        read_policy("label")
+
+
+def test_the_schema_knows_every_metric() -> None:
+    schema = json.loads(SCHEMA_FILE.read_bytes())
+    assert schema["properties"]["metrics"]["propertyNames"]["enum"] == [spec.name for spec in SPECS]
+    assert sorted(schema["properties"]["extends"]["enum"]) == sorted(PROFILES)
+
+
+def test_levels() -> None:
+    values = read_policy().values
+    rules = check_policy({**values, "provenance": {"require_anchor": True, "signed_by": ["ab" * 32]}}, "p.toml")
+    names = ("require_signature", "signed_by", "require_anchor", "require_final")
+    assert [rules.level(f"provenance.{name}") for name in names] == ["ignore", "fail", "fail", "ignore"]
+    assert rules.level("rights.findings.opt_out") == "fail"
+    assert rules.level("store.complete") == "ignore"

@@ -1,0 +1,102 @@
+"""What a report concludes: the outcome, what led to it, and the sentence that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from audit.findings import (
+    Finding,
+    MetricResult,
+    Outcome,
+    ProvenanceLink,
+    RuleResult,
+    Skipped,
+    Waiver,
+    worst,
+)
+
+
+def weighed(
+    findings: Sequence[Finding],
+    rules: Sequence[RuleResult],
+    metrics: Sequence[MetricResult],
+    links: Sequence[ProvenanceLink],
+    skipped: Sequence[Skipped],
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Return the outcome, and what led to it: what counts against the track first, then what was waived."""
+    values = {f"metrics.{metric.name}": metric for metric in metrics}
+    against = [(f.verdict, _copy_reason(f)) for f in findings if f.verdict != "clear" and not f.waived]
+    for rule in rules:
+        if rule.verdict not in ("review", "fail") or rule.waived or rule.id == "copy":
+            continue
+        if rule.id in values:
+            said = [_metric_reason(values[rule.id])]
+        elif rule.id == "provenance.intact":
+            broken = [link for link in links if link.verdict == "broken"]
+            said = [f"provenance breaks at {k.name} ({k.subject}): {k.detail}" for k in broken]
+        else:
+            said = [f"rule {rule.id} ({rule.title[0].lower()}{rule.title[1:]}) does not hold: {rule.detail}"]
+        against += [(rule.verdict, text) for text in said]
+    against.sort(key=lambda reason: reason[0] != "fail")  # stable: strongest first among equals
+    reasons = [text for _, text in against]
+    outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst([v for v, _ in against])]  # type: ignore[assignment]
+    missing = [s for s in skipped if s.required]
+    if missing and outcome != "fail":
+        outcome = "incomplete"
+        first = missing[0]
+        lacks = "which the corpus does not meet" if first.check.startswith("store.") else "which was not checked"
+        reasons.insert(0, f"the policy requires {first.check}, {lacks}: {first.reason}")
+    reasons += [f"waived: {_copy_reason(f)} {_waiver_words(f.waiver)}" for f in findings if f.waiver and f.waived]
+    reasons += [f"waived: rule {r.id}: {r.detail} {_waiver_words(r.waiver)}" for r in rules if r.waiver and r.waived]
+    return outcome, tuple(reasons)
+
+
+def _waiver_words(waiver: Waiver) -> str:
+    return f"({waiver.reason}; {waiver.who}, until {waiver.expires})"
+
+
+def _metric_reason(metric: MetricResult) -> str:
+    return (
+        f"{metric.name} is {metric.value:.4g} against {metric.reference}: past the policy's {metric.verdict} threshold"
+    )
+
+
+def _copy_reason(finding: Finding) -> str:
+    first, last = finding.query_bars
+    there, end = finding.piece_bars
+    return (
+        f"bars {first}\u2013{last} match bars {there}\u2013{end} of {finding.piece} "
+        f"({finding.matched} of {finding.notes} notes, {finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
+    )
+
+
+def _named(finding: Finding) -> str:
+    """Title and path of a piece; the path alone where the title is only the file's name."""
+    plain = finding.title == PurePosixPath(finding.piece).stem
+    return finding.piece if plain else f"\u201c{finding.title}\u201d ({finding.piece})"
+
+
+def sentence(
+    outcome: Outcome, findings: Sequence[Finding], reasons: Sequence[str], pieces: int, unsearched: int = 0
+) -> str:
+    """Say the verdict in one plain sentence; the corpus has so many `pieces`, of which some are `unsearched`."""
+    flagged = [f for f in findings if f.verdict != "clear" and not f.waived]
+    passed = sum(f.waived for f in findings)
+    if outcome == "pass":
+        searched = f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {pieces} pieces"
+        but = f", but for {passed} that {'was' if passed == 1 else 'were'} waived" if passed else ""
+        what = f"No passage of this track matches any of {searched} of the corpus"
+        return f"{what} beyond what style and chance explain{but}."
+    if outcome == "incomplete":
+        return f"The audit is incomplete: {reasons[0]}."
+    if flagged and outcome == worst([f.verdict for f in flagged]):
+        strongest = flagged[0]
+        first, last = strongest.query_bars
+        there, end = strongest.piece_bars
+        what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
+        return (
+            f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
+            f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
+        )
+    return f"The gate says {outcome}: {reasons[0]}."
