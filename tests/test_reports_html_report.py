@@ -19,7 +19,9 @@ from audit.findings import (
     MetricResult,
     PassageNote,
     ProvenanceLink,
+    RuleResult,
     Skipped,
+    Waiver,
 )
 from reports.chain import chain
 from reports.crosswalk import crosswalk
@@ -467,3 +469,25 @@ def test_the_data_set_and_the_command_are_shown() -> None:
     assert "contraste audit 'a b.mid' --store folk --policy policy.toml --model m --out report" in words
     assert "store \u00b7 card" not in words
     assert not page.of("img")
+
+
+def test_rules_and_waivers_are_shown_and_a_waived_finding_stays() -> None:
+    given = Waiver(
+        "0123456789abcdef", "new.mid", "licensed", HOSTILE, "by contract", "2027-01-31", "c.pdf", 3, "applied"
+    )
+    rules = (
+        RuleResult("rights.corpus.opt_out", "No piece of the corpus is opted out", "pass", "0 of 60 opted out"),
+        RuleResult("style", "Neither too near nor too far", "skipped", "too few works", True),
+        RuleResult("disclosure.roles", "The track says what AI did", "fail", "nothing is said", True, given),
+    )
+    html = report_html(report(findings=(finding(1, waiver=given),), rules=rules, waivers=(given,)))
+    page = Page(html)
+    (shown,) = [a for a in page.of("details") if a.get("id") == "finding-1"]
+    assert "waived" in str(shown["class"])
+    assert "data-waived" in shown
+    words = " ".join(page.text.split())
+    assert "by contract" in words
+    assert "line 3 of the waiver file; evidence: c.pdf" in words
+    assert "rights.corpus.opt_out" in words
+    assert not page.of("img")
+    assert re.search(r'<li class="skipped">\s*<span class="badge incomplete">', html)

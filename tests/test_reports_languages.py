@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from audit.run import LIMITS, _copy_reason
+from audit.outcome import _copy_reason
+from audit.rules import TITLES
+from audit.run import LIMITS
 from reports import html_report, page, words, words_es
 from reports.crosswalk import crosswalk
 from reports.html_report import report_html
@@ -73,6 +75,16 @@ def test_sentences_of_the_audit_are_recognised_with_their_values() -> None:
         "La auditoría está incompleta: la política exige copy, que no se comprobó: x.mid no tiene firma al lado; se "
         "hace con: contraste sign."
     )
+
+
+def test_titles_of_rules_and_nested_sentences_are_known() -> None:
+    assert set(TITLES.values()) <= set(SPANISH.texts)
+    said = "rule disclosure.roles (the track says what AI did in each role) does not hold: nothing is said"
+    assert SPANISH.translated(said) == (
+        "la regla disclosure.roles (la pista dice qué hizo la IA en cada papel) no se cumple: no se dice nada"
+    )
+    waived = f"waived: {_copy_reason(finding(1))} (licensed; A. Person, until 2027-01-31)"
+    assert str(SPANISH.translated(waived)).startswith("dispensado: los compases 6")
 
 
 def test_what_is_not_known_stays_english_and_is_marked() -> None:
