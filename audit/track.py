@@ -13,7 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from audit.findings import AuditReport, ProvenanceLink, Skipped
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import SEED as CHANCE_SEED
-from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.measure import (
+    chords_beside,
+    closest_piece,
+    measure_chance,
+    measure_track,
+    open_chance,
+    rendered,
+    sound_beside,
+)
 from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
@@ -144,7 +152,8 @@ def audit_track(
     passages = passages_of(corpus, track)
     findings = find(corpus, track, policy, every=passages)
     piece = closest_piece(corpus, track, findings)
-    measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
+    theirs, ours, name = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
+    measured = measure_track(theirs, name, ours, corpus.chance)
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
     signer = _signer(owner, keys, links)
@@ -158,6 +167,8 @@ def audit_track(
     return replace(
         report,
         course=course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
+        harmony=chords_beside(theirs, name, ours),
+        sound=sound_beside(theirs, name, ours) if any(f.verdict != "clear" for f in findings) else None,
         store=report.store | {"card": corpus.card},
         tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
     )

@@ -24,6 +24,7 @@ from reports.json_report import plain, rounded
 from reports.languages import LANGUAGES, Language, in_both, language
 from reports.notation import BARS, Score, notation
 from reports.page import LINK_WORDS, page, script_data
+from reports.pictures import chord_strips, hash_grid, sound_pictures
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
@@ -135,6 +136,7 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
     """Give what the template needs in one language."""
     numbered = list(enumerate(report.findings, 1))
     other = next(code for code in LANGUAGES if code != say.code)
+    pictures = sound_pictures(report.sound) if report.sound else None
     return {
         "_": say,
         "words": say.words,
@@ -152,6 +154,9 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "human_pieces": _whole(report.store.get("human_pieces")),
         "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
+        "chords": chord_strips(report.harmony, say) if report.harmony else "",
+        "sound": pictures,
+        "hash_grid": hash_grid(pictures, say) if pictures else "",
         "chain": chain(report.provenance),
         "by_hand": by_hand,
         "crosswalk": crosswalk(report),

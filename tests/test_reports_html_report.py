@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -10,17 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from audit.findings import (
     AuditReport,
+    ChordBlock,
     Course,
     CourseWindow,
     Finding,
+    Harmony,
     MetricResult,
     PassageNote,
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundWindows,
     Waiver,
 )
 from reports.chain import chain
@@ -491,3 +496,29 @@ def test_rules_and_waivers_are_shown_and_a_waived_finding_stays() -> None:
     assert "rights.corpus.opt_out" in words
     assert not page.of("img")
     assert re.search(r'<li class="skipped">\s*<span class="badge incomplete">', html)
+
+
+def test_chords_stand_side_by_side_and_agree_where_the_degree_does() -> None:
+    ours = (ChordBlock(0.0, 4.0, "C:maj", 0), ChordBlock(4.0, 8.0, "G:7", 7))
+    theirs = (ChordBlock(0.0, 2.0, "D:maj", 0), ChordBlock(2.0, 8.0, "A:maj", 7))
+    page = Page(report_html(report(1, harmony=Harmony(HOSTILE, ours, theirs, ((0.0, 2.0), (4.0, 8.0))))))
+    assert page.of("svg", class_="strips")[0]["aria-label"] == (
+        "Chords of track and piece: the same degree 75\u202f% of the time"
+    )
+    assert page.of("path", class_="agree")[0]["d"] == "M2 34h44v22H2zM90 34h88v22H90z"
+    for name in ("C I", "G7 V", "D", "A V"):
+        assert name in page.text
+
+
+def test_windows_of_sound_are_pictures_with_the_bits_that_differ() -> None:
+    points = np.random.default_rng(1).integers(0, 256, 100 * 60, np.uint8).tobytes()
+    text = base64.b64encode(points).decode()
+    sound = SoundWindows("folk/1.mid", 12.0, 0.25, "00000000000000ff", "000000000000000f", 100, 60, text, text)
+    page = Page(report_html(report(1, sound=sound)))
+    ours, theirs = page.of("img")
+    assert ours["src"] == theirs["src"]
+    picture = base64.b64decode(str(ours["src"]).removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(picture)).tobytes() == points
+    assert "4 of 64" in page.text
+    assert len(page.of("rect", class_="bit-on")) == 8
+    assert str(page.of("path", class_="bit-cross")[0]["d"]).count("M") == 4
