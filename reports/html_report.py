@@ -19,7 +19,7 @@ from reports import words
 from reports.chain import by_hand, chain
 from reports.crosswalk import crosswalk
 from reports.differences import differences
-from reports.drawing import chance_line, course_picture, rolls, timeline
+from reports.drawing import DRAWN_SECONDS, chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
 from reports.languages import LANGUAGES, Language, in_both, language
 from reports.notation import BARS, Score, notation
@@ -116,6 +116,7 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en
         "scores": scores,
         "glyphs": sorted({name: shape for score in scores.values() for name, shape in score.glyphs.items()}.items()),
         "notation_bars": BARS,
+        "drawn_seconds": DRAWN_SECONDS,
     }
     first, second = (
         page("report.html.j2", "report.js review.js", **shared, **_context(report, sounds, language(code)))

@@ -332,6 +332,17 @@ def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:
         assert float(x) == pytest.approx(float(u), abs=0.11)
 
 
+def test_of_a_long_passage_the_first_minute_is_drawn() -> None:
+    long = finding(1, query_span_s=(10.0, 200.0), piece_span_s=(40.0, 420.0))
+    later = [dataclasses.replace(n, onset_s=n.onset_s + 100) for n in long.query_notes]
+    drawn = str(rolls(dataclasses.replace(long, query_notes=(*long.query_notes, *later)), ""))
+    # A second of the track is the same wherever it lies, and nothing is drawn past the right edge.
+    assert float(re.search(r'data-scale="(\S+?)"', drawn)[1]) == pytest.approx((60 * 42 - 60) / 60, rel=0.01)  # type: ignore[index]
+    assert max(float(x) for x in re.findall(r"M([\d.]+) ", drawn)) < 60 * 42
+    assert "; the first 60 seconds" in report_html(report(findings=(long,)))
+    assert "; the first 60 seconds" not in report_html(report(1))
+
+
 def test_late_note_is_drawn_as_pitch_only() -> None:
     notes = [dataclasses.replace(n, in_time=n.in_time and n.pair != 21) for n in finding().query_notes]
     drawn = str(rolls(finding(1, query_notes=tuple(notes)), ""))
