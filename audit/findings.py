@@ -326,6 +326,64 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
+class ChordBlock:
+    """A chord, in quarters from its side's first chord: its label (Harte), its root in semitones above the tonic."""
+
+    start_beat: float
+    end_beat: float
+    label: str
+    degree: int
+
+
+@dataclass(frozen=True, slots=True)
+class Harmony:
+    """The chords of the track beside those of the piece that it was measured against.
+
+    Attributes
+    ----------
+    reference : str
+        The piece.
+    track, piece : tuple of ChordBlock
+    agreeing : tuple of (float, float)
+        Quarters in which both have the same triad on the same degree: what ``chord_f1_time_relative`` counts.
+    """
+
+    reference: str
+    track: tuple[ChordBlock, ...]
+    piece: tuple[ChordBlock, ...]
+    agreeing: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SoundWindows:
+    """The two windows of sound whose perceptual hashes were compared (`metrics.phash`).
+
+    Attributes
+    ----------
+    reference : str
+        The piece.
+    seconds, shift_s : float
+        Length of the windows; by how much later the piece's begins, negative: the track's.
+    track_hash, piece_hash : str
+        64 bits each, hex.
+    width, height : int
+        Of the pictures: time by mel bands, from low to high.
+    track_picture, piece_picture : str
+        Base64 of one byte a point, row by row from the highest band: 0 is -80 dB, 255 the loudest.
+    """
+
+    reference: str
+    seconds: float
+    shift_s: float
+    track_hash: str
+    piece_hash: str
+    width: int
+    height: int
+    track_picture: str
+    piece_picture: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """The whole audit of one track; the same input gives the same report.
 
@@ -348,6 +406,10 @@ class AuditReport:
         All that concern this track, in the order of their file, also those that are expired or match nothing.
     course : Course, optional
         None where no line of the track has a window.
+    harmony : Harmony, optional
+        None where either side has no chord.
+    sound : SoundWindows, optional
+        None where no passage is flagged, or either side could not be rendered.
     """
 
     outcome: Outcome
@@ -366,6 +428,8 @@ class AuditReport:
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     course: Course | None = None
+    harmony: Harmony | None = None
+    sound: SoundWindows | None = None
     schema: str = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from audit.rules import judged
 from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
 from audit.waivers import Waivers, expiry, settled, waived
+from corpus.card import data_card
 from corpus.store import Store
 from metrics.chance import Chance
 from music.notes import IntArray, NoteSequence
@@ -50,6 +51,7 @@ SOUND_LIMITS = (
     "No notes are read out of sound, so melody, chords and rhythm are not compared.",
 )
 PRIOR_ART_PIECES = 50
+CARD = "card.json"
 WINDOW = Setting(24, "notes")  # of a track's course
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
@@ -71,6 +73,16 @@ class Corpus:
     def human(self) -> Baseline | None:
         """What windows of human pieces share with other works, measured once and kept beside the index."""
         return human_baseline(self.store, self.index, WINDOW)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The store in figures, counted once and kept beside the index."""
+        known = self.index.read(CARD)
+        if isinstance(known, dict):
+            return known
+        made = data_card(self.store)
+        self.index.write(CARD, made)
+        return made
 
 
 def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:

@@ -6,18 +6,28 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, Skipped, SoundMatch
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
-from audit.measure import closest_piece, measure_chance, measure_track, open_chance
+from audit.measure import SEED as CHANCE_SEED
+from audit.measure import (
+    chords_beside,
+    closest_piece,
+    measure_chance,
+    measure_track,
+    open_chance,
+    rendered,
+    sound_beside,
+)
 from audit.originality import Measured, course, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.significance import calibrate, open_calibration
+from audit.significance import SEED, calibrate, open_calibration
 from audit.sound import Sound, SoundCorpus, find_sounds
 from audit.surroundings import surroundings
 from audit.waivers import Waivers
@@ -141,33 +151,11 @@ def audit_track(
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    findings: list[Finding] = []
-    measured: tuple[MetricResult | Skipped, ...] = (Skipped("metrics", NEEDS_NOTES),)
-    matches: list[SoundMatch] | None = None
-    windows: Measured | None = None
     if isinstance(track, Sound):
-        about |= track.about
-        unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
-        matches, unheard = _listened(track, sounds, policy)
-        if unheard:
-            unsearched += (unheard,)
-        elif sounds is not None:
-            about["compared_with"] = sounds.compared
+        compared = _of_sound(track, sounds, policy)
     else:
-        about |= {
-            "notes_sha256": notes_digest(track),
-            "duration_s": track.end_s,
-            "notes": len(track),
-            "key": estimate_key(track),
-            "tempo_bpm": track.tempos[0].bpm,
-        }
-        passages = passages_of(corpus, track)
-        findings = find(corpus, track, policy, every=passages)
-        piece = closest_piece(corpus, track, findings)
-        measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
-        made = measure_windows(corpus.store, file.name, track, passages, WINDOW)
-        windows = made if isinstance(made, Measured) else None
-        unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
+        compared = _of_notes(file.name, track, corpus, policy)
+    about |= compared.about
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
     signer = _signer(owner, keys, links)
@@ -175,22 +163,74 @@ def audit_track(
         about["signed_by"] = signer
     found = tuple(link for link in links if isinstance(link, ProvenanceLink))
     around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
-    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
-    return replace(report, course=course(windows, WINDOW, corpus.human) if windows else None)
+    report = audit(
+        about,
+        corpus,
+        policy,
+        compared.findings,
+        compared.metrics,
+        links,
+        compared.unsearched,
+        around,
+        waivers,
+        compared.matches,
+    )
+    return replace(
+        report,
+        **compared.beside,
+        store=report.store | {"card": corpus.card},
+        tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
+    )
 
 
-def _listened(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> tuple[list[SoundMatch], Skipped | None]:
-    """Search a track's sound; or say why that could not be done."""
+class _Compared(NamedTuple):
+    """What a track was compared with the corpus by; `beside` are fields of the report that no rule judges."""
+
+    about: dict[str, Any]
+    findings: list[Finding]
+    metrics: tuple[MetricResult | Skipped, ...]
+    unsearched: tuple[Skipped, ...]
+    matches: list[SoundMatch] | None = None
+    beside: Mapping[str, Any] = MappingProxyType({})
+
+
+def _of_notes(name: str, track: NoteSequence, corpus: Corpus, policy: Policy) -> _Compared:
+    about = {
+        "notes_sha256": notes_digest(track),
+        "duration_s": track.end_s,
+        "notes": len(track),
+        "key": estimate_key(track),
+        "tempo_bpm": track.tempos[0].bpm,
+    }
+    passages = passages_of(corpus, track)
+    findings = find(corpus, track, policy, every=passages)
+    piece = closest_piece(corpus, track, findings)
+    theirs, ours, path = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
+    windows = measure_windows(corpus.store, name, track, passages, WINDOW)
+    beside = {
+        "course": course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
+        "harmony": chords_beside(theirs, path, ours),
+        "sound": sound_beside(theirs, path, ours) if any(f.verdict != "clear" for f in findings) else None,
+    }
+    unsearched = (*unsearchable(track), *_not_searched(corpus))
+    if policy.requires("sound"):
+        unsearched += (Skipped("sound", "needs sound: the track is notes"),)
+    return _Compared(about, findings, measure_track(theirs, path, ours, corpus.chance), unsearched, None, beside)
+
+
+def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Compared:
+    about: dict[str, Any] = dict(track.about)
+    unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
+    matches: list[SoundMatch] = []
     if not len(track.hashes):
-        return [], Skipped("sound", f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared")
-    if sounds is None or not len(sounds.hashes) + len(sounds.renders):
-        return [], Skipped("sound", "the corpus has no sound to compare with")
-    return find_sounds(sounds, track, policy), None
-
-
-def _not_heard(policy: Policy) -> tuple[Skipped, ...]:
-    """Say, where the policy asks for it, that the sound of a track that is notes can't be searched."""
-    return (Skipped("sound", "needs sound: the track is notes"),) if policy.requires("sound") else ()
+        reason = f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared"
+        unsearched += (Skipped("sound", reason),)
+    elif sounds is None or not len(sounds.hashes) + len(sounds.renders):
+        unsearched += (Skipped("sound", "the corpus has no sound to compare with"),)
+    else:
+        matches = find_sounds(sounds, track, policy)
+        about["compared_with"] = sounds.compared
+    return _Compared(about, [], (Skipped("metrics", NEEDS_NOTES),), unsearched, matches)
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:

@@ -75,19 +75,33 @@ def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: i
     MetricError
         When either is shorter than a second, and as `mel_hash`.
     """
+    return closest_windows(reference_mel, candidate_mel, bits)[0]
+
+
+def closest_windows(
+    reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64
+) -> tuple[int, FloatArray, FloatArray, float]:
+    """Return the least distance as `phash_distance`, both windows, and the seconds between their starts.
+
+    Raises
+    ------
+    MetricError
+        As `phash_distance`.
+    """
     shortest = min(reference_mel.shape[1], candidate_mel.shape[1])
     if shortest < MIN_FRAMES:
         raise MetricError(f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides")
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
-    distances = []
+    found = []
     for shift in sorted(shifts, key=abs):
         reference, candidate = reference_mel[:, max(0, shift) :], candidate_mel[:, max(0, -shift) :]
         frames = min(reference.shape[1], candidate.shape[1], WINDOW_FRAMES)
         if frames < MIN_FRAMES:
             continue
-        differ = mel_hash(reference[:, :frames], bits) != mel_hash(candidate[:, :frames], bits)
-        distances.append(int(differ.sum()))
-    return min(distances)
+        reference, candidate = reference[:, :frames], candidate[:, :frames]
+        differ = mel_hash(reference, bits) != mel_hash(candidate, bits)
+        found.append((int(differ.sum()), reference, candidate, shift / FRAMES_PER_SECOND))
+    return min(found, key=lambda one: one[0])
 
 
 def window_starts(frames: int, hop_seconds: float) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
 GUTTER, CAPTION = 34.0, 20.0
 ROW, ROLL_HEIGHTS = 6.0, (84.0, 190.0)
 TICK_PIXELS = 70.0
+DRAWN_SECONDS = 60.0  # of a passage, in the track's time
 LANE, MARK_WIDTH, LANE_GAP = 26.0, 22.0, 3.0
 ENGLISH = language("en")
 NAMES = ("C", "C\u266f", "D", "D\u266f", "E", "F", "F\u266f", "G", "G\u266f", "A", "A\u266f", "B")
@@ -92,7 +93,7 @@ def rolls(finding: Finding, label: str) -> Markup:
     """Draw both passages: track above, piece below, on one time scale and at one height of pitch.
 
     The piece is stretched by the tempo ratio and moved by the transposition, so what agrees stands one above
-    the other.
+    the other. Of a long passage the first `DRAWN_SECONDS` are drawn.
 
     Parameters
     ----------
@@ -101,6 +102,7 @@ def rolls(finding: Finding, label: str) -> Markup:
     """
     ratio = finding.tempo_ratio if 0 < finding.tempo_ratio < math.inf else 1.0
     (q0, q1), (p0, p1) = finding.query_span_s, finding.piece_span_s
+    q1, p1 = min(q1, q0 + DRAWN_SECONDS), min(p1, p0 + DRAWN_SECONDS / ratio)
     length = max(q1 - q0, (p1 - p0) * ratio, 1e-3)
     width = min(max(MIN_WIDTH, length * PIXELS_A_SECOND), MAX_WIDTH)
     right = width - RIGHT
@@ -140,6 +142,8 @@ def _notes(notes: Sequence[PassageNote], frame: _Frame) -> str:
     shapes: dict[str, list[str]] = {kind: [] for kind in ("other", "alone", "pitch", "both")}
     thick = max(frame.row - 0.6, 1.2)
     for note in notes:
+        if note.onset_s >= frame.end_s:
+            continue
         if note.pair is not None:
             kind = "both" if note.in_time else "pitch"
         else:
@@ -162,7 +166,7 @@ def _strands(finding: Finding, track: _Frame, piece: _Frame) -> str:
     paths: dict[str, list[str]] = {"both": [], "pitch": []}
     for note in finding.query_notes:
         other = there.get(note.pair) if note.pair is not None else None
-        if note.pair is None or other is None:
+        if note.pair is None or other is None or note.onset_s >= track.end_s or other.onset_s >= piece.end_s:
             continue
         above = f"M{number(track.x(note.onset_s))} {number(track.y(note.pitch) + track.row / 2)}"
         across = f"V{number(track.top + track.height)}L{number(piece.x(other.onset_s))} {number(piece.top)}"

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import base64
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
 from music.notes import MusicError
 from reports import words
+from reports.chain import by_hand, chain
+from reports.crosswalk import crosswalk
 from reports.differences import differences
-from reports.drawing import chance_line, course_picture, rolls, timeline
+from reports.drawing import DRAWN_SECONDS, chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
 from reports.languages import LANGUAGES, Language, in_both, language
 from reports.notation import BARS, Score, notation
 from reports.page import LINK_WORDS, page, script_data
+from reports.pictures import chord_strips, hash_grid, sound_pictures
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
@@ -28,6 +32,16 @@ CONSENT_WORDS = {
     "not_required": "not required (public domain or own work)",
     "unknown": "unknown",
     "opt_out": "refused (opted out)",
+}
+STATES = {"ok": "Evidence here", "part": "In part", "absent": "No evidence here", "open": "Not yet"}
+CARD_NAMES = {
+    "split": "Split",
+    "licence": "Licence",
+    "consent": "Consent",
+    "source": "Source",
+    "meter": "Metre",
+    "tempo_bpm": "Tempo, quarters a minute",
+    "key": "Key",
 }
 TONE_SECONDS = 60.0
 KINDS = {
@@ -102,6 +116,7 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en
         "scores": scores,
         "glyphs": sorted({name: shape for score in scores.values() for name, shape in score.glyphs.items()}.items()),
         "notation_bars": BARS,
+        "drawn_seconds": DRAWN_SECONDS,
     }
     first, second = (
         page("report.html.j2", "report.js review.js", **shared, **_context(report, sounds, language(code)))
@@ -122,6 +137,7 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
     """Give what the template needs in one language."""
     numbered = list(enumerate(report.findings, 1))
     other = next(code for code in LANGUAGES if code != say.code)
+    pictures = sound_pictures(report.sound) if report.sound else None
     return {
         "_": say,
         "words": say.words,
@@ -139,6 +155,16 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "human_pieces": _whole(report.store.get("human_pieces")),
         "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
+        "chords": chord_strips(report.harmony, say) if report.harmony else "",
+        "sound": pictures,
+        "hash_grid": hash_grid(pictures, say) if pictures else "",
+        "chain": chain(report.provenance),
+        "by_hand": by_hand,
+        "crosswalk": crosswalk(report),
+        "states": STATES,
+        "card": report.store.get("card"),
+        "card_names": CARD_NAMES,
+        "command": _command(report),
         "repeat": list(_repeat(report)),
         "waiver_reasons": WAIVER_REASONS,
     }
@@ -175,6 +201,17 @@ def provenance_summary(report: AuditReport) -> tuple[str, str]:
 def anchor_word(verdict: str) -> str:
     """Name the state of an anchor, as `provenance_summary` gives it."""
     return "Not anchored" if verdict == "absent" else LINK_WORDS[verdict or "unchecked"]
+
+
+def _command(report: AuditReport) -> str:
+    """Write the command that makes this report again, in a folder that holds what it names."""
+    words = ["contraste", "audit", str(report.track.get("name", "TRACK"))]
+    words += ["--store", str(report.store.get("name", "STORE")), "--policy", "policy.toml"]
+    model = report.track.get("model")
+    words += ["--model", str(model.get("name"))] if isinstance(model, dict) else []
+    waivers = report.policy.get("waivers")
+    words += ["--waivers", str(waivers.get("file"))] if isinstance(waivers, dict) else []
+    return shlex.join([*words, "--out", "report"])
 
 
 def _track_named(report: AuditReport) -> str:
@@ -279,7 +316,8 @@ def _whole(value: object) -> int | None:
 def _repeat(report: AuditReport) -> Iterator[tuple[str, str]]:
     """Everything the verdict rests on, flattened: tool, track, store, policy and its effective values."""
     for group in ("tool", "track", "store", "policy"):
-        yield from _flat(group, plain(getattr(report, group)))
+        said = {name: value for name, value in getattr(report, group).items() if (group, name) != ("store", "card")}
+        yield from _flat(group, plain(said))
     yield "report schema", report.schema
 
 

@@ -56,11 +56,18 @@ class Language:
             found = pattern.fullmatch(sentence)
             if found:
                 inner = {
-                    name: (self.translated(value) or value) if name.endswith("_s") else value
+                    name: self._inner(value) if name.endswith("_s") else value
                     for name, value in found.groupdict().items()
                 }
                 return made.format(**{name.removesuffix("_s"): value for name, value in inner.items()})
         return None
+
+    def _inner(self, sentence: str) -> str:
+        """Return a sentence within another one, which may begin small there; as it is where it is not known."""
+        said = self.translated(sentence)
+        if said is None and (whole := self.translated(sentence[:1].upper() + sentence[1:])):
+            said = whole[:1].lower() + whole[1:]
+        return sentence if said is None else said
 
     def sentence(self, text: str) -> Markup:
         """Return a sentence of the audit, marked with the language that it is in."""

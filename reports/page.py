@@ -55,6 +55,7 @@ ICONS = {
     **dict.fromkeys(("incomplete", "unchecked", "absent"), "open"),
     "simulated": "sim",
     "waived": "yes",
+    "part": "look",
 }
 RULE_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "skipped": "Not checked"}
 

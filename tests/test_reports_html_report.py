@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -10,17 +11,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from audit.findings import (
     AuditReport,
+    ChordBlock,
     Course,
     CourseWindow,
     Finding,
+    Harmony,
     MetricResult,
     PassageNote,
     ProvenanceLink,
+    RuleResult,
     Skipped,
+    SoundWindows,
+    Waiver,
 )
+from reports.chain import chain
+from reports.crosswalk import crosswalk
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
 from reports.html_report import gravest, report_html
 from reports.index_html import IndexRow, index_html, index_row
@@ -323,6 +332,17 @@ def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:
         assert float(x) == pytest.approx(float(u), abs=0.11)
 
 
+def test_of_a_long_passage_the_first_minute_is_drawn() -> None:
+    long = finding(1, query_span_s=(10.0, 200.0), piece_span_s=(40.0, 420.0))
+    later = [dataclasses.replace(n, onset_s=n.onset_s + 100) for n in long.query_notes]
+    drawn = str(rolls(dataclasses.replace(long, query_notes=(*long.query_notes, *later)), ""))
+    # A second of the track is the same wherever it lies, and nothing is drawn past the right edge.
+    assert float(re.search(r'data-scale="(\S+?)"', drawn)[1]) == pytest.approx((60 * 42 - 60) / 60, rel=0.01)  # type: ignore[index]
+    assert max(float(x) for x in re.findall(r"M([\d.]+) ", drawn)) < 60 * 42
+    assert "; the first 60 seconds" in report_html(report(findings=(long,)))
+    assert "; the first 60 seconds" not in report_html(report(1))
+
+
 def test_late_note_is_drawn_as_pitch_only() -> None:
     notes = [dataclasses.replace(n, in_time=n.in_time and n.pair != 21) for n in finding().query_notes]
     drawn = str(rolls(finding(1, query_notes=tuple(notes)), ""))
@@ -409,3 +429,107 @@ def test_the_course_is_drawn_beside_human_pieces() -> None:
     alone = Page(report_html(report(1, course=Course("24 notes", windows))))
     assert "no human baseline" in alone.text
     assert "one passage of the corpus has" not in Page(report_html(report(1))).text
+
+
+LINKS = tuple(
+    ProvenanceLink(*words)
+    for words in (
+        ("track", "new song.mid", "ok", "as signed"),
+        ("anchor", "new.anchor.json", "simulated", "block 3"),
+        ("model", "model", "broken", "content"),
+        ("data set", "store", "ok", "12 files"),
+        ("log", "store", "absent", "not here"),
+    )
+)
+
+
+def test_provenance_is_a_graph_from_the_data_set_on_with_a_command_for_each_link() -> None:
+    nodes = chain(LINKS)
+    assert [(node.link.name, [check.name for check in node.checks]) for node in nodes] == [
+        ("data set", ["log"]),
+        ("model", []),
+        ("track", ["anchor"]),
+    ]
+    page = Page(report_html(report(1, provenance=LINKS)))
+    words = " ".join(page.text.split())
+    assert "contraste verify 'new song.mid' --key PUBLIC.pem" in words
+    assert "contraste verify new.anchor.json --rpc URL" in words
+    assert words.index("data setstoreHolds") < words.index("modelmodelBroken")
+
+
+def test_the_crosswalk_reads_its_states_off_the_report() -> None:
+    def states(**changes: Any) -> dict[str, str]:
+        return {f"{row.framework} {row.clause}": row.state for row in crosswalk(report(1, **changes))}
+
+    signed = states(provenance=LINKS)
+    assert signed["Code of Practice 1.1.1"] == "part"
+    assert signed["Code of Practice 1.1.2"] == "open"
+    assert signed["Code of Practice 1.1.3"] == "ok"
+    assert signed["ISO/IEC 42001 A.7.5"] == "ok"
+    marks = (ProvenanceLink("credential", "a", "ok", ""), ProvenanceLink("time stamp", "a", "ok", ""))
+    assert states(provenance=(*LINKS[:1], *marks))["Code of Practice 1.1.1"] == "ok"
+    bare = states(provenance=(), skipped=(Skipped("copy", "short"),))
+    assert (bare["EU AI Act 50(2)"], bare["UNESCO 37-41"]) == ("absent", "part")
+    assert bare["Code of Practice 1.1.3"] == "part"
+
+
+def test_the_data_set_and_the_command_are_shown() -> None:
+    card = {"pieces": 4, "works": 3, "duplicates": 1, "hours": 0.25, "notes": 900}
+    card |= {"split": [["train", 3], ["test", 1]], "licence": [["", 4]], "key": [[HOSTILE, 4]]}
+    card |= {name: [] for name in ("consent", "source", "meter", "tempo_bpm")}
+    store = {**report().store, "card": card}
+    page = Page(report_html(report(1, store=store, track={"name": "a b.mid", "model": {"name": "m"}})))
+    words = " ".join(page.text.split())
+    assert "4 pieces (0.25 hours, 900 notes), 3 works and 1 piece that are versions" in words
+    assert [a["width"] for a in page.of("rect", class_="bar")] == ["75.0", "25.0", "100.0", "100.0"]
+    assert "contraste audit 'a b.mid' --store folk --policy policy.toml --model m --out report" in words
+    assert "store \u00b7 card" not in words
+    assert not page.of("img")
+
+
+def test_rules_and_waivers_are_shown_and_a_waived_finding_stays() -> None:
+    given = Waiver(
+        "0123456789abcdef", "new.mid", "licensed", HOSTILE, "by contract", "2027-01-31", "c.pdf", 3, "applied"
+    )
+    rules = (
+        RuleResult("rights.corpus.opt_out", "No piece of the corpus is opted out", "pass", "0 of 60 opted out"),
+        RuleResult("style", "Neither too near nor too far", "skipped", "too few works", True),
+        RuleResult("disclosure.roles", "The track says what AI did", "fail", "nothing is said", True, given),
+    )
+    html = report_html(report(findings=(finding(1, waiver=given),), rules=rules, waivers=(given,)))
+    page = Page(html)
+    (shown,) = [a for a in page.of("details") if a.get("id") == "finding-1"]
+    assert "waived" in str(shown["class"])
+    assert "data-waived" in shown
+    words = " ".join(page.text.split())
+    assert "by contract" in words
+    assert "line 3 of the waiver file; evidence: c.pdf" in words
+    assert "rights.corpus.opt_out" in words
+    assert not page.of("img")
+    assert re.search(r'<li class="skipped">\s*<span class="badge incomplete">', html)
+
+
+def test_chords_stand_side_by_side_and_agree_where_the_degree_does() -> None:
+    ours = (ChordBlock(0.0, 4.0, "C:maj", 0), ChordBlock(4.0, 8.0, "G:7", 7))
+    theirs = (ChordBlock(0.0, 2.0, "D:maj", 0), ChordBlock(2.0, 8.0, "A:maj", 7))
+    page = Page(report_html(report(1, harmony=Harmony(HOSTILE, ours, theirs, ((0.0, 2.0), (4.0, 8.0))))))
+    assert page.of("svg", class_="strips")[0]["aria-label"] == (
+        "Chords of track and piece: the same degree 75\u202f% of the time"
+    )
+    assert page.of("path", class_="agree")[0]["d"] == "M2 34h44v22H2zM90 34h88v22H90z"
+    for name in ("C I", "G7 V", "D", "A V"):
+        assert name in page.text
+
+
+def test_windows_of_sound_are_pictures_with_the_bits_that_differ() -> None:
+    points = np.random.default_rng(1).integers(0, 256, 100 * 60, np.uint8).tobytes()
+    text = base64.b64encode(points).decode()
+    sound = SoundWindows("folk/1.mid", 12.0, 0.25, "00000000000000ff", "000000000000000f", 100, 60, text, text)
+    page = Page(report_html(report(1, sound=sound)))
+    ours, theirs = page.of("img")
+    assert ours["src"] == theirs["src"]
+    picture = base64.b64decode(str(ours["src"]).removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(picture)).tobytes() == points
+    assert "4 of 64" in page.text
+    assert len(page.of("rect", class_="bit-on")) == 8
+    assert str(page.of("path", class_="bit-cross")[0]["d"]).count("M") == 4

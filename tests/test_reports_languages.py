@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from audit.run import LIMITS, _copy_reason
+from audit.outcome import _copy_reason
+from audit.rules import TITLES
+from audit.run import LIMITS
 from reports import html_report, page, words, words_es
+from reports.crosswalk import crosswalk
 from reports.html_report import report_html
 from reports.languages import LONGEST, in_both, language
 from tests.test_reports_html_report import finding, report
@@ -32,6 +35,9 @@ def texts() -> set[str]:
                 found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
     tables = (page.OUTCOME_WORDS, page.OUTCOME_ABOUT, page.VERDICT_WORDS, page.LINK_WORDS, page.LINK_ABOUT)
     tables += (page.RULE_WORDS, html_report.RIGHTS, html_report.CONSENT_WORDS, html_report.SCRIPT_WORDS)
+    tables += (html_report.KINDS, html_report.STATES, html_report.CARD_NAMES)
+    found |= {html_report.HEARD, html_report.TONES}
+    found |= {text for row in crosswalk(report()) for text in (row.framework, row.asks, row.evidence)}
     return found.union(*(table.values() for table in tables), dict(html_report.WAIVER_REASONS).values())
 
 
@@ -69,6 +75,16 @@ def test_sentences_of_the_audit_are_recognised_with_their_values() -> None:
         "La auditoría está incompleta: la política exige copy, que no se comprobó: x.mid no tiene firma al lado; se "
         "hace con: contraste sign."
     )
+
+
+def test_titles_of_rules_and_nested_sentences_are_known() -> None:
+    assert set(TITLES.values()) <= set(SPANISH.texts)
+    said = "rule disclosure.roles (the track says what AI did in each role) does not hold: nothing is said"
+    assert SPANISH.translated(said) == (
+        "la regla disclosure.roles (la pista dice qué hizo la IA en cada papel) no se cumple: no se dice nada"
+    )
+    waived = f"waived: {_copy_reason(finding(1))} (licensed; A. Person, until 2027-01-31)"
+    assert str(SPANISH.translated(waived)).startswith("dispensado: los compases 6")
 
 
 def test_what_is_not_known_stays_english_and_is_marked() -> None:
