@@ -112,6 +112,7 @@ def audit_track(
     model: Path | None = None,
     waivers: Waivers | None = None,
     sounds: SoundCorpus | None = None,
+    keep: Callable[[Measured], object] | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -129,6 +130,8 @@ def audit_track(
         What people let pass.
     sounds : SoundCorpus, optional
         What a track that is sound is compared with.
+    keep : callable, optional
+        Is given the windows of a track that has some, for the originality of a release.
 
     Raises
     ------
@@ -167,6 +170,8 @@ def audit_track(
         measured = measure_track(corpus.store.notes(piece), corpus.store.pieces[piece].path, track, corpus.chance)
         made = measure_windows(corpus.store, file.name, track, passages, WINDOW)
         windows = made if isinstance(made, Measured) else None
+        if windows and keep:
+            keep(windows)
         unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
