@@ -7,10 +7,10 @@ imported inside the commands, so that ``contraste --help`` answers at once.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport
+    from audit.originality import Measured
     from audit.run import Corpus
     from audit.sound import Sound, SoundCorpus
     from audit.waivers import Waivers
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from reports.index_html import IndexRow
     from reports.verify import Found
 
-WINDOW = "24 notes"  # of originality
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
 
@@ -296,7 +296,7 @@ def originality(
     store: Annotated[Path, typer.Argument(help="The store to compare with.")],
     tracks: Tracks,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
-    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = WINDOW,
+    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
     partial: Partial = False,
 ) -> None:
@@ -413,7 +413,7 @@ def audit(
     from audit.policy import policy_file, read_policy
     from audit.sound import hear
     from audit.track import audit_track
-    from music.notes import MusicError, NoteSequence
+    from music.notes import MusicError
     from music.read import read_music
     from reports.disclosure import disclosure_files
     from reports.formats import unknown_or_unavailable
@@ -433,7 +433,8 @@ def audit(
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
-    rows, sequences = [], list[tuple[str, NoteSequence]]()
+    rows = []
+    windows: dict[str, Measured] = {}
     with progress("audit") as show:
         for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
             try:
@@ -442,31 +443,34 @@ def audit(
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard)
+            keep = functools.partial(windows.setdefault, name)
+            report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
             written = _report_files(report, music, corpus, wanted, lang)
             if "disclosure" in wanted:
                 written |= disclosure_files(report, disclose(file, corpus, trusted, model))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
-            if isinstance(music, NoteSequence):
-                sequences.append((name, music))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
     if waivers and given:
         _name_unused(waivers, given, reports)
     several = "html" in wanted and len(rows) > 1
-    say(f"reports: {_index_of(out, rows, corpus, sequences) if several else out}")
+    say(f"reports: {_index_of(out, rows, corpus, windows) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
 
 
-def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, tracks: list[tuple[str, NoteSequence]]) -> Path:
-    """Write the index page of several reports, with the originality of the tracks that are notes."""
-    from audit.originality import Setting, release_originality
+def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
+    """Write the index page of several reports, with the originality of the tracks that have windows."""
+    from dataclasses import replace
+
+    from audit.originality import originality_report
+    from audit.run import WINDOW
     from music.midi import write_atomically
     from reports.index_html import index_html
 
-    release = release_originality(corpus.store, corpus.index, tracks, Setting.parse(WINDOW))
+    named = [replace(measured, name=name) for name, measured in windows.items()]
+    release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
     write_atomically(out / "index.html", index_html(rows, release).encode())
     return out / "index.html"
 
@@ -873,7 +877,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
 
     with progress("sound") as show:
         report = train_spectrogram(
-            Store.open(store), out, hasher=partial(mel_hash, bits=256), progress=show, **settings
+            Store.open(store), out, hasher=functools.partial(mel_hash, bits=256), progress=show, **settings
         )  # fmt: skip
     write_record(
         out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
@@ -947,7 +951,7 @@ def generate(
         asked = asked.joined(understood_or_refused(understood))
         encoders = load_text(model) if understood.left else None
         if encoders:
-            rank = partial(encoders.similarity, prompt)
+            rank = functools.partial(encoders.similarity, prompt)
             said["text_encoder"] = encoders.file  # which one ranks depends on the extras installed here
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}

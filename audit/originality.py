@@ -391,35 +391,13 @@ def human_baseline(
     corpus.store.StoreError
         When a part of the store is damaged, or what was measured before, or the result can't be written.
     """
-    name = _baseline_file(setting)
+    name = f"originality-{setting.size}-{setting.unit}.json"
     known = index.read(name) if index.whole else None
     if known is not None:
         return _read_baseline(index, name, known)
     made = _measure_baseline(store, index, setting, progress)
     index.write(name, asdict(made) if made else {})
     return made
-
-
-def _baseline_file(setting: Setting) -> str:
-    return f"originality-{setting.size}-{setting.unit}.json"
-
-
-def release_originality(
-    store: Store, index: Index, tracks: Sequence[tuple[str, NoteSequence]], setting: Setting
-) -> OriginalityReport | str:
-    """Measure a release, each track by its name, where its human baseline is known already; or say why not.
-
-    To measure the baseline takes as long as to audit a hundred tracks, so that is `human_baseline`'s to do, once.
-    """
-    if not index.whole:
-        return "The originality of the release was not measured, since parts of the corpus' index are missing."
-    if index.read(_baseline_file(setting)) is None:
-        return (
-            "The originality of the release was not measured: the store holds no human baseline for it yet. "
-            "'contraste originality' on the store and the tracks makes one."
-        )
-    results = [measure_originality(store, index, name, sequence, setting) for name, sequence in tracks]
-    return originality_report(store, index, setting, results, human_baseline(store, index, setting))
 
 
 def _measure_baseline(

@@ -122,6 +122,7 @@ def audit_track(
     model: Path | None = None,
     waivers: Waivers | None = None,
     sounds: SoundCorpus | None = None,
+    keep: Callable[[Measured], object] | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -139,6 +140,8 @@ def audit_track(
         What people let pass.
     sounds : SoundCorpus, optional
         What a track that is sound is compared with.
+    keep : callable, optional
+        Is given the windows of a track that has some, for the originality of a release.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def audit_track(
     if isinstance(track, Sound):
         compared = _of_sound(track, sounds, policy)
     else:
-        compared = _of_notes(file.name, track, corpus, policy)
+        compared = _of_notes(file.name, track, corpus, policy, keep)
     about |= compared.about
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
@@ -194,7 +197,9 @@ class _Compared(NamedTuple):
     beside: Mapping[str, Any] = MappingProxyType({})
 
 
-def _of_notes(name: str, track: NoteSequence, corpus: Corpus, policy: Policy) -> _Compared:
+def _of_notes(
+    name: str, track: NoteSequence, corpus: Corpus, policy: Policy, keep: Callable[[Measured], object] | None
+) -> _Compared:
     about = {
         "notes_sha256": notes_digest(track),
         "duration_s": track.end_s,
@@ -207,6 +212,8 @@ def _of_notes(name: str, track: NoteSequence, corpus: Corpus, policy: Policy) ->
     piece = closest_piece(corpus, track, findings)
     theirs, ours, path = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
     windows = measure_windows(corpus.store, name, track, passages, WINDOW)
+    if keep and isinstance(windows, Measured):
+        keep(windows)
     beside = {
         "course": course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
         "harmony": chords_beside(theirs, path, ours),

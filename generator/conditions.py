@@ -2,8 +2,8 @@
 
 Meter, tempo and instruments can be forced: the grammar has tokens for them, and all others are masked out. Density is
 forced as well: a line may write notes only as fast, and go on only as slowly, as asked for (`Conditions._pace`). Key,
-polyphony and chords are told to the network, in the line's header or in the plan of each bar; whether the music follows
-is worked out from its notes (`Conditions.missed`).
+polyphony and chords are told to the network, in the line's header or in the plan of each bar, and pitches lean to the
+key asked for (`Conditions.tilt`); whether the music follows is worked out from its notes (`Conditions.missed`).
 """
 
 from __future__ import annotations
@@ -48,13 +48,16 @@ from generator.tokens import (
     meter_ticks,
 )
 from music.chords import ROOT_NAMES, chord_labels
-from music.notes import NoteSequence
+from music.key import key_profile
+from music.notes import FloatArray, NoteSequence
 
 BPM = BPM_FIRST + BPM_STEP * np.arange(BPM_COUNT)
 CHORDS_MATCH = 0.5
 """Share of the time in which the chord asked for must sound, root and third, for a track to count as following."""
 PACE_LOW, PACE_HIGH = 1.02, 0.98
 """A line keeps so far inside the range of density asked for, as bars are rounded."""
+LEANING = 1.0
+"""How much a pitch's rating in the key asked for counts beside the network."""
 _PROGRAM_WORDS: dict[str, Sequence[int]] = {
     "piano": range(6), "grand piano": range(2), "electric piano": (4, 5), "harpsichord": (6,), "clavinet": (7,),
     "celesta": (8,), "glockenspiel": (9,), "music box": (10,), "vibraphone": (11,), "marimba": (12,),
@@ -202,6 +205,15 @@ class Conditions:
             kept[BAR:POSITION] = kept[EOS] = False
         if kept.any():
             mask[:] = kept
+
+    def tilt(self) -> FloatArray | None:
+        """Return what to add to the logits of the pitches (128,), so that the music leans to the key asked for.
+
+        A pitch's chance is multiplied by the rating of its class in the key, to the power of `LEANING`.
+        """
+        if not self.key:
+            return None
+        return LEANING * np.log(key_profile(self.key)[np.arange(128) % 12])
 
     def missed(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Name what a track on the grid is not, of what was asked for; an artist can't be checked."""

@@ -120,6 +120,7 @@ class Line:
     ) -> None:
         """Read what is given."""
         self.conditions = conditions
+        self.tilt = conditions.tilt()
         self.style = style
         self.meters = style.meters if style else meters
         self.tokens: list[int] = []
@@ -132,6 +133,7 @@ class Line:
         self.log_likelihood = 0.0
         self.entropy = 0.0
         self.onsets: list[tuple[int, ...]] = []  # kept by `repeats`
+        self.runs: frozenset[tuple[tuple[int, ...], ...]] = frozenset()
         self.onset_at = self.given
         self.repeated = 0
 
@@ -196,8 +198,9 @@ class Line:
         if not onset:  # a position right behind a bar line
             return False
         onsets = self.onsets = [*self.onsets, onset]
-        run = onsets[-RUN:]
-        self.repeated += any(onsets[i : i + RUN] == run for i in range(len(onsets) - RUN))
+        run = _shape(onsets[-RUN:])
+        self.repeated += run in self.runs
+        self.runs = self.runs | {run}
         return self.repeated > REPEATS * len(onsets)
 
     def mean(self, total: float) -> float:
@@ -210,6 +213,12 @@ class Line:
         twin.__dict__.update(self.__dict__)
         twin.tokens, twin.state = list(self.tokens), self.state.copy()
         return twin
+
+
+def _shape(run: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """Return onsets with their pitches counted from the first of them, so that a run is the same in every key."""
+    first = next(token for token in run[0] if token >= PITCH)
+    return tuple(tuple(token - first if token >= PITCH else token for token in onset) for onset in run)
 
 
 class Reader:
@@ -242,6 +251,9 @@ class Reader:
             read = [_styles(line, row) for line, row in zip(lines, new, strict=True)]
             latents = torch.tensor(np.array(read), dtype=torch.float32, device=self.device)  # (B, T, Z)
         logits = self.model(torch.tensor(new, device=self.device), self.cache, latents)[:, 0].double().cpu().numpy()
+        for row, line in zip(logits, lines, strict=True):
+            if line.tilt is not None:
+                row[PITCH : PITCH + 128] += line.tilt
         masks = np.stack([line.allowed() for line in lines])
         masks[[line.done for line in lines], PAD] = True  # so that no row is empty
         logits = np.where(masks, logits, -np.inf)

@@ -32,6 +32,12 @@ def estimate_key(sequence: NoteSequence) -> str:
     return key_of_histogram(pitch_class_histogram(sequence))
 
 
+def key_profile(key: str) -> FloatArray:
+    """Return the probe-tone ratings (12,) of a key by pitch class, 0 is C; ValueError for a key that is none."""
+    mode, tonic = divmod(_KEYS.index(key), 12)
+    return np.roll((_MAJOR, _MINOR)[mode], tonic)
+
+
 def key_of_histogram(histogram: FloatArray) -> str:
     """Name the best key of sounding times (12,) by pitch class, in any unit; "" where they are all the same."""
     if not histogram.any() or np.ptp(histogram) == 0:

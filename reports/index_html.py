@@ -76,17 +76,16 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
     )
 
 
-def index_html(rows: Sequence[IndexRow], release: OriginalityReport | str = "") -> str:
+def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = None) -> str:
     """Return the page: totals, and a table that its headings sort; gravest outcome and match first.
 
     Parameters
     ----------
     rows : sequence of IndexRow
-    release : OriginalityReport or str
-        Of all tracks, named by their folders; or why there is none.
+    release : OriginalityReport, optional
+        Of all tracks, named by their folders.
     """
-    measured = release if isinstance(release, OriginalityReport) else None
-    known = {track.name: track.mean for track in measured.tracks} if measured else {}
+    known = {track.name: track.mean for track in release.tracks} if release else {}
     rows = [replace(row, originality=known.get(row.folder, math.nan)) for row in rows]
     ordered = sorted(rows, key=lambda r: (GRAVEST.index(r.outcome), _strength(r), r.track, r.folder))
     counts = [(o, sum(r.outcome == o for r in rows)) for o in GRAVEST]
@@ -94,10 +93,11 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | str = "") 
         "index.html.j2",
         "index.js",
         total=len(rows),
-        curves=drawn_curves(measured.group, measured.baseline) if measured and measured.group else "",
-        baseline=measured.baseline if measured else None,
-        originality=originality_sentence(measured) if measured else release,
-        setting=measured.setting if measured else "",
+        curves=drawn_curves(release.group, release.baseline) if release and release.group else "",
+        baseline=release.baseline if release else None,
+        originality=originality_sentence(release) if release else "",
+        no_baseline=next((s.reason for s in release.skipped if s.check == "baseline"), "") if release else "",
+        setting=release.setting if release else "",
         flagged=sum(row.flagged for row in rows),
         waived=sum(row.waived for row in rows),
         counts=[(o, OUTCOME_WORDS[o], n) for o, n in counts if n],
