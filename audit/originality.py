@@ -391,13 +391,37 @@ def human_baseline(
     corpus.store.StoreError
         When a part of the store is damaged, or what was measured before, or the result can't be written.
     """
-    name = f"originality-{setting.size}-{setting.unit}.json"
+    known = known_baseline(index, setting)
+    return known[0] if known else measure_baseline(store, index, setting, progress)
+
+
+def known_baseline(index: Index, setting: Setting) -> tuple[Baseline | None] | None:
+    """Read what was measured before, in a tuple; None where nothing was.
+
+    Raises
+    ------
+    corpus.store.StoreError
+        When it is damaged.
+    """
+    name = _file_name(setting)
     known = index.read(name) if index.whole else None
-    if known is not None:
-        return _read_baseline(index, name, known)
+    return None if known is None else (_read_baseline(index, name, known),)
+
+
+def measure_baseline(
+    store: Store,
+    index: Index,
+    setting: Setting,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Baseline | None:
+    """Measure as `human_baseline`, whatever was measured before, and write it."""
     made = _measure_baseline(store, index, setting, progress)
-    index.write(name, asdict(made) if made else {})
+    index.write(_file_name(setting), asdict(made) if made else {})
     return made
+
+
+def _file_name(setting: Setting) -> str:
+    return f"originality-{setting.size}-{setting.unit}.json"
 
 
 def _measure_baseline(

@@ -24,7 +24,7 @@ from audit.findings import (
     finding_id,
 )
 from audit.index import Index, left_out, voice_table
-from audit.originality import Baseline, Setting, human_baseline
+from audit.originality import Baseline, Setting
 from audit.outcome import sentence, weighed
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
@@ -51,7 +51,6 @@ SOUND_LIMITS = (
     "No notes are read out of sound, so melody, chords and rhythm are not compared.",
 )
 PRIOR_ART_PIECES = 50
-CARD = "card.json"
 WINDOW = Setting(24, "notes")  # of a track's course
 # Relatedness that a bit of evidence against chance counts for, where all pieces are compared and where only those with
 # a passage are; unrelated tunes differ by about 0.1. In between, copied fragments and distant variants both come early.
@@ -68,21 +67,12 @@ class Corpus:
     calibration: Calibration
     chance: dict[str, Chance]
     tunes: Tunes | None = None  # of a small index: every piece is compared
-
-    @cached_property
-    def human(self) -> Baseline | None:
-        """What windows of human pieces share with other works, measured once and kept beside the index."""
-        return human_baseline(self.store, self.index, WINDOW)
+    human: Baseline | None = None  # what windows of human pieces share with other works; None: of too few works
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """The store in figures, counted once and kept beside the index."""
-        known = self.index.read(CARD)
-        if isinstance(known, dict):
-            return known
-        made = data_card(self.store)
-        self.index.write(CARD, made)
-        return made
+        """The store in figures, counted once a run: a signed store may hold no file that came later."""
+        return data_card(self.store)
 
 
 def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:

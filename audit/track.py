@@ -23,7 +23,7 @@ from audit.measure import (
     rendered,
     sound_beside,
 )
-from audit.originality import Measured, course, measure_windows
+from audit.originality import Measured, course, known_baseline, measure_baseline, measure_windows
 from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
@@ -109,7 +109,11 @@ def open_corpus(
         if tunes is None:
             with watch("relatedness") as show:
                 tunes = measure_usual(index, bare, show)
-    return Corpus(store, index, calibration, chance, tunes)
+    known = found(lambda: known_baseline(index, WINDOW))
+    if known is None:
+        with watch("originality") as show:
+            known = (measure_baseline(store, index, WINDOW, show),)
+    return Corpus(store, index, calibration, chance, tunes, known[0])
 
 
 def audit_track(
