@@ -133,7 +133,6 @@ class Line:
         self.log_likelihood = 0.0
         self.entropy = 0.0
         self.onsets: list[tuple[int, ...]] = []  # kept by `repeats`
-        self.runs: frozenset[tuple[tuple[int, ...], ...]] = frozenset()
         self.onset_at = self.given
         self.repeated = 0
 
@@ -198,9 +197,8 @@ class Line:
         if not onset:  # a position right behind a bar line
             return False
         onsets = self.onsets = [*self.onsets, onset]
-        run = _shape(onsets[-RUN:])
-        self.repeated += run in self.runs
-        self.runs = self.runs | {run}
+        run = onsets[-RUN:]
+        self.repeated += any(onsets[i : i + RUN] == run for i in range(len(onsets) - RUN))
         return self.repeated > REPEATS * len(onsets)
 
     def mean(self, total: float) -> float:
@@ -213,12 +211,6 @@ class Line:
         twin.__dict__.update(self.__dict__)
         twin.tokens, twin.state = list(self.tokens), self.state.copy()
         return twin
-
-
-def _shape(run: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
-    """Return onsets with their pitches counted from the first of them, so that a run is the same in every key."""
-    first = next(token for token in run[0] if token >= PITCH)
-    return tuple(tuple(token - first if token >= PITCH else token for token in onset) for onset in run)
 
 
 class Reader:
