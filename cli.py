@@ -597,7 +597,7 @@ def _report_files(
         if isinstance(track, NoteSequence):
             ledgers = influence(track, report.findings, corpus.calibration.slope, factor, gaps.get("copy", ""))
         else:
-            ledgers = sound_influence(report.track["duration_s"], report.sounds, gaps.get("sound", ""))
+            ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
         files["influence.json"] = influence_json(report, ledgers)
         files["influence.csv"] = influence_csv(report, ledgers)
     return files

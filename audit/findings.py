@@ -398,7 +398,7 @@ class AuditReport:
     track, store, policy, tool : dict
         Descriptions with digests. Where waivers were given, ``policy["waivers"]`` names their file, its digest and the
         date that their expiry was compared with.
-    sounds : tuple of SoundMatch
+    sound_matches : tuple of SoundMatch
         Of a track that is sound, strongest first.
     rules : tuple of RuleResult
         Every rule that the policy sets, in its order.
@@ -424,7 +424,7 @@ class AuditReport:
     provenance: tuple[ProvenanceLink, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     limits: tuple[str, ...] = ()
-    sounds: tuple[SoundMatch, ...] = ()
+    sound_matches: tuple[SoundMatch, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     course: Course | None = None

@@ -405,7 +405,7 @@ def audit(
         provenance=links,
         skipped=skipped,
         limits=LIMITS if sounds is None else SOUND_LIMITS,
-        sounds=heard or (),
+        sound_matches=heard or (),
         rules=rules,
         waivers=settled(given, (*found, *(heard or ()), *rules)),
     )

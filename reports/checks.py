@@ -60,7 +60,7 @@ def checks(report: AuditReport) -> list[Check]:
     """
     rules = {rule.id: rule for rule in report.rules}
     found = [_passage(f) for f in report.findings if f.verdict != "clear"]
-    heard = [_sound(match) for match in report.sounds if match.verdict != "clear"]
+    heard = [_sound(match) for match in report.sound_matches if match.verdict != "clear"]
     if heard and rules.get("sound") and rules["sound"].verdict != "skipped":
         del rules["sound"]
     found += heard

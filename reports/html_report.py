@@ -153,6 +153,7 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "course": course_picture(report.course, _duration(report), say) if report.course else "",
         "findings": [_shown(number, f, report, number in sounds, say) for number, f in numbered],
         "human_pieces": _whole(report.store.get("human_pieces")),
+        "rights_of": lambda match: _rights(match.rights, say),
         "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
         "chords": chord_strips(report.harmony, say) if report.harmony else "",
@@ -234,6 +235,10 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
         if strongest.verdict == "clear":
             match["detail"] = say("closest: {match}, {detail}", match=match["word"], detail=match["detail"])
             match["word"] = say("none past the policy")
+    elif report.sound_matches:
+        heard = report.sound_matches[0]
+        match["word"] = say("{k} of {n} bits differ", k=heard.distance, n=heard.bits)
+        match["detail"] = heard.title or heard.piece
     return [
         match,
         {

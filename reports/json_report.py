@@ -181,7 +181,7 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
         raise ReportError(f"{name} is not the canonical JSON (RFC 8785) that contraste writes: it was altered by hand")
     kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "findings": _finding,
-        "sounds": _sound,
+        "sound_matches": _sound,
         "metrics": lambda entry: MetricResult(**_numbers(entry, "value", "chance_mean", "chance_p95")),
         "provenance": lambda entry: ProvenanceLink(**entry),
         "skipped": lambda entry: Skipped(**entry),

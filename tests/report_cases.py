@@ -107,7 +107,7 @@ def report(**changes: Any) -> AuditReport:
         ),
         skipped=(Skipped("metrics:phash_256", "no sound was rendered", True), Skipped("chain", "not asked")),
         limits=("Only the named store.",),
-        sounds=(sound(),),
+        sound_matches=(sound(),),
         rules=(
             RuleResult("rights.findings.opt_out", "No piece whose holder opted out", "pass", "none did"),
             RuleResult("provenance.signed", "Signed by a known key", "fail", "by nobody"),
@@ -121,7 +121,9 @@ def report(**changes: Any) -> AuditReport:
 def clean_report(**changes: Any) -> AuditReport:
     """Nothing speaks against it."""
     nothing = {"outcome": "pass", "sentence": "Nothing matches.", "reasons": (), "findings": (), "metrics": ()}
-    return report(**{**nothing, "provenance": (), "skipped": (), "rules": (), "waivers": (), "sounds": (), **changes})
+    return report(
+        **{**nothing, "provenance": (), "skipped": (), "rules": (), "waivers": (), "sound_matches": (), **changes}
+    )
 
 
 def hostile_report(text: str) -> AuditReport:
@@ -138,7 +140,7 @@ def hostile_report(text: str) -> AuditReport:
     return report(
         track={"name": text, "sha256": "12" * 32, "notes_sha256": "34" * 32, "duration_s": 61.5, "title": text},
         findings=(bad, finding(2, title=text)),
-        sounds=(sound(piece=text, title=text, artist=text, rights={"licence": text}),),
+        sound_matches=(sound(piece=text, title=text, artist=text, rights={"licence": text}),),
         reasons=(text,),
         sentence=f"This track matches {text}",
         provenance=(ProvenanceLink(text[:50], text, "broken", text),),

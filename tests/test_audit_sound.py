@@ -165,7 +165,7 @@ def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
 
     copied = report("copy.flac", only_sound)
     assert copied.outcome == "fail"
-    assert copied.sounds[0].piece == "band1.flac"
+    assert copied.sound_matches[0].piece == "band1.flac"
     assert "its sound from 0 to" in copied.reasons[0]
     own = report("own.flac", only_sound)
     assert own.outcome == "pass"
@@ -187,6 +187,6 @@ def test_a_waiver_of_a_sound_match(corpus: SoundCorpus, tmp_path: Path) -> None:
     waivers = Waivers("w.toml", "0" * 64, "2026-11-26", (given,))
     report = audit_track(tmp_path / "copy.flac", sound, opened, only_sound, {}, waivers=waivers, sounds=corpus)
     assert report.outcome == "pass"
-    assert report.sounds[0].waived
+    assert report.sound_matches[0].waived
     assert report.waivers[0].state == "applied"
     assert report.reasons[0].startswith("waived: its sound")

@@ -43,15 +43,17 @@ def match(number: int = 1, **changes: Any) -> SoundMatch:
 def heard(*matches: SoundMatch, **changes: Any) -> AuditReport:
     needs = tuple(Skipped(name, "needs notes", True) for name in ("copy", "metrics"))
     track = {"name": "song.wav", "sha256": "12" * 32, "duration_s": 96.0, "loudness_lufs": -14.0, "compared_with": "x"}
-    return report(track=track, findings=(), metrics=(), rules=(), skipped=needs, sounds=matches, waivers=(), **changes)
+    return report(
+        track=track, findings=(), metrics=(), rules=(), skipped=needs, sound_matches=matches, waivers=(), **changes
+    )
 
 
 def test_json_comes_back_as_it_was() -> None:
     data = report_json(heard(match(1, waiver=waiver(f"{1:016x}")), match(2, evalue=0.005, verdict="review")))
     again = read_report(data)
     assert report_json(again) == data
-    assert [m.piece for m in again.sounds] == ["album/1.flac", "album/2.flac"]
-    assert again.sounds[0].waived
+    assert [m.piece for m in again.sound_matches] == ["album/1.flac", "album/2.flac"]
+    assert again.sound_matches[0].waived
 
 
 def test_every_form_names_the_match() -> None:
@@ -78,7 +80,7 @@ def test_hostile_titles_stay_text(text: str) -> None:
     made = heard(match(1, title=text, piece=text, artist=text, rights={**RIGHTS, "licence": text}))
     assert not re.search(rb"(?<!\\)<script", report_markdown(made) + report_junit(made))
     report_sarif(made)
-    influence_csv(made, sound_influence(96.0, made.sounds))
+    influence_csv(made, sound_influence(96.0, made.sound_matches))
 
 
 def test_a_recording_has_the_seconds_it_spans() -> None:
