@@ -7,10 +7,10 @@ imported inside the commands, so that ``contraste --help`` answers at once.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -18,17 +18,22 @@ import typer
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport
+    from audit.originality import Measured
     from audit.run import Corpus
+    from audit.sound import Sound, SoundCorpus
     from audit.waivers import Waivers
     from corpus.store import Store
     from generator.sample import Generated
     from generator.train import Settings
     from ledger.chain import Chain
     from ledger.hashcache import HashCache
+    from ledger.signer import Signer
     from ledger.transparency import TransparencyLog
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from reports.index_html import IndexRow
+    from reports.verify import Found
 
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -44,7 +49,8 @@ keys_app = typer.Typer(name="keys", help="Make, trust, change and revoke signing
 contribution_app = typer.Typer(name="contribution", help="Note what people did to an artefact.", no_args_is_help=True)
 ledger_app = typer.Typer(name="ledger", help="Look at statements and the log of what was signed.", no_args_is_help=True)
 policy_app = typer.Typer(name="policy", help="Check and explain the rules of the gate.", no_args_is_help=True)
-for part in (keys_app, contribution_app, ledger_app, policy_app):
+report_app = typer.Typer(name="report", help="Compare and verify audit reports.", no_args_is_help=True)
+for part in (keys_app, contribution_app, ledger_app, policy_app, report_app):
     app.add_typer(part)
 
 Tracks = Annotated[list[Path], typer.Argument(help="Files or folders.")]
@@ -251,14 +257,27 @@ def _corpus(store: Store, partial: bool) -> Corpus:
     return corpus
 
 
-def _music(paths: list[Path]) -> list[Path]:
-    """Music files at or below the paths; ends the command where there are none."""
-    from music.read import music_files
+def _music(paths: list[Path], sound: bool = False) -> list[Path]:
+    """Music files at or below the paths, those of sound too where asked; ends the command where there are none.
 
-    files = [file for path in paths for file in music_files(path)]
+    In a folder, sound that has notes of its name beside it is left to them.
+    """
+    from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
+
+    files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
+    notes = {file.with_suffix("") for file in files if _is_notes(file)}
+    rendered = [f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths]
+    if sound and rendered:
+        say(f"{len(rendered)} sound files have notes beside them, which are audited; name a file to audit it itself")
     if not files:
-        stop(f"{paths[0]}: holds no MIDI or MusicXML files", UNREADABLE)
-    return files
+        stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
+    return [file for file in files if file not in rendered]
+
+
+def _is_notes(file: Path) -> bool:
+    from music.read import AUDIO_SUFFIXES
+
+    return file.suffix.lower() not in AUDIO_SUFFIXES
 
 
 def _print_search(record: dict[str, Any]) -> None:
@@ -372,64 +391,98 @@ def audit(
         typer.Option(help="Day that expiry of waivers is compared with, e.g. 2027-01-31; the present one, UTC."),
     ] = None,
     partial: Partial = False,
-    formats: Annotated[str, typer.Option("--format", help="Of html and json, separated by commas.")] = "html,json",
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Of html, pdf, json (always), sarif, junit, md, influence and disclosure, separated by commas.",
+        ),
+    ] = "html,json",
+    sign_key: Annotated[
+        str | None, typer.Option("--sign-key", help="Sign each report by this key; as --key of 'contraste sign'.")
+    ] = None,
+    password_fd: PasswordFd = None,
     lang: Lang = "en",
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
+    from audit.disclosure import disclose
     from audit.index import verify_index
     from audit.policy import policy_file, read_policy
+    from audit.sound import hear
     from audit.track import audit_track
-    from music.midi import write_atomically
     from music.notes import MusicError
     from music.read import read_music
-    from reports.html_report import report_html
-    from reports.index_html import index_html, index_row
-    from reports.json_report import report_json
-    from reports.passages import passage_sounds
+    from reports.disclosure import disclosure_files
+    from reports.formats import unknown_or_unavailable
+    from reports.index_html import index_row
 
-    wanted = set(formats.split(","))
-    if not wanted <= {"html", "json"}:
-        stop(f"--format {formats}: html and json are known", USAGE)
+    wanted = {*formats.split(","), "json"}
+    if reason := unknown_or_unavailable(formats.split(",")):
+        stop(f"--format {formats}: {reason}", USAGE)
+    signer = _signer(sign_key, password_fd) if sign_key else None
     rules, given = read_policy(policy), _waivers(waivers, today)
     opened = _store(store, partial)
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
-    files = _music(tracks)
-    names = _report_names(files)
+    files = _music(tracks, sound=True)
+    heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
+    windows: dict[str, Measured] = {}
     with progress("audit") as show:
-        for done, (file, name) in enumerate(zip(files, names, strict=True)):
+        for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
             try:
-                sequence = read_music(file)
+                music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
                 say(f"unreadable {file}: {error}")
                 show(done + 1, len(files))
                 continue
-            report = audit_track(file, sequence, corpus, rules, trusted, chain, model, given)
-            folder = out / name
-            write_atomically(folder / "policy.toml", rules_text)
-            write_atomically(folder / "report.json", report_json(report))
-            if "html" in wanted:
-                sounds, silent = passage_sounds(report, sequence, lambda piece: opened.notes(opened.index_of(piece)))
-                write_atomically(folder / "report.html", report_html(report, sounds, lang, silent).encode())
-            _record_report(report, folder / "report.json", track=file, dataset=store, model=model)
+            keep = functools.partial(windows.setdefault, name)
+            report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
+            written = _report_files(report, music, corpus, wanted, lang)
+            if "disclosure" in wanted:
+                written |= disclosure_files(report, disclose(file, corpus, trusted, model))
+            _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
             show(done + 1, len(files))
-    if "html" in wanted and len(rows) > 1:
-        write_atomically(out / "index.html", index_html(rows).encode())
     if waivers and given:
         _name_unused(waivers, given, reports)
-    say(f"reports: {out / 'index.html' if 'html' in wanted and len(rows) > 1 else out}")
+    several = "html" in wanted and len(rows) > 1
+    say(f"reports: {_index_of(out, rows, corpus, windows) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
+    """Write the index page of several reports, with the originality of the tracks that have windows."""
+    from dataclasses import replace
+
+    from audit.originality import originality_report
+    from audit.run import WINDOW
+    from music.midi import write_atomically
+    from reports.index_html import index_html
+
+    named = [replace(measured, name=name) for name, measured in windows.items()]
+    release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
+    write_atomically(out / "index.html", index_html(rows, release).encode())
+    return out / "index.html"
+
+
+def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
+    """Open the sound of the corpus, where one of the files is sound."""
+    from audit.sound import open_sounds
+
+    if all(map(_is_notes, files)):
+        return None
+    with progress("sound of the corpus") as show:
+        return open_sounds(corpus.store, corpus.index, show)
 
 
 def _waivers(file: Path | None, today: str | None) -> Waivers | None:
@@ -521,14 +574,78 @@ def policy_explain(
         typer.echo(f"    {entry['about']}")
 
 
-def _record_report(report: AuditReport, file: Path, **made_from: Path | None) -> None:
-    """Write the provenance record of a report: what it judged, by what, and the outcome."""
+def _report_files(
+    report: AuditReport, track: NoteSequence | Sound, corpus: Corpus, wanted: set[str], lang: str
+) -> dict[str, bytes]:
+    """Return the files of a report by name; its forms are made from report.json as it is written."""
+    from music.notes import NoteSequence
+    from reports.formats import Page, written
+    from reports.json_report import read_report, report_json
+    from reports.passages import passage_sounds
+
+    store, page = corpus.store, Page(lang=lang)
+    if "html" in wanted and isinstance(track, NoteSequence):
+        sounds, silent = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
+        page = Page(sounds, lang, silent)
+    files = written(read_report(report_json(report)), wanted, page)
+    if "influence" in wanted:
+        from audit.influence import influence, sound_influence
+        from reports.influence import influence_csv, influence_json
+
+        factor = float(report.policy["values"]["copy"]["common_factor"])
+        gaps = {s.check: s.reason for s in report.skipped}
+        if isinstance(track, NoteSequence):
+            ledgers = influence(track, report.findings, corpus.calibration.slope, factor, gaps.get("copy", ""))
+        else:
+            ledgers = sound_influence(report.track["duration_s"], report.sounds, gaps.get("sound", ""))
+        files["influence.json"] = influence_json(report, ledgers)
+        files["influence.csv"] = influence_csv(report, ledgers)
+    return files
+
+
+def _keep_report(
+    report: AuditReport,
+    folder: Path,
+    files: dict[str, bytes],
+    policy: bytes,
+    signer: Signer | None,
+    **made_from: Path | None,
+) -> None:
+    """Write the files of a report and their record, and sign them where there is a `signer`."""
+    from music.midi import write_atomically
+
+    files = {"policy.toml": policy, **files}
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    _record_report(report, folder / "report.json", files, **made_from)
+    if signer:
+        _sign_report(signer, folder / "report.json")
+
+
+def _signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
+    from ledger.signer import load_signer
+
+    return load_signer(key, lambda: _password(password_fd), certificate)
+
+
+def _sign_report(signer: Signer, file: Path) -> None:
+    """Sign report.json with its record, which holds the digests of the files beside it."""
+    from ledger.provenance import sign_path
+    from ledger.timestamp import stamp_file
+
+    stamp_file(sign_path(file, signer.key, signer.certificates, log=_log())).unlink(missing_ok=True)  # an older one
+
+
+def _record_report(report: AuditReport, file: Path, files: dict[str, bytes], **made_from: Path | None) -> None:
+    """Write the provenance record of a report: what it judged, by what, the outcome, and the files' digests."""
+    from ledger.digest import hash_bytes
     from ledger.environment import environment
     from ledger.provenance import material_of, write_record
 
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
-    said = {"outcome": report.outcome, "sentence": report.sentence}
+    digests = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
+    said = {"outcome": report.outcome, "sentence": report.sentence, "files": digests}
     write_record(file, "report", materials=materials, parameters=said, environment=environment())
 
 
@@ -539,6 +656,76 @@ def _report_names(files: list[Path]) -> list[str]:
         stem if stems.count(stem) == 1 else f"{file.name}-{stems[:i].count(stem) + 1}"
         for i, (stem, file) in enumerate(zip(stems, files, strict=True))
     ]
+
+
+@report_app.command("diff")
+def report_diff(
+    old: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
+    new: Annotated[Path, typer.Argument(help="The later one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is new, fixed and unchanged between two reports; 1 where something new is not clear."""
+    import json
+
+    from reports.diff import compare_paths, diff_json, diff_lines
+
+    diffs = compare_paths(old, new)
+    for line in [json.dumps(diff_json(diffs), indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
+        typer.echo(line)
+    counts = diff_json(diffs)["counts"]
+    say(", ".join(f"{number} {kind}" for kind, number in counts.items()))
+    raise typer.Exit(FAILED if any(diff.worse for diff in diffs) else OK)
+
+
+@report_app.command("verify")
+def report_verify(
+    path: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
+    key: Trusted = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check that reports and the files beside them are as the audit wrote and signed them."""
+    import json
+    from dataclasses import asdict
+
+    from reports.diff import report_files
+
+    trusted, verdicts, printed = _trusted(key), [], []
+    for file in report_files(path):
+        found = _verify_report(file, trusted)
+        verdicts += [one.verdict for one in found]
+        printed.append({"report": str(file), "files": [asdict(one) for one in found]})
+        if not as_json:
+            wrong = [one for one in found if one.verdict == "broken"]
+            typer.echo(f"{file}: {'broken at ' + wrong[0].file if wrong else 'ok'}")
+            for one in found:
+                typer.echo(f"  {one.verdict:10s} {one.file}: {one.detail}")
+    if as_json:
+        typer.echo(json.dumps(printed, indent=1, ensure_ascii=False))
+    raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "unchecked" in verdicts else OK)
+
+
+def _verify_report(file: Path, trusted: Trust) -> list[Found]:
+    """Check a report by its record, its signature and itself."""
+    from ledger import errors
+    from ledger.provenance import read_as_signed, read_record
+    from reports.verify import Found, verify_files
+
+    try:
+        record = read_record(file)
+        digests = record.origin.parameters.get("files") if record else None
+        found = verify_files(file, digests if isinstance(digests, dict) else {})
+    except errors.LedgerError as error:
+        return [Found(f"{file.name}.provenance.json", "broken", str(error))]
+    try:
+        signed, _ = read_as_signed(file, trusted)
+        return [*found, Found(f"{file.name}.sig", "ok", f"as signed by key {signed.envelope.keyid[:16]}...")]
+    except errors.Unsigned:
+        said = "not signed: whoever can write here could have made these files; sign with: contraste sign"
+        return [*found, Found(f"{file.name}.sig", "absent", said)]
+    except errors.SignerUnknown as error:
+        return [*found, Found(f"{file.name}.sig", "unchecked", str(error))]
+    except errors.LedgerError as error:
+        return [*found, Found(f"{file.name}.sig", "broken", str(error))]
 
 
 Minutes = Annotated[float | None, typer.Option(min=0.05, help="Time budget.")]
@@ -690,7 +877,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
 
     with progress("sound") as show:
         report = train_spectrogram(
-            Store.open(store), out, hasher=partial(mel_hash, bits=256), progress=show, **settings
+            Store.open(store), out, hasher=functools.partial(mel_hash, bits=256), progress=show, **settings
         )  # fmt: skip
     write_record(
         out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
@@ -764,7 +951,7 @@ def generate(
         asked = asked.joined(understood_or_refused(understood))
         encoders = load_text(model) if understood.left else None
         if encoders:
-            rank = partial(encoders.similarity, prompt)
+            rank = functools.partial(encoders.similarity, prompt)
             said["text_encoder"] = encoders.file  # which one ranks depends on the extras installed here
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}

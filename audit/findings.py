@@ -159,6 +159,52 @@ class Finding:
         return self.waiver is not None and self.waiver.state == "applied"
 
 
+@dataclass(frozen=True, slots=True)
+class SoundMatch:
+    """Sound of a track that is a near-duplicate of sound of the corpus (`audit.sound`).
+
+    Attributes
+    ----------
+    kind : "recording" or "render"
+        Whether it is a recording of the corpus, or a piece's opening as this program renders it.
+    piece, title, artist, rights
+        Of the recording, or of the piece; as in `Finding`.
+    id : str
+        As `Finding.id`, by whole seconds in place of bars.
+    query_span_s, piece_span_s : (float, float)
+        Seconds of the track and of the recording, from the first matched window to the end of the last.
+    windows : int
+        Windows of the corpus that were found in the track.
+    distance, bits : int
+        Bits in which the closest window differs, of so many.
+    evalue : float
+        Windows this close expected from unrelated sound in a search of this size.
+    allowed, waiver
+        As in `Finding`.
+    """
+
+    kind: Literal["recording", "render"]
+    piece: str
+    title: str
+    artist: str
+    rights: dict[str, str]
+    id: str
+    verdict: Verdict
+    query_span_s: tuple[float, float]
+    piece_span_s: tuple[float, float]
+    windows: int
+    distance: int
+    bits: int
+    evalue: float
+    allowed: str = ""
+    waiver: Waiver | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
+
+
 def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, int], transposition: int) -> str:
     """Return `Finding.id`: the head of the SHA-256 of the canonical JSON of what names the place of a finding."""
     return hash_bytes(canonical_json([piece, list(query_bars), list(piece_bars), transposition])).hex[:16]
@@ -352,6 +398,8 @@ class AuditReport:
     track, store, policy, tool : dict
         Descriptions with digests. Where waivers were given, ``policy["waivers"]`` names their file, its digest and the
         date that their expiry was compared with.
+    sounds : tuple of SoundMatch
+        Of a track that is sound, strongest first.
     rules : tuple of RuleResult
         Every rule that the policy sets, in its order.
     waivers : tuple of Waiver
@@ -376,6 +424,7 @@ class AuditReport:
     provenance: tuple[ProvenanceLink, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     limits: tuple[str, ...] = ()
+    sounds: tuple[SoundMatch, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     course: Course | None = None

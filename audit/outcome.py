@@ -12,6 +12,7 @@ from audit.findings import (
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundMatch,
     Waiver,
     worst,
 )
@@ -23,12 +24,14 @@ def weighed(
     metrics: Sequence[MetricResult],
     links: Sequence[ProvenanceLink],
     skipped: Sequence[Skipped],
+    sounds: Sequence[SoundMatch] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Return the outcome, and what led to it: what counts against the track first, then what was waived."""
     values = {f"metrics.{metric.name}": metric for metric in metrics}
     against = [(f.verdict, _copy_reason(f)) for f in findings if f.verdict != "clear" and not f.waived]
+    against += [(s.verdict, _sound_reason(s)) for s in sounds if s.verdict != "clear" and not s.waived]
     for rule in rules:
-        if rule.verdict not in ("review", "fail") or rule.waived or rule.id == "copy":
+        if rule.verdict not in ("review", "fail") or rule.waived or rule.id in ("copy", "sound"):
             continue
         if rule.id in values:
             said = [_metric_reason(values[rule.id])]
@@ -48,6 +51,7 @@ def weighed(
         lacks = "which the corpus does not meet" if first.check.startswith("store.") else "which was not checked"
         reasons.insert(0, f"the policy requires {first.check}, {lacks}: {first.reason}")
     reasons += [f"waived: {_copy_reason(f)} {_waiver_words(f.waiver)}" for f in findings if f.waiver and f.waived]
+    reasons += [f"waived: {_sound_reason(s)} {_waiver_words(s.waiver)}" for s in sounds if s.waiver and s.waived]
     reasons += [f"waived: rule {r.id}: {r.detail} {_waiver_words(r.waiver)}" for r in rules if r.waiver and r.waived]
     return outcome, tuple(reasons)
 
@@ -71,6 +75,14 @@ def _copy_reason(finding: Finding) -> str:
     )
 
 
+def _sound_reason(match: SoundMatch) -> str:
+    (start, end), (there, last) = match.query_span_s, match.piece_span_s
+    return (
+        f"its sound from {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
+        f"({match.distance} of {match.bits} bits differ, E = {match.evalue:.1e})"
+    )
+
+
 def _named(finding: Finding) -> str:
     """Title and path of a piece; the path alone where the title is only the file's name."""
     plain = finding.title == PurePosixPath(finding.piece).stem
@@ -78,11 +90,21 @@ def _named(finding: Finding) -> str:
 
 
 def sentence(
-    outcome: Outcome, findings: Sequence[Finding], reasons: Sequence[str], pieces: int, unsearched: int = 0
+    outcome: Outcome,
+    findings: Sequence[Finding],
+    reasons: Sequence[str],
+    pieces: int,
+    unsearched: int = 0,
+    sound: str = "",
 ) -> str:
-    """Say the verdict in one plain sentence; the corpus has so many `pieces`, of which some are `unsearched`."""
+    """Say the verdict in one plain sentence; the corpus has so many `pieces`, of which some are `unsearched`.
+
+    `sound` says what a track that is sound was compared with.
+    """
     flagged = [f for f in findings if f.verdict != "clear" and not f.waived]
     passed = sum(f.waived for f in findings)
+    if outcome == "pass" and sound:
+        return f"No sound of this track is that of any of {sound} of the corpus; its notes were not compared."
     if outcome == "pass":
         searched = f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {pieces} pieces"
         but = f", but for {passed} that {'was' if passed == 1 else 'were'} waived" if passed else ""

@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
         **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
         "allow": {"licences": [], "artists": [], "pieces": []},
     },
+    "sound": {"fail_evalue": 1e-6, "review_evalue": 1e-2},
     "metrics": {},
     "rights": {
         **{"findings": _UNASKED, "corpus": _UNASKED},
@@ -119,6 +120,13 @@ class Policy:
         if evalue <= copy["fail_evalue"] and percentile >= copy["fail_percentile"]:
             return "fail"
         return "review" if evalue <= copy["review_evalue"] * (CUSTOM_ALONE if unusual else 1) else "clear"
+
+    def judge_sound(self, evalue: float) -> Verdict:
+        """Judge a near-duplicate by its E-value (`audit.findings.SoundMatch`)."""
+        sound = self.values["sound"]
+        if evalue <= sound["fail_evalue"]:
+            return "fail"
+        return "review" if evalue <= sound["review_evalue"] else "clear"
 
     def is_common(self, commonplace: str, other_works: int) -> bool:
         """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
@@ -269,12 +277,11 @@ def _contradictions(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yield what the schema can't say: thresholds that contradict one another, and rules that can't hold."""
     from metrics.measure import SPECS
 
-    copy, required = values["copy"], values["gate"]["required"]
-    if copy["fail_evalue"] > copy["review_evalue"]:
-        yield (
-            ("copy", "fail_evalue"),
-            f"fail_evalue {copy['fail_evalue']} is above review_evalue {copy['review_evalue']}; failing asks for more",
-        )
+    required = values["gate"]["required"]
+    for table in ("copy", "sound"):
+        fail, review = values[table]["fail_evalue"], values[table]["review_evalue"]
+        if fail > review:
+            yield (table, "fail_evalue"), f"fail_evalue {fail} is above review_evalue {review}; failing asks for more"
     specs = {spec.name: spec for spec in SPECS}
     for name, bounds in values["metrics"].items():
         low, high = specs[name].low, specs[name].high

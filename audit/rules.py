@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from audit.findings import Finding, MetricResult, ProvenanceLink, RuleResult, RuleVerdict, Skipped, worst
+from audit.findings import Finding, MetricResult, ProvenanceLink, RuleResult, RuleVerdict, Skipped, SoundMatch, worst
 from audit.policy import Policy
 
 TITLES = {
     "copy": "No passage is shared beyond what style and chance explain",
+    "sound": "No sound of the corpus is in the track",
     "metrics": "The track is compared with the piece that it resembles most",
     "rights.findings.opt_out": "No passage is shared with a piece whose holder opted out",
     "rights.findings.licence_missing": "Pieces that passages are shared with have a licence",
@@ -36,7 +37,7 @@ TITLES = {
     "waivers": "No waiver has expired",
 }
 FIXED = (
-    *("copy", "metrics", "provenance", "provenance.intact", "waivers"),
+    *("copy", "sound", "metrics", "provenance", "provenance.intact", "waivers"),
     *("store.min_pieces", "store.min_index", "store.complete"),
 )
 """Rules that no waiver reaches: findings are waived one by one, and nobody can waive what is broken or unknown."""
@@ -68,6 +69,7 @@ def judged(
     links: Sequence[ProvenanceLink],
     skipped: Sequence[Skipped],
     signer: str = "",
+    sounds: Sequence[SoundMatch] | None = None,
 ) -> Iterator[RuleResult]:
     """Yield the rules on findings, metrics and provenance, in the policy's order.
 
@@ -83,10 +85,14 @@ def judged(
         What was not measured, with `Skipped.required`.
     signer : str
         Id of the trusted key that signed the track, or "".
+    sounds : sequence of SoundMatch, optional
+        With their waivers; None for a track that is notes.
     """
     yield _copy(policy, findings, skipped)
+    if sounds is not None or policy.requires("sound"):
+        yield _sound(policy, sounds or (), skipped)
     yield from _metrics(policy, metrics, skipped)
-    yield from _rights(policy, findings)
+    yield from _rights(policy, (*findings, *(sounds or ())))
     yield from _provenance(policy, links, skipped, signer)
 
 
@@ -106,6 +112,17 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
         return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("copy", TITLES["copy"], verdict, detail, policy.requires("copy"))
+
+
+def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
+    gap = _missing("sound", skipped)
+    if gap:
+        return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
+    flagged = [s for s in sounds if s.verdict != "clear"]
+    against = worst([s.verdict for s in flagged if not s.waived])
+    detail = f"{len(flagged)} near-duplicates that are not clear{listed([s.piece for s in flagged])}"
+    verdict: RuleVerdict = "pass" if against == "clear" else against
+    return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
 
 
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
@@ -133,7 +150,7 @@ def lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
     return not piece["licence"] if about == "licence_missing" else piece["consent"] not in CONSENTED
 
 
-def _rights(policy: Policy, findings: Sequence[Finding]) -> Iterator[RuleResult]:
+def _rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterator[RuleResult]:
     """Judge the sources of passages: not clear, or clear since allowed.
 
     A waiver of the finding answers for licence and consent; a refusal by the holder it does not touch.

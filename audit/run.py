@@ -19,6 +19,7 @@ from audit.findings import (
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundMatch,
     Verdict,
     finding_id,
 )
@@ -42,6 +43,12 @@ LIMITS = (
     "The search covers the named store only; music outside it is not compared.",
     "Melodic lines are compared: a copied chord progression, sound or lyric is not found by the copy search.",
     "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
+)
+SOUND_LIMITS = (
+    *LIMITS[:2],
+    "Sound is compared by windows of 12 s: the same recording is found, also filtered, in another format or a little "
+    "slower; music played anew, and excerpts shorter than a window, are not.",
+    "No notes are read out of sound, so melody, chords and rhythm are not compared.",
 )
 PRIOR_ART_PIECES = 50
 WINDOW = Setting(24, "notes")  # of a track's course
@@ -319,6 +326,7 @@ def audit(
     unsearched: tuple[Skipped, ...] = (),
     around: tuple[RuleResult, ...] = (),
     waivers: Waivers | None = None,
+    sounds: Sequence[SoundMatch] | None = None,
 ) -> AuditReport:
     """Judge one track by what was found, measured and verified.
 
@@ -339,6 +347,8 @@ def audit(
         From `audit.surroundings.surroundings`.
     waivers : Waivers, optional
         Those that do not name the track are left out.
+    sounds : sequence of SoundMatch, optional
+        From `audit.sound.find_sounds`; None for a track that is notes.
     """
     measured = tuple(
         replace(m, verdict=policy.judge_metric(m.name, m.value)) for m in metrics if isinstance(m, MetricResult)
@@ -357,7 +367,8 @@ def audit(
         )
     given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
     found = waived(findings, given)
-    judgements = judged(policy, found, measured, links, skipped, str(about.get("signed_by", "")))
+    heard = None if sounds is None else waived(sounds, given)
+    judgements = judged(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
     rules = waived((*judgements, *around, *expiry(given, waivers.name if waivers else "")), given)
     known = {s.check for s in skipped}
     skipped += tuple(
@@ -365,10 +376,17 @@ def audit(
         for rule in rules
         if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
     )
-    outcome, reasons = weighed(found, rules, measured, links, skipped)
+    outcome, reasons = weighed(found, rules, measured, links, skipped, heard or ())
     return AuditReport(
         outcome=outcome,
-        sentence=sentence(outcome, found, reasons, len(corpus.store.pieces), left_out(corpus.store, corpus.index)[0]),
+        sentence=sentence(
+            outcome,
+            found,
+            reasons,
+            len(corpus.store.pieces),
+            left_out(corpus.store, corpus.index)[0],
+            str(about.get("compared_with", "")),
+        ),
         reasons=reasons,
         track=about,
         store={
@@ -386,7 +404,8 @@ def audit(
         metrics=measured,
         provenance=links,
         skipped=skipped,
-        limits=LIMITS,
+        limits=LIMITS if sounds is None else SOUND_LIMITS,
+        sounds=heard or (),
         rules=rules,
-        waivers=settled(given, (*found, *rules)),
+        waivers=settled(given, (*found, *(heard or ()), *rules)),
     )

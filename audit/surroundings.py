@@ -46,12 +46,14 @@ SEED = 20261126
 
 
 def surroundings(
-    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence, links: tuple[ProvenanceLink, ...]
+    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence | None, links: tuple[ProvenanceLink, ...]
 ) -> tuple[RuleResult, ...]:
     """Check the rules on corpus, disclosure, style and store that the policy sets.
 
     Parameters
     ----------
+    track : NoteSequence, optional
+        None for a track that is sound.
     file : Path
         The artefact that the track belongs to, beside which its disclosure lies.
     links : tuple of ProvenanceLink
@@ -166,14 +168,14 @@ def style_share(usual: _Usual, track: NoteSequence) -> float:
     return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
 
 
-def _style(policy: Policy, corpus: Corpus, track: NoteSequence) -> Iterator[RuleResult]:
+def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
     if not policy.has_style_window:
         return
     bounds = {key: value for key, value in policy.values["style"].items() if key != "artist"}
     required = policy.requires("style") or any(key.startswith("fail") for key in bounds)
-    usual = _usual(policy, corpus) if len(track) else "the track holds no notes"
-    if isinstance(usual, str):
-        yield RuleResult("style", TITLES["style"], "skipped", usual, required)
+    usual = _usual(policy, corpus) if track is not None and len(track) else "the track holds no notes"
+    if track is None or isinstance(usual, str):
+        yield RuleResult("style", TITLES["style"], "skipped", str(usual), required)
         return
     share = style_share(usual, track)
     verdict = policy.judge_style(share)

@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from audit.findings import AuditReport, ProvenanceLink, Skipped
+from audit.findings import (
+    AuditReport,
+    Finding,
+    Harmony,
+    MetricResult,
+    ProvenanceLink,
+    Skipped,
+    SoundMatch,
+    SoundWindows,
+)
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import SEED as CHANCE_SEED
 from audit.measure import (
@@ -27,6 +36,7 @@ from audit.policy import Policy
 from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
 from audit.significance import SEED, calibrate, open_calibration
+from audit.sound import Sound, SoundCorpus, find_sounds
 from audit.surroundings import surroundings
 from audit.waivers import Waivers
 from corpus.prepare import notes_digest
@@ -38,9 +48,11 @@ from ledger.errors import LedgerError
 from ledger.paths import beside
 from ledger.provenance import digest_of, read_signed
 from ledger.verify import verify_path
+from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
 
+NEEDS_NOTES = "needs notes: the track is sound, and none are read out of it"
 T = TypeVar("T")
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
@@ -114,13 +126,15 @@ def open_corpus(
 
 def audit_track(
     file: Path,
-    track: NoteSequence,
+    track: NoteSequence | Sound,
     corpus: Corpus,
     policy: Policy,
     keys: Mapping[str, ec.EllipticCurvePublicKey],
     chain: Chain | None = None,
     model: Path | None = None,
     waivers: Waivers | None = None,
+    sounds: SoundCorpus | None = None,
+    keep: Callable[[Measured], object] | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -136,6 +150,10 @@ def audit_track(
         The model folder that wrote the track, named with its digest in the report.
     waivers : Waivers, optional
         What people let pass.
+    sounds : SoundCorpus, optional
+        What a track that is sound is compared with.
+    keep : callable, optional
+        Is given the windows of a track that has some, for the originality of a release.
 
     Raises
     ------
@@ -145,37 +163,73 @@ def audit_track(
     about: dict[str, Any] = {
         "name": file.name,
         "sha256": digest_of(file).hex,
-        "notes_sha256": notes_digest(track),
-        "duration_s": track.end_s,
-        "notes": len(track),
-        "key": estimate_key(track),
-        "tempo_bpm": track.tempos[0].bpm,
     }
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
-    passages = passages_of(corpus, track)
-    findings = find(corpus, track, policy, every=passages)
-    piece = closest_piece(corpus, track, findings)
-    theirs, ours, name = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
-    measured = measure_track(theirs, name, ours, corpus.chance)
+    findings: list[Finding] = []
+    measured: tuple[MetricResult | Skipped, ...] = (Skipped("metrics", NEEDS_NOTES),)
+    matches: list[SoundMatch] | None = None
+    windows: Measured | None = None
+    harmony: Harmony | None = None
+    sound: SoundWindows | None = None
+    if isinstance(track, Sound):
+        about |= track.about
+        unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
+        matches, unheard = _listened(track, sounds, policy)
+        if unheard:
+            unsearched += (unheard,)
+        elif sounds is not None:
+            about["compared_with"] = sounds.compared
+    else:
+        about |= {
+            "notes_sha256": notes_digest(track),
+            "duration_s": track.end_s,
+            "notes": len(track),
+            "key": estimate_key(track),
+            "tempo_bpm": track.tempos[0].bpm,
+        }
+        passages = passages_of(corpus, track)
+        findings = find(corpus, track, policy, every=passages)
+        piece = closest_piece(corpus, track, findings)
+        theirs, ours, name = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
+        measured = measure_track(theirs, name, ours, corpus.chance)
+        harmony = chords_beside(theirs, name, ours)
+        sound = sound_beside(theirs, name, ours) if any(f.verdict != "clear" for f in findings) else None
+        made = measure_windows(corpus.store, file.name, track, passages, WINDOW)
+        windows = made if isinstance(made, Measured) else None
+        if windows and keep:
+            keep(windows)
+        unsearched = (*unsearchable(track), *_not_searched(corpus), *_not_heard(policy))
     owner = _owner(file)
     links = _provenance(file, owner, keys, chain)
     signer = _signer(owner, keys, links)
     if signer:
         about["signed_by"] = signer
     found = tuple(link for link in links if isinstance(link, ProvenanceLink))
-    around = surroundings(policy, corpus, owner, track, found)
-    unsearched = (*unsearchable(track), *_not_searched(corpus))
-    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers)
-    windows = measure_windows(corpus.store, file.name, track, passages, WINDOW)
+    around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
+    report = audit(about, corpus, policy, findings, measured, links, unsearched, around, waivers, matches)
     return replace(
         report,
-        course=course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
-        harmony=chords_beside(theirs, name, ours),
-        sound=sound_beside(theirs, name, ours) if any(f.verdict != "clear" for f in findings) else None,
+        course=course(windows, WINDOW, corpus.human) if windows else None,
+        harmony=harmony,
+        sound=sound,
         store=report.store | {"card": corpus.card},
         tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
     )
+
+
+def _listened(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> tuple[list[SoundMatch], Skipped | None]:
+    """Search a track's sound; or say why that could not be done."""
+    if not len(track.hashes):
+        return [], Skipped("sound", f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared")
+    if sounds is None or not len(sounds.hashes) + len(sounds.renders):
+        return [], Skipped("sound", "the corpus has no sound to compare with")
+    return find_sounds(sounds, track, policy), None
+
+
+def _not_heard(policy: Policy) -> tuple[Skipped, ...]:
+    """Say, where the policy asks for it, that the sound of a track that is notes can't be searched."""
+    return (Skipped("sound", "needs sound: the track is notes"),) if policy.requires("sound") else ()
 
 
 def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:

@@ -27,7 +27,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audit.findings import Finding, RuleResult, Waiver, WaiverState
+from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
 from audit.policy import POLICIES
 from audit.rules import TITLES, can_be_waived
 from audit.tomlfile import TomlError, named, read_toml, schema_problems, toml_lines
@@ -35,7 +35,7 @@ from ledger.digest import hash_bytes
 
 REASONS = ("licensed", "public_domain", "common_idiom", "own_catalogue", "sample_cleared", "reviewed")
 SCHEMA_FILE = POLICIES / "waivers.schema.json"
-Waivable = TypeVar("Waivable", Finding, RuleResult)
+Waivable = TypeVar("Waivable", Finding, SoundMatch, RuleResult)
 
 
 class WaiverError(TomlError):
@@ -145,7 +145,7 @@ def waived(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivab
     return tuple(marked)
 
 
-def settled(waivers: Iterable[Waiver], items: Iterable[Finding | RuleResult]) -> tuple[Waiver, ...]:
+def settled(waivers: Iterable[Waiver], items: Iterable[Finding | SoundMatch | RuleResult]) -> tuple[Waiver, ...]:
     """Mark the waivers of a track that count for one of `items`."""
     used = {item.waiver.finding for item in items if item.waiver is not None and item.waived}
     return tuple(replace(w, state="applied") if w.state == "unmatched" and w.finding in used else w for w in waivers)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.step import ROWS, Weights, step, weights_of
+from generator.step import ROWS, Compiled, step
 from generator.tokens import (
     BAR,
     CHORD,
@@ -95,6 +95,10 @@ and the controls and plans. Each token is read with these added to it; after 450
 perplexity was 4.1 with the first four and 4.5 without."""
 
 
+PLACE, IN_PART, LAST_PITCH, IN_KEY, ON_CHORD = (
+    HOLDS.index(kinds) for kinds in (("Bar", "Position"), ("Bar", "Position", "Part"), ("Pitch",), ("Key",), ("Chord",))
+)
+
 DISTANCES = 255
 """From 127 semitones below to 127 above."""
 
@@ -125,7 +129,7 @@ class Cache:
         self.held = torch.zeros((len(HOLDS), rows, 1), dtype=torch.long, device=device)  # (holds, B, 1)
         self.lines = torch.zeros((rows, MAX_PARTS), dtype=torch.long, device=device)  # (B, P), last pitch of each part
         self.table: Tensor | None = None  # (V, D), the model's embedding matrix, worked out once
-        self.weights: Weights | None = None  # of the stack, gathered once
+        self.compiled: Compiled | None = None  # the weights once more, for `generator.step`
         self.length = 0
 
     def reorder(self, rows: Tensor) -> None:
@@ -231,9 +235,6 @@ class Stack(nn.Module):
         if past + length > self.config.context:
             raise GeneratorError(f"{past + length} tokens; the model's context is {self.config.context}")
         turns = cast(Tensor, self.turns)[:, past : past + length]  # (2, T, K)
-        if cache is not None and length == 1 and self._compiled(x):
-            cache.weights = cache.weights or weights_of(self)
-            return step(x, style, cache.weights, turns, cache)
         mask = None
         if cache is not None and ((past and length > 1) or bool(cache.pad.any())):
             row = torch.arange(past, past + length, device=x.device)[:, None]  # (T, 1)
@@ -247,12 +248,6 @@ class Stack(nn.Module):
             cache.length += length
             x = x[:, -1:]  # (B, 1, D)
         return cast(Tensor, self.norm(x))
-
-    @staticmethod
-    def _compiled(x: Tensor) -> bool:
-        """Whether `generator.step` is for this input (B, 1, D)."""
-        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
-        return plain and x.device.type == "cpu" and x.dtype == torch.float32 and len(x) <= ROWS
 
 
 STYLE_LAYERS = 2
@@ -395,6 +390,11 @@ class Transformer(nn.Module):
             When the sequence is longer than the context.
         """
         table = self._table(cache)  # (V, D)
+        if cache is not None and tokens.shape[1] == 1 and self._compiles(tokens):
+            if cache.length >= self.config.context:
+                raise GeneratorError(f"{cache.length + 1} tokens; the model's context is {self.config.context}")
+            cache.compiled = cache.compiled or Compiled(self, table, (PLACE, IN_PART, LAST_PITCH, IN_KEY, ON_CHORD))
+            return step(self, cache.compiled, tokens, latents, cache)
         x, references, places = self._read(tokens, table, cache)  # (B, T, D), (4, B, T), (2, B, T)
         style = None if latents is None else self.style.added(latents, *places)  # (B, T, D)
         x = self.stack(x, cache, style)  # (B, T or 1, D)
@@ -404,6 +404,12 @@ class Transformer(nn.Module):
         if self.training or bool(references[2:].any()):
             pitches = pitches + self._degrees(x, references[2:])
         return torch.cat([logits[..., :PITCH], logits[..., PITCH:] + pitches], dim=-1)
+
+    def _compiles(self, tokens: Tensor) -> bool:
+        """Whether `generator.step` is for these tokens (B, 1)."""
+        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        weight = self.embedding.weight
+        return plain and weight.device.type == "cpu" and weight.dtype == torch.float32 and len(tokens) <= ROWS
 
     def encode_style(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latents of the bars of `tokens` (B, T <= context), (B, N, Z) each.
@@ -432,10 +438,10 @@ class Transformer(nn.Module):
         ``PAD`` for none. Places (2, B, T) are the slot of the bar and the part.
         """
         held = self._held(tokens, cache)  # (holds, B, T)
-        part = cast(Tensor, self.parts)[held[HOLDS.index(("Bar", "Position", "Part"))]]  # (B, T)
-        places = torch.stack([cast(Tensor, self.slots)[held[HOLDS.index(("Bar", "Position"))]], part])
+        part = cast(Tensor, self.parts)[held[IN_PART]]  # (B, T)
+        places = torch.stack([cast(Tensor, self.slots)[held[PLACE]], part])
         line = self._line(tokens, part, cache)  # (B, T)
-        references = torch.stack([line, *(held[HOLDS.index(kind)] for kind in (("Pitch",), ("Key",), ("Chord",)))])
+        references = torch.stack([line, held[LAST_PITCH], held[IN_KEY], held[ON_CHORD]])
         there = (line > 0) & (references[1:] > 0)  # (3, B, T)
         gap = torch.where(there[0], line - references[1] + DISTANCES // 2, DISTANCES)  # (B, T)
         classes = torch.where(

@@ -1,8 +1,8 @@
-"""One new token for each of a few lines through `generator.model.Stack`, compiled for the CPU.
+"""One new token for each of a few lines through `generator.model.Transformer`, compiled for the CPU.
 
-A step through PyTorch's kernels waits on their calls more than on the arithmetic: for one line of size "tiny" 1.29 ms
-of processor time, and .50 ms here; for 16 lines both take the same. The sums are taken in another order than
-PyTorch's, so results agree to rounding (about 5e-7) and not bit by bit.
+A step through PyTorch's kernels waits on their calls more than on the arithmetic: for one line of size "tiny" a step
+of the stack takes 1.29 ms of processor time, and .50 ms here; for 16 lines both take the same. The sums are taken in
+another order than PyTorch's, so results agree to rounding (about 5e-7) and not bit by bit.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from generator.model import Cache, Stack
+from generator.tokens import PITCH
 
-__all__ = ["ROWS", "step", "weights_of"]
+if TYPE_CHECKING:
+    from generator.model import Cache, Stack, Transformer
+
+__all__ = ["ROWS", "Compiled", "step"]
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 Weights = tuple[Floats, ...]
 
 ROWS = 8
@@ -29,24 +32,110 @@ WEIGHTS = ("norm_attention", "qkv", "out", "norm_feed", "up", "down")
 EPSILON = np.float32(torch.finfo(torch.float32).eps)  # RMSNorm's
 
 
-def weights_of(stack: Stack) -> Weights:
+class Compiled:
+    """What a step needs of a model, as arrays: the weights of the stack, and those before and behind it."""
+
+    def __init__(self, model: Transformer, table: Tensor, holds: tuple[int, ...]) -> None:
+        """Gather from `model`; `table` (V, D) is its embedding, `holds` the places in its `HOLDS` that `_read` uses."""
+        self.stack = _of_stack(model.stack)
+        layers = (model.said, model.line, model.gap, model.step, model.distance, model.degree)
+        self.ends = tuple(_array(weight) for weight in (table, *(layer.weight for layer in layers)))
+        numbers = (model.says, model.parts, model.slots, model.roots)
+        self.numbers = tuple(cast(Tensor, number).numpy() for number in numbers)
+        self.holds = holds
+
+
+def _array(weight: Tensor) -> Floats:
+    return np.ascontiguousarray(weight.detach().float().numpy())
+
+
+def _of_stack(stack: Stack) -> Weights:
     """Return the weights of the blocks, each kind stacked over the layers, and of the last norm."""
     kinds = [[cast(Any, block).get_submodule(name).weight for block in stack.blocks] for name in WEIGHTS]
     kinds[-1] = [weight.t() for weight in kinds[-1]]  # see `_times_few`
-    return tuple(torch.stack(kind).detach().float().numpy() for kind in [*kinds, [stack.norm.weight]])
+    return tuple(_array(torch.stack(kind)) for kind in [*kinds, [stack.norm.weight]])
 
 
-def step(x: Tensor, style: Tensor | None, weights: Weights, turns: Tensor, cache: Cache) -> Tensor:
-    """Return what the stack makes of one input of each line (B, 1, D); the cache is extended by it.
+def step(model: Transformer, compiled: Compiled, tokens: Tensor, latents: Tensor | None, cache: Cache) -> Tensor:
+    """Return the logits (B, 1, V) of what follows one token of each line (B, 1); the cache is extended by it.
 
-    `style` (B, 1, D) is added to what every block reads; `turns` (2, 1, K) are the angles of the place.
+    `latents` (B, 1, Z) are those of `generator.model.Style`.
     """
-    hidden = x[:, 0].numpy().copy()  # (B, D)
-    added = np.zeros_like(hidden) if style is None else style[:, 0].numpy().copy()
-    angles = turns[:, 0].numpy().copy()  # (2, K)
-    _stack(hidden, added, weights, cache.memory.numpy(), angles, cache.pad.numpy(), cache.length)
+    rows = len(tokens)
+    hidden = np.empty((rows, model.config.width), np.float32)  # (B, D)
+    references, places = np.empty((4, rows), np.int64), np.empty((2, rows), np.int64)
+    given = tokens[:, 0].numpy(), cache.held.numpy(), cache.lines.numpy()
+    _read(*given, compiled.ends, compiled.numbers, compiled.holds, hidden, references, places)
+    added = np.zeros_like(hidden)
+    if latents is not None:
+        slots, parts = torch.from_numpy(places)[..., None]
+        added = model.style.added(latents, slots, parts)[:, 0].numpy()
+    turns = cast(Tensor, model.stack.turns)[:, cache.length].numpy()  # (2, K)
+    _stack(hidden, added, compiled.stack, cache.memory.numpy(), turns, cache.pad.numpy(), cache.length)
     cache.length += 1
-    return torch.from_numpy(hidden)[:, None]
+    logits = np.empty((rows, model.config.vocabulary), np.float32)
+    _score(hidden, compiled.ends, compiled.numbers[-1], references, logits)
+    return torch.from_numpy(logits)[:, None]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _read(
+    tokens: Integers,
+    held: Integers,
+    lines: Integers,
+    ends: Weights,
+    numbers: tuple[Integers, ...],
+    holds: tuple[int, ...],
+    x: Floats,
+    references: Integers,
+    places: Integers,
+) -> None:  # pragma: no cover
+    """Do what `Transformer._read` does, for one token of each line; `held` and `lines` are brought up to date."""
+    table, said, line, gap, degree, _, _ = ends
+    says, parts, slots, roots = numbers
+    for b in range(len(tokens)):
+        token = tokens[b]
+        for hold in range(len(held)):
+            if says[hold, token]:
+                held[hold, b, 0] = token
+        part = parts[held[holds[1], b, 0]]
+        if token >= PITCH:
+            lines[b, part] = token
+        last = lines[b, part]
+        places[0, b], places[1, b] = slots[held[holds[0], b, 0]], part
+        references[0, b] = last
+        for k in range(1, 4):
+            references[k, b] = held[holds[1 + k], b, 0]
+        x[b] = table[token]
+        for hold in range(len(held)):
+            x[b] += said[held[hold, b, 0]]
+        x[b] += line[last - PITCH if last > 0 else len(line) - 1]
+        far = last - references[1, b] + (len(gap) - 1) // 2
+        x[b] += gap[far if last > 0 and references[1, b] > 0 else len(gap) - 1]
+        for k in range(2):
+            reference = references[2 + k, b]
+            x[b] += degree[13 * k + ((last - PITCH - roots[reference]) % 12 if last > 0 and reference > 0 else 12)]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _score(x: Floats, ends: Weights, roots: Integers, references: Integers, logits: Floats) -> None:  # pragma: no cover
+    """Set `logits` (B, V) to what `Transformer.forward` makes of the hidden states `x` (B, D)."""
+    table, _, _, _, _, distance, degree = ends
+    _times(table, x, logits)
+    far = len(distance) // 2
+    score, scores = np.empty((1, 12), np.float32), np.empty((1, 128), np.float32)
+    for b in range(len(x)):
+        for k in range(2):
+            if references[k, b] > 0:
+                first = k * far + far // 2 - (references[k, b] - PITCH)
+                _times(distance[first : first + 128], x[b : b + 1], scores)
+                logits[b, PITCH:] += scores[0]
+        for k in range(2):
+            root = roots[references[2 + k, b]]
+            if root >= 0:
+                _times(degree[12 * k : 12 * (k + 1)], x[b : b + 1], score)
+                for pitch in range(128):
+                    logits[b, PITCH + pitch] += score[0, (pitch - root) % 12]
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -1,7 +1,8 @@
 """Training of a `Transformer` on a store, from nothing or from a model that is there already.
 
-AdamW (0.9, 0.95; weight decay 0.1) with a cosine from `rate_first` to `rate_last` over the budget, gradients
-clipped at norm 1. Started by ``torchrun``, every process takes its share of each batch (`generator.fleet`). What is
+AdamW (0.9, 0.95; weight decay 0.5, on matrices alone) with a cosine from `rate_first` to `rate_last` over the budget,
+gradients clipped at norm 1. Scored and written is a running mean of the weights, not the last of them (Polyak and
+Juditsky 1992). Started by ``torchrun``, every process takes its share of each batch (`generator.fleet`). What is
 lowered, and the figures that say what was learned, are those of `generator.objective`.
 """
 
@@ -11,14 +12,15 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from corpus.store import Store
 from generator.canaries import canaries, write_canaries
@@ -46,7 +48,9 @@ from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read
 
 WARM_UP_STEPS = 20
 CLIP = 1.0
-WEIGHT_DECAY = 0.1
+WEIGHT_DECAY = 0.5
+AVERAGE = 0.998
+"""Decay of the running mean of the weights; less in the first steps, (1 + step) / (10 + step)."""
 EPOCHS = 100.0
 BATCH_CPU, BATCH_GPU = 4, 32
 
@@ -331,13 +335,15 @@ class _Run:
             augment=settings.augment,
         )
         self.team = Team(self.model, self.settings.workers or 1, precision, processes)
+        self.learned = [weight for weight in self.model.parameters() if weight.requires_grad]
+        groups = [
+            {"params": [w for w in self.learned if w.dim() >= 2], "weight_decay": WEIGHT_DECAY},
+            {"params": [w for w in self.learned if w.dim() < 2], "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(
-            [weight for weight in self.model.parameters() if weight.requires_grad],
-            lr=settings.rate_first,
-            betas=(0.9, 0.95),
-            weight_decay=WEIGHT_DECAY,
-            fused=True,
+            [group for group in groups if group["params"]], lr=settings.rate_first, betas=(0.9, 0.95), fused=True
         )
+        self.mean = [weight.detach().clone() for weight in self.learned]
         self.step = self.tokens = self.since_best = 0
         self.seconds = 0.0
         self.curve: list[dict[str, float]] = []
@@ -349,6 +355,8 @@ class _Run:
             raise GeneratorError(f"{self.folder / CONFIG}: names other sizes or another store; resume with the same")
         state = load_state(self.folder)
         try:
+            self.fleet.put_back(self.model, self.optimiser, state["mean"], state["optimiser"])
+            self.mean = [weight.detach().clone() for weight in self.learned]
             self.fleet.put_back(self.model, self.optimiser, state["weights"], state["optimiser"])
             self.step, self.tokens, self.since_best = (int(state[name]) for name in ("step", "tokens", "since_best"))
             self.seconds, self.best = float(state["seconds"]), state["best"]
@@ -363,6 +371,21 @@ class _Run:
         by_step = self.step / settings.steps if settings.steps else 0.0
         by_epoch = self.passes() / settings.epochs if settings.epochs else 0.0
         return max(by_time, by_step, by_epoch)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the running mean of its weights for a while."""
+        last = [weight.detach().clone() for weight in self.learned]
+        self._take(self.mean)
+        try:
+            yield
+        finally:
+            self._take(last)
+
+    @torch.no_grad()
+    def _take(self, weights: Sequence[Tensor]) -> None:
+        for own, given in zip(self.learned, weights, strict=True):
+            own.copy_(given)
 
     def passes(self) -> float:
         """How often the training split was read."""
@@ -381,6 +404,10 @@ class _Run:
         losses = self.team.gradients(torch.from_numpy(rows), KL_WEIGHT * min(done / KL_WARM_UP, 1.0))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
+        kept = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, weight in zip(self.mean, self.learned, strict=True):
+                mean.lerp_(weight, 1 - kept)
         self.step += 1
         self.tokens += losses.tokens
         self.seconds += time.perf_counter() - start
@@ -407,13 +434,13 @@ class _Run:
                 if done >= 1 or asked:
                     break
                 if seconds - saved_at > 60 * self.settings.checkpoint_minutes:
-                    self.save(self.score(log))
+                    self.save(log)
                     saved_at = seconds
                     if self.settings.patience and self.since_best >= self.settings.patience:
                         ended = "patience"
                         break
                 recent.append(self.advance(done))
-            self.save(None if ended == "interrupted" else self.score(log))
+            self.save(None if ended == "interrupted" else log)
         self.team.pool.shutdown()
         return self.report(skipped, ended)
 
@@ -437,8 +464,11 @@ class _Run:
         log(self.step, {"valid/perplexity": score.perplexity, "valid/bits_per_note": score.bits_per_note})
         return score
 
-    def save(self, score: Likelihood | None) -> None:
-        """Write the state, and the weights if they score best or none were ever scored."""
+    def save(self, log: Log | None) -> None:
+        """Write the state; with a `log` score the running mean, and write it if it scores best or none ever was."""
+        with self.averaged():
+            score = self.score(log) if log else None
+            mean, _ = self.fleet.state(self.model, self.optimiser)
         bits = None if score is None else self.fleet.agree([score.bits_per_note])[0]
         better = self.best is None or (bits is not None and bits <= self.best["bits_per_note"])
         self.since_best = 0 if better else self.since_best + (bits is not None)
@@ -448,10 +478,15 @@ class _Run:
         if not leads():
             return
         if better:
-            save_model(merged_weights(weights), self.folder, self.settings.half)
+            save_model(merged_weights(mean), self.folder, self.settings.half)
         fields = ("step", "tokens", "seconds", "curve", "best", "since_best")
-        state = {"weights": weights, "optimiser": optimiser}
+        state = {"weights": weights, "mean": mean, "optimiser": optimiser}
         save_state(self.folder, state | {name: getattr(self, name) for name in fields})
+
+    def active(self) -> int:
+        """Count the latent numbers that say something."""
+        with self.averaged():
+            return active_latents(self.model, self.valid)
 
     def report(self, skipped: list[tuple[str, str]], ended: str) -> TrainingReport:
         """Write and return ``training.json``."""
@@ -467,7 +502,7 @@ class _Run:
             seconds=round(self.seconds, 3),
             tokens_per_s=round(self.speed(), 1),
             curve=self.curve,
-            active=active_latents(self.model, self.valid) if self.description.model.latent and scored else None,
+            active=self.active() if self.description.model.latent and scored else None,
             validation=self.best if scored else None,
             baseline=baseline(self.pieces, self.valid, self.settings.transpose) if scored else None,
             ended=ended,

@@ -1,9 +1,9 @@
 """From a store to what the network reads: encoded splits, training windows, windows that score a piece.
 
-A training window may be headed by what it is like (`generator.attributes`): its artist, key, density and polyphony,
-each with a chance of 1/2, so that the network learns to go without any of them too (Ho and Salimans 2022 drop
-conditions for the same reason); and a quarter of the windows are cut out of the planned line. Scoring reads the plain
-line.
+Half the training windows are plain, as scoring reads them. The others may be headed by what they are like
+(`generator.attributes`): their artist, key, density and polyphony, each with a chance of 1/2, so that the network
+learns to go without any of them too (Ho and Salimans 2022 drop conditions for the same reason); and half of those are
+cut out of the planned line.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ from music.notes import FloatArray
 
 WHOLE_PIECE_CHANCE = 0.25  # windows that begin at the beginning, so that openings are learned
 CONTROL_CHANCE = 0.5
-PLAN_CHANCE = 0.25
+PLAN_CHANCE = 0.5
+PLAIN_CHANCE = 0.5
 VARIED_CHANCE = 0.5  # windows of a varied piece, where there are variations at all
 TEMPO_RANGE = 1.2  # largest factor, up or down
 AUGMENTATIONS = ("transpose", "tempo", *VARIATIONS)
@@ -163,12 +164,13 @@ class Windows:
         bar = 0 if random.random() < WHOLE_PIECE_CHANCE else int(random.integers(len(starts)))
         varied = len(self.variations) > 1 and random.random() < VARIED_CHANCE
         version = self.version(i, str(random.choice(self.variations[1:])) if varied else "")
-        planned = int(self.conditions and random.random() < PLAN_CHANCE)
+        told = self.conditions and random.random() >= PLAIN_CHANCE
+        planned = int(told and random.random() < PLAN_CHANCE)
         line = version.lines[planned]
         shift = int(random.choice(version.shifts))
         first = int(bar_starts(line)[bar])
         cut, _ = window(line, first, self.context + 1)
-        if self.conditions:
+        if told:
             length = int(((cut >= BAR) & (cut < POSITION)).sum())
             controls = self._controls(i, version.figures[bar : bar + length], random)
             cut = np.insert(cut, 1, controls)[: self.context + 1]

@@ -11,6 +11,8 @@ the same notes already lies two thirds of the way to unrelated music, and a tent
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from music.notes import FloatArray, NoteSequence
 
 FRAMES_PER_SECOND = MEL_RATE / MEL_HOP
 WINDOW_SECONDS = 12.0
+WINDOW_FRAMES = round(WINDOW_SECONDS * FRAMES_PER_SECOND)
 SHIFT_SECONDS = (0.0, -0.125, 0.125, -0.25, 0.25, -0.375, 0.375, -0.5, 0.5)
 MIN_FRAMES = 43  # a second
 FLOOR_DB = -80.0
@@ -92,13 +95,34 @@ def closest_windows(
     found = []
     for shift in sorted(shifts, key=abs):
         reference, candidate = reference_mel[:, max(0, shift) :], candidate_mel[:, max(0, -shift) :]
-        frames = min(reference.shape[1], candidate.shape[1], round(WINDOW_SECONDS * FRAMES_PER_SECOND))
+        frames = min(reference.shape[1], candidate.shape[1], WINDOW_FRAMES)
         if frames < MIN_FRAMES:
             continue
         reference, candidate = reference[:, :frames], candidate[:, :frames]
         differ = mel_hash(reference, bits) != mel_hash(candidate, bits)
         found.append((int(differ.sum()), reference, candidate, shift / FRAMES_PER_SECOND))
     return min(found, key=lambda one: one[0])
+
+
+def window_starts(frames: int, hop_seconds: float) -> NDArray[np.int64]:
+    """First frames (n,) of the windows of 12 s that begin every `hop_seconds`; none where there is less than one."""
+    hop = hop_seconds * FRAMES_PER_SECOND
+    count = max(0, math.floor((frames - WINDOW_FRAMES) / hop) + 1)
+    return np.asarray(np.rint(np.arange(count) * hop), np.int64)
+
+
+def window_hashes(mel: FloatArray, hop_seconds: float, bits: int = 256) -> NDArray[np.bool_]:
+    """Hash the windows of a mel spectrogram (bands, frames) that begin at `window_starts`: bool (n, bits)."""
+    starts = window_starts(mel.shape[1], hop_seconds)
+    hashes = [mel_hash(mel[:, start : start + WINDOW_FRAMES], bits) for start in starts]
+    return np.array(hashes, bool).reshape(len(starts), bits)
+
+
+def hash_distances(hashes: NDArray[np.bool_], reference: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Bits in which each of `hashes` (n, bits) differs from each of `reference` (m, bits): (n, m)."""
+    ours, theirs = hashes.astype(np.float32), reference.astype(np.float32)
+    same = ours @ theirs.T + (1 - ours) @ (1 - theirs).T
+    return np.asarray(hashes.shape[1] - same, np.int64)
 
 
 def nearest_hash(hashes: NDArray[np.bool_], reference: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -121,9 +145,7 @@ def nearest_hash(hashes: NDArray[np.bool_], reference: NDArray[np.bool_]) -> NDA
     """
     if not len(reference) or hashes.shape[1:] != reference.shape[1:]:
         raise MetricError(f"hashes {hashes.shape} and {reference.shape}; wanted some, of one length")
-    ours, theirs = hashes.astype(np.float32), reference.astype(np.float32)
-    same = ours @ theirs.T + (1 - ours) @ (1 - theirs).T
-    return np.asarray(hashes.shape[1] - same.max(axis=1), np.int64)
+    return np.asarray(hash_distances(hashes, reference).min(axis=1), np.int64)
 
 
 def opening_mel(sequence: NoteSequence) -> FloatArray:

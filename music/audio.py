@@ -7,6 +7,7 @@ of ITU-R BS.1770-4, measured by pyloudnorm (LUFS). Mel spectrograms are librosa'
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ MEL_WINDOW = 2048
 MEL_BLOCK = 4096  # frames
 FLOOR_DB = -80.0
 GRIFFIN_LIM_ROUNDS = 32
+PEAK_OVERSAMPLING = 4
 MAX_SECONDS = 3 * 3600.0
 MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1_000, 768_000
@@ -29,15 +31,20 @@ BLOCK_SECONDS = 0.4  # gating block of BS.1770-4; nothing shorter can be measure
 Samples = NDArray[np.float32]
 
 
-def decode(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Samples, int]:
-    """Read an audio file that libsndfile knows (WAV, FLAC, Ogg, MP3, AIFF) as mono.
+def decode(path: str | Path, max_seconds: float = MAX_SECONDS, *, mono: bool = True) -> tuple[Samples, int]:
+    """Read an audio file: WAV, FLAC, Ogg, MP3, AIFF by libsndfile, M4A (MPEG-4 audio) by FFmpeg.
 
     Read in blocks, so that a small file of many channels does not fill the memory.
 
+    Parameters
+    ----------
+    mono : bool
+        Give the mean of the channels.
+
     Returns
     -------
-    samples : float32 (n,)
-        Mean of the channels; n > 0.
+    samples : float32 (n,), or (n, channels) where not `mono`
+        n > 0.
     sample_rate : int
         Hz, as in the file; 1,000 to 768,000.
 
@@ -47,34 +54,64 @@ def decode(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Samples,
         When the file can't be read or decoded, has no samples, more than 32 channels or `max_seconds` (or as many
         samples as those are at 96 kHz), or holds values that are not numbers.
     """
-    import soundfile
-
     if not Path(path).is_file():
         raise MusicError(f"{path}: no such file, or not a regular one")
+    blocks: list[Samples] = []
+    rate = length = 0
     try:
-        with soundfile.SoundFile(path) as file:
-            rate = int(file.samplerate)
-            if not MIN_RATE <= rate <= MAX_RATE or file.channels > MAX_CHANNELS:
+        with open(path, "rb") as file:
+            mpeg4 = file.read(8)[4:] == b"ftyp"
+        for rate, block in _ffmpeg_blocks(path) if mpeg4 else _sndfile_blocks(path):
+            if not MIN_RATE <= rate <= MAX_RATE or block.shape[1] > MAX_CHANNELS:
                 raise MusicError(
-                    f"{path}: {rate} Hz in {file.channels} channels; "
+                    f"{path}: {rate} Hz in {block.shape[1]} channels; "
                     f"{MIN_RATE} to {MAX_RATE} Hz and {MAX_CHANNELS} channels can be read"
                 )
+            blocks.append(block.mean(axis=1) if mono else block)
+            length += len(block)
             most = round(max_seconds * min(rate, 96_000))
-            blocks: list[Samples] = []
-            length = 0
-            while len(block := file.read(2**18, dtype="float32", always_2d=True)):
-                blocks.append(block.mean(axis=1))
-                length += len(block)
-                if length > most:  # counted, as headers may promise less
-                    raise MusicError(f"{path}: is longer than {most / rate:.0f} s, the limit")
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise MusicError(f"{path}: cannot be decoded as audio: {error}") from error
+            if length > most:  # counted, as headers may promise less
+                raise MusicError(f"{path}: is longer than {most / rate:.0f} s, the limit")
+    except OSError as error:
+        raise MusicError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not length:
         raise MusicError(f"{path}: holds no samples")
     samples = np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise MusicError(f"{path}: sample {int(np.argmin(np.isfinite(samples)))} is not a finite number")
     return np.asarray(samples, np.float32), rate
+
+
+def _sndfile_blocks(path: str | Path) -> Iterator[tuple[int, Samples]]:
+    """Yield the sample rate and blocks (n, channels)."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            while len(block := file.read(2**18, dtype="float32", always_2d=True)):
+                yield int(file.samplerate), block
+    except soundfile.LibsndfileError as error:
+        raise MusicError(f"{path}: cannot be decoded as audio: {error}") from error
+
+
+def _ffmpeg_blocks(path: str | Path) -> Iterator[tuple[int, Samples]]:
+    """Yield the sample rate and blocks (n, channels) of the first sound in an MPEG-4 file.
+
+    FFmpeg is held to that one container, so that a file can't make it open others.
+    """
+    import av
+
+    try:
+        with open(path, "rb") as file, av.open(file, "r", format="mov") as container:
+            if not container.streams.audio:
+                raise MusicError(f"{path}: holds no sound, only other streams")
+            flat = av.AudioResampler(format="flt")
+            for frame in container.decode(container.streams.audio[0]):
+                for block in flat.resample(frame):
+                    interleaved = np.asarray(block.to_ndarray(), np.float32)  # (1, n * channels)
+                    yield block.sample_rate, interleaved.reshape(-1, block.layout.nb_channels)
+    except av.FFmpegError as error:
+        raise MusicError(f"{path}: cannot be decoded as audio: {error.strerror}") from error
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:
@@ -102,6 +139,24 @@ def loudness(samples: Samples, sample_rate: int) -> float:
         return -math.inf
     with np.errstate(divide="ignore"):
         return float(pyloudnorm.Meter(sample_rate).integrated_loudness(signal))
+
+
+def true_peak(samples: Samples, sample_rate: int) -> float:
+    """Highest level between and at the samples, in dBTP; ``-inf`` for silence.
+
+    After ITU-R BS.1770-4, Annex 2: the signal of each channel is oversampled four times, here by soxr, in blocks that
+    overlap.
+
+    Parameters
+    ----------
+    samples : float32 (n,) or (n, channels)
+    """
+    peak, step, overlap = 0.0, 2**18, 2**10
+    for start in range(0, len(samples), step):
+        before = min(start, overlap)  # beyond its own samples a block rings where it was cut
+        fine = resample(samples[start - before : start + step + overlap], sample_rate, PEAK_OVERSAMPLING * sample_rate)
+        peak = max(peak, float(np.abs(fine[PEAK_OVERSAMPLING * before :][: PEAK_OVERSAMPLING * step]).max()))
+    return 20 * math.log10(peak) if peak else -math.inf
 
 
 def band_pass(samples: Samples, sample_rate: int, low_hz: float, high_hz: float, order: int = 4) -> Samples:

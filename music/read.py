@@ -8,7 +8,7 @@ from music.midi import parse_midi, read_bytes
 from music.notes import MusicError, NoteSequence
 
 SUFFIXES = frozenset({".mid", ".midi", ".musicxml", ".mxl", ".xml"})
-AUDIO_SUFFIXES = frozenset({".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
+AUDIO_SUFFIXES = frozenset({".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
 
 
 def read_music(path: str | Path) -> NoteSequence:

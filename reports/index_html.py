@@ -1,16 +1,18 @@
-"""index.html for a folder of audited tracks: one line a track, with links to the reports."""
+"""index.html for a folder of audited tracks: totals, the originality of the release, and one line a track."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from audit.findings import AuditReport, Outcome
+from audit.originality import OriginalityReport
 from reports import words
 from reports.html_report import anchor_word, provenance_summary
+from reports.originality import drawn_curves, originality_sentence
 from reports.page import LINK_WORDS, OUTCOME_WORDS, page
 
 GRAVEST: tuple[Outcome, ...] = ("fail", "incomplete", "review", "pass")
@@ -31,6 +33,10 @@ class IndexRow:
         The closest match, and its bars in track and piece; "" where there is none.
     evalue : float
         Of the closest match; NaN where there is none.
+    flagged, waived : int
+        Findings that are not clear, and how many of them were waived.
+    originality : float
+        Mean originality of the track's windows; NaN where it was not measured.
     provenance, anchor : str
         The gravest link verdict of the statements and of the anchors, as `ProvenanceLink.verdict`; "" where
         none was checked.
@@ -42,6 +48,9 @@ class IndexRow:
     match: str = ""
     where: str = ""
     evalue: float = math.nan
+    flagged: int = 0
+    waived: int = 0
+    originality: float = math.nan
     provenance: str = ""
     anchor: str = ""
 
@@ -60,19 +69,37 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
         match=f"{best.title or best.piece}, {best.matched} of {words.counted(best.notes, 'note')}",
         where=f"{words.bars(best.query_bars)} \u2194 {words.bars(best.piece_bars)}",
         evalue=best.evalue,
+        flagged=sum(f.verdict != "clear" for f in report.findings),
+        waived=sum(f.verdict != "clear" and f.waived for f in report.findings),
         provenance=links,
         anchor=anchor,
     )
 
 
-def index_html(rows: Sequence[IndexRow]) -> str:
-    """Return the page: totals, and a table that its headings sort; gravest outcome and match first."""
+def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = None) -> str:
+    """Return the page: totals, and a table that its headings sort; gravest outcome and match first.
+
+    Parameters
+    ----------
+    rows : sequence of IndexRow
+    release : OriginalityReport, optional
+        Of all tracks, named by their folders.
+    """
+    known = {track.name: track.mean for track in release.tracks} if release else {}
+    rows = [replace(row, originality=known.get(row.folder, math.nan)) for row in rows]
     ordered = sorted(rows, key=lambda r: (GRAVEST.index(r.outcome), _strength(r), r.track, r.folder))
     counts = [(o, sum(r.outcome == o for r in rows)) for o in GRAVEST]
     return page(
         "index.html.j2",
         "index.js",
         total=len(rows),
+        curves=drawn_curves(release.group, release.baseline) if release and release.group else "",
+        baseline=release.baseline if release else None,
+        originality=originality_sentence(release) if release else "",
+        no_baseline=next((s.reason for s in release.skipped if s.check == "baseline"), "") if release else "",
+        setting=release.setting if release else "",
+        flagged=sum(row.flagged for row in rows),
+        waived=sum(row.waived for row in rows),
         counts=[(o, OUTCOME_WORDS[o], n) for o, n in counts if n],
         rows=[
             {
@@ -81,6 +108,7 @@ def index_html(rows: Sequence[IndexRow]) -> str:
                 "link": f"{quote(row.folder, errors='replace')}/report.html",
                 "strength": repr(min(_strength(row), sys.float_info.max)),
                 "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
+                "originality": repr(-1.0 if math.isnan(row.originality) else row.originality),
                 "provenance": row.provenance or "unchecked",
                 "provenance_word": LINK_WORDS[row.provenance or "unchecked"],
                 "anchor": row.anchor or "unchecked",

@@ -10,24 +10,39 @@ digits, and nowhere before. What has no JSON form is replaced: NaN and infinitie
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
-from audit.findings import AuditReport, Finding, Verdict
+from audit.findings import (
+    AuditReport,
+    Course,
+    CourseWindow,
+    Finding,
+    MetricResult,
+    PassageNote,
+    ProvenanceLink,
+    RuleResult,
+    Skipped,
+    SoundMatch,
+    Verdict,
+    Waiver,
+)
 
 SIGNIFICANT = 6
+MAX_BYTES = 64 * 2**20  # of a report that is read
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ReportError(ValueError):
-    """Raised when a report can't be written; the message names the value and the rule."""
+    """Raised when a report can't be written or read; the message names the value and the rule."""
 
 
 def rounded(value: float, digits: int = SIGNIFICANT) -> float | None:
@@ -141,3 +156,90 @@ def search_record(
 def unreadable_record(query: str, reason: str) -> dict[str, Any]:
     """Return the line for a query that can't be read: ``query``, ``verdict`` "unreadable" and ``reason``."""
     return dict(plain({"query": query, "verdict": "unreadable", "reason": reason}))
+
+
+def read_report(data: bytes, name: str = "report.json") -> AuditReport:
+    """Return the report that `data` holds, its numbers as they were rounded.
+
+    ``report_json(read_report(data)) == data``: whatever is written from it, is written from report.json alone.
+
+    Raises
+    ------
+    ReportError
+        When it is no canonical JSON (RFC 8785), or breaks the schema.
+    """
+    from jsonschema import Draft202012Validator
+
+    value = parsed(data, name)
+    schema = json.loads(SCHEMA_FILE.read_bytes())
+    error = next(Draft202012Validator(schema).iter_errors(value), None)
+    if error is not None:
+        place = ".".join(map(str, error.absolute_path)) or "the file"
+        text = error.message if len(error.message) <= 200 else f"...{error.message[-200:]}"
+        raise ReportError(f"{name}: {place}: {text} (report.schema.json)")
+    if canonical(value) != data:
+        raise ReportError(f"{name} is not the canonical JSON (RFC 8785) that contraste writes: it was altered by hand")
+    kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "findings": _finding,
+        "sounds": _sound,
+        "metrics": lambda entry: MetricResult(**_numbers(entry, "value", "chance_mean", "chance_p95")),
+        "provenance": lambda entry: ProvenanceLink(**entry),
+        "skipped": lambda entry: Skipped(**entry),
+        "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
+        "waivers": _waiver,
+    }
+    found = value["course"]
+    course = found and Course(
+        **{**found, "windows": tuple(map(_window, found["windows"])), "human": tuple(found["human"])}
+    )
+    lists = {key: tuple(read(entry) for entry in value[key]) for key, read in kinds.items()}
+    texts = {key: tuple(value[key]) for key in ("reasons", "limits")}
+    return AuditReport(**{**value, **texts, **lists, "course": course})
+
+
+def parsed(data: bytes, name: str) -> Any:
+    """Parse JSON strictly: UTF-8, one value, no name twice in an object, at most `MAX_BYTES`; raises `ReportError`."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError("a name stands twice in one object")
+        return dict(pairs)
+
+    if len(data) > MAX_BYTES:
+        raise ReportError(f"{name}: {len(data)} bytes is over the limit of {MAX_BYTES}")
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{name}: not valid JSON: {error}") from None
+
+
+def _numbers(entry: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Put NaN where a number is null."""
+    return {**entry, **{name: math.nan for name in names if entry[name] is None}}
+
+
+def _waiver(entry: dict[str, Any] | None) -> Waiver | None:
+    return None if entry is None else Waiver(**entry)
+
+
+def _window(entry: dict[str, Any]) -> CourseWindow:
+    return CourseWindow(**{**entry, "span_s": tuple(entry["span_s"])})
+
+
+def _sound(entry: dict[str, Any]) -> SoundMatch:
+    spans = {name: tuple(entry[name]) for name in ("query_span_s", "piece_span_s")}
+    return SoundMatch(**{**_numbers(entry, "evalue"), **spans, "waiver": _waiver(entry["waiver"])})
+
+
+def _finding(entry: dict[str, Any]) -> Finding:
+    spans = ("query_span_s", "piece_span_s")
+    notes = ("query_notes", "piece_notes")
+    return Finding(
+        **{
+            **_numbers(entry, "tempo_ratio", "bits", "evalue", "percentile"),
+            **{name: tuple(math.nan if s is None else s for s in entry[name]) for name in spans},
+            **{name: tuple(entry[name]) for name in ("query_bars", "piece_bars")},
+            **{n: tuple(PassageNote(**_numbers(note, "onset_s", "duration_s")) for note in entry[n]) for n in notes},
+            "waiver": _waiver(entry["waiver"]),
+        }
+    )

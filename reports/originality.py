@@ -48,7 +48,7 @@ def originality_html(report: OriginalityReport) -> str:
         edge=EDGE,
         resamples=f"{RESAMPLES:,}",
         sentence=originality_sentence(report),
-        curves=_curves(report.group, report.baseline) if report.group else "",
+        curves=drawn_curves(report.group, report.baseline) if report.group else "",
         strip=_strip(report.tracks, report.baseline) if report.tracks else "",
         facts=_facts(report),
         rows=[_row(track, report.baseline) for track in report.tracks],
@@ -165,7 +165,7 @@ def _panel(height: float) -> str:
     return f'<rect class="panel" x="{number(LEFT)}" y="{number(TOP)}" width="{width}" height="{number(height)}"/>'
 
 
-def _curves(group: Group, base: Baseline | None) -> Markup:
+def drawn_curves(group: Group, base: Baseline | None) -> Markup:
     """Draw the mean curves over the course of a track, each with its confidence band."""
     both = [("o-human", base.group), ("o-track", group)] if base else [("o-track", group)]
     values = [v for _, one in both for point in one.curve for v in (point.low, point.high)]

@@ -96,6 +96,11 @@ def page(template: str, script: str, **values: Any) -> str:
     return html.render(policy=Markup(policy), style=Markup(style), script=Markup(code), **values)
 
 
+def document(template: str, **values: Any) -> str:
+    """Render `template` as it is, without the pages' style, script and policy."""
+    return _environment().get_template(template).render(**values)
+
+
 def script_data(value: Any) -> Markup:
     """JSON for a ``<script type="application/json">``: canonical, with ``<``, ``>`` and ``&`` escaped."""
     text = canonical(value).decode("utf-8")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 
-from audit.findings import Finding, MetricResult
+from audit.findings import Finding, MetricResult, SoundMatch
 
 INTERVALS = (
     *("unison", "semitone", "whole tone", "minor third", "major third", "perfect fourth", "tritone"),
@@ -157,6 +157,16 @@ def prior_art_words(other_works: int) -> str:
     return (
         f"{counted(other_works, 'other work')} of the corpus {share} this part of the track: the more there "
         "are, the more likely it is common property."
+    )
+
+
+def sound_words(match: SoundMatch) -> str:
+    """Say in one sentence what sound was found where."""
+    what = "a rendering of the opening of" if match.kind == "render" else "the recording"
+    return (
+        f"The sound of the track at {span(match.query_span_s)} is that of {what} "
+        f"{clean(match.title or match.piece)} at {span(match.piece_span_s)}: "
+        f"{match.distance} of {match.bits} bits of the closest window differ."
     )
 
 

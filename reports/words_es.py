@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from audit.findings import Finding, MetricResult
+from audit.findings import Finding, MetricResult, SoundMatch
 from reports import words
 from reports.words import LONG_ODDS, clean, clock, figure, percent, span
 
@@ -123,6 +123,16 @@ def prior_art_words(other_works: int) -> str:
     return (
         f"{counted(other_works, 'other work')} del corpus {'comparte' if other_works == 1 else 'comparten'} esta parte "
         "de la pista: cuantas más sean, más probable es que sea patrimonio común."
+    )
+
+
+def sound_words(match: SoundMatch) -> str:
+    """Say in one sentence what sound was found where."""
+    what = "una síntesis del comienzo de" if match.kind == "render" else "la grabación"
+    return (
+        f"El sonido de la pista en {span(match.query_span_s)} es el de {what} "
+        f"{clean(match.title or match.piece)} en {span(match.piece_span_s)}: "
+        f"difieren {match.distance} de {match.bits} bits de la ventana más cercana."
     )
 
 

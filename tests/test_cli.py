@@ -614,7 +614,7 @@ def test_a_signed_track_carries_its_provenance(house: House) -> None:
 
 def test_formats(house: House, tmp_path: Path) -> None:
     words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
-    refused(contraste(*words, "pdf"), 2, "--format pdf", "html and json")
+    refused(contraste(*words, "html,docx"), 2, "--format html,docx", "'docx' is none of html, pdf, json")
     assert not (tmp_path / "r").exists()
     done(*words, "json")
     assert not list(tmp_path.rglob("*.html"))
@@ -1150,7 +1150,10 @@ def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None
     assert shown["statement"]["predicate"]["buildDefinition"]["buildType"] == "https://contraste.dev/generation/v1"
     (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
     said = json.loads(house.report.read_bytes())
-    assert shown["statement"]["predicate"]["parameters"] == {"outcome": said["outcome"], "sentence": said["sentence"]}
+    told = shown["statement"]["predicate"]["parameters"]
+    assert told == {"outcome": said["outcome"], "sentence": said["sentence"], "files": told["files"]}
+    assert set(told["files"]) == {"report.json", "report.html", "policy.toml"}
+    assert told["files"]["report.json"] == hashlib.sha256(house.report.read_bytes()).hexdigest()
 
 
 def test_sound_is_ingested_learned_generated_signed_and_verified(house: House, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -19,6 +20,7 @@ from music.audio import (
     mel_grey,
     mel_to_samples,
     resample,
+    true_peak,
 )
 from music.notes import MusicError
 
@@ -151,3 +153,47 @@ def test_decode_counts_what_comes_whatever_the_header_says(tmp_path: Path) -> No
     soundfile.write(tmp_path / "slow.wav", np.zeros(10), 10)
     with pytest.raises(MusicError, match="10 Hz"):
         decode(tmp_path / "slow.wav")
+
+
+def write_m4a(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
+    """Encode samples (channels, n) as AAC in an MPEG-4 file."""
+    with av.open(path, "w", format="ipod") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo" if len(samples) == 2 else "mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), "fltp", stream.layout.name)
+        frame.sample_rate = rate
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def test_m4a_is_decoded(tmp_path: Path) -> None:
+    left, right = sine(440.0, 3.0), sine(660.0, 3.0, peak=0.25)
+    write_m4a(tmp_path / "two.m4a", np.stack([left, right]))
+    samples, rate = decode(tmp_path / "two.m4a", mono=False)
+    assert rate == RATE
+    assert samples.shape[1] == 2
+    assert abs(len(samples) / RATE - 3) < 0.1
+    middle = samples[RATE : 2 * RATE]
+    assert np.abs(middle).max(axis=0) == pytest.approx([0.5, 0.25], abs=0.03)
+    spectra = np.abs(np.fft.rfft(middle, axis=0))
+    assert spectra.argmax(axis=0).tolist() == [440, 660]
+    assert decode(tmp_path / "two.m4a")[0].ndim == 1
+
+
+def test_a_cut_m4a_is_refused_by_name(tmp_path: Path) -> None:
+    write_m4a(tmp_path / "whole.m4a", sine(440.0)[None])
+    (tmp_path / "cut.m4a").write_bytes((tmp_path / "whole.m4a").read_bytes()[:900])
+    with pytest.raises(MusicError, match=r"cut\.m4a: cannot be decoded"):
+        decode(tmp_path / "cut.m4a")
+
+
+def test_true_peak_sees_between_the_samples() -> None:
+    quarter = 0.5 * np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)  # sampled beside its crests
+    assert np.abs(quarter).max() == pytest.approx(0.3536, abs=1e-3)
+    assert true_peak(quarter, RATE) == pytest.approx(-6.02, abs=0.15)
+    assert true_peak(np.stack([0.1 * quarter, quarter], axis=1), RATE) == true_peak(quarter, RATE)
+    assert true_peak(np.zeros(RATE, np.float32), RATE) == -math.inf
+
+
+def test_true_peak_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 3 * 2**18).astype(np.float32)
+    whole = 20 * math.log10(float(np.abs(resample(noise, RATE, 4 * RATE)).max()))
+    assert true_peak(noise, RATE) == pytest.approx(whole, abs=1e-3)

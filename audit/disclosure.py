@@ -1,0 +1,232 @@
+"""What is known of AI's part in a track, of its model and of the corpus, gathered for those who have to be told.
+
+Everything is read from what lies there: the track's record, the files beside it that state roles, its credentials, the
+model's folder, the store. What can't be read or is not there is said as unknown, with the reason; nothing is guessed
+beyond `ledger.disclosure`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit.run import Corpus
+from corpus.recordings import open_recordings
+from ledger.bom import model_bom
+from ledger.contributions import read_contributions
+from ledger.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
+from ledger.ddex import disclosure_xml
+from ledger.disclosure import ROLES, disclosure
+from ledger.errors import LedgerError
+from ledger.provenance import Record, digest_of, read_record
+from ledger.stated import stated_roles
+from ledger.trust import Trust
+
+__all__ = ["ROLES", "Census", "CredentialFound", "Disclosure", "census", "disclose"]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialFound:
+    """The credential of one file of a track.
+
+    Attributes
+    ----------
+    file, verdict, detail : str
+        As `ledger.credential.Credential`; the verdict is "unchecked" where it could not be read.
+    says : dict
+        Digital source type, training and mining, provenance: of a trusted credential only.
+    """
+
+    file: str
+    verdict: str
+    detail: str
+    says: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a store holds, counted.
+
+    Attributes
+    ----------
+    pieces, works, duplicates, notes, recordings : int
+        `duplicates` are pieces that are the same as an older one.
+    hours : float
+    cleared : int
+        Pieces with a licence and a consent on file.
+    licences, consents, sources, artists, splits, keys, meters : mapping of str to int
+        Pieces by what the store says, "" where it says nothing; most frequent first.
+    tempos : tuple of float
+        The 5th, 50th and 95th percentile, beats a minute.
+    """
+
+    pieces: int
+    works: int
+    duplicates: int
+    notes: int
+    recordings: int
+    hours: float
+    cleared: int
+    licences: Mapping[str, int]
+    consents: Mapping[str, int]
+    sources: Mapping[str, int]
+    artists: Mapping[str, int]
+    splits: Mapping[str, int]
+    keys: Mapping[str, int]
+    meters: Mapping[str, int]
+    tempos: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Disclosure:
+    """What is known about one track.
+
+    Attributes
+    ----------
+    roles : mapping of str to str
+        Share of AI (`ledger.disclosure.SHARES`) in each role that is known.
+    ddex : bytes
+        The DDEX fragment, or empty.
+    model : mapping
+        The model's bill of materials (CycloneDX), or empty.
+    contributions : list
+        What people noted that they did.
+    unknown : mapping of str to str
+        Why "roles", "credential", "ddex", "model" or "contributions" is not known.
+    """
+
+    track: str
+    roles: Mapping[str, str]
+    credentials: tuple[CredentialFound, ...]
+    ddex: bytes
+    model: Mapping[str, Any]
+    contributions: list[dict[str, Any]]
+    census: Census
+    unknown: Mapping[str, str]
+
+
+def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None) -> Disclosure:
+    """Gather what is known.
+
+    Parameters
+    ----------
+    file : Path
+        The track.
+    trust : Trust
+        Whose credentials are believed.
+    model : Path, optional
+        Folder of the model that wrote it.
+    """
+    unknown: dict[str, str] = {}
+    roles: dict[str, str] = {}
+    ddex, contributions, record = b"", [], None
+    try:
+        file = owner_of(file)
+        record = read_record(file)
+        by_model = record is not None and any(m.kind == "model" for m in record.origin.materials)
+        roles = disclosure(stated_roles(file), by_model=by_model)
+        if not roles:
+            unknown["roles"] = "no record says that a model made the track, and no file beside it says what AI did"
+        contributions = read_contributions(file)
+    except LedgerError as error:
+        unknown["roles"] = str(error)
+    if "roles" not in unknown:
+        try:
+            ddex = disclosure_xml(file, roles)
+        except LedgerError as error:
+            unknown["ddex"] = str(error)
+    else:
+        unknown["ddex"] = f"the roles are not known: {unknown['roles']}"
+    if not contributions:
+        unknown["contributions"] = "nobody noted what people did ('contraste contribution add')"
+    credentials = _credentials(file, record, trust)
+    if not credentials:
+        unknown["credential"] = "neither the track nor a file that belongs to it carries a C2PA credential"
+    bom, reason = _model(record, model)
+    if reason:
+        unknown["model"] = reason
+    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, census(corpus), _named(unknown, file))
+
+
+def _named(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Name files and not the folders of this machine, since a pack is handed on."""
+    return {about: reason.replace(f"{file.parent}/", "") for about, reason in reasons.items()}
+
+
+def _credentials(file: Path, record: Record | None, trust: Trust) -> tuple[CredentialFound, ...]:
+    found = []
+    for path in (file, *(file.parent / name for name in (record.also if record else ()))):
+        if not carries(path):
+            continue
+        try:
+            credential = read_credential(path, trust)
+        except LedgerError as error:
+            found.append(CredentialFound(path.name, "unchecked", str(error).replace(f"{path.parent}/", "")))
+            continue
+        found.append(CredentialFound(path.name, credential.verdict, credential.detail, _says(credential)))
+    return tuple(found)
+
+
+def _says(credential: Credential) -> dict[str, Any]:
+    if credential.verdict != "trusted":
+        return {}
+    source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
+    said = {
+        "digital_source_type": source,
+        "training_mining": credential.assertion(MINING),
+        "provenance": credential.assertion(PROVENANCE),
+        "time_stamp": credential.time.isoformat() if credential.time else "",
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _model(record: Record | None, folder: Path | None) -> tuple[Mapping[str, Any], str]:
+    """Return the bill of materials of a model, or why there is none."""
+    named = [m for m in record.origin.materials if m.kind == "model"] if record else []
+    said = f"the track's record names {named[0].name} {named[0].digest.hex}" if named else "no record names a model"
+    if folder is None:
+        return {}, f"the model's folder was not given (--model); {said}"
+    try:
+        if named and digest_of(folder) != named[0].digest:
+            return {}, f"{folder.name} is not the model that made the track: {said}"
+        bom: Mapping[str, Any] = json.loads(model_bom(folder))
+    except LedgerError as error:
+        return {}, str(error).replace(f"{folder.parent}/", "")
+    return bom, ""
+
+
+@lru_cache(maxsize=1)  # all tracks of a run have the same
+def census(corpus: Corpus) -> Census:
+    """Count what a store holds; segments that were left out are not in it."""
+    store = corpus.store
+    pieces = [store.pieces[int(row)] for row in np.flatnonzero(store.present)]
+
+    def counted(values: list[str]) -> dict[str, int]:
+        return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
+
+    groups = Counter(piece.group for piece in pieces)
+    tempos = np.percentile([p.tempo_bpm for p in pieces], [5, 50, 95]) if pieces else np.zeros(3)
+    return Census(
+        pieces=len(pieces),
+        works=len(groups),
+        duplicates=len(pieces) - len(groups),
+        notes=sum(p.notes for p in pieces),
+        recordings=len(open_recordings(store)),
+        hours=sum(p.duration_s for p in pieces) / 3600,
+        cleared=sum(p.rights.cleared for p in pieces),
+        licences=counted([p.rights.licence for p in pieces]),
+        consents=counted([p.rights.consent for p in pieces]),
+        sources=counted([p.rights.source for p in pieces]),
+        artists=counted([p.artist for p in pieces]),
+        splits=counted([p.split for p in pieces]),
+        keys=counted([p.key for p in pieces]),
+        meters=counted([p.meter for p in pieces]),
+        tempos=(float(tempos[0]), float(tempos[1]), float(tempos[2])),
+    )

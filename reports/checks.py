@@ -1,0 +1,133 @@
+"""The checks of a report in one list: what SARIF, JUnit, Markdown and the comparison of two reports are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, RuleResult, SoundMatch, Verdict, Waiver
+from reports import words
+
+State = Literal["pass", "review", "fail", "open", "skipped"]
+LINKS: dict[str, State] = {"broken": "fail", "missing": "skipped", "unchecked": "skipped"}
+JUDGED: dict[Verdict, State] = {"clear": "pass", "review": "review", "fail": "fail"}
+LONGEST = 1000  # characters of a text from outside, in forms that people read line by line
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that the audit looked at.
+
+    Attributes
+    ----------
+    rule : str
+        What was checked: "copy", "metrics.<name>", "provenance.link.<name>", or the id of a rule of the policy.
+    title : str
+        The same in a few words.
+    state : State
+        "open" where the policy requires a check that was not made, "skipped" where it does not.
+    text : str
+        What was found, in plain words, cleaned and not longer than `LONGEST`.
+    key : str
+        With `rule`, what stays the same in another report on the same track.
+    finding : Finding or SoundMatch, optional
+    waiver : Waiver, optional
+    """
+
+    rule: str
+    title: str
+    state: State
+    text: str
+    key: str = ""
+    finding: Finding | SoundMatch | None = None
+    waiver: Waiver | None = None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing speaks against a release."""
+        return self.state in ("pass", "skipped") or self.waived
+
+
+def checks(report: AuditReport) -> list[Check]:
+    """List every check: passages, metrics, links of provenance, rules of the policy, what was skipped.
+
+    The rule on one metric is said with its value, and what a skipped check and its rule both say is said once.
+    """
+    rules = {rule.id: rule for rule in report.rules}
+    found = [_passage(f) for f in report.findings if f.verdict != "clear"]
+    heard = [_sound(match) for match in report.sounds if match.verdict != "clear"]
+    if heard and rules.get("sound") and rules["sound"].verdict != "skipped":
+        del rules["sound"]
+    found += heard
+    found += [_metric(m, rules.pop(f"metrics.{m.name}", None)) for m in report.metrics]
+    found += [_link(link) for link in report.provenance]
+    if found and found[0].rule == "copy" and rules.get("copy") and rules["copy"].verdict != "skipped":
+        del rules["copy"]  # it sums up the passages
+    found += [_rule(rule) for rule in rules.values()]
+    for gap in report.skipped:
+        name = gap.check.replace(":", ".", 1)
+        if name not in rules or rules[name].verdict != "skipped":
+            found.append(Check(name, "Not checked", "open" if gap.required else "skipped", short(gap.reason)))
+    if not any(check.rule in ("copy", "sound") for check in found):
+        found.insert(0, Check("copy", COPY, "pass", "No passage is past the policy's thresholds."))
+    return found
+
+
+COPY = "Passage shared with the corpus"
+SOUND = "Sound shared with the corpus"
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """Clean a text from outside, on one line; an overlong one is cut and ends with an ellipsis."""
+    line = " ".join(words.clean(text[: longest + 1]).split())
+    return line if len(text) <= longest else f"{line[: longest - 1]}\u2026"
+
+
+def waiver_words(waiver: Waiver) -> str:
+    """Say who waived what, why and until when."""
+    return short(
+        f"{waiver.reason}: {waiver.why} ({waiver.who}, until {waiver.expires}, evidence {waiver.evidence}; "
+        f"{waiver.state})"
+    )
+
+
+def _passage(finding: Finding) -> Check:
+    text = short(f"{words.finding_words(finding)} {words.evalue_words(finding.evalue)}", 2 * LONGEST)
+    return Check("copy", COPY, JUDGED[finding.verdict], text, finding.id, finding, finding.waiver)
+
+
+def _sound(match: SoundMatch) -> Check:
+    text = short(f"{words.sound_words(match)} {words.evalue_words(match.evalue)}", 2 * LONGEST)
+    return Check("sound", SOUND, JUDGED[match.verdict], text, match.id, match, match.waiver)
+
+
+def _metric(metric: MetricResult, rule: RuleResult | None) -> Check:
+    text = (
+        f"{words.figure(metric.value)} against {metric.reference}: {words.metric_words(metric)} "
+        f"(chance {words.figure(metric.chance_mean)}, 5 % pass {words.figure(metric.chance_p95)})"
+    )
+    state = _state(rule) if rule else JUDGED[metric.verdict]
+    waiver = rule.waiver if rule else None
+    return Check(f"metrics.{metric.name}", short(metric.about), state, short(text), waiver=waiver)
+
+
+def _link(link: ProvenanceLink) -> Check:
+    """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
+    text = short(f"{link.subject}: {link.verdict}: {link.detail}")
+    state = LINKS.get(link.verdict, "pass")
+    return Check(
+        f"provenance.link.{short(link.name, 60)}", f"Provenance: {short(link.name, 60)}", state, text, link.subject
+    )
+
+
+def _rule(rule: RuleResult) -> Check:
+    return Check(rule.id, short(rule.title), _state(rule), short(rule.detail or rule.title), waiver=rule.waiver)
+
+
+def _state(rule: RuleResult) -> State:
+    return rule.verdict if rule.verdict != "skipped" or not rule.required else "open"

@@ -1,0 +1,188 @@
+"""Reports as typed: every format, signed; diff and verify; a report altered by hand; a folder with its originality."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft4Validator, Draft202012Validator
+
+import reports.influence
+import reports.pdf
+from music.midi import write_midi
+from reports.json_report import SCHEMA_FILE
+from tests.test_cli import contraste, done, refused, tune
+from tests.test_reports_formats import SARIF_SCHEMA
+
+FORMATS = "html,json,sarif,junit,md,influence,disclosure"
+WRITTEN = {
+    *("report.html", "report.json", "report.sarif", "report.junit.xml", "report.md", "influence.json", "influence.csv"),
+    *(f"disclosure/{name}" for name in ("summary.md", "c2pa.json", "spotify.json", "apple.json", "model_card.md")),
+    *("disclosure/data_sheet.md", "policy.toml", "report.json.provenance.json", "report.json.sig"),
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """Make a store of 20 tunes, a key, and two audited tracks, signed, in every format but pdf."""
+    path = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTRASTE_HOME", str(path / "home"))
+        patch.setenv("CONTRASTE_PASSWORD", "a password")
+        patch.setattr("audit.measure.PAIRS", 30)
+        patch.setattr("audit.measure.SAMPLE", 8)
+        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
+        for i in range(20):
+            write_midi(tune(i), path / "src" / f"{i:02d}.mid")
+        done("keys", "new", path / "keys")
+        done("ingest", path / "src", "--into", path / "store", "--workers", 1)
+        write_midi(tune(7).transpose(3), path / "tracks" / "copied.mid")
+        write_midi(tune(999), path / "tracks" / "clean.mid")
+        ran = audited(path, path / "r", "--sign-key", path / "keys")
+        assert ran.code == 1, ran
+        yield path
+
+
+def audited(house, out, *words, formats=FORMATS):
+    return contraste("audit", house / "tracks", "--store", house / "store", "--out", out, "--format", formats, *words)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.fixture
+def copy(house, tmp_path):
+    return Path(shutil.copytree(house / "r", tmp_path / "r"))
+
+
+def test_every_format_is_there_and_the_same_twice(house, tmp_path):
+    one = files(house / "r")
+    assert set(one) == {f"{name}/{file}" for name in ("copied", "clean") for file in WRITTEN} | {"index.html"}
+    audited(house, tmp_path / "again")
+    two = files(tmp_path / "again")
+    changed = {name for name in one if one[name] != two.get(name)}
+    # Records hold paths relative to themselves, and a signature is never the same twice.
+    assert changed == {
+        f"{name}/report.json.{end}" for name in ("copied", "clean") for end in ("sig", "provenance.json")
+    }
+
+
+def test_every_json_and_sarif_obeys_its_schema(house, node_tools):
+    schema = node_tools / "node_modules" / SARIF_SCHEMA
+    if not schema.is_file():
+        pytest.skip("the npm tools are older than the lock file; run: make node-tools")
+    for name in ("copied", "clean"):
+        folder = house / "r" / name
+        Draft4Validator(json.loads(schema.read_bytes())).validate(json.loads((folder / "report.sarif").read_bytes()))
+        Draft202012Validator(json.loads(SCHEMA_FILE.read_bytes())).validate(
+            json.loads((folder / "report.json").read_bytes())
+        )
+        influence = Path(reports.influence.__file__).with_name("influence.schema.json")
+        Draft202012Validator(json.loads(influence.read_bytes())).validate(
+            json.loads((folder / "influence.json").read_bytes())
+        )
+
+
+def test_a_copy_has_most_of_its_track_and_a_clean_one_nothing(house):
+    copied, clean = (json.loads((house / "r" / name / "influence.json").read_bytes()) for name in ("copied", "clean"))
+    assert copied["ledgers"][0]["pieces"][0]["piece"] == "07.mid"
+    assert copied["ledgers"][0]["pieces"][0]["share"] > 0.5
+    assert clean["ledgers"][0]["unattributed"]["share"] > 0.9
+    assert copied["ledgers"][1]["unattributed"] == {"share": 1, "low": 1, "high": 1}
+
+
+def test_signed_reports_verify(house):
+    ran = done("report", "verify", house / "r")
+    assert ran.out.count(": ok\n") == 2
+    assert "as signed by key" in ran.out
+    found = json.loads(done("report", "verify", house / "r" / "copied" / "report.json", "--json").out)
+    assert {f["verdict"] for f in found[0]["files"]} <= {"ok", "absent"}  # no PDF was written
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN - {"report.json.provenance.json", "report.json.sig"}))
+def test_a_file_altered_by_hand_is_named(copy, name):
+    file = copy / "copied" / name
+    file.write_bytes(file.read_bytes() + b" ")
+    ran = contraste("report", "verify", copy)
+    assert ran.code == 1
+    assert f"  broken     {name}: " in ran.out
+    assert f"{copy}/clean/report.json: ok" in ran.out
+
+
+def test_who_alters_the_record_too_breaks_the_signature(copy):
+    import hashlib
+
+    folder = copy / "copied"
+    page = folder / "report.html"
+    old = hashlib.sha256(page.read_bytes()).hexdigest()
+    page.write_bytes(page.read_bytes().replace(b"Fail", b"Pass"))
+    record = folder / "report.json.provenance.json"
+    record.write_text(record.read_text().replace(old, hashlib.sha256(page.read_bytes()).hexdigest()))
+    ran = contraste("report", "verify", folder)
+    assert ran.code == 1
+    assert "broken at report.json.sig" in ran.out
+    assert "report.json.provenance.json" in ran.out
+    (folder / "report.json.sig").unlink()
+    ran = contraste("report", "verify", folder)
+    assert (ran.code, "not signed: whoever can write here" in ran.out) == (0, True)
+
+
+def test_strangers_and_damaged_records(copy, house, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "elsewhere"))
+    ran = contraste("report", "verify", copy)
+    assert (ran.code, "unchecked  report.json.sig" in ran.out) == (4, True)
+    assert done("report", "verify", copy, "--key", house / "keys" / "public.pem").code == 0
+    (copy / "copied" / "report.json.provenance.json").write_text("{")
+    ran = contraste("report", "verify", copy, "--key", house / "keys" / "public.pem")
+    assert (ran.code, "broken     report.json.provenance.json" in ran.out) == (1, True)
+
+
+def test_an_older_page_beside_a_newer_report_is_named(house, tmp_path):
+    words = ("audit", house / "tracks" / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
+    done(*words, "html")
+    done(*words, "json")
+    ran = contraste("report", "verify", tmp_path / "r")
+    assert (ran.code, "report.html: the report's record does not name it" in ran.out) == (1, True)
+
+
+def test_diff_tells_new_from_fixed(house, copy, tmp_path):
+    same = done("report", "diff", house / "r", copy)
+    assert "0 new, 0 fixed" in same.err
+    shutil.copy(house / "r" / "clean" / "report.json", copy / "copied" / "report.json")
+    better = done("report", "diff", house / "r", copy)
+    assert "copied: fail -> pass" in better.out
+    assert "fixed" in better.out
+    worse = contraste("report", "diff", copy, house / "r")
+    assert (worse.code, "  new       fail   copy" in worse.out) == (1, True)
+    found = json.loads(contraste("report", "diff", copy, house / "r", "--json").out)
+    assert found["counts"]["new"] > 0
+    refused(contraste("report", "diff", house / "r", tmp_path / "none"), 3, "no such file or folder")
+    refused(contraste("report", "verify", house / "src"), 3, "holds no report.json")
+
+
+def test_the_index_has_the_originality_of_the_release(house, tmp_path):
+    page = (house / "r" / "index.html").read_text()
+    assert "Mean originality over the course of 2 tracks, beside 20 human pieces" in page
+    assert "not measured" not in page
+    done("originality", house / "store", house / "tracks", "--out", tmp_path)
+    alone = json.loads((tmp_path / "originality.json").read_bytes())
+    for track in alone["tracks"]:
+        assert f'<td data-sort="{track["originality"]:.6g}' in page.replace("\n", "")
+    done("ingest", house / "src" / "01.mid", "--into", tmp_path / "small", "--workers", 1)
+    contraste("audit", house / "tracks", "--store", tmp_path / "small", "--out", tmp_path / "r")
+    assert "No baseline: the store holds fewer than 10 different works" in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkeypatch):
+    words = ("audit", house / "tracks" / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "weasyprint", None)
+        refused(contraste(*words, "json,pdf"), 2, "weasyprint is not installed", "pip install 'contraste[pdf]'")
+        assert not (tmp_path / "r").exists()
+    if reason := reports.pdf.pdf_unavailable():
+        pytest.skip(f"no PDF here: {reason}")
+    done(*words, "pdf")
+    assert done("report", "verify", tmp_path / "r").out.count("report.pdf: as the record says") == 1
+    refused(contraste(*words, "json", "--sign-key", tmp_path / "nokey"), 2, "nokey")
