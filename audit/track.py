@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, Skipped, SoundMatch
+from audit.findings import (
+    AuditReport,
+    Finding,
+    MetricResult,
+    ProvenanceLink,
+    Skipped,
+    SoundMatch,
+)
 from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
 from audit.measure import SEED as CHANCE_SEED
 from audit.measure import (

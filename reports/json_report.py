@@ -22,15 +22,18 @@ import rfc8785
 
 from audit.findings import (
     AuditReport,
+    ChordBlock,
     Course,
     CourseWindow,
     Finding,
+    Harmony,
     MetricResult,
     PassageNote,
     ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
+    SoundWindows,
     Verdict,
     Waiver,
 )
@@ -194,7 +197,9 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
     )
     lists = {key: tuple(read(entry) for entry in value[key]) for key, read in kinds.items()}
     texts = {key: tuple(value[key]) for key in ("reasons", "limits")}
-    return AuditReport(**{**value, **texts, **lists, "course": course})
+    sound = value["sound"] and SoundWindows(**value["sound"])
+    made = {"course": course, "harmony": _harmony(value["harmony"]), "sound": sound}
+    return AuditReport(**{**value, **texts, **lists, **made})
 
 
 def parsed(data: bytes, name: str) -> Any:
@@ -220,6 +225,13 @@ def _numbers(entry: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _waiver(entry: dict[str, Any] | None) -> Waiver | None:
     return None if entry is None else Waiver(**entry)
+
+
+def _harmony(entry: dict[str, Any] | None) -> Harmony | None:
+    if entry is None:
+        return None
+    track, piece = (tuple(ChordBlock(**block) for block in entry[side]) for side in ("track", "piece"))
+    return Harmony(entry["reference"], track, piece, tuple((start, end) for start, end in entry["agreeing"]))
 
 
 def _window(entry: dict[str, Any]) -> CourseWindow:

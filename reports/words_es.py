@@ -128,10 +128,11 @@ def prior_art_words(other_works: int) -> str:
 
 def sound_words(match: SoundMatch) -> str:
     """Say in one sentence what sound was found where."""
-    what = "una interpretación sintética del comienzo de" if match.kind == "render" else "la grabación"
+    what = "una síntesis del comienzo de" if match.kind == "render" else "la grabación"
     return (
-        f"El sonido de la pista en {span(match.query_span_s)} es el de {what} {clean(match.title or match.piece)} en "
-        f"{span(match.piece_span_s)}: difieren {match.distance} de {match.bits} bits de la ventana más próxima."
+        f"El sonido de la pista en {span(match.query_span_s)} es el de {what} "
+        f"{clean(match.title or match.piece)} en {span(match.piece_span_s)}: "
+        f"difieren {match.distance} de {match.bits} bits de la ventana más cercana."
     )
 
 

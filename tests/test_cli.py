@@ -634,14 +634,16 @@ def test_a_report_opens_in_spanish_and_says_why_it_is_silent(
 ) -> None:
     monkeypatch.setattr("music.render.shutil.which", lambda _: None)
     monkeypatch.setitem(sys.modules, "midirenderer", None)
-    copied = house.path / "copied.mid"
-    found = contraste("audit", copied, "--store", house.store, "--out", tmp_path, "--format", "html", "--lang", "es")
+    copied = house / "copied.mid"
+    found = contraste(
+        "audit", copied, "--store", house / "store", "--out", tmp_path, "--format", "html", "--lang", "es"
+    )
     assert found.code == 1
     page = (tmp_path / "copied" / "report.html").read_text(encoding="utf-8")
     assert '<html lang="es"' in page
     assert "Esta pista contiene un pasaje copiado" in page
     assert "no hay sintetizador" in page
-    assert contraste("audit", copied, "--store", house.store, "--out", tmp_path, "--lang", "xx").code == 2
+    assert contraste("audit", copied, "--store", house / "store", "--out", tmp_path, "--lang", "xx").code == 2
 
 
 def test_an_unreadable_track_is_named_and_the_others_are_audited(house: House, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 
 import reports.pdf
-from audit.findings import AuditReport, Skipped
+from audit.findings import AuditReport, ChordBlock, Course, CourseWindow, Harmony, Skipped, SoundWindows
 from reports.checks import checks, short
 from reports.formats import FORMS, PAGE, unknown_or_unavailable, written
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
@@ -50,6 +50,20 @@ def test_json_obeys_its_schema_and_reads_back(made: AuditReport) -> None:
     data = report_json(made)
     Draft202012Validator(json.loads(SCHEMA_FILE.read_bytes())).validate(json.loads(data))
     assert report_json(read_report(data)) == data
+
+
+def test_course_chords_and_sound_read_back() -> None:
+    chords = (ChordBlock(0.0, 4.0, "C:maj", 0), ChordBlock(4.0, 8.0, "G:7", 7))
+    made = dataclasses.replace(
+        report(),
+        course=Course("24 notes", (CourseWindow((0.0, 9.5), "Lead", 0.5, "a.mid"),), (0.1, 0.2), 0.4),
+        harmony=Harmony("a.mid", chords, chords[:1], ((0.0, 4.0),)),
+        sound=SoundWindows("a.mid", 12.0, -0.25, "0" * 16, "f" * 16, 2, 1, "AAA=", "AAA="),
+    )
+    data = report_json(made)
+    read = read_report(data)
+    assert (read.course, read.harmony, read.sound) == (made.course, made.harmony, made.sound)
+    assert report_json(read) == data
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "pdf"])

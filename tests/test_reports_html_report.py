@@ -25,6 +25,7 @@ from audit.findings import (
     ProvenanceLink,
     RuleResult,
     Skipped,
+    SoundMatch,
     SoundWindows,
     Waiver,
 )
@@ -533,3 +534,12 @@ def test_windows_of_sound_are_pictures_with_the_bits_that_differ() -> None:
     assert "4 of 64" in page.text
     assert len(page.of("rect", class_="bit-on")) == 8
     assert str(page.of("path", class_="bit-cross")[0]["d"]).count("M") == 4
+
+
+def test_shared_sound_is_listed() -> None:
+    match = SoundMatch(
+        "recording", "a.wav", HOSTILE, "", {}, "0" * 16, "review", (1.0, 13.0), (2.0, 14.0), 3, 2, 64, 1e-6
+    )
+    page = Page(report_html(report(1, sounds=(match,))))
+    assert "2 of 64 bits of the closest window differ" in page.text
+    assert not page.of("img")
