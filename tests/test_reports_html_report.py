@@ -540,6 +540,6 @@ def test_shared_sound_is_listed() -> None:
     match = SoundMatch(
         "recording", "a.wav", HOSTILE, "", {}, "0" * 16, "review", (1.0, 13.0), (2.0, 14.0), 3, 2, 64, 1e-6
     )
-    page = Page(report_html(report(1, sounds=(match,))))
+    page = Page(report_html(report(1, sound_matches=(match,))))
     assert "2 of 64 bits of the closest window differ" in page.text
     assert not page.of("img")
