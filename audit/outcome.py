@@ -17,6 +17,8 @@ from audit.findings import (
     worst,
 )
 
+SOUND = "its sound from"
+
 
 def weighed(
     findings: Sequence[Finding],
@@ -78,7 +80,7 @@ def _copy_reason(finding: Finding) -> str:
 def _sound_reason(match: SoundMatch) -> str:
     (start, end), (there, last) = match.query_span_s, match.piece_span_s
     return (
-        f"its sound from {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
+        f"{SOUND} {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
         f"({match.distance} of {match.bits} bits differ, E = {match.evalue:.1e})"
     )
 
@@ -121,4 +123,7 @@ def sentence(
             f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
             f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
         )
+    if sound and reasons[0].startswith(SOUND):
+        what = "holds sound of the corpus" if outcome == "fail" else "holds sound that people should listen to"
+        return f"This track {what}: {reasons[0]}."
     return f"The gate says {outcome}: {reasons[0]}."

@@ -120,7 +120,9 @@ def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipp
         return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
-    detail = f"{len(flagged)} near-duplicates that are not clear{listed([s.piece for s in flagged])}"
+    detail = (
+        f"{len(flagged)} near-duplicate{'' if len(flagged) == 1 else 's'} not clear{listed([s.piece for s in flagged])}"
+    )
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
 

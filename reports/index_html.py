@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from audit.findings import AuditReport, Outcome
+from audit.findings import AuditReport, Finding, Outcome, SoundMatch
 from audit.originality import OriginalityReport
 from reports import words
 from reports.html_report import anchor_word, provenance_summary
@@ -59,20 +59,24 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
     """Return the line for `report`, which lies in `folder` below the index."""
     links, anchor = provenance_summary(report)
     name = str(report.track.get("name", folder))
-    if not report.findings:
-        return IndexRow(name, report.outcome, folder, provenance=links, anchor=anchor)
-    best = report.findings[0]
-    return IndexRow(
-        track=name,
-        outcome=report.outcome,
-        folder=folder,
-        match=f"{best.title or best.piece}, {best.matched} of {words.counted(best.notes, 'note')}",
-        where=f"{words.bars(best.query_bars)} \u2194 {words.bars(best.piece_bars)}",
+    row = IndexRow(name, report.outcome, folder, provenance=links, anchor=anchor)
+    found: tuple[Finding | SoundMatch, ...] = report.findings or report.sound_matches
+    if not found:
+        return row
+    best = found[0]
+    if isinstance(best, Finding):
+        match = f"{best.matched} of {words.counted(best.notes, 'note')}"
+        where = f"{words.bars(best.query_bars)} \u2194 {words.bars(best.piece_bars)}"
+    else:
+        match = f"{best.distance} of {best.bits} bits differ"
+        where = f"{words.span(best.query_span_s)} \u2194 {words.span(best.piece_span_s)}"
+    return replace(
+        row,
+        match=f"{best.title or best.piece}, {match}",
+        where=where,
         evalue=best.evalue,
-        flagged=sum(f.verdict != "clear" for f in report.findings),
-        waived=sum(f.verdict != "clear" and f.waived for f in report.findings),
-        provenance=links,
-        anchor=anchor,
+        flagged=sum(f.verdict != "clear" for f in found),
+        waived=sum(f.verdict != "clear" and f.waived for f in found),
     )
 
 
