@@ -308,3 +308,25 @@ def test_epochs_end_a_run(tmp_path):
     report = train(store_of(), tmp_path, Settings(epochs=2.0, **OPTIONS))
     size = sum(len(encode(tune(i))) for i in range(2, 6))
     assert 2 * size <= report.tokens < 2 * size + 2 * 64
+
+
+def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path, monkeypatch):
+    weights = []
+    advance = generator.train._Run.advance
+
+    def noted(run, done):
+        if not weights:
+            weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
+        losses = advance(run, done)
+        weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
+        return losses
+
+    monkeypatch.setattr(generator.train._Run, "advance", noted)
+    train(store_of(), tmp_path / "m", Settings(steps=3, batch=2, workers=1, precision="float32", patience=0))
+    mean = weights[0]
+    for step, taken in enumerate(weights[1:]):
+        kept = (1 + step) / (10 + step)  # 1/10, 2/11, 3/12: the first weights are soon forgotten
+        mean = {name: kept * mean[name] + (1 - kept) * taken[name] for name in taken}
+    written = dict(load_model(tmp_path / "m").named_parameters())
+    assert max((written[name] - value).abs().max().item() for name, value in mean.items()) < 1e-6
+    assert max((written[name] - value).abs().max().item() for name, value in weights[-1].items()) > 1e-5

@@ -8,7 +8,7 @@ import generator.text
 from corpus.rights import Rights
 from generator.attributes import attributes, bar_figures, caption
 from generator.checkpoint import Description, save_model, write_description
-from generator.conditions import ANYTHING, Conditions, parse_chords, parse_conditions, parse_key
+from generator.conditions import ANYTHING, LEANING, Conditions, parse_chords, parse_conditions, parse_key
 from generator.model import ModelConfig, Transformer
 from generator.sample import generate
 from generator.text import TEXT, Encoders, features, load_text, retrieval
@@ -272,3 +272,12 @@ def test_only_artists_with_licence_and_consent_are_named():
     ]
     assert read_artists(store, "train", "", []) == (("Ann",), [0, -1, -1, 0, -1])
     assert read_artists(store, "train", "", ["0"]) == (("Ann",), [-1, -1, 0, -1])
+
+
+def test_pitches_lean_to_the_key_asked_for():
+    assert ANYTHING.tilt() is None
+    tilt = parse_conditions(key="D minor").tilt()
+    assert tilt.shape == (128,)
+    assert tilt[62] == tilt[74] == tilt.max()  # the tonic, in every octave
+    ratio = np.exp(tilt[65] - tilt[66])  # F against F sharp: ratings 5.38 and 2.60 in minor
+    assert ratio == pytest.approx((5.38 / 2.60) ** LEANING)
