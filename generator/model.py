@@ -264,7 +264,9 @@ class Style(nn.Module):
 
     In-attention after Wu and Yang (MuseMorphose, TASLP 2023): each token is decoded with the latent of its bar added,
     through a matrix, to what every block reads. Departures: the matrix is a sum of one for all tokens, one for the
-    place in the bar (`SLOT`) and one for the part, so that the notes of a beat can be read off the latent of the bar
+    place in the bar (`SLOT`) and one for the part; and what a token gives to the latent is multiplied by the signs of
+    its place and part (`keys`), by which the latent is multiplied again where a token of that place and part is
+    decoded (binding; Plate 1995, Gayler 2003), so that the notes of a beat can be read off the latent of the bar
     without a search; one stack reads the whole window and attends within each bar only; a linear head foretells what
     can be counted in the bar (`counted_in_bars`) from its latent, which lays those figures along lines of the latent
     space; and the zero latent means "no style", so the same weights also write without one.
@@ -276,20 +278,31 @@ class Style(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(STYLE_LAYERS))
         self.norm = nn.RMSNorm(config.width)
         self.moments = nn.Linear(config.width, 2 * config.latent)
+        self.bind = nn.Linear(config.width, config.latent, bias=False)
+        self.unbind = nn.Linear(config.latent, config.width, bias=False)
+        signs = torch.randn(SLOTS + LINES, config.latent, generator=torch.Generator().manual_seed(0)).sign()
+        self.register_buffer("signs", signs, persistent=False)  # the same in every model
         self.figures = nn.Linear(config.latent, BAR_FIGURES)
         self.into = nn.Linear((1 + SLOTS + LINES) * config.latent, config.width, bias=False)
 
-    def forward(self, x: Tensor, bars: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    def keys(self, slots: Tensor, lines: Tensor) -> Tensor:
+        """Return the signs (B, T, Z) by which places and parts (B, T) are told apart."""
+        signs = cast(Tensor, self.signs)
+        return signs[slots] * signs[SLOTS + lines.clamp(max=LINES - 1)]
+
+    def forward(self, x: Tensor, bars: Tensor, turns: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latents, (B, N, Z) each for N bars, from embedded tokens `x` (B, T, D).
 
-        `bars` (B, T) is the bar of each token, -1 before the first.
+        `bars` (B, T) is the bar of each token, -1 before the first; `places` (2, B, T) are its slot and part.
         """
         mask = (bars[:, :, None] == bars[:, None, :])[:, None]  # (B, 1, T, T)
         for block in self.blocks:
             x = block(x, turns, None, mask, 0)  # (B, T, D)
         member = members(bars)  # (B, N, T)
-        mean = member @ self.norm(x).float() / member.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, N, D)
-        mu, log_variance = self.moments(mean).float().chunk(2, dim=-1)  # (B, N, Z) each
+        count = member.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, N, 1)
+        x = self.norm(x)
+        mu, log_variance = self.moments(member @ x.float() / count).float().chunk(2, dim=-1)  # (B, N, Z) each
+        mu = mu + member @ (self.bind(x) * self.keys(*places)).float() / count.sqrt()
         return mu, log_variance.clamp(-12, 6)
 
     def added(self, latents: Tensor, slots: Tensor, lines: Tensor) -> Tensor:
@@ -298,7 +311,8 @@ class Style(nn.Module):
         places = torch.zeros((*slots.shape, 1 + SLOTS + LINES), device=latents.device, dtype=latents.dtype)
         places[..., 0] = 1.0
         places.scatter_(-1, numbers, 1.0)  # (B, T, places)
-        return cast(Tensor, self.into((places[..., None] * latents[..., None, :]).flatten(-2)))
+        read = self.into((places[..., None] * latents[..., None, :]).flatten(-2))  # (B, T, D)
+        return cast(Tensor, read + self.unbind(latents * self.keys(slots, lines)))
 
 
 def bars_of(tokens: Tensor) -> Tensor:
@@ -419,8 +433,8 @@ class Transformer(nn.Module):
         """
         table = self._table()  # (V, D)
         turns = cast(Tensor, self.stack.turns)[:, : tokens.shape[1]]  # (2, T, K)
-        x, _, _ = self._read(tokens, table, None)  # (B, T, D)
-        return cast(tuple[Tensor, Tensor], self.style(x, bars_of(tokens), turns))
+        x, _, places = self._read(tokens, table, None)  # (B, T, D)
+        return cast(tuple[Tensor, Tensor], self.style(x, bars_of(tokens), turns, places))
 
     def _table(self, cache: Cache | None = None) -> Tensor:
         """Return the embedding of every token (V, D), which is the output matrix too."""
