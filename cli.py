@@ -580,14 +580,15 @@ def _report_files(
     """Return the files of a report by name; its forms are made from report.json as it is written."""
     from music.notes import NoteSequence
     from reports.formats import Page, written
-    from reports.json_report import read_report, report_json
+    from reports.json_report import as_written, report_json
     from reports.passages import passage_sounds
 
     store, page = corpus.store, Page(lang=lang)
     if "html" in wanted and isinstance(track, NoteSequence):
         sounds, silent = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
         page = Page(sounds, lang, silent)
-    files = written(read_report(report_json(report)), wanted, page)
+    data = report_json(report)
+    files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
         from audit.influence import influence, sound_influence
         from reports.influence import influence_csv, influence_json

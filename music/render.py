@@ -63,6 +63,11 @@ def render(
         When there are no notes or more than 30 minutes, for a rate out of range, and when the soundfont is
         missing or the renderer refuses it.
     """
+    return levelled(_played(sequence, sample_rate, soundfont), sample_rate), sample_rate
+
+
+def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None) -> Samples:
+    """Do what `render` does, (n, 2), at whatever level it comes."""
     if not len(sequence):
         raise MusicError("nothing to render: the sequence has no notes")
     if sequence.end_s > MAX_SECONDS:
@@ -72,8 +77,9 @@ def render(
     font = _soundfont(soundfont)
     program = shutil.which("fluidsynth")
     midi = midi_bytes(_with_ring(sequence))
-    raw = _fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate)
-    return levelled(_trimmed(raw), sample_rate), sample_rate
+    return _trimmed(
+        _fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate)
+    )
 
 
 def render_wav(
@@ -119,10 +125,12 @@ def render_passage(
     slower: float = 1.0,
     sample_rate: int = SAMPLE_RATE,
     soundfont: str | Path | None = None,
+    level: bool = True,
 ) -> tuple[Samples, int]:
     """Render only what sounds in [start_s - pad_s, end_s + pad_s), in mono; much faster than rendering all.
 
     Notes that are held across an edge are cut there. What is heard takes `slower` times as long as it is written.
+    Without `level` the samples come as loud as the renderer makes them.
 
     Returns
     -------
@@ -151,8 +159,8 @@ def render_passage(
         parts=sequence.parts,
         ticks_per_quarter=PASSAGE_TPQ,
     )
-    samples, rate = render(passage, sample_rate=sample_rate, soundfont=soundfont)
-    return levelled(np.asarray(samples.mean(axis=1), np.float32), rate), rate
+    samples = np.asarray(_played(passage, sample_rate, soundfont).mean(axis=1), np.float32)
+    return levelled(samples, sample_rate) if level else samples, sample_rate
 
 
 def renderer_info(*, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None) -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from audit.findings import AuditReport, Skipped, SoundMatch
 from audit.influence import NO_MATCH, NO_NOTES, sound_influence
 from reports.checks import checks
 from reports.influence import influence_csv, influence_json
-from reports.json_report import read_report, report_json
+from reports.json_report import as_written, read_report, report_json
 from reports.junit import report_junit
 from reports.markdown import report_markdown
 from reports.sarif import report_sarif
@@ -112,3 +112,8 @@ def test_what_is_no_recording_of_the_corpus_is_nobodys(found: tuple[SoundMatch, 
     _, recording = sound_influence(96.0, found)
     assert (recording.unattributed.share, recording.reason) == (1.0, NO_MATCH)
     assert sound_influence(5.0, (), "too short")[1].reason == "too short"
+
+
+def test_as_written_is_what_is_read_back() -> None:
+    made = heard(match(1), match(2, evalue=0.0012345678))
+    assert as_written(report_json(made)) == read_report(report_json(made)) != made
