@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from reports.index_html import IndexRow
     from reports.verify import Found
 
+FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
 
@@ -411,10 +413,7 @@ def audit(
     from audit.disclosure import disclose
     from audit.index import verify_index
     from audit.policy import policy_file, read_policy
-    from audit.sound import hear
     from audit.track import audit_track
-    from music.notes import MusicError
-    from music.read import read_music
     from reports.disclosure import disclosure_files
     from reports.formats import unknown_or_unavailable
     from reports.index_html import index_row
@@ -435,29 +434,59 @@ def audit(
     reports: list[AuditReport] = []
     rows = []
     windows: dict[str, Measured] = {}
+
+    def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
+        keep = functools.partial(windows.setdefault, name)
+        return audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
+
+    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, lang)
     with progress("audit") as show:
-        for done, (file, name) in enumerate(zip(files, _report_names(files), strict=True)):
-            try:
-                music = read_music(file) if _is_notes(file) else hear(file)
-            except MusicError as error:
-                say(f"unreadable {file}: {error}")
-                show(done + 1, len(files))
-                continue
-            keep = functools.partial(windows.setdefault, name)
-            report = audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
-            written = _report_files(report, music, corpus, wanted, lang)
+        for file, name, report, written in _audited(files, audit_one, forms):
             if "disclosure" in wanted:
-                written |= disclosure_files(report, disclose(file, corpus, trusted, model))
+                written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
-            show(done + 1, len(files))
+            show(len(reports), len(files))
     if waivers and given:
         _name_unused(waivers, given, reports)
     several = "html" in wanted and len(rows) > 1
     say(f"reports: {_index_of(out, rows, corpus, windows) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+
+
+def _audited(
+    files: list[Path],
+    audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
+    forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
+) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
+    """Audit files in order, with the forms of each report; those that can't be read are named and left out.
+
+    Of more than a few, forms are made in other processes, while the next track is searched in this one.
+    """
+    from audit.sound import hear
+    from corpus.pool import Crashed, mapped
+    from music.notes import MusicError
+    from music.read import read_music
+
+    under_way: deque[tuple[Path, str, AuditReport]] = deque()
+
+    def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound]]:
+        for file, name in zip(files, _report_names(files), strict=True):
+            try:
+                music = read_music(file) if _is_notes(file) else hear(file)
+            except MusicError as error:
+                say(f"unreadable {file}: {error}")
+                continue
+            under_way.append((file, name, audit_one(file, name, music)))
+            yield under_way[-1][2], music
+
+    for written in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
+        file, name, report = under_way.popleft()
+        if isinstance(written, Crashed):
+            stop(f"{file}: a process died on its report", UNCHECKED)
+        yield file, name, report, written
 
 
 def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
@@ -574,8 +603,16 @@ def policy_explain(
         typer.echo(f"    {entry['about']}")
 
 
+@functools.cache
+def _opened_again(path: Path) -> Store:
+    """Open a store that was checked already, in a process that makes reports."""
+    from corpus.store import Store
+
+    return Store.open(path, partial=True)
+
+
 def _report_files(
-    report: AuditReport, track: NoteSequence | Sound, corpus: Corpus, wanted: set[str], lang: str
+    store: Path, slope: float, wanted: set[str], lang: str, job: tuple[AuditReport, NoteSequence | Sound]
 ) -> dict[str, bytes]:
     """Return the files of a report by name; its forms are made from report.json as it is written."""
     from music.notes import NoteSequence
@@ -583,9 +620,10 @@ def _report_files(
     from reports.json_report import as_written, report_json
     from reports.passages import passage_sounds
 
-    store, page = corpus.store, Page(lang=lang)
+    (report, track), page = job, Page(lang=lang)
     if "html" in wanted and isinstance(track, NoteSequence):
-        sounds, silent = passage_sounds(report, track, lambda piece: store.notes(store.index_of(piece)))
+        corpus = _opened_again(store)
+        sounds, silent = passage_sounds(report, track, lambda piece: corpus.notes(corpus.index_of(piece)))
         page = Page(sounds, lang, silent)
     data = report_json(report)
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
@@ -596,7 +634,7 @@ def _report_files(
         factor = float(report.policy["values"]["copy"]["common_factor"])
         gaps = {s.check: s.reason for s in report.skipped}
         if isinstance(track, NoteSequence):
-            ledgers = influence(track, report.findings, corpus.calibration.slope, factor, gaps.get("copy", ""))
+            ledgers = influence(track, report.findings, slope, factor, gaps.get("copy", ""))
         else:
             ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
         files["influence.json"] = influence_json(report, ledgers)
