@@ -511,7 +511,7 @@ def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
     if all(map(_is_notes, files)):
         return None
     with progress("sound of the corpus") as show:
-        return open_sounds(corpus.store, corpus.index, show)
+        return open_sounds(corpus.store, show)
 
 
 def _waivers(file: Path | None, today: str | None) -> Waivers | None:

@@ -18,8 +18,8 @@ same notes already lies two thirds of the way to unrelated music.
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.findings import SoundMatch, finding_id
-from audit.index import Index
 from audit.policy import Policy
 from corpus.prepare import PieceRecord
-from corpus.recordings import FOLDER, Recording, Recordings, open_recordings
+from corpus.recordings import Recording, Recordings, open_recordings
 from corpus.store import Store, write_synced
+from ledger.keys import data_folder
 from metrics.phash import (
     FRAMES_PER_SECOND,
     WINDOW_SECONDS,
@@ -53,7 +53,6 @@ SAME_OFFSET_SECONDS = 0.5
 MATCH_DISTANCE = 64
 """A quarter of the bits; unrelated windows were never closer than 84. The normal tail is a little too thin so far out,
 so this bound stands beside it."""
-RENDERS = "renders.json"
 RENDERED_PIECES = 200
 SEED = 20260802
 
@@ -123,59 +122,56 @@ def hear(path: Path) -> Sound:
     return Sound(about, starts, window_hashes(mel, HOP_SECONDS, BITS))
 
 
-def open_sounds(
-    store: Store, index: Index, progress: Callable[[int, int], None] = lambda done, total: None
-) -> SoundCorpus:
-    """Open the windows of a corpus; make them the first time, and keep them beside the recordings and the index."""
+def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done, total: None) -> SoundCorpus:
+    """Open the windows of a corpus; they are made the first time."""
     recordings = open_recordings(store)
-    total = len(recordings) + min(RENDERED_PIECES, int(store.present.sum()))
-    owners, starts, hashes = _recorded(recordings, lambda done: progress(done, total))
-    pieces, renders = _rendered(store, index, lambda done: progress(len(recordings) + done, total))
-    return SoundCorpus(store, recordings, owners, starts, hashes, pieces, renders)
-
-
-def _recorded(recordings: Recordings, progress: Callable[[int], None]) -> tuple[NDArray[np.int64], FloatArray, Bits]:
-    """Hash the windows of all recordings; packed hashes are kept in a file that their digest names."""
+    rows = np.sort(np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:RENDERED_PIECES])
+    total = len(recordings) + len(rows)
     times = [window_starts(recording.frames, CORPUS_HOP_SECONDS) / FRAMES_PER_SECOND for recording in recordings]
-    owners = np.repeat(np.arange(len(times)), [len(t) for t in times])
     starts = np.concatenate([np.zeros(0), *times])
-    file = recordings.store.path / FOLDER / f"hashes-{recordings.digest[:16]}.npy"
+
+    def recorded() -> Iterator[Bits]:
+        for row in range(len(recordings)):
+            progress(row, total)
+            yield window_hashes(grey_mel(np.asarray(recordings.mel(row))), CORPUS_HOP_SECONDS, BITS)
+
+    def rendered() -> Iterator[Bits]:
+        for done, row in enumerate(rows):
+            progress(len(recordings) + done, total)
+            yield _opening(store, int(row))
+
+    hashes = _kept(f"recordings-{recordings.digest[:32]}", len(starts), recorded)
+    renders = _kept(f"renders-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
+    there = renders.any(axis=1)
+    owners = np.repeat(np.arange(len(times)), [len(t) for t in times])
+    return SoundCorpus(store, recordings, owners, starts, hashes, rows[there], renders[there])
+
+
+def _opening(store: Store, row: int) -> Bits:
+    """Hash a piece's opening as rendered here (1, bits); zeros for one that can't be, or is shorter than a window."""
+    try:
+        found = window_hashes(opening_mel(store.notes(row)), WINDOW_SECONDS, BITS)
+    except (MusicError, MetricError):
+        found = np.zeros((0, BITS), bool)
+    return found[:1] if len(found) else np.zeros((1, BITS), bool)
+
+
+def _kept(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
+    """Return `count` hashes, and keep them in the user's folder: a signed store must stay as it was signed."""
+    file = data_folder() / "sounds" / f"{name}.npy"
     try:
         packed = np.load(file)
-        if packed.shape == (len(starts), BITS // 8) and packed.dtype == np.uint8:
-            return owners, starts, np.unpackbits(packed, axis=1).astype(bool)
-    except (OSError, ValueError):
-        pass  # not there, or cut off: it is made again
-    hashes = np.zeros((0, BITS), bool)
-    for row in range(len(recordings)):
-        mel = grey_mel(np.asarray(recordings.mel(row)))
-        hashes = np.concatenate([hashes, window_hashes(mel, CORPUS_HOP_SECONDS, BITS)])
-        progress(row + 1)
-    if len(recordings) and os.access(file.parent, os.W_OK):
-        write_synced(file, _npy(np.packbits(hashes, axis=1)))
-    return owners, starts, hashes
-
-
-def _rendered(store: Store, index: Index, progress: Callable[[int], None]) -> tuple[NDArray[np.int64], Bits]:
-    """Hash the openings of pieces, a sample of `RENDERED_PIECES` where there are more; kept beside the index."""
-    kept = index.read(RENDERS)
-    if kept is None:
-        rows = np.sort(np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:RENDERED_PIECES])
-        kept = {}
-        for done, row in enumerate(rows):
-            try:
-                opening = window_hashes(opening_mel(store.notes(int(row))), WINDOW_SECONDS, BITS)
-            except (MusicError, MetricError):
-                opening = np.zeros((0, BITS), bool)  # a piece that can't be rendered is not among those compared
-            if len(opening):
-                kept[str(row)] = np.packbits(opening[0]).tobytes().hex()
-            progress(done + 1)
-        index.write(RENDERS, kept)
-    try:
-        packed = np.array([list(bytes.fromhex(h)) for h in kept.values()], np.uint8).reshape(len(kept), BITS // 8)
-        return np.array([int(row) for row in kept], np.int64), np.unpackbits(packed, axis=1).astype(bool)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise index.damaged(RENDERS, error) from error
+        if packed.shape == (count, BITS // 8) and packed.dtype == np.uint8:
+            return np.unpackbits(packed, axis=1).astype(bool)
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or cut off: they are made again
+    hashes = np.concatenate([np.zeros((0, BITS), bool), *made()])
+    buffer = io.BytesIO()
+    np.save(buffer, np.packbits(hashes, axis=1))
+    with suppress(OSError):  # in a folder that can't be written they are made each time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_synced(file, buffer.getvalue())
+    return hashes
 
 
 def find_sounds(corpus: SoundCorpus, sound: Sound, policy: Policy) -> list[SoundMatch]:
@@ -268,9 +264,3 @@ def _match(
         evalue=evalue,
         allowed=allowed,
     )
-
-
-def _npy(array: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()

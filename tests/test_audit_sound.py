@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,13 +13,11 @@ import soundfile
 
 import audit.sound
 from audit.findings import AuditReport, Waiver
-from audit.index import build_index
 from audit.policy import Policy, check_policy, read_policy
 from audit.sound import SoundCorpus, find_sounds, hear, open_sounds
 from audit.track import audit_track, open_corpus
 from audit.waivers import Waivers
 from corpus.ingest import ingest
-from corpus.recordings import FOLDER
 from corpus.rights import read_rights
 from corpus.store import Store
 from music.audio import Samples, resample
@@ -61,8 +58,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> SoundCorpus:
     path = tmp_path_factory.mktemp("made") / "store"
     report = ingest([sources], path, rights=read_rights(sources / "rights.csv"), workers=1)
     assert (report.added, report.recordings) == (5, 3)
-    store = Store.open(path)
-    return open_sounds(store, build_index(store))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTRASTE_HOME", str(sources / "home"))
+        return open_sounds(Store.open(path))
 
 
 def heard(samples: Samples, folder: Path, rate: int = RATE) -> audit.sound.Sound:
@@ -139,16 +137,17 @@ def test_short_and_long_files(corpus: SoundCorpus, tmp_path: Path, monkeypatch: 
         heard(band(1), tmp_path)
 
 
-def test_hashes_are_kept_and_made_again_when_damaged(corpus: SoundCorpus, tmp_path: Path) -> None:
-    path = tmp_path / "store"
-    shutil.copytree(corpus.store.path, path)
-    (kept,) = (path / FOLDER).glob("hashes-*.npy")
-    kept.write_bytes(kept.read_bytes()[:-5])
-    store = Store.open(path)
-    again = open_sounds(store, build_index(store))
-    assert np.array_equal(again.hashes, corpus.hashes)
-    assert np.array_equal(again.renders, corpus.renders)
-    assert len(kept.read_bytes()) > 128
+def test_hashes_are_kept_outside_the_store_and_made_again_when_damaged(corpus: SoundCorpus, home: Path) -> None:
+    files = sorted(corpus.store.path.rglob("*"))
+    first = open_sounds(corpus.store)
+    kept = sorted((home / "sounds").iterdir())
+    assert [file.name.partition("-")[0] for file in kept] == ["recordings", "renders"]
+    kept[0].write_bytes(kept[0].read_bytes()[:-5])
+    again = open_sounds(corpus.store)
+    for made in (first, again):
+        assert np.array_equal(made.hashes, corpus.hashes)
+        assert np.array_equal(made.renders, corpus.renders)
+    assert sorted(corpus.store.path.rglob("*")) == files
 
 
 def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from jsonschema import Draft4Validator, Draft202012Validator
 
 import reports.influence
@@ -186,3 +188,43 @@ def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkey
     done(*words, "pdf")
     assert done("report", "verify", tmp_path / "r").out.count("report.pdf: as the record says") == 1
     refused(contraste(*words, "json", "--sign-key", tmp_path / "nokey"), 2, "nokey")
+
+
+def test_sound_is_audited_and_never_passes_for_checked_notes(house, tmp_path):
+    tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(15 * 8_000) / 8_000)).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", tone, 8_000)
+    before = files(house / "store")
+    ran = contraste(
+        "audit", tmp_path / "song.wav", "--store", house / "store", "--out", tmp_path / "r", "--format", FORMATS
+    )
+    assert ran.code == 4, ran
+    assert "needs notes" in ran.out
+    report = json.loads((tmp_path / "r/song/report.json").read_bytes())
+    assert report["track"]["sample_rate_hz"] == 8_000
+    assert report["track"]["compared_with"].startswith("0 recordings and the rendered openings of")
+    assert files(house / "store") == before  # a signed store stays as it was signed
+
+
+def test_sound_beside_its_notes_is_left_to_them(house, tmp_path):
+    write_midi(tune(998), tmp_path / "t/song.mid")
+    soundfile.write(tmp_path / "t/song.wav", np.zeros(800), 8_000)
+    ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    assert ran.code == 0, ran
+    assert "1 sound files have notes beside them" in ran.err
+    assert [folder.name for folder in (tmp_path / "r").iterdir()] == ["song"]
+
+
+def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
+    for i in range(8):
+        write_midi(tune(900 + i), tmp_path / f"many/{i}.mid")
+    (tmp_path / "many/broken.mid").write_bytes(b"MThd")
+    ran = contraste(
+        "audit", tmp_path / "many", "--store", house / "store", "--out", tmp_path / "r", "--format", "json,md"
+    )
+    assert ran.code == 3, ran
+    assert [line.split()[1].rpartition("/")[2] for line in ran.out.splitlines()] == [f"{i}.mid:" for i in range(8)]
+    for i in (0, 7):
+        alone = tmp_path / f"alone{i}"
+        done("audit", tmp_path / f"many/{i}.mid", "--store", house / "store", "--out", alone, "--format", "json,md")
+        for name in ("report.json", "report.md"):
+            assert (alone / str(i) / name).read_bytes() == (tmp_path / "r" / str(i) / name).read_bytes()
