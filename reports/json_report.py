@@ -18,6 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rfc8785
 
 from audit.findings import (
@@ -41,6 +42,8 @@ from audit.findings import (
 SIGNIFICANT = 6
 MAX_BYTES = 64 * 2**20  # of a report that is read
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+MAX_DEPTH = 100
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -221,6 +224,11 @@ def parsed(data: bytes, name: str) -> Any:
 
     if len(data) > MAX_BYTES:
         raise ReportError(f"{name}: {len(data)} bytes is over the limit of {MAX_BYTES}")
+    # Counted here: libraries raise Python's limit of recursion (py-evm does), beyond which a parser takes the stack.
+    brackets = np.frombuffer(_JSON_STRING.sub(b"", data), np.uint8)
+    deepest = (np.isin(brackets, (0x5B, 0x7B)) * 1 - np.isin(brackets, (0x5D, 0x7D))).cumsum().max(initial=0)
+    if deepest > MAX_DEPTH:
+        raise ReportError(f"{name}: not valid JSON of a report: nested {deepest} deep, and {MAX_DEPTH} is the limit")
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
