@@ -18,6 +18,7 @@ MAX_BYTES = 2**20
 CLOSING = ("]", '"""', "'''")  # one of these stands on the last line of a statement of several lines
 MAX_TRIALS = 100  # of ends of a statement; what stands after one that takes more is named without a line
 MAX_DEPTH = 20
+MAX_LINE = 10_000
 SHOWN = 3  # problems named in one message
 CUT = 160  # characters of a message, which may quote a value
 
@@ -45,6 +46,9 @@ def read_toml(file: Path, what: str) -> tuple[dict[str, Any], str]:
         if file.stat().st_size > MAX_BYTES:
             raise TomlError(str(file), [f"larger than {MAX_BYTES} bytes; {what} is a short text"])
         text = file.read_bytes().decode("utf-8")
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > MAX_LINE:  # a key of 200,000 parts keeps the parser busy for minutes
+                raise TomlError(str(file), [f"line {number}: {len(line)} characters; {MAX_LINE} are the limit"])
         values = tomllib.loads(text)
     except OSError as error:
         raise TomlError(str(file), [f"cannot be read: {error.strerror}"]) from error
