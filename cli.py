@@ -268,7 +268,7 @@ def _music(paths: list[Path], sound: bool = False) -> list[Path]:
 
     files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
     notes = {file.with_suffix("") for file in files if _is_notes(file)}
-    rendered = [f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths]
+    rendered = {f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths}
     if sound and rendered:
         say(f"{len(rendered)} sound files have notes beside them, which are audited; name a file to audit it itself")
     if not files:

@@ -72,8 +72,20 @@ class Waiver:
     state: WaiverState = "unmatched"
 
 
+class CanBeWaived:
+    """What a waiver can be given for."""
+
+    __slots__ = ()
+    waiver: Waiver | None
+
+    @property
+    def waived(self) -> bool:
+        """Whether a waiver that counts was given for it."""
+        return self.waiver is not None and self.waiver.state == "applied"
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(CanBeWaived):
     """Music that a track and a piece of the corpus share.
 
     Attributes
@@ -153,14 +165,9 @@ class Finding:
     piece_notes: tuple[PassageNote, ...] = ()
     waiver: Waiver | None = None
 
-    @property
-    def waived(self) -> bool:
-        """Whether a waiver that counts was given for it."""
-        return self.waiver is not None and self.waiver.state == "applied"
-
 
 @dataclass(frozen=True, slots=True)
-class SoundMatch:
+class SoundMatch(CanBeWaived):
     """Sound of a track that is a near-duplicate of sound of the corpus (`audit.sound`).
 
     Attributes
@@ -198,11 +205,6 @@ class SoundMatch:
     evalue: float
     allowed: str = ""
     waiver: Waiver | None = None
-
-    @property
-    def waived(self) -> bool:
-        """Whether a waiver that counts was given for it."""
-        return self.waiver is not None and self.waiver.state == "applied"
 
 
 def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, int], transposition: int) -> str:
@@ -260,7 +262,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleResult:
+class RuleResult(CanBeWaived):
     """What one rule of the policy says about the track.
 
     Attributes
@@ -285,11 +287,6 @@ class RuleResult:
     detail: str
     required: bool = False
     waiver: Waiver | None = None
-
-    @property
-    def waived(self) -> bool:
-        """Whether a waiver that counts was given for it."""
-        return self.waiver is not None and self.waiver.state == "applied"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.findings import AuditReport, Finding, MetricResult, ProvenanceLink, RuleResult, SoundMatch, Verdict, Waiver
+from audit.findings import (
+    AuditReport,
+    CanBeWaived,
+    Finding,
+    MetricResult,
+    ProvenanceLink,
+    RuleResult,
+    SoundMatch,
+    Verdict,
+    Waiver,
+)
 from reports import words
 
 State = Literal["pass", "review", "fail", "open", "skipped"]
@@ -15,7 +25,7 @@ LONGEST = 1000  # characters of a text from outside, in forms that people read l
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(CanBeWaived):
     """One thing that the audit looked at.
 
     Attributes
@@ -41,11 +51,6 @@ class Check:
     key: str = ""
     finding: Finding | SoundMatch | None = None
     waiver: Waiver | None = None
-
-    @property
-    def waived(self) -> bool:
-        """Whether a waiver that counts was given for it."""
-        return self.waiver is not None and self.waiver.state == "applied"
 
     @property
     def clear(self) -> bool:
