@@ -62,7 +62,7 @@ interop: venv
 
 # The shipped model again, from the music21 package's scores; generator/pretrained/README.md has what came out
 checkpoint: venv
-	taskset -c 0 $(BIN)/python bench/checkpoint.py checkpoint --minutes 50
+	$(BIN)/python bench/checkpoint.py checkpoint
 
 # All sizes: make bench PIECES=1000,10000,100000,200000 (about an hour the first time; it goes on where it was)
 PIECES ?= 1000,10000

@@ -165,8 +165,10 @@ class Line:
         return mask
 
     def _keep_meters(self, mask: BoolArray) -> None:
-        """Leave in `mask` the meter of the next bar, and the end only after the last."""
+        """Leave in `mask` the meter of the next bar, nothing else at the header, and the end only after the last."""
         bars = mask[BAR:POSITION].copy()
+        if not self.state.bars:
+            mask[:] = False
         mask[BAR:POSITION] = False
         if self.state.bars < len(self.meters):
             mask[EOS] = False

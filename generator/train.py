@@ -8,12 +8,14 @@ lowered, and the figures that say what was learned, are those of `generator.obje
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ from generator.fleet import Fleet, fleet, leads
 from generator.logs import Log, board, interruptible, training_bar
 from generator.lora import add_adapters, merged_weights
 from generator.model import SIZES, Transformer, bars_of, members, threads
-from generator.objective import KL_WARM_UP, KL_WEIGHT, Likelihood, Losses, Team, baseline
+from generator.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
 from generator.tokens import GeneratorError, IntArray, SettingError, check_settings
 from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
 
@@ -196,7 +198,8 @@ class TrainingReport:
         2016); None without a style encoder.
     validation, baseline : dict or None
         `Likelihood` of the network and of the count model on the "valid" split; None without such pieces or
-        after an interruption. The baseline also says its `order`.
+        after an interruption. With a style encoder the network's has `styled_bits_per_note` too, each bar decoded with
+        its own latent. The baseline also says its `order`.
     ended : str
         "budget", "patience" (early stop) or "interrupted"; then `train(..., resume=True)` goes on.
     versions : dict
@@ -221,7 +224,9 @@ class TrainingReport:
 
 
 def _fastest_precision(model: Transformer) -> str:
-    """Time one training step of each precision on this device and name the faster."""
+    """Name the faster precision: on a CPU by the time of one training step of each."""
+    if model.embedding.weight.device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     rows = torch.randint(1, model.config.vocabulary, (1, model.config.context))
     seconds = {}
     for precision in ("float32", "bfloat16"):
@@ -335,7 +340,7 @@ class _Run:
             augment=settings.augment,
         )
         self.team = Team(self.model, self.settings.workers or 1, precision, processes)
-        self.learned = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.learned: list[Tensor] = [weight for weight in self.model.parameters() if weight.requires_grad]
         groups = [
             {"params": [w for w in self.learned if w.dim() >= 2], "weight_decay": WEIGHT_DECAY},
             {"params": [w for w in self.learned if w.dim() < 2], "weight_decay": 0.0},
@@ -391,8 +396,21 @@ class _Run:
         """How often the training split was read."""
         return self.tokens / sum(len(piece) for piece in self.pieces)
 
-    def advance(self, done: float) -> Losses:
-        """Take one step at `done` of the budget; return its losses."""
+    def drawn(self) -> Generator[IntArray]:
+        """Yield the windows of this step and of those after it; while one is learned from, the next is drawn."""
+
+        def draw(step: int) -> IntArray:
+            return self.windows.rows(self.settings.batch or 1, [self.settings.seed, step])
+
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(draw, self.step)
+            for step in itertools.count(self.step + 1):
+                rows = coming.result()
+                coming = pool.submit(draw, step)
+                yield rows
+
+    def advance(self, rows: IntArray, done: float) -> Losses:
+        """Take one step with windows `rows` at `done` of the budget; return its losses."""
         start = time.perf_counter()
         settings = self.settings
         cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
@@ -400,14 +418,12 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / WARM_UP_STEPS)
         torch.manual_seed(settings.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
-        rows = self.windows.rows(settings.batch or 1, [settings.seed, self.step])
         losses = self.team.gradients(torch.from_numpy(rows), KL_WEIGHT * min(done / KL_WARM_UP, 1.0))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
         kept = min(AVERAGE, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, weight in zip(self.mean, self.learned, strict=True):
-                mean.lerp_(weight, 1 - kept)
+            torch._foreach_lerp_(self.mean, self.learned, 1 - kept)
         self.step += 1
         self.tokens += losses.tokens
         self.seconds += time.perf_counter() - start
@@ -421,6 +437,7 @@ class _Run:
             interruptible() as interrupted,
             board(self.folder) if leads() else nullcontext(lambda step, figures: None) as log,
             training_bar(leads()) as show,
+            closing(self.drawn()) as drawn,
         ):
             while True:
                 done, asked, seconds = self.fleet.agree([self.done(), interrupted(), self.seconds])
@@ -439,7 +456,7 @@ class _Run:
                     if self.settings.patience and self.since_best >= self.settings.patience:
                         ended = "patience"
                         break
-                recent.append(self.advance(done))
+                recent.append(self.advance(next(drawn), done))
             self.save(None if ended == "interrupted" else log)
         self.team.pool.shutdown()
         return self.report(skipped, ended)
@@ -456,12 +473,14 @@ class _Run:
         figures = {f"train/{name}": value for name, value in means.items()}
         log(self.step, {**figures, "rate": self.optimiser.param_groups[0]["lr"], "tokens_per_s": self.speed()})
 
-    def score(self, log: Log) -> Likelihood | None:
-        """Score the "valid" split."""
+    def score(self, log: Log) -> dict[str, Any] | None:
+        """Score the "valid" split; with a style encoder also what its bars cost with their latents."""
         if not self.valid:
             return None
-        score = self.team.likelihood(self.valid)
-        log(self.step, {"valid/perplexity": score.perplexity, "valid/bits_per_note": score.bits_per_note})
+        score = asdict(self.team.likelihood(self.valid))
+        if self.description.model.latent:
+            score["styled_bits_per_note"] = self.team.likelihood(self.valid, styled=True).bits_per_note
+        log(self.step, {f"valid/{name}": score[name] for name in score if name not in ("tokens", "notes")})
         return score
 
     def save(self, log: Log | None) -> None:
@@ -469,12 +488,12 @@ class _Run:
         with self.averaged():
             score = self.score(log) if log else None
             mean, _ = self.fleet.state(self.model, self.optimiser)
-        bits = None if score is None else self.fleet.agree([score.bits_per_note])[0]
-        better = self.best is None or (bits is not None and bits <= self.best["bits_per_note"])
+        bits = None if score is None else self.fleet.agree([_to_lower(score)])[0]
+        better = self.best is None or (bits is not None and bits <= _to_lower(self.best))
         self.since_best = 0 if better else self.since_best + (bits is not None)
         weights, optimiser = self.fleet.state(self.model, self.optimiser)
         if better:
-            self.best = None if score is None else asdict(score)
+            self.best = score
         if not leads():
             return
         if better:
@@ -511,6 +530,12 @@ class _Run:
         if leads():
             write_json(self.folder / TRAINING, asdict(report))
         return report
+
+
+def _to_lower(score: dict[str, Any]) -> float:
+    """Return what the best weights have least of: bits a note, with a style encoder the mean of without and with it."""
+    bits = float(score["bits_per_note"])
+    return (bits + float(score.get("styled_bits_per_note", bits))) / 2
 
 
 def active_latents(model: Transformer, pieces: Sequence[IntArray]) -> int:

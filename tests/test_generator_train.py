@@ -133,8 +133,8 @@ def stop_after(patch, steps):
     """Send the process Ctrl-C in step number `steps`."""
     advance = generator.train._Run.advance
 
-    def interrupted(run, done):
-        loss = advance(run, done)
+    def interrupted(run, rows, done):
+        loss = advance(run, rows, done)
         if run.step == steps:
             os.kill(os.getpid(), signal.SIGINT)
         return loss
@@ -314,10 +314,10 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path, monkeypatch):
     weights = []
     advance = generator.train._Run.advance
 
-    def noted(run, done):
+    def noted(run, rows, done):
         if not weights:
             weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
-        losses = advance(run, done)
+        losses = advance(run, rows, done)
         weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
         return losses
 
