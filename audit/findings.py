@@ -213,8 +213,26 @@ def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, i
 
 
 @dataclass(frozen=True, slots=True)
+class StyleRange:
+    """What human pieces of the corpus score against the closest other work, chosen as for a track.
+
+    Attributes
+    ----------
+    low, median, high : float
+        5 %, half and 95 % of the pieces score less.
+    pieces : int
+        On which the metric could be measured.
+    """
+
+    low: float
+    median: float
+    high: float
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetricResult:
-    """A metric beside its chance level.
+    """A metric beside its chance level and the range of its style.
 
     Attributes
     ----------
@@ -230,6 +248,8 @@ class MetricResult:
         The piece it was measured against.
     verdict : Verdict
         By the policy's thresholds; "clear" where it has none.
+    style : StyleRange, optional
+        None for a corpus of too few works.
     """
 
     name: str
@@ -240,6 +260,7 @@ class MetricResult:
     better: str
     reference: str
     verdict: Verdict = "clear"
+    style: StyleRange | None = None
 
 
 @dataclass(frozen=True, slots=True)

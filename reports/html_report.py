@@ -154,7 +154,9 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "findings": [_shown(number, f, report, number in sounds, say) for number, f in numbered],
         "human_pieces": _whole(report.store.get("human_pieces")),
         "rights_of": lambda match: _rights(match.rights, say),
-        "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
+        "metrics": [
+            {"it": m, "picture": chance_line(m, say), "style": say.words.style_words(m)} for m in report.metrics
+        ],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
         "chords": chord_strips(report.harmony, say) if report.harmony else "",
         "sound": pictures,

@@ -35,6 +35,7 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     SoundWindows,
+    StyleRange,
     Verdict,
     Waiver,
 )
@@ -197,7 +198,7 @@ def _restored(value: dict[str, Any]) -> AuditReport:
     kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "findings": _finding,
         "sound_matches": _sound,
-        "metrics": lambda entry: MetricResult(**_numbers(entry, "value", "chance_mean", "chance_p95")),
+        "metrics": _metric,
         "provenance": lambda entry: ProvenanceLink(**entry),
         "skipped": lambda entry: Skipped(**entry),
         "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
@@ -258,6 +259,11 @@ def _window(entry: dict[str, Any]) -> CourseWindow:
 def _sound(entry: dict[str, Any]) -> SoundMatch:
     spans = {name: tuple(entry[name]) for name in ("query_span_s", "piece_span_s")}
     return SoundMatch(**{**_numbers(entry, "evalue"), **spans, "waiver": _waiver(entry["waiver"])})
+
+
+def _metric(entry: dict[str, Any]) -> MetricResult:
+    style = entry["style"] and StyleRange(**_numbers(entry["style"], "low", "median", "high"))
+    return MetricResult(**{**_numbers(entry, "value", "chance_mean", "chance_p95"), "style": style})
 
 
 def _finding(entry: dict[str, Any]) -> Finding:

@@ -27,6 +27,7 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     SoundWindows,
+    StyleRange,
     Waiver,
 )
 from reports.chain import chain
@@ -378,6 +379,18 @@ def test_chance_picture_stays_in_its_frame() -> None:
         drawn = str(chance_line(MetricResult("m", "", value, 0.0, 0.0, better, "")))
         assert all(-1 <= float(x) <= 221 for x in re.findall(r'(?: x="|cx="|d="M)(-?[\d.]+)', drawn))
     assert "missing" in chance_line(MetricResult("m", "", float("nan"), 0, 0, "higher", ""))
+
+
+def test_style_is_drawn_and_told_beside_chance() -> None:
+    metric = MetricResult("bleu", "", 0.3, 0.05, 0.1, "higher", "a", style=StyleRange(0.25, 0.5, 0.75, 40))
+    drawn = str(chance_line(metric))
+    assert 'class="style" d="M59 28v8M59 32H161M161 28v8M110 29v6"' in drawn  # 8 + 204 * share
+    assert "; human pieces 0.25 to 0.75, half below 0.5: as near to its closest piece as human pieces are" in drawn
+    assert 'class="style"' not in chance_line(dataclasses.replace(metric, style=None))
+    page = report_html(report(metrics=(metric,)))
+    assert "0.25\u20130.75" in page
+    assert "no style baseline" not in page
+    assert "no style baseline" in report_html(report(metrics=(dataclasses.replace(metric, style=None),)))
 
 
 def test_numbers_names_and_gravest_link() -> None:
