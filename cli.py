@@ -8,6 +8,7 @@ imported inside the commands, so that ``contraste --help`` answers at once.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from reports.formats import Page
     from reports.index_html import IndexRow
     from reports.verify import Found
 
@@ -405,6 +407,10 @@ def audit(
     ] = None,
     password_fd: PasswordFd = None,
     lang: Lang = "en",
+    whole_page: Annotated[
+        bool,
+        typer.Option("--whole-page", help="Leave nothing out of report.html, also where that takes many megabytes."),
+    ] = False,
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
@@ -415,7 +421,7 @@ def audit(
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from reports.disclosure import disclosure_files
-    from reports.formats import unknown_or_unavailable
+    from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
 
     wanted = {*formats.split(","), "json"}
@@ -439,16 +445,16 @@ def audit(
         keep = functools.partial(windows.setdefault, name)
         return audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
 
-    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, lang)
+    page = Page(lang=lang, whole=whole_page)
+    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
     with progress("audit") as show:
-        for file, name, report, written in _audited(files, audit_one, forms):
+        for file, name, report, written in _audited(files, audit_one, forms, show):
             if "disclosure" in wanted:
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
             rows.append(index_row(report, name))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
-            show(len(reports), len(files))
     if waivers and given:
         _name_unused(waivers, given, reports)
     several = "html" in wanted and len(rows) > 1
@@ -460,10 +466,12 @@ def _audited(
     files: list[Path],
     audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
     forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
+    show: Callable[[int, int], None],
 ) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
     """Audit files in order, with the forms of each report; those that can't be read are named and left out.
 
-    Of more than a few, forms are made in other processes, while the next track is searched in this one.
+    `show` is told how many files are done, those that can't be read among them. Of more than a few, forms are made in
+    other processes, while the next track is searched in this one.
     """
     from audit.sound import hear
     from corpus.pool import Crashed, mapped
@@ -471,6 +479,7 @@ def _audited(
     from music.read import read_music
 
     under_way: deque[tuple[Path, str, AuditReport]] = deque()
+    done = itertools.count(1)
 
     def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound]]:
         for file, name in zip(files, _report_names(files), strict=True):
@@ -478,6 +487,7 @@ def _audited(
                 music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
                 say(f"unreadable {file}: {error}")
+                show(next(done), len(files))
                 continue
             under_way.append((file, name, audit_one(file, name, music)))
             yield under_way[-1][2], music
@@ -487,6 +497,7 @@ def _audited(
         if isinstance(written, Crashed):
             stop(f"{file}: a process died on its report", UNCHECKED)
         yield file, name, report, written
+        show(next(done), len(files))
 
 
 def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
@@ -612,19 +623,23 @@ def _opened_again(path: Path) -> Store:
 
 
 def _report_files(
-    store: Path, slope: float, wanted: set[str], lang: str, job: tuple[AuditReport, NoteSequence | Sound]
+    store: Path, slope: float, wanted: set[str], page: Page, job: tuple[AuditReport, NoteSequence | Sound]
 ) -> dict[str, bytes]:
     """Return the files of a report by name; its forms are made from report.json as it is written."""
-    from music.notes import NoteSequence
-    from reports.formats import Page, written
-    from reports.json_report import as_written, report_json
-    from reports.passages import passage_sounds
+    from dataclasses import replace
 
-    (report, track), page = job, Page(lang=lang)
+    from music.notes import NoteSequence
+    from reports.formats import written
+    from reports.json_report import as_written, report_json
+    from reports.passages import LIMIT, passage_sounds
+
+    report, track = job
     if "html" in wanted and isinstance(track, NoteSequence):
         corpus = _opened_again(store)
-        sounds, silent = passage_sounds(report, track, lambda piece: corpus.notes(corpus.index_of(piece)))
-        page = Page(sounds, lang, silent)
+        sounds, silent = passage_sounds(
+            report, track, lambda piece: corpus.notes(corpus.index_of(piece)), None if page.whole else LIMIT
+        )
+        page = replace(page, sounds=sounds, silent=silent)
     data = report_json(report)
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:

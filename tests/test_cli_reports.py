@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from jsonschema import Draft4Validator, Draft202012Validator
 
+import cli
 import reports.influence
 import reports.pdf
 from music.midi import write_midi
@@ -33,7 +34,7 @@ def house(tmp_path_factory):
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
         patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 8)
+        patch.setattr("audit.measure.SAMPLE", 10)
         patch.setattr("audit.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
@@ -228,3 +229,39 @@ def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
         done("audit", tmp_path / f"many/{i}.mid", "--store", house / "store", "--out", alone, "--format", "json,md")
         for name in ("report.json", "report.md"):
             assert (alone / str(i) / name).read_bytes() == (tmp_path / "r" / str(i) / name).read_bytes()
+
+
+def test_metrics_stand_beside_human_pieces(house):
+    metrics = json.loads((house / "r/copied/report.json").read_bytes())["metrics"]
+    assert metrics
+    assert all(m["style"]["low"] <= m["style"]["median"] <= m["style"]["high"] for m in metrics)
+    assert all(m["style"]["pieces"] == 10 for m in metrics)
+    assert "nearer to its closest piece than 95 % of human pieces" in (house / "r/copied/report.html").read_text()
+
+
+def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.html_report.PAGE_BYTES", 1)
+    words = ("audit", house / "tracks/copied.mid", "--store", house / "store", "--format", "html", "--out")
+    contraste(*words, tmp_path / "small")
+    contraste(*words, tmp_path / "whole", "--whole-page")
+    small, whole = ((tmp_path / name / "copied/report.html").read_text() for name in ("small", "whole"))
+    assert "--whole-page" in small
+    assert "--whole-page" not in whole
+    assert len(small) < len(whole)
+
+
+def test_progress_counts_files_that_cannot_be_read(tmp_path):
+    names = ("a.mid", "bad.mid", "c.mid", "worse.mid")
+    for name in names:
+        write_midi(tune(1), tmp_path / name)
+    for name in ("bad.mid", "worse.mid"):
+        (tmp_path / name).write_bytes(b"MThd")
+    shown = []
+    audited = cli._audited(
+        [tmp_path / name for name in names],
+        lambda file, name, music: None,
+        lambda job: {},
+        lambda done, total: shown.append((done, total)),
+    )
+    assert [file.name for file, *_ in audited] == ["a.mid", "c.mid"]
+    assert sorted(shown) == [(1, 4), (2, 4), (3, 4), (4, 4)]
