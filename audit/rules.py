@@ -140,7 +140,7 @@ def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[
             verdict, detail = found[name].verdict, f"{found[name].value:.4g} against {found[name].reference}; {said}"
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
-            why = reasons.get(f"metrics: {name}") or reasons.get("metrics") or "not measured"
+            why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or "not measured"
             required = any(key.startswith("fail") for key in bounds)
             yield RuleResult(f"metrics.{name}", title, "skipped", f"{why}; {said}", required)
 
