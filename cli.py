@@ -149,6 +149,7 @@ def ingest(
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
     import os
 
+    from audit.findings import many
     from audit.track import open_corpus
     from corpus.ingest import ingest as run_ingest
     from corpus.recordings import open_recordings
@@ -166,9 +167,10 @@ def ingest(
         say(f"refused {refused.path}: {refused.reason}")
     store = Store.open(into)
     sounds = open_recordings(store)
+    recordings = f" and {many(len(sounds), 'recording')}" if len(sounds) else ""
     say(
         f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; "
-        f"{len(store.pieces)} pieces{f' and {len(sounds)} recordings' if len(sounds) else ''} in all"
+        f"{many(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
@@ -192,7 +194,7 @@ def search(
     """Find what each query shares with the store, and say how surprising it is."""
     import json
 
-    from audit.findings import worst
+    from audit.findings import many, worst
     from audit.index import left_out
     from audit.policy import read_policy
     from audit.run import find
@@ -225,7 +227,7 @@ def search(
     if jsonl:
         write_atomically(jsonl, b"".join(lines))
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
-    say(f"{len(files)} searched in {len(corpus.store.pieces) - pieces} pieces: {counts}")
+    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - pieces, 'piece')}: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
 
 
@@ -266,13 +268,15 @@ def _music(paths: list[Path], sound: bool = False) -> list[Path]:
 
     In a folder, sound that has notes of its name beside it is left to them.
     """
+    from audit.findings import many
     from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
 
     files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
     notes = {file.with_suffix("") for file in files if _is_notes(file)}
     rendered = {f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths}
     if sound and rendered:
-        say(f"{len(rendered)} sound files have notes beside them, which are audited; name a file to audit it itself")
+        has = "has" if len(rendered) == 1 else "have"
+        say(f"{many(len(rendered), 'sound file')} {has} notes of the same name, which are audited; name it to audit it")
     if not files:
         stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
     return [file for file in files if file not in rendered]
@@ -566,6 +570,7 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
     """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
     from datetime import UTC, datetime
 
+    from audit.findings import many
     from audit.policy import PROFILES, read_policy
     from audit.tomlfile import TomlError
     from audit.waivers import holds_waivers, read_waivers
@@ -576,9 +581,8 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
             if str(file) not in PROFILES and holds_waivers(file):
                 waivers = read_waivers(file, datetime.now(UTC).date())
                 late = sum(waiver.state == "expired" for waiver in waivers.entries)
-                typer.echo(
-                    f"{file}: valid, {len(waivers.entries)} waivers{f', {late} of them expired' if late else ''}"
-                )
+                expired = f", {late} of them expired" if late else ""
+                typer.echo(f"{file}: valid, {many(len(waivers.entries), 'waiver')}{expired}")
             else:
                 policy = read_policy(file)
                 typer.echo(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
@@ -724,10 +728,10 @@ def report_diff(
     from reports.diff import compare_paths, diff_json, diff_lines
 
     diffs = compare_paths(old, new)
-    for line in [json.dumps(diff_json(diffs), indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
+    found = diff_json(diffs)
+    for line in [json.dumps(found, indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
         typer.echo(line)
-    counts = diff_json(diffs)["counts"]
-    say(", ".join(f"{number} {kind}" for kind, number in counts.items()))
+    say(", ".join(f"{number} {kind}" for kind, number in found["counts"].items()))
     raise typer.Exit(FAILED if any(diff.worse for diff in diffs) else OK)
 
 

@@ -211,7 +211,7 @@ def test_sound_beside_its_notes_is_left_to_them(house, tmp_path):
     soundfile.write(tmp_path / "t/song.wav", np.zeros(800), 8_000)
     ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
     assert ran.code == 0, ran
-    assert "1 sound files have notes beside them" in ran.err
+    assert "1 sound file has notes of the same name, which are audited" in ran.err
     assert [folder.name for folder in (tmp_path / "r").iterdir()] == ["song"]
 
 

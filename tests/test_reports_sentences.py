@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped
+from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, many
 from audit.outcome import sentence, weighed
 from audit.policy import read_policy
 from audit.rules import judged
@@ -20,10 +20,18 @@ SPANISH = language("es")
 FRAGMENTS: dict[str, set[str]] = {
     "audit/rules.py": {
         *("opted out", "without a licence on file", "without a consent on file", "7 7", ": 7", ": 7, ...", "7; 7"),
-        *("7 near-duplicate not clear", "7 of 7 7", "7 of 7 7: x.mid", "7 (7)", "7: 7", "7 (7) is 7", "metrics: 7"),
+        *(
+            "7 near-duplicate not clear",
+            "7 of 7 7",
+            "7 of 7 7: x.mid",
+            "7 (7)",
+            "7: 7",
+            "7 (7) is 7",
+            ", 7 of them waived",
+        ),
     },
     "audit/surroundings.py": {
-        *("7 of 7 7", "7 of 7 7: x.mid", "; 7 pieces can't be read", "7 7", "by 7 "),
+        *("7 of 7 7", "7 of 7 7: x.mid", "; 7 pieces can't be read", "; 1 piece can't be read", "7 7", "by 7 "),
         "the corpus has 7 works 7to compare with, and 7 are needed",
     },
     "audit/track.py": {
@@ -84,6 +92,8 @@ COMPOSED = (
     "not at model, nor in the search folders; its digest is 00ab...",
     "its place is not known, nor in the search folders; its digest is 00ab...",
     "made by the model model; bars 16, seed 7",
+    "trusted: signed by 'label' at 2026-11-26 11:37:38 UTC; trainedAlgorithmicMedia",
+    "signer unknown: the certificate of 'label' is not trusted here; add the signer's key or authority if it should be",
     "trained on store; no settings named",
     "2 edit, 1 prompt; as signed",
     "token 0xab... of 0x12, locked, contract 0x34 on chain 7; its block is not finalized yet",
@@ -106,6 +116,8 @@ def expanded(node: ast.AST) -> list[str]:
             made = [a + b for a in expanded(left) for b in expanded(right)]
         case ast.Call(ast.Name("listed")):
             made = ["", ": x.mid"]
+        case ast.Call(ast.Name("many"), [_, ast.Constant(noun)]):
+            made = [many(1, noun), many(7, noun)]
         case _:
             made = ["7"]
     return made
