@@ -443,6 +443,7 @@ def audit(
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
+    unread: list[tuple[str, str]] = []
     windows: dict[str, Measured] = {}
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
@@ -452,7 +453,7 @@ def audit(
     page = Page(lang=lang, whole=whole_page)
     forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
     with progress("audit") as show:
-        for file, name, report, written in _audited(files, audit_one, forms, show):
+        for file, name, report, written in _audited(files, audit_one, forms, show, unread):
             if "disclosure" in wanted:
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
@@ -461,9 +462,9 @@ def audit(
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
     if waivers and given:
         _name_unused(waivers, given, reports)
-    several = "html" in wanted and len(rows) > 1
-    say(f"reports: {_index_of(out, rows, corpus, windows) if several else out}")
-    raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+    several = "html" in wanted and len(files) > 1
+    say(f"reports: {_index_of(out, rows, corpus, windows, unread) if several else out}")
+    raise typer.Exit(_gate({r.outcome for r in reports}, bool(unread), rules.review_blocks))
 
 
 def _audited(
@@ -471,8 +472,9 @@ def _audited(
     audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
     forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
     show: Callable[[int, int], None],
+    unread: list[tuple[str, str]],
 ) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
-    """Audit files in order, with the forms of each report; those that can't be read are named and left out.
+    """Audit files in order, with the forms of each report; those that can't be read are named, and added to `unread`.
 
     `show` is told how many files are done, those that can't be read among them. Of more than a few, forms are made in
     other processes, while the next track is searched in this one.
@@ -491,6 +493,7 @@ def _audited(
                 music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
                 say(f"unreadable {file}: {error}")
+                unread.append((file.name, str(error).replace(str(file), file.name)))
                 show(next(done), len(files))
                 continue
             under_way.append((file, name, audit_one(file, name, music)))
@@ -504,7 +507,9 @@ def _audited(
         show(next(done), len(files))
 
 
-def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
+def _index_of(
+    out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured], unread: list[tuple[str, str]]
+) -> Path:
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
@@ -515,7 +520,7 @@ def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
     release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
-    write_atomically(out / "index.html", index_html(rows, release).encode())
+    write_atomically(out / "index.html", index_html(rows, release, unread).encode())
     return out / "index.html"
 
 

@@ -80,7 +80,9 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
     )
 
 
-def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = None) -> str:
+def index_html(
+    rows: Sequence[IndexRow], release: OriginalityReport | None = None, unread: Sequence[tuple[str, str]] = ()
+) -> str:
     """Return the page: totals, and a table that its headings sort; gravest outcome and match first.
 
     Parameters
@@ -88,6 +90,8 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = Non
     rows : sequence of IndexRow
     release : OriginalityReport, optional
         Of all tracks, named by their folders.
+    unread : sequence of (str, str)
+        Names of the tracks that could not be read, each with the reason.
     """
     known = {track.name: track.mean for track in release.tracks} if release else {}
     rows = [replace(row, originality=known.get(row.folder, math.nan)) for row in rows]
@@ -97,6 +101,7 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = Non
         "index.html.j2",
         "index.js",
         total=len(rows),
+        unread=unread,
         curves=drawn_curves(release.group, release.baseline) if release and release.group else "",
         baseline=release.baseline if release else None,
         originality=originality_sentence(release) if release else "",

@@ -256,12 +256,26 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path):
         write_midi(tune(1), tmp_path / name)
     for name in ("bad.mid", "worse.mid"):
         (tmp_path / name).write_bytes(b"MThd")
-    shown = []
+    shown, unread = [], []
     audited = cli._audited(
         [tmp_path / name for name in names],
         lambda file, name, music: None,
         lambda job: {},
         lambda done, total: shown.append((done, total)),
+        unread,
     )
     assert [file.name for file, *_ in audited] == ["a.mid", "c.mid"]
     assert sorted(shown) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [name for name, _ in unread] == ["bad.mid", "worse.mid"]
+    assert all(str(tmp_path) not in reason for _, reason in unread)
+
+
+def test_the_index_names_what_could_not_be_read(house, tmp_path):
+    write_midi(tune(999), tmp_path / "t/a.mid")
+    (tmp_path / "t/<b>.mid").write_bytes(b"MThd")
+    ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r")
+    assert ran.code == 3, ran
+    page = (tmp_path / "r/index.html").read_text()
+    assert "1 track could not be read, and nothing is known of it." in page
+    assert "&lt;b&gt;.mid" in page
+    assert "could not be read" not in (house / "r/index.html").read_text()

@@ -11,6 +11,7 @@ from audit.outcome import sentence, weighed
 from audit.policy import read_policy
 from audit.rules import judged
 from metrics.measure import SPECS, MetricSkipped, features, measure
+from music.key import NAMES
 from music.notes import build
 from reports.languages import language
 from tests.report_cases import finding, sound, waiver
@@ -146,6 +147,11 @@ def known(text: str) -> bool:
     return SPANISH.translated(text) is not None or SPANISH._inner(text) != text
 
 
+def english_left(text: str) -> list[str]:
+    """Return the English words that the Spanish form of a text holds."""
+    return [word for word in ENGLISH if word in f" {SPANISH.translated(text)} "]
+
+
 @pytest.mark.parametrize("file", FRAGMENTS)
 def test_every_sentence_of_the_code_has_a_translation(file: str) -> None:
     found = literals(file)
@@ -161,9 +167,8 @@ def test_a_sentence_without_a_translation_would_be_seen(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("text", COMPOSED)
 def test_sentences_that_are_put_together_are_wholly_translated(text: str) -> None:
-    said = SPANISH.translated(text)
-    assert said is not None
-    assert [word for word in ENGLISH if word in f" {said} "] == []
+    assert SPANISH.translated(text) is not None
+    assert english_left(text) == []
 
 
 def test_what_no_metric_can_measure_is_said_in_spanish() -> None:
@@ -196,6 +201,27 @@ def test_what_led_to_a_verdict_is_said_in_spanish() -> None:
         ]
     assert len(said) > 20
     assert [text for text in said if SPANISH.translated(text) is None] == []
+    assert [text for text in said if english_left(text)] == []
+
+
+def test_the_gate_says_why_in_spanish() -> None:
+    lacks = RuleResult(
+        "provenance.require_signature",
+        "A trusted key signed the track",
+        "fail",
+        "x.mid has no signature beside it; make one with: contraste sign",
+    )
+    outcome, reasons = weighed((), (lacks,), (), (), ())
+    said = sentence(outcome, (), reasons, 9)
+    assert SPANISH.translated(said) == (
+        "El control dice que no es apto: la regla provenance.require_signature (una clave de confianza firmó la pista) "
+        "no se cumple: x.mid no tiene firma al lado; se hace con: contraste sign."
+    )
+
+
+def test_keys_and_figures_of_the_data_set() -> None:
+    assert [SPANISH.translated(f"{name} {mode}") for name in NAMES for mode in ("major", "minor")].count(None) == 0
+    assert str(SPANISH.sentence("3/4")) == '<span lang="es">3/4</span>'
 
 
 def test_the_names_of_metrics_have_a_translation() -> None:
