@@ -301,6 +301,9 @@ def test_dark_and_print_have_rules_of_their_own(page: Path) -> None:
         ),
     )
     assert printed == [0, None, None, None]
+    paper = {"width": 680, "height": 960}  # A4 less its margins
+    width = ["see", "document.documentElement.scrollWidth"]
+    assert drive(page, ["media", {"media": "print"}], width, viewport=paper) == [680]
 
 
 def test_the_page_fits_a_telephone(page: Path) -> None:
