@@ -91,8 +91,8 @@ def kept(
         score, sound = engraved(number), sounds.get(number)
         cost = (len(score.svg) if score else 0) + (4 * sum(map(len, sound)) // 3 if sound else 0)
         if cost > left:
-            return Kept(listed, drawn, scores, heard, frozenset(flagged[place:]), left)
+            return Kept(listed, drawn, scores, heard, frozenset(flagged[place:]), max(left, 0.0))
         left -= cost
         scores |= {number: score} if score else {}
         heard |= {number: sound} if sound else {}
-    return Kept(listed, drawn, scores, heard, frozenset(), left)
+    return Kept(listed, drawn, scores, heard, frozenset(), max(left, 0.0))
