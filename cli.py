@@ -381,7 +381,10 @@ def compare(
             typer.echo(f"{row.name:24s} skipped: {row.reason}")
 
 
-Lang = Annotated[Literal["en", "es"], typer.Option("--lang", help="Language that report.html opens in.")]
+Lang = Annotated[
+    Literal["en", "es"],
+    typer.Option("--lang", help="Language of the pages; a button in report.html leads to the other."),
+]
 
 
 @app.command()
@@ -427,6 +430,7 @@ def audit(
     from reports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
+    from reports.languages import language
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -458,12 +462,12 @@ def audit(
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
-            rows.append(index_row(report, name))
+            rows.append(index_row(report, name, language(lang)))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
     if waivers and given:
         _name_unused(waivers, given, reports)
     several = "html" in wanted and len(files) > 1
-    say(f"reports: {_index_of(out, rows, corpus, windows, unread) if several else out}")
+    say(f"reports: {_index_of(out, rows, corpus, windows, unread, lang) if several else out}")
     raise typer.Exit(_gate({r.outcome for r in reports}, bool(unread), rules.review_blocks))
 
 
@@ -508,7 +512,12 @@ def _audited(
 
 
 def _index_of(
-    out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured], unread: list[tuple[str, str]]
+    out: Path,
+    rows: list[IndexRow],
+    corpus: Corpus,
+    windows: dict[str, Measured],
+    unread: list[tuple[str, str]],
+    lang: str,
 ) -> Path:
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
@@ -517,10 +526,11 @@ def _index_of(
     from audit.run import WINDOW
     from music.midi import write_atomically
     from reports.index_html import index_html
+    from reports.languages import language
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
     release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
-    write_atomically(out / "index.html", index_html(rows, release, unread).encode())
+    write_atomically(out / "index.html", index_html(rows, release, unread, language(lang)).encode())
     return out / "index.html"
 
 

@@ -24,6 +24,8 @@ NOUNS = {
     "semitone": ("semitono", "semitonos"),
     "rule": ("regla", "reglas"),
     "work": ("obra", "obras"),
+    "track": ("pista", "pistas"),
+    "human piece": ("pieza humana", "piezas humanas"),
 }
 
 

@@ -35,6 +35,7 @@ from reports.crosswalk import crosswalk
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
 from reports.html_report import gravest, report_html
 from reports.index_html import IndexRow, index_html, index_row
+from reports.languages import language
 from reports.page import script_data
 
 HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e\x00"
@@ -426,6 +427,18 @@ def test_index_lists_gravest_first_with_links_and_totals() -> None:
         assert wanted in text
     assert len(page.of("button")) == 6
     assert "holds no audited track" in index_html([])
+
+
+def test_the_index_in_spanish() -> None:
+    spanish = language("es")
+    rows = [index_row(report(), "new", spanish), index_row(report(0), "old", spanish)]
+    page = Page(index_html(rows, None, [("bad.mid", "no header")], spanish))
+    assert "Auditoría de 2 pistas" in page.text
+    assert "Tune 1, 32 de 40 notas" in page.text
+    assert "compases 6\u201310 \u2194 compases 21\u201331" in page.text
+    assert "1 pista sin poder leerse" in page.text
+    assert "No apto" in page.text
+    assert not re.search(r"\b(the|of|is|are|Track|Outcome)\b", page.text)
 
 
 def test_the_course_is_drawn_beside_human_pieces() -> None:

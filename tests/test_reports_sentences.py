@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, many
+from audit.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
 from audit.outcome import sentence, weighed
 from audit.policy import read_policy
 from audit.rules import judged
@@ -14,6 +15,7 @@ from metrics.measure import SPECS, MetricSkipped, features, measure
 from music.key import NAMES
 from music.notes import build
 from reports.languages import language
+from reports.originality import originality_sentence
 from tests.report_cases import finding, sound, waiver
 
 ROOT = Path(__file__).parent.parent
@@ -222,6 +224,24 @@ def test_the_gate_says_why_in_spanish() -> None:
 def test_keys_and_figures_of_the_data_set() -> None:
     assert [SPANISH.translated(f"{name} {mode}") for name in NAMES for mode in ("major", "minor")].count(None) == 0
     assert str(SPANISH.sentence("3/4")) == '<span lang="es">3/4</span>'
+
+
+def human(low: float, high: float, members: int) -> Group:
+    own = Estimate((low + high) / 2, low, high)
+    return Group(members, 9 * members, own, own, ())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 12])
+@pytest.mark.parametrize("base", [None, (0.2, 0.3), (0.5, 0.6), (0.8, 0.9)])
+def test_the_originality_of_a_release_is_said_in_spanish(count: int, base: tuple[float, float] | None) -> None:
+    tracks = tuple(Measured("t", 9.0, (Window(0, "", (0.0, 9.0), (1, 2), 24, 11, "a"),), 24, 11) for _ in range(count))
+    baseline = base and Baseline(human(*base, 60), tuple(base), base[0])
+    found = OriginalityReport(
+        Setting(24, "notes"), tracks, human(0.5, 0.6, count) if count else None, baseline or None, (), (), {}, {}
+    )
+    said = originality_sentence(found)
+    assert SPANISH.translated(said) is not None
+    assert english_left(said) == []
 
 
 def test_the_names_of_metrics_have_a_translation() -> None:
