@@ -8,6 +8,7 @@ imported inside the commands, so that ``contraste --help`` answers at once.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from reports.formats import Page
     from reports.index_html import IndexRow
     from reports.verify import Found
 
@@ -147,6 +149,7 @@ def ingest(
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
     import os
 
+    from audit.findings import many
     from audit.track import open_corpus
     from corpus.ingest import ingest as run_ingest
     from corpus.recordings import open_recordings
@@ -164,9 +167,10 @@ def ingest(
         say(f"refused {refused.path}: {refused.reason}")
     store = Store.open(into)
     sounds = open_recordings(store)
+    recordings = f" and {many(len(sounds), 'recording')}" if len(sounds) else ""
     say(
         f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; "
-        f"{len(store.pieces)} pieces{f' and {len(sounds)} recordings' if len(sounds) else ''} in all"
+        f"{many(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
@@ -190,7 +194,7 @@ def search(
     """Find what each query shares with the store, and say how surprising it is."""
     import json
 
-    from audit.findings import worst
+    from audit.findings import many, worst
     from audit.index import left_out
     from audit.policy import read_policy
     from audit.run import find
@@ -223,7 +227,7 @@ def search(
     if jsonl:
         write_atomically(jsonl, b"".join(lines))
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
-    say(f"{len(files)} searched in {len(corpus.store.pieces) - pieces} pieces: {counts}")
+    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - pieces, 'piece')}: {counts}")
     raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
 
 
@@ -264,13 +268,15 @@ def _music(paths: list[Path], sound: bool = False) -> list[Path]:
 
     In a folder, sound that has notes of its name beside it is left to them.
     """
+    from audit.findings import many
     from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
 
     files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
     notes = {file.with_suffix("") for file in files if _is_notes(file)}
     rendered = {f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths}
     if sound and rendered:
-        say(f"{len(rendered)} sound files have notes beside them, which are audited; name a file to audit it itself")
+        has = "has" if len(rendered) == 1 else "have"
+        say(f"{many(len(rendered), 'sound file')} {has} notes of the same name, which are audited; name it to audit it")
     if not files:
         stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
     return [file for file in files if file not in rendered]
@@ -375,7 +381,10 @@ def compare(
             typer.echo(f"{row.name:24s} skipped: {row.reason}")
 
 
-Lang = Annotated[Literal["en", "es"], typer.Option("--lang", help="Language that report.html opens in.")]
+Lang = Annotated[
+    Literal["en", "es"],
+    typer.Option("--lang", help="Language of the pages; a button in report.html leads to the other."),
+]
 
 
 @app.command()
@@ -405,6 +414,10 @@ def audit(
     ] = None,
     password_fd: PasswordFd = None,
     lang: Lang = "en",
+    whole_page: Annotated[
+        bool,
+        typer.Option("--whole-page", help="Leave nothing out of report.html, also where that takes many megabytes."),
+    ] = False,
     key: Trusted = None,
     chain_dir: ChainDir = None,
     rpc: Rpc = None,
@@ -415,8 +428,9 @@ def audit(
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from reports.disclosure import disclosure_files
-    from reports.formats import unknown_or_unavailable
+    from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
+    from reports.languages import language
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -433,37 +447,41 @@ def audit(
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
+    unread: list[tuple[str, str]] = []
     windows: dict[str, Measured] = {}
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
         keep = functools.partial(windows.setdefault, name)
         return audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
 
-    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, lang)
+    page = Page(lang=lang, whole=whole_page)
+    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
     with progress("audit") as show:
-        for file, name, report, written in _audited(files, audit_one, forms):
+        for file, name, report, written in _audited(files, audit_one, forms, show, unread):
             if "disclosure" in wanted:
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
             reports.append(report)
-            rows.append(index_row(report, name))
+            rows.append(index_row(report, name, language(lang)))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
-            show(len(reports), len(files))
     if waivers and given:
         _name_unused(waivers, given, reports)
-    several = "html" in wanted and len(rows) > 1
-    say(f"reports: {_index_of(out, rows, corpus, windows) if several else out}")
-    raise typer.Exit(_gate({r.outcome for r in reports}, len(reports) < len(files), rules.review_blocks))
+    several = "html" in wanted and len(files) > 1
+    say(f"reports: {_index_of(out, rows, corpus, windows, unread, lang) if several else out}")
+    raise typer.Exit(_gate({r.outcome for r in reports}, bool(unread), rules.review_blocks))
 
 
 def _audited(
     files: list[Path],
     audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
     forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
+    show: Callable[[int, int], None],
+    unread: list[tuple[str, str]],
 ) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
-    """Audit files in order, with the forms of each report; those that can't be read are named and left out.
+    """Audit files in order, with the forms of each report; those that can't be read are named, and added to `unread`.
 
-    Of more than a few, forms are made in other processes, while the next track is searched in this one.
+    `show` is told how many files are done, those that can't be read among them. Of more than a few, forms are made in
+    other processes, while the next track is searched in this one.
     """
     from audit.sound import hear
     from corpus.pool import Crashed, mapped
@@ -471,6 +489,7 @@ def _audited(
     from music.read import read_music
 
     under_way: deque[tuple[Path, str, AuditReport]] = deque()
+    done = itertools.count(1)
 
     def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound]]:
         for file, name in zip(files, _report_names(files), strict=True):
@@ -478,6 +497,8 @@ def _audited(
                 music = read_music(file) if _is_notes(file) else hear(file)
             except MusicError as error:
                 say(f"unreadable {file}: {error}")
+                unread.append((file.name, str(error).replace(str(file), file.name)))
+                show(next(done), len(files))
                 continue
             under_way.append((file, name, audit_one(file, name, music)))
             yield under_way[-1][2], music
@@ -487,9 +508,17 @@ def _audited(
         if isinstance(written, Crashed):
             stop(f"{file}: a process died on its report", UNCHECKED)
         yield file, name, report, written
+        show(next(done), len(files))
 
 
-def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str, Measured]) -> Path:
+def _index_of(
+    out: Path,
+    rows: list[IndexRow],
+    corpus: Corpus,
+    windows: dict[str, Measured],
+    unread: list[tuple[str, str]],
+    lang: str,
+) -> Path:
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
@@ -497,10 +526,11 @@ def _index_of(out: Path, rows: list[IndexRow], corpus: Corpus, windows: dict[str
     from audit.run import WINDOW
     from music.midi import write_atomically
     from reports.index_html import index_html
+    from reports.languages import language
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
     release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
-    write_atomically(out / "index.html", index_html(rows, release).encode())
+    write_atomically(out / "index.html", index_html(rows, release, unread, language(lang)).encode())
     return out / "index.html"
 
 
@@ -555,6 +585,7 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
     """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
     from datetime import UTC, datetime
 
+    from audit.findings import many
     from audit.policy import PROFILES, read_policy
     from audit.tomlfile import TomlError
     from audit.waivers import holds_waivers, read_waivers
@@ -565,9 +596,8 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
             if str(file) not in PROFILES and holds_waivers(file):
                 waivers = read_waivers(file, datetime.now(UTC).date())
                 late = sum(waiver.state == "expired" for waiver in waivers.entries)
-                typer.echo(
-                    f"{file}: valid, {len(waivers.entries)} waivers{f', {late} of them expired' if late else ''}"
-                )
+                expired = f", {late} of them expired" if late else ""
+                typer.echo(f"{file}: valid, {many(len(waivers.entries), 'waiver')}{expired}")
             else:
                 policy = read_policy(file)
                 typer.echo(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
@@ -612,19 +642,23 @@ def _opened_again(path: Path) -> Store:
 
 
 def _report_files(
-    store: Path, slope: float, wanted: set[str], lang: str, job: tuple[AuditReport, NoteSequence | Sound]
+    store: Path, slope: float, wanted: set[str], page: Page, job: tuple[AuditReport, NoteSequence | Sound]
 ) -> dict[str, bytes]:
     """Return the files of a report by name; its forms are made from report.json as it is written."""
-    from music.notes import NoteSequence
-    from reports.formats import Page, written
-    from reports.json_report import as_written, report_json
-    from reports.passages import passage_sounds
+    from dataclasses import replace
 
-    (report, track), page = job, Page(lang=lang)
+    from music.notes import NoteSequence
+    from reports.formats import written
+    from reports.json_report import as_written, report_json
+    from reports.passages import LIMIT, passage_sounds
+
+    report, track = job
     if "html" in wanted and isinstance(track, NoteSequence):
         corpus = _opened_again(store)
-        sounds, silent = passage_sounds(report, track, lambda piece: corpus.notes(corpus.index_of(piece)))
-        page = Page(sounds, lang, silent)
+        sounds, silent = passage_sounds(
+            report, track, lambda piece: corpus.notes(corpus.index_of(piece)), None if page.whole else LIMIT
+        )
+        page = replace(page, sounds=sounds, silent=silent)
     data = report_json(report)
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
@@ -709,10 +743,10 @@ def report_diff(
     from reports.diff import compare_paths, diff_json, diff_lines
 
     diffs = compare_paths(old, new)
-    for line in [json.dumps(diff_json(diffs), indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
+    found = diff_json(diffs)
+    for line in [json.dumps(found, indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
         typer.echo(line)
-    counts = diff_json(diffs)["counts"]
-    say(", ".join(f"{number} {kind}" for kind, number in counts.items()))
+    say(", ".join(f"{number} {kind}" for kind, number in found["counts"].items()))
     raise typer.Exit(FAILED if any(diff.worse for diff in diffs) else OK)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ledger.digest import canonical_json, hash_bytes
+from ledger.digest import canonical_json, hash_bytes, parse_json
+from ledger.errors import Malformed
 
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
@@ -213,8 +214,26 @@ def finding_id(piece: str, query_bars: tuple[int, int], piece_bars: tuple[int, i
 
 
 @dataclass(frozen=True, slots=True)
+class StyleRange:
+    """What human pieces of the corpus score against the closest other work, chosen as for a track.
+
+    Attributes
+    ----------
+    low, median, high : float
+        5 %, half and 95 % of the pieces score less.
+    pieces : int
+        On which the metric could be measured.
+    """
+
+    low: float
+    median: float
+    high: float
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetricResult:
-    """A metric beside its chance level.
+    """A metric beside its chance level and the range of its style.
 
     Attributes
     ----------
@@ -230,6 +249,8 @@ class MetricResult:
         The piece it was measured against.
     verdict : Verdict
         By the policy's thresholds; "clear" where it has none.
+    style : StyleRange, optional
+        None for a corpus of too few works.
     """
 
     name: str
@@ -240,6 +261,7 @@ class MetricResult:
     better: str
     reference: str
     verdict: Verdict = "clear"
+    style: StyleRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +454,25 @@ class AuditReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries and lists, as `json` takes them."""
         return asdict(self)
+
+
+def strict_json(data: bytes, name: str) -> Any:
+    """Parse a report as strictly as the ledger parses what it signs (`ledger.digest.parse_json`).
+
+    Raises
+    ------
+    ValueError
+        When it is not one JSON value, too big, too deep, or holds a name twice or NaN; `name` is its file's.
+    """
+    try:
+        return parse_json(data, source=name)
+    except Malformed as error:
+        raise ValueError(str(error)) from None
+
+
+def many(number: int, noun: str) -> str:
+    """Write a number with its noun, e.g. ``1 link``, ``3 links``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

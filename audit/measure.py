@@ -1,6 +1,9 @@
-"""The metrics of an audit: the track against the piece it resembles most, beside the store's own chance levels.
+"""The metrics of an audit: the track against the piece it resembles most, beside the store's own levels.
 
-Chance levels are measured once for each state of a store, on pairs of unrelated pieces, and lie beside its index.
+Two levels are measured once for each state of a store and lie beside its index. Chance is what pairs of unrelated
+pieces score, drawn at random. Style is what human pieces of the store score as if each were the track: against the
+piece that the copy search names among all other works. A track may be well beyond chance, and yet as near to its
+closest piece as people's music of that style is.
 """
 
 from __future__ import annotations
@@ -8,13 +11,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from audit.findings import ChordBlock, Finding, Harmony, MetricResult, Skipped, SoundWindows
+from audit.findings import ChordBlock, Finding, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
 from audit.index import Index
-from audit.run import Corpus
-from corpus.store import Store
+from audit.policy import read_policy
+from audit.run import PRIOR_ART_PIECES, Corpus, find
+from audit.significance import borrowed
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
@@ -22,12 +28,14 @@ from metrics.phash import FLOOR_DB, FRAMES_PER_SECOND, closest_windows, mel_hash
 from metrics.tokens import MetricError, melody_tokens
 from music.notes import FloatArray, MusicError, NoteSequence
 
-CHANCE = "chance.json"
+CHANCE, STYLE = "chance.json", "style.json"
 SAMPLE = 40  # pieces; their 12 opening seconds are rendered, which takes most of the time
 PAIRS = 300
+STYLE_PIECES = 10  # at least, for a range
 SEED = 20260802
 BANDS = 64  # of the pictures of sound
 FALLBACK_PIECES, FALLBACK_TOKENS = 300, 500
+T = TypeVar("T")
 
 
 def rendered(sequence: NoteSequence) -> Features:
@@ -38,56 +46,92 @@ def rendered(sequence: NoteSequence) -> Features:
         return features(sequence)
 
 
-def measure_chance(
-    store: Store, index: Index, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Chance]:
-    """Measure what unrelated pieces of the store score, and write it beside the index.
+Levels = tuple[dict[str, Chance], dict[str, StyleRange]]
+
+
+def measure_levels(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, total: None) -> Levels:
+    """Measure chance and style on a sample of the store's pieces, and write both beside the index.
 
     Returns
     -------
-    dict
-        Metric to `Chance`; {} for a store without two unrelated pieces.
+    chance, style : dict
+        Metric to `Chance`; {} for a store without two unrelated pieces. Metric to `StyleRange`; without those that
+        fewer than `STYLE_PIECES` pieces could be measured on, such as all of a store of fewer works.
 
     Raises
     ------
     StoreError
         When the result can't be written.
     """
-    sample = np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:SAMPLE]
-    known = []
+    store = corpus.store
+    sample = [int(r) for r in np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:SAMPLE]]
+    known = {}
     for done, row in enumerate(sample):
-        known.append(rendered(store.notes(int(row))))
-        progress(done + 1, len(sample))
+        known[row] = rendered(store.notes(row))
+        progress(done + 1, 2 * len(sample))
     try:
-        levels = chance_levels(known, [store.pieces[row].group for row in sample], pairs=PAIRS, seed=SEED)
+        groups = [store.pieces[row].group for row in sample]
+        chance = chance_levels(list(known.values()), groups, pairs=PAIRS, seed=SEED)
     except MetricError:
-        levels = {}
-    index.write(CHANCE, {name: asdict(level) for name, level in levels.items()})
-    return levels
+        chance = {}
+    found: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
+    for done, row in enumerate(sample if store.works >= STYLE_PIECES else ()):
+        piece = _closest_other(corpus, row)
+        if piece not in known:
+            known[piece] = rendered(store.notes(piece))
+        for name, value in measure(known[piece], known[row]).items():
+            if not isinstance(value, MetricSkipped):
+                found[name].append(float(value))
+        progress(len(sample) + done + 1, 2 * len(sample))
+    style = {name: _range(values) for name, values in found.items() if len(values) >= STYLE_PIECES}
+    corpus.index.write(CHANCE, {name: asdict(level) for name, level in chance.items()})
+    corpus.index.write(STYLE, {name: asdict(level) for name, level in style.items()})
+    return chance, style
 
 
-def open_chance(index: Index) -> dict[str, Chance] | None:
-    """Read the chance levels beside an index, or None when there are none.
+def _closest_other(corpus: Corpus, row: int) -> int:
+    """Row of the piece that `row` would be compared with if it were a track and not in the store."""
+    own, passages, others = borrowed(corpus.store, corpus.index, row, PRIOR_ART_PIECES)
+    findings = find(corpus, own, read_policy(), 1, passages, others)
+    return closest_piece(corpus, own, findings, others)
+
+
+def _range(values: list[float]) -> StyleRange:
+    low, median, high = (float(value) for value in np.percentile(values, [5, 50, 95]))
+    return StyleRange(low, median, high, len(values))
+
+
+def open_levels(index: Index) -> Levels | None:
+    """Read what `measure_levels` wrote, or None when it is not there.
 
     Raises
     ------
     StoreError
-        When they are there and damaged.
+        When it is there and damaged.
     """
-    data = index.read(CHANCE)
-    if data is None:
-        return None
+    chance, style = _read(index, CHANCE, Chance), _read(index, STYLE, StyleRange)
+    return None if chance is None or style is None else (chance, style)
+
+
+def _read(index: Index, file: str, kind: Callable[..., T]) -> dict[str, T] | None:
+    data = index.read(file)
     try:
-        return {name: Chance(**level) for name, level in data.items()}
+        return None if data is None else {name: kind(**level) for name, level in data.items()}
     except (TypeError, AttributeError) as error:
-        raise index.damaged(CHANCE, error) from error
+        raise index.damaged(file, error) from error
 
 
-def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) -> int:
-    """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU."""
+def closest_piece(
+    corpus: Corpus, track: NoteSequence, findings: list[Finding], among: NDArray[np.bool_] | None = None
+) -> int:
+    """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU.
+
+    `among` is a mask of the pieces that are looked at, all by default.
+    """
     if findings:
         return corpus.store.index_of(findings[0].piece)
-    rows = np.random.default_rng(SEED).permutation(np.flatnonzero(corpus.store.present))[:FALLBACK_PIECES]
+    there = corpus.store.present if among is None else among
+    rows = np.random.default_rng(SEED).permutation(np.flatnonzero(there))[:FALLBACK_PIECES]
     references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
     usable = [i for i, reference in enumerate(references) if len(reference) >= MAX_ORDER]
     own = melody_tokens(track)[:FALLBACK_TOKENS]
@@ -97,7 +141,7 @@ def closest_piece(corpus: Corpus, track: NoteSequence, findings: list[Finding]) 
 
 
 def measure_track(
-    reference: Features, name: str, track: Features, levels: dict[str, Chance]
+    reference: Features, name: str, track: Features, levels: dict[str, Chance], style: dict[str, StyleRange]
 ) -> tuple[MetricResult | Skipped, ...]:
     """Measure every metric on `track` against the piece `reference`, which is called `name`; both from `rendered`.
 
@@ -112,7 +156,18 @@ def measure_track(
         elif level is None:
             rows.append(Skipped(f"metrics:{spec.name}", "the store has too few unrelated pieces for a chance level"))
         else:
-            rows.append(MetricResult(spec.name, spec.note, float(value), level.mean, level.p95, spec.better, name))
+            rows.append(
+                MetricResult(
+                    name=spec.name,
+                    about=spec.note,
+                    value=float(value),
+                    chance_mean=level.mean,
+                    chance_p95=level.p95,
+                    better=spec.better,
+                    reference=name,
+                    style=style.get(spec.name),
+                )
+            )
     return tuple(rows)
 
 

@@ -432,7 +432,7 @@ def _measure_baseline(
         return None
     members = []
     for done, row in enumerate(sample):
-        own, others = borrowed(store, index, int(row), len(store.pieces))
+        own, others, _ = borrowed(store, index, int(row), len(store.pieces))
         measured = measure_windows(store, store.pieces[int(row)].path, own, others, setting)
         if isinstance(measured, Measured):
             members.append(measured)

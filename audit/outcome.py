@@ -14,6 +14,7 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     Waiver,
+    many,
     worst,
 )
 
@@ -108,7 +109,9 @@ def sentence(
     if outcome == "pass" and sound:
         return f"No sound of this track is that of any of {sound} of the corpus; its notes were not compared."
     if outcome == "pass":
-        searched = f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {pieces} pieces"
+        searched = (
+            f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {many(pieces, 'piece')}"
+        )
         but = f", but for {passed} that {'was' if passed == 1 else 'were'} waived" if passed else ""
         what = f"No passage of this track matches any of {searched} of the corpus"
         return f"{what} beyond what style and chance explain{but}."

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from audit.findings import Finding, MetricResult, ProvenanceLink, RuleResult, RuleVerdict, Skipped, SoundMatch, worst
+from audit.findings import (
+    Finding,
+    MetricResult,
+    ProvenanceLink,
+    RuleResult,
+    RuleVerdict,
+    Skipped,
+    SoundMatch,
+    many,
+    worst,
+)
 from audit.policy import Policy
 
 TITLES = {
@@ -106,7 +116,8 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
     flagged = [f for f in findings if f.verdict != "clear"]
     against = worst([f.verdict for f in flagged if not f.waived])
     waived = sum(f.waived for f in flagged)
-    detail = f"{len(flagged)} of {len(findings)} findings are not clear{f', {waived} of them waived' if waived else ''}"
+    detail = f"{len(flagged)} of {many(len(findings), 'finding')} {'is' if len(flagged) == 1 else 'are'} not clear"
+    detail += f", {waived} of them waived" if waived else ""
     gap = _missing("copy", skipped)
     if gap and against != "fail":
         return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
@@ -120,9 +131,7 @@ def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipp
         return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
-    detail = (
-        f"{len(flagged)} near-duplicate{'' if len(flagged) == 1 else 's'} not clear{listed([s.piece for s in flagged])}"
-    )
+    detail = f"{many(len(flagged), 'near-duplicate')} not clear{listed([s.piece for s in flagged])}"
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
 
@@ -140,7 +149,7 @@ def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[
             verdict, detail = found[name].verdict, f"{found[name].value:.4g} against {found[name].reference}; {said}"
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
-            why = reasons.get(f"metrics: {name}") or reasons.get("metrics") or "not measured"
+            why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or "not measured"
             required = any(key.startswith("fail") for key in bounds)
             yield RuleResult(f"metrics.{name}", title, "skipped", f"{why}; {said}", required)
 
@@ -184,7 +193,7 @@ def _provenance(
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]
         why = f"{open_links[0].name} ({open_links[0].subject}) is {open_links[0].verdict}" if open_links else ""
         why = gap.reason if gap else why
-        detail = why or f"{len(links)} links are checked"
+        detail = why or f"{many(len(links), 'link')} checked"
         yield RuleResult("provenance", TITLES["provenance"], "skipped" if why else "pass", detail, True)
     if links:
         broken = [f"{link.name} ({link.subject})" for link in links if link.verdict == "broken"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audit.findings import (
     AuditReport,
@@ -20,6 +21,7 @@ from audit.findings import (
     RuleResult,
     Skipped,
     SoundMatch,
+    StyleRange,
     Verdict,
     finding_id,
 )
@@ -68,6 +70,7 @@ class Corpus:
     chance: dict[str, Chance]
     tunes: Tunes | None = None  # of a small index: every piece is compared
     human: Baseline | None = None  # what windows of human pieces share with other works; None: of too few works
+    style: dict[str, StyleRange] = field(default_factory=dict)  # what human pieces score; {} for too few works
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -81,19 +84,25 @@ def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:
 
 
 def find(
-    corpus: Corpus, track: NoteSequence, policy: Policy, top: int = 10, every: Sequence[Passage] | None = None
+    corpus: Corpus,
+    track: NoteSequence,
+    policy: Policy,
+    top: int = 10,
+    every: Sequence[Passage] | None = None,
+    among: NDArray[np.bool_] | None = None,
 ) -> list[Finding]:
     """Search the corpus for what `track` shares with it: passages that are not clear first, strongest first.
 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear. Pieces whose
     passages are all clear are ordered by how closely a whole line is related (`audit.relatedness`), and by what the
     passage holds against chance. In a small store a relative is listed also where the search named no passage.
-    `every` is what `passages_of` gave, where the caller has it.
+    `every` is what `passages_of` gave, where the caller has it; `among` a mask of the pieces to look at.
     """
     here = lines(corpus.index, track)
+    there = corpus.store.present if among is None else among
     pieces = max(top, PRIOR_ART_PIECES)
     if every is None:
-        passages = search(corpus.index, here, pieces, corpus.store.present)
+        passages = search(corpus.index, here, pieces, there)
     else:
         strongest = list(dict.fromkeys(passage.piece for passage in every))[:pieces]
         passages = [passage for passage in every if passage.piece in strongest]
@@ -104,7 +113,7 @@ def find(
     compared = all_compared(corpus.tunes, here)
     places = {piece: min(_place(one, kin.get(piece), compared) for one in found) for piece, found in judged.items()}
     for piece, relative in kin.items():
-        if piece not in places and relative.degree > 0 and corpus.store.present[piece]:
+        if piece not in places and relative.degree > 0 and there[piece]:
             places[piece] = (1, -relative.degree)
     found: list[tuple[tuple[int, float], Finding]] = []
     for piece in sorted(places, key=lambda p: (places[p], p))[:top]:

@@ -244,15 +244,15 @@ def _is_version(passage: Passage) -> bool:
     return len(passage.query_rows) >= max(VERSION_NOTES, VERSION_SHARE * passage.voice_notes)
 
 
-def borrowed(store: Store, index: Index, row: int, top: int) -> tuple[NoteSequence, list[Passage]]:
-    """Return the notes of piece `row`, and what it shares with other works: its duplicate group and versions left out.
+def borrowed(store: Store, index: Index, row: int, top: int) -> tuple[NoteSequence, list[Passage], NDArray[np.bool_]]:
+    """Return the notes of piece `row`, what it shares with other works, and the mask of the pieces of these.
 
-    `top` pieces are looked through, versions among them.
+    Its duplicate group and its versions are left out; `top` pieces are looked through, versions among them.
     """
-    own = store.notes(row)
-    found = search(index, own, top=top, among=store.present & (store.groups != store.groups[row]))
-    versions = {p.piece for p in found if _is_version(p)}
-    return own, [p for p in found if p.piece not in versions]
+    own, others = store.notes(row), store.present & (store.groups != store.groups[row])
+    found = search(index, own, top=top, among=others)
+    others[[p.piece for p in found if _is_version(p)]] = False
+    return own, [p for p in found if others[p.piece]], others
 
 
 def strongest(passages: Sequence[Passage]) -> float:

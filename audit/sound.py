@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.findings import SoundMatch, finding_id
+from audit.findings import SoundMatch, finding_id, many
 from audit.policy import Policy
 from corpus.prepare import PieceRecord
 from corpus.recordings import Recording, Recordings, open_recordings
@@ -92,7 +92,7 @@ class SoundCorpus:
     def compared(self) -> str:
         """What a track is compared with, for people."""
         return (
-            f"{len(self.recordings)} recordings and the rendered openings of {len(self.pieces)} of "
+            f"{many(len(self.recordings), 'recording')} and the rendered openings of {len(self.pieces)} of "
             f"{len(self.store.pieces)} pieces"
         )
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import ProvenanceLink, RuleResult, RuleVerdict
+from audit.findings import ProvenanceLink, RuleResult, RuleVerdict, many
 from audit.index import SCHEMA as INDEX_SCHEMA
 from audit.index import left_out
 from audit.likeness import figures
@@ -88,7 +88,7 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
         names = _census(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
         detail = f"{len(names)} of {total} {LACKS[about]}{listed(names)}"
-        detail += f"; {gone} pieces can't be read" if gone else ""
+        detail += f"; {many(gone, 'piece')} can't be read" if gone else ""
         yield result(policy, rule, False if names else None if gone else True, detail)
 
 
@@ -203,4 +203,6 @@ def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
         why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""
         why = why if now == store.digest else "the store has grown since; wait for 'contraste ingest' to end"
-        yield result(policy, "store.complete", None if why else True, why or f"all {held} pieces are in it")
+        yield result(
+            policy, "store.complete", None if why else True, why or f"{many(held, 'piece')}, all that there are"
+        )

@@ -24,9 +24,9 @@ from audit.measure import SEED as CHANCE_SEED
 from audit.measure import (
     chords_beside,
     closest_piece,
-    measure_chance,
+    measure_levels,
     measure_track,
-    open_chance,
+    open_levels,
     rendered,
     sound_beside,
 )
@@ -60,7 +60,7 @@ Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 def open_corpus(
     store: Store, watch: Watch, engine: str = "local", workers: int = 1, *, partial: bool = False, repair: bool = False
 ) -> Corpus:
-    """Open a store's index, calibration and chance levels; make what is missing, and write it where that is allowed.
+    """Open a store's index, calibration and levels; make what is missing, and write it where that is allowed.
 
     While another process adds to the store, this is the store as it was when it was last indexed.
 
@@ -105,10 +105,6 @@ def open_corpus(
     if calibration is None:
         with watch("calibrate") as show:
             calibration = calibrate(store, index, show)
-    chance = found(lambda: open_chance(index))
-    if chance is None:
-        with watch("chance levels") as show:
-            chance = measure_chance(store, index, show)
     tunes = tunes_of(index)
     if tunes is not None:
         bare = tunes
@@ -120,7 +116,12 @@ def open_corpus(
     if known is None:
         with watch("originality") as show:
             known = (measure_baseline(store, index, WINDOW, show),)
-    return Corpus(store, index, calibration, chance, tunes, known[0])
+    corpus = Corpus(store, index, calibration, {}, tunes, known[0])
+    levels = found(lambda: open_levels(index))
+    if levels is None:
+        with watch("chance and style levels") as show:
+            levels = measure_levels(corpus, show)
+    return replace(corpus, chance=levels[0], style=levels[1])
 
 
 def audit_track(
@@ -230,10 +231,11 @@ def _of_notes(
         "harmony": chords_beside(theirs, path, ours),
         "sound": sound_beside(theirs, path, ours) if any(f.verdict != "clear" for f in findings) else None,
     }
+    metrics = measure_track(theirs, path, ours, corpus.chance, corpus.style)
     unsearched = (*unsearchable(track), *_not_searched(corpus))
     if policy.requires("sound"):
         unsearched += (Skipped("sound", "needs sound: the track is notes"),)
-    return _Compared(about, findings, measure_track(theirs, path, ours, corpus.chance), unsearched, None, beside)
+    return _Compared(about, findings, metrics, unsearched, None, beside)
 
 
 def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Compared:

@@ -116,6 +116,8 @@ def _metric(metric: MetricResult, rule: RuleResult | None) -> Check:
         f"{words.figure(metric.value)} against {metric.reference}: {words.metric_words(metric)} "
         f"(chance {words.figure(metric.chance_mean)}, 5 % pass {words.figure(metric.chance_p95)})"
     )
+    if (style := metric.style) and (said := words.style_words(metric)):
+        text += f"; {said} ({words.figure(style.low)} to {words.figure(style.high)})"
     state = _state(rule) if rule else JUDGED[metric.verdict]
     waiver = rule.waiver if rule else None
     return Check(f"metrics.{metric.name}", short(metric.about), state, short(text), waiver=waiver)

@@ -239,14 +239,14 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float, say: La
     )
 
 
-COURSE_HEIGHT, COURSE_STEPS = 120.0, 240
+COURSE_HEIGHT, COURSE_STEPS, COURSE_MARKS = 120.0, 240, 1000
 
 
 def course_picture(course: Course, duration_s: float, say: Language = ENGLISH) -> Markup:
     """Draw how much of the track the corpus holds over its course, below the timeline and on its scale of time.
 
-    The line is the window that is most alike at each moment, thin marks are the windows; the dashes are the mean of
-    human pieces, and the upper line is passed by 5 % of their windows.
+    The line is the window that is most alike at each moment, thin marks are the windows, of many the most alike; the
+    dashes are the mean of human pieces, and the upper line is passed by 5 % of their windows.
     """
     width, left, right, top = 1064.0, 18.0, 1046.0, 8.0
     scale = (right - left) / max(duration_s, 1e-3)
@@ -257,7 +257,7 @@ def course_picture(course: Course, duration_s: float, say: Language = ENGLISH) -
 
     marks = "".join(
         f"M{number(frame.x(w.span_s[0]))} {number(y(w.likeness))}H{number(frame.x(w.span_s[1]))}"
-        for w in course.windows
+        for w in sorted(course.windows, key=lambda w: -w.likeness)[:COURSE_MARKS]
     )
     moments = [duration_s * k / COURSE_STEPS for k in range(COURSE_STEPS + 1)]
     most = [max((w.likeness for w in course.windows if w.span_s[0] <= m <= w.span_s[1]), default=0.0) for m in moments]
@@ -293,19 +293,20 @@ def course_picture(course: Course, duration_s: float, say: Language = ENGLISH) -
 
 
 def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:
-    """Draw a metric's value against chance: a band up to the 95 % point, a tick at the mean, the value.
+    """Draw a metric's value against chance and style.
 
-    The value is a diamond beyond the band, a circle within it.
+    Chance is a band up to its 95 % point, with a tick at its mean; style a bar below it, from 5 % to 95 % of the human
+    pieces, with a tick at their median. The value is a diamond beyond the band, a circle within it.
     """
-    values = (metric.value, metric.chance_mean, metric.chance_p95)
+    values = [metric.value, metric.chance_mean, metric.chance_p95]
     if not all(map(math.isfinite, values)):
         return Markup('<span class="quiet">{}</span>').format(say("not drawn: a value is missing"))
+    said = say.words.style_words(metric)
+    style = [metric.style.low, metric.style.median, metric.style.high] if metric.style and said else []
     width, left, right, y = 220.0, 8.0, 212.0, 16.0
-    low, high = min(0.0, *values), max(0.0, *values)
+    low, high = min(0.0, *values, *style), max(0.0, *values, *style)
     high = 1.0 if low >= 0 and high <= 1 else high + 0.08 * (high - low)
-    mean, edge, value = (
-        left + (v - low) / (high - low) * (right - left) for v in (metric.chance_mean, metric.chance_p95, metric.value)
-    )
+    value, mean, edge, *human = (left + (v - low) / (high - low) * (right - left) for v in (*values, *style))
     band = (left, edge) if metric.better == "higher" else (edge, right)
     figure = say.words.figure
     words = say(
@@ -316,13 +317,25 @@ def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:
         edge=figure(metric.chance_p95),
         said=say.words.metric_words(metric),
     )
+    if style:
+        low_text, median, high_text = map(figure, style)
+        words += say(
+            "; human pieces {low} to {high}, half below {median}: {said}",
+            low=low_text,
+            high=high_text,
+            median=median,
+            said=said,
+        )
     diamond = f'<path class="value beyond" d="M{number(value)} 9.5l6.5 6.5l-6.5 6.5l-6.5-6.5z"/>'
     circle = f'<circle class="value within" cx="{number(value)}" cy="{number(y)}" r="4.8"/>'
+    below = [number(x) for x in human]
+    whisker = '<path class="style" d="M{0} 28v8M{0} 32H{2}M{2} 28v8M{1} 29v6"/>'.format(*below) if below else ""
     inside = (
         f'<rect class="band" x="{number(band[0])}" y="10" width="{number(max(band[1] - band[0], 0))}"'
         f' height="12"/><path class="axis" d="M{number(left)} {number(y)}H{number(right)}"/>'
-        f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>'
+        f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>{whisker}'
         + (diamond if english.metric_words(metric).startswith("more") else circle)
     )
-    size = Markup('viewBox="0 0 {0} 32" width="{0}" height="32"').format(number(width))
+    height = 40 if below else 32
+    size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(width), height)
     return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(words, size, Markup(inside))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from audit.findings import AuditReport
-from reports.html_report import Sounds, report_html
+from reports.html_report import report_html
 from reports.json_report import report_json
 from reports.junit import report_junit
 from reports.markdown import report_markdown
 from reports.pdf import pdf_unavailable, report_pdf
+from reports.room import Sounds
 from reports.sarif import report_sarif
 
 
@@ -21,6 +22,7 @@ class Page:
     sounds: Sounds = field(default_factory=dict)
     lang: str = "en"
     silent: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Form:
 FORMS = {
     "html": Form(
         "report.html",
-        lambda report, page: report_html(report, page.sounds, page.lang, page.silent).encode(),
+        lambda report, page: report_html(report, page.sounds, page.lang, page.silent, whole=page.whole).encode(),
         from_json=False,
     ),
     "pdf": Form("report.pdf", lambda report, _: report_pdf(report), from_json=False),  # fonts differ between machines

@@ -8,6 +8,7 @@ plain sentence; what follows is the evidence for it. Passages sound as they were
 from __future__ import annotations
 
 import base64
+import functools
 import math
 import shlex
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from reports.languages import LANGUAGES, Language, in_both, language
 from reports.notation import BARS, Score, notation
 from reports.page import LINK_WORDS, page, script_data
 from reports.pictures import chord_strips, hash_grid, sound_pictures
+from reports.room import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, kept
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
@@ -44,6 +46,8 @@ CARD_NAMES = {
     "key": "Key",
 }
 TONE_SECONDS = 60.0
+REASONS = 20  # that are listed below the verdict
+EVERYTHING = 1e15  # bytes
 KINDS = {
     "rhythm": "same pitch at another time",
     "pitch": "another pitch",
@@ -81,12 +85,12 @@ SCRIPT_WORDS = {
     "of": "of",
 }
 NAMES = {"en": "English", "es": "Español"}
-Sounds = Mapping[int, tuple[bytes, bytes]]
-NO_SOUNDS: Sounds = {}
 
 
-def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en", silent: str = "") -> str:
-    """Return the page.
+def report_html(
+    report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en", silent: str = "", *, whole: bool = False
+) -> str:
+    """Return the page, of at most about `PAGE_BYTES`: what there is no room for is left out (`reports.room`), and said.
 
     Parameters
     ----------
@@ -98,6 +102,8 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en
         The language that the page opens in; a button on it leads to the other.
     silent : str
         Why flagged findings have no sound, where some have none.
+    whole : bool
+        Whether nothing is left out, however many bytes that takes.
 
     Raises
     ------
@@ -106,20 +112,30 @@ def report_html(report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en
     ValueError
         For another language.
     """
-    other = next(code for code in LANGUAGES if code != lang)
     key = str(report.track.get("key", ""))
-    engraved = {number: _engraved(f, key) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"}
-    scores = {number: score for number, score in engraved.items() if score is not None}
+    engraved = functools.cache(lambda number: _engraved(report.findings[number - 1], key))
+    room = EVERYTHING if whole else PAGE_BYTES
+    while True:
+        chosen = kept(report.findings, sounds, engraved, _notes, room)
+        html = _rendered(report, chosen, lang, silent)
+        over = len(html.encode()) - PAGE_BYTES
+        if whole or over <= 0 or room <= FIXED:
+            return html
+        room -= chosen.unspent + over
+
+
+def _rendered(report: AuditReport, chosen: Kept, lang: str, silent: str) -> str:
+    other = next(code for code in LANGUAGES if code != lang)
     shared: dict[str, Any] = {
-        "data": script_data(_data(report, sounds)),
+        "data": script_data(_data(report, chosen)),
         "silent": silent,
-        "scores": scores,
-        "glyphs": sorted({name: shape for score in scores.values() for name, shape in score.glyphs.items()}.items()),
+        "kept": chosen,
+        "glyphs": sorted({n: shape for score in chosen.scores.values() for n, shape in score.glyphs.items()}.items()),
         "notation_bars": BARS,
         "drawn_seconds": DRAWN_SECONDS,
     }
     first, second = (
-        page("report.html.j2", "report.js review.js", **shared, **_context(report, sounds, language(code)))
+        page("report.html.j2", "report.js review.js", **shared, **_context(report, chosen, language(code)))
         for code in (lang, other)
     )
     return in_both(first, second)
@@ -133,9 +149,9 @@ def _engraved(finding: Finding, key: str) -> Score | None:
         return None
 
 
-def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, Any]:
+def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
     """Give what the template needs in one language."""
-    numbered = list(enumerate(report.findings, 1))
+    numbered = list(enumerate(report.findings[: chosen.listed], 1))
     other = next(code for code in LANGUAGES if code != say.code)
     pictures = sound_pictures(report.sound) if report.sound else None
     return {
@@ -151,10 +167,12 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "flagged": sum(f.verdict != "clear" for f in report.findings),
         "timeline": timeline(numbered, _duration(report), say),
         "course": course_picture(report.course, _duration(report), say) if report.course else "",
-        "findings": [_shown(number, f, report, number in sounds, say) for number, f in numbered],
+        "findings": [_shown(number, f, report, chosen, say) for number, f in numbered],
         "human_pieces": _whole(report.store.get("human_pieces")),
         "rights_of": lambda match: _rights(match.rights, say),
-        "metrics": [{"it": m, "picture": chance_line(m, say)} for m in report.metrics],
+        "metrics": [
+            {"it": m, "picture": chance_line(m, say), "style": say.words.style_words(m)} for m in report.metrics
+        ],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
         "chords": chord_strips(report.harmony, say) if report.harmony else "",
         "sound": pictures,
@@ -166,18 +184,25 @@ def _context(report: AuditReport, sounds: Sounds, say: Language) -> dict[str, An
         "card": report.store.get("card"),
         "card_names": CARD_NAMES,
         "command": _command(report),
+        "reasons": report.reasons[:REASONS],
+        "more_reasons": max(len(report.reasons) - REASONS, 0),
         "repeat": list(_repeat(report)),
         "waiver_reasons": WAIVER_REASONS,
     }
 
 
-def _data(report: AuditReport, sounds: Sounds) -> dict[str, Any]:
+def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
     """Give what the page's script needs: notes and sounds of the findings, and its own words in each language."""
     return {
         "duration": rounded(_duration(report)) or 0.0,
-        "findings": {str(number): _notes(f) for number, f in enumerate(report.findings, 1) if number not in sounds},
+        "findings": {
+            str(number): _notes(f)
+            for number, f in enumerate(report.findings[: chosen.drawn], 1)
+            if number not in chosen.sounds
+        },
         "sounds": {
-            str(number): [base64.b64encode(sound).decode("ascii") for sound in pair] for number, pair in sounds.items()
+            str(number): [base64.b64encode(sound).decode("ascii") for sound in pair]
+            for number, pair in chosen.sounds.items()
         },
         "track": _track_named(report),
         "words": {code: {name: str(language(code)(text)) for name, text in SCRIPT_WORDS.items()} for code in LANGUAGES},
@@ -264,21 +289,27 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
     ]
 
 
-def _shown(number: int, finding: Finding, report: AuditReport, heard: bool, say: Language) -> dict[str, Any]:
+def _shown(number: int, finding: Finding, report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
     sentence = say.words.finding_words(finding)
     first, last = finding.query_bars
     common = report.policy.get("values", {}).get("copy", {}).get("common_works", math.inf)
+    drawn = number <= chosen.drawn
     return {
         "number": number,
         "it": finding,
+        "drawn": drawn,
         "bars": last - first + 1,
         "licensed": bool(finding.allowed) or finding.rights.get("consent") in ("granted", "not_required"),
         "common": bool(finding.commonplace) or finding.other_works >= common,
         "sentence": sentence,
-        "rolls": rolls(finding, say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape()),
-        "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)] if finding.verdict != "clear" else [],
+        "rolls": rolls(finding, say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape())
+        if drawn
+        else "",
+        "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)]
+        if drawn and finding.verdict != "clear"
+        else [],
         "rights": _rights(finding.rights, say),
-        "heard": say(HEARD if heard else TONES),
+        "heard": say(HEARD if number in chosen.sounds else TONES),
     }
 
 

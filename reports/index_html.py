@@ -12,9 +12,11 @@ from audit.findings import AuditReport, Finding, Outcome, SoundMatch
 from audit.originality import OriginalityReport
 from reports import words
 from reports.html_report import anchor_word, provenance_summary
+from reports.languages import Language, language
 from reports.originality import drawn_curves, originality_sentence
 from reports.page import LINK_WORDS, OUTCOME_WORDS, page
 
+ENGLISH = language("en")
 GRAVEST: tuple[Outcome, ...] = ("fail", "incomplete", "review", "pass")
 
 
@@ -55,7 +57,7 @@ class IndexRow:
     anchor: str = ""
 
 
-def index_row(report: AuditReport, folder: str) -> IndexRow:
+def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> IndexRow:
     """Return the line for `report`, which lies in `folder` below the index."""
     links, anchor = provenance_summary(report)
     name = str(report.track.get("name", folder))
@@ -65,10 +67,10 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
         return row
     best = found[0]
     if isinstance(best, Finding):
-        match = f"{best.matched} of {words.counted(best.notes, 'note')}"
-        where = f"{words.bars(best.query_bars)} \u2194 {words.bars(best.piece_bars)}"
+        match = say("{k} of {notes}", k=best.matched, notes=say.words.counted(best.notes, "note")).unescape()
+        where = f"{say.words.bars(best.query_bars)} \u2194 {say.words.bars(best.piece_bars)}"
     else:
-        match = f"{best.distance} of {best.bits} bits differ"
+        match = say("{k} of {n} bits differ", k=best.distance, n=best.bits).unescape()
         where = f"{words.span(best.query_span_s)} \u2194 {words.span(best.piece_span_s)}"
     return replace(
         row,
@@ -80,7 +82,12 @@ def index_row(report: AuditReport, folder: str) -> IndexRow:
     )
 
 
-def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = None) -> str:
+def index_html(
+    rows: Sequence[IndexRow],
+    release: OriginalityReport | None = None,
+    unread: Sequence[tuple[str, str]] = (),
+    say: Language = ENGLISH,
+) -> str:
     """Return the page: totals, and a table that its headings sort; gravest outcome and match first.
 
     Parameters
@@ -88,6 +95,10 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = Non
     rows : sequence of IndexRow
     release : OriginalityReport, optional
         Of all tracks, named by their folders.
+    unread : sequence of (str, str)
+        Names of the tracks that could not be read, each with the reason.
+    say : Language
+        That the page is in; the rows too were made in it.
     """
     known = {track.name: track.mean for track in release.tracks} if release else {}
     rows = [replace(row, originality=known.get(row.folder, math.nan)) for row in rows]
@@ -96,15 +107,19 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = Non
     return page(
         "index.html.j2",
         "index.js",
+        _=say,
+        words=say.words,
+        lang=say.code,
         total=len(rows),
-        curves=drawn_curves(release.group, release.baseline) if release and release.group else "",
+        unread=unread,
+        curves=drawn_curves(release.group, release.baseline, say) if release and release.group else "",
         baseline=release.baseline if release else None,
         originality=originality_sentence(release) if release else "",
         no_baseline=next((s.reason for s in release.skipped if s.check == "baseline"), "") if release else "",
         setting=release.setting if release else "",
         flagged=sum(row.flagged for row in rows),
         waived=sum(row.waived for row in rows),
-        counts=[(o, OUTCOME_WORDS[o], n) for o, n in counts if n],
+        counts=[(o, say(OUTCOME_WORDS[o]), n) for o, n in counts if n],
         rows=[
             {
                 "it": row,
@@ -114,9 +129,9 @@ def index_html(rows: Sequence[IndexRow], release: OriginalityReport | None = Non
                 "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
                 "originality": repr(-1.0 if math.isnan(row.originality) else row.originality),
                 "provenance": row.provenance or "unchecked",
-                "provenance_word": LINK_WORDS[row.provenance or "unchecked"],
+                "provenance_word": say(LINK_WORDS[row.provenance or "unchecked"]),
                 "anchor": row.anchor or "unchecked",
-                "anchor_word": anchor_word(row.anchor),
+                "anchor_word": say(anchor_word(row.anchor)),
             }
             for row in ordered
         ],

@@ -18,7 +18,6 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rfc8785
 
 from audit.findings import (
@@ -35,15 +34,14 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     SoundWindows,
+    StyleRange,
     Verdict,
     Waiver,
+    strict_json,
 )
 
 SIGNIFICANT = 6
-MAX_BYTES = 64 * 2**20  # of a report that is read
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
-MAX_DEPTH = 100
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -176,7 +174,10 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
     """
     from jsonschema import Draft202012Validator
 
-    value = parsed(data, name)
+    try:
+        value = strict_json(data, name)
+    except ValueError as refused:
+        raise ReportError(str(refused)) from None
     schema = json.loads(SCHEMA_FILE.read_bytes())
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
@@ -197,7 +198,7 @@ def _restored(value: dict[str, Any]) -> AuditReport:
     kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "findings": _finding,
         "sound_matches": _sound,
-        "metrics": lambda entry: MetricResult(**_numbers(entry, "value", "chance_mean", "chance_p95")),
+        "metrics": _metric,
         "provenance": lambda entry: ProvenanceLink(**entry),
         "skipped": lambda entry: Skipped(**entry),
         "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
@@ -212,27 +213,6 @@ def _restored(value: dict[str, Any]) -> AuditReport:
     sound = value["sound"] and SoundWindows(**value["sound"])
     made = {"course": course, "harmony": _harmony(value["harmony"]), "sound": sound}
     return AuditReport(**{**value, **texts, **lists, **made})
-
-
-def parsed(data: bytes, name: str) -> Any:
-    """Parse JSON strictly: UTF-8, one value, no name twice in an object, at most `MAX_BYTES`; raises `ReportError`."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) != len(pairs):
-            raise ValueError("a name stands twice in one object")
-        return dict(pairs)
-
-    if len(data) > MAX_BYTES:
-        raise ReportError(f"{name}: {len(data)} bytes is over the limit of {MAX_BYTES}")
-    # Counted here: libraries raise Python's limit of recursion (py-evm does), beyond which a parser takes the stack.
-    brackets = np.frombuffer(_JSON_STRING.sub(b"", data), np.uint8)
-    deepest = (np.isin(brackets, (0x5B, 0x7B)) * 1 - np.isin(brackets, (0x5D, 0x7D))).cumsum().max(initial=0)
-    if deepest > MAX_DEPTH:
-        raise ReportError(f"{name}: not valid JSON of a report: nested {deepest} deep, and {MAX_DEPTH} is the limit")
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{name}: not valid JSON: {error}") from None
 
 
 def _numbers(entry: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -258,6 +238,11 @@ def _window(entry: dict[str, Any]) -> CourseWindow:
 def _sound(entry: dict[str, Any]) -> SoundMatch:
     spans = {name: tuple(entry[name]) for name in ("query_span_s", "piece_span_s")}
     return SoundMatch(**{**_numbers(entry, "evalue"), **spans, "waiver": _waiver(entry["waiver"])})
+
+
+def _metric(entry: dict[str, Any]) -> MetricResult:
+    style = entry["style"] and StyleRange(**_numbers(entry["style"], "low", "median", "high"))
+    return MetricResult(**{**_numbers(entry, "value", "chance_mean", "chance_p95"), "style": style})
 
 
 def _finding(entry: dict[str, Any]) -> Finding:

@@ -70,9 +70,9 @@ class Language:
         return sentence if said is None else said
 
     def sentence(self, text: str) -> Markup:
-        """Return a sentence of the audit, marked with the language that it is in."""
+        """Return a sentence of the audit, marked with the language that it is in; figures are in any."""
         said = self.translated(text)
-        code = "en" if said is None else self.code
+        code = "en" if said is None and re.search("[A-Za-z]", text) else self.code
         return Markup('<span lang="{}">{}</span>').format(code, self.words.clean(text if said is None else said))
 
 

@@ -26,11 +26,13 @@ from audit.originality import (
 from reports import words
 from reports.drawing import number
 from reports.json_report import canonical
+from reports.languages import Language, language
 from reports.page import page
 
 WIDTH, LEFT, RIGHT = 1064.0, 46.0, 1042.0
 TOP, HEIGHT, STRIP = 12.0, 250.0, 22.0
 SMALL_WIDTH, SMALL_HEIGHT = 190.0, 40.0
+ENGLISH = language("en")
 LEVELS = {"below": "less original than", "within": "as original as", "above": "more original than"}
 
 
@@ -165,7 +167,7 @@ def _panel(height: float) -> str:
     return f'<rect class="panel" x="{number(LEFT)}" y="{number(TOP)}" width="{width}" height="{number(height)}"/>'
 
 
-def drawn_curves(group: Group, base: Baseline | None) -> Markup:
+def drawn_curves(group: Group, base: Baseline | None, say: Language = ENGLISH) -> Markup:
     """Draw the mean curves over the course of a track, each with its confidence band."""
     both = [("o-human", base.group), ("o-track", group)] if base else [("o-track", group)]
     values = [v for _, one in both for point in one.curve for v in (point.low, point.high)]
@@ -188,15 +190,15 @@ def drawn_curves(group: Group, base: Baseline | None) -> Markup:
         edges = ([y(p.low) for p in one.curve], [y(p.high) for p in one.curve])
         drawn += f'<path class="{name} area" d="{_band(xs, *edges)}"/>'
         drawn += f'<path class="{name} line" d="{_path(xs, [y(p.mean) for p in one.curve])}"/>'
-    words_ = f"Mean originality over the course of {words.counted(group.members, 'track')}" + (
-        f", beside {words.counted(base.group.members, 'human piece')}" if base else ""
-    )
+    label = say("Mean originality over the course of {tracks}", tracks=say.words.counted(group.members, "track"))
+    if base:
+        label += say(", beside {pieces}", pieces=say.words.counted(base.group.members, "human piece"))
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(WIDTH), number(TOP + HEIGHT + 26))
     ground = _panel(HEIGHT)
     inside = (
         f'{ground}<path class="grid" d="{rules}"/><g class="tick end">{names}</g><g class="tick">{shares}</g>{drawn}'
     )
-    return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(words_, size, Markup(inside))
+    return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
 
 
 def _strip(tracks: Sequence[Measured], base: Baseline | None) -> Markup:

@@ -14,6 +14,7 @@ from music.render import render_passage
 
 SAMPLE_RATE = 16_000  # Hz; of MPEG-2, so a frame is half as long: small files stay small
 MAX_SECONDS, ALL_SECONDS = 12.0, 80.0  # of one passage, and of all of them
+LIMIT = 10  # findings
 FADE_SECONDS = 0.4
 COMPRESSION = 0.85  # of libsndfile's 0-1
 
@@ -22,7 +23,7 @@ def passage_sounds(
     report: AuditReport,
     track: NoteSequence,
     load_piece: Callable[[str], NoteSequence],
-    limit: int = 10,
+    limit: int | None = LIMIT,
 ) -> tuple[dict[int, tuple[bytes, bytes]], str]:
     """Render both passages of the first flagged findings, the piece in the key and at the tempo of the track.
 
@@ -35,7 +36,7 @@ def passage_sounds(
     load_piece : callable
         Gives the notes of a piece by its path in the store.
     limit : int
-        Findings to render at most; clear ones are never rendered.
+        Findings to render at most, None for all of them; clear ones are never rendered.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def passage_sounds(
     """
     flagged = [(number, f) for number, f in enumerate(report.findings, 1) if f.verdict != "clear"]
     sounds, missing = {}, ""
-    seconds = min(MAX_SECONDS, ALL_SECONDS / max(len(flagged[:limit]), 1))
+    seconds = MAX_SECONDS if limit is None else min(MAX_SECONDS, ALL_SECONDS / max(len(flagged[:limit]), 1))
     for number, f in flagged[:limit]:
         ratio = f.tempo_ratio if 0 < f.tempo_ratio < math.inf else 1.0
         try:

@@ -177,3 +177,14 @@ def metric_words(metric: MetricResult) -> str:
         return "not comparable"
     alike = value > edge if metric.better == "higher" else value < edge
     return "more alike than chance" if alike else "within chance"
+
+
+def style_words(metric: MetricResult) -> str:
+    """Say where a metric lies among human pieces; "" without a range of them."""
+    style, value = metric.style, metric.value
+    if style is None or not all(map(math.isfinite, (value, style.low, style.high))):
+        return ""
+    if style.low <= value <= style.high:
+        return "as near to its closest piece as human pieces are"
+    nearer = (value > style.high) == (metric.better == "higher")
+    return f"{'nearer to' if nearer else 'farther from'} its closest piece than 95 % of human pieces"

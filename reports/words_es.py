@@ -24,6 +24,8 @@ NOUNS = {
     "semitone": ("semitono", "semitonos"),
     "rule": ("regla", "reglas"),
     "work": ("obra", "obras"),
+    "track": ("pista", "pistas"),
+    "human piece": ("pieza humana", "piezas humanas"),
 }
 
 
@@ -144,3 +146,18 @@ def metric_words(metric: MetricResult) -> str:
         "within chance": "dentro del azar",
     }
     return said[words.metric_words(metric)]
+
+
+def style_words(metric: MetricResult) -> str:
+    """Say where a metric lies among human pieces; "" without a range of them."""
+    said = {
+        "": "",
+        "as near to its closest piece as human pieces are": "tan cerca de su pieza más próxima como las humanas",
+        "nearer to its closest piece than 95 % of human pieces": (
+            "más cerca de su pieza más próxima que el 95 % de las humanas"
+        ),
+        "farther from its closest piece than 95 % of human pieces": (
+            "más lejos de su pieza más próxima que el 95 % de las humanas"
+        ),
+    }
+    return said[words.style_words(metric)]

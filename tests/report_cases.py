@@ -12,6 +12,7 @@ from audit.findings import (
     RuleResult,
     Skipped,
     SoundMatch,
+    StyleRange,
     Waiver,
 )
 
@@ -98,7 +99,9 @@ def report(**changes: Any) -> AuditReport:
             finding(3, verdict="clear"),
         ),
         metrics=(
-            MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),
+            MetricResult(
+                "bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid", style=StyleRange(0.05, 0.12, 0.3, 40)
+            ),
             MetricResult("phash_64", "Pictures.", 2.0, 25.0, float("nan"), "lower", "folk/1.mid", "review"),
         ),
         provenance=(

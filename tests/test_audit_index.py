@@ -480,11 +480,12 @@ def test_without_a_calibration_in_a_folder_that_is_only_read(
     shutil.copytree(two, tmp_path / "s")
     store = Store.open(tmp_path / "s")
     kept = open_corpus(store, watch)
-    for name in ("calibration.json", "chance.json"):
+    names = ("calibration.json", "chance.json", "style.json")
+    for name in names:
         (state_folder(store) / name).unlink()
     monkeypatch.setattr("audit.index.write_synced", _denied)
     found = open_corpus(store, watch)
-    assert found.index.unsaved == dict.fromkeys(("calibration.json", "chance.json"), "Read-only file system")
+    assert found.index.unsaved == dict.fromkeys(names, "Read-only file system")
     assert (found.calibration, found.chance) == (kept.calibration, kept.chance)
     monkeypatch.setattr("audit.index.write_synced", _full)
     with pytest.raises(StoreError, match=r"calibration\.json: can't be written: No space left"):

@@ -12,7 +12,7 @@ import pytest
 
 import cli
 from audit.index import IndexDamagedError, build_index
-from audit.measure import CHANCE
+from audit.measure import CHANCE, STYLE
 from audit.originality import (
     GRID,
     Measured,
@@ -74,6 +74,7 @@ def ready(store: Store) -> Corpus:
     calibration = Calibration(0.7, 0.0, index.notes, ())
     index.write(CALIBRATION, asdict(calibration))
     index.write(CHANCE, {})
+    index.write(STYLE, {})
     return Corpus(store, index, calibration, {})
 
 

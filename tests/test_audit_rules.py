@@ -75,12 +75,12 @@ def test_metrics_and_their_bounds() -> None:
     near = replace(METRIC, value=5.0, verdict="review")
     found = rules(of, metrics=(near,))["metrics.phash_64"]
     assert (found.verdict, found.detail) == ("review", "5 against a.mid; review_below 6, fail_below 2")
-    gap = (Skipped("metrics: phash_64", "no sound", False),)
+    gap = (Skipped("metrics:phash_64", "no sound", False),)
     found = rules(of, metrics=(), skipped=gap)["metrics.phash_64"]
     assert (found.verdict, found.required, found.detail[:8]) == ("skipped", True, "no sound")
     lenient = policy(metrics={"phash_64": {"review_below": 6}})
     assert not rules(lenient, metrics=(), skipped=gap)["metrics.phash_64"].required
-    gap = (Skipped("metrics: phash_64", "no sound", True),)
+    gap = (Skipped("metrics:phash_64", "no sound", True),)
     assert rules(lenient, metrics=(), skipped=gap)["metrics"].verdict == "skipped"
 
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from jsonschema import Draft4Validator, Draft202012Validator
 
+import cli
 import reports.influence
 import reports.pdf
 from music.midi import write_midi
@@ -33,7 +34,7 @@ def house(tmp_path_factory):
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
         patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 8)
+        patch.setattr("audit.measure.SAMPLE", 10)
         patch.setattr("audit.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
@@ -174,7 +175,8 @@ def test_the_index_has_the_originality_of_the_release(house, tmp_path):
         assert f'<td data-sort="{track["originality"]:.6g}' in page.replace("\n", "")
     done("ingest", house / "src" / "01.mid", "--into", tmp_path / "small", "--workers", 1)
     contraste("audit", house / "tracks", "--store", tmp_path / "small", "--out", tmp_path / "r")
-    assert "No baseline: the store holds fewer than 10 different works" in (tmp_path / "r" / "index.html").read_text()
+    small = (tmp_path / "r" / "index.html").read_text()
+    assert 'No baseline: <span lang="en">the store holds fewer than 10 different works' in small
 
 
 def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkeypatch):
@@ -210,7 +212,7 @@ def test_sound_beside_its_notes_is_left_to_them(house, tmp_path):
     soundfile.write(tmp_path / "t/song.wav", np.zeros(800), 8_000)
     ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
     assert ran.code == 0, ran
-    assert "1 sound files have notes beside them" in ran.err
+    assert "1 sound file has notes of the same name, which are audited" in ran.err
     assert [folder.name for folder in (tmp_path / "r").iterdir()] == ["song"]
 
 
@@ -228,3 +230,53 @@ def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
         done("audit", tmp_path / f"many/{i}.mid", "--store", house / "store", "--out", alone, "--format", "json,md")
         for name in ("report.json", "report.md"):
             assert (alone / str(i) / name).read_bytes() == (tmp_path / "r" / str(i) / name).read_bytes()
+
+
+def test_metrics_stand_beside_human_pieces(house):
+    metrics = json.loads((house / "r/copied/report.json").read_bytes())["metrics"]
+    assert metrics
+    assert all(m["style"]["low"] <= m["style"]["median"] <= m["style"]["high"] for m in metrics)
+    assert all(m["style"]["pieces"] == 10 for m in metrics)
+    assert "nearer to its closest piece than 95 % of human pieces" in (house / "r/copied/report.html").read_text()
+
+
+def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.html_report.PAGE_BYTES", 1)
+    words = ("audit", house / "tracks/copied.mid", "--store", house / "store", "--format", "html", "--out")
+    contraste(*words, tmp_path / "small")
+    contraste(*words, tmp_path / "whole", "--whole-page")
+    small, whole = ((tmp_path / name / "copied/report.html").read_text() for name in ("small", "whole"))
+    assert "--whole-page" in small
+    assert "--whole-page" not in whole
+    assert len(small) < len(whole)
+
+
+def test_progress_counts_files_that_cannot_be_read(tmp_path):
+    names = ("a.mid", "bad.mid", "c.mid", "worse.mid")
+    for name in names:
+        write_midi(tune(1), tmp_path / name)
+    for name in ("bad.mid", "worse.mid"):
+        (tmp_path / name).write_bytes(b"MThd")
+    shown, unread = [], []
+    audited = cli._audited(
+        [tmp_path / name for name in names],
+        lambda file, name, music: None,
+        lambda job: {},
+        lambda done, total: shown.append((done, total)),
+        unread,
+    )
+    assert [file.name for file, *_ in audited] == ["a.mid", "c.mid"]
+    assert sorted(shown) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [name for name, _ in unread] == ["bad.mid", "worse.mid"]
+    assert all(str(tmp_path) not in reason for _, reason in unread)
+
+
+def test_the_index_names_what_could_not_be_read(house, tmp_path):
+    write_midi(tune(999), tmp_path / "t/a.mid")
+    (tmp_path / "t/<b>.mid").write_bytes(b"MThd")
+    ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r")
+    assert ran.code == 3, ran
+    page = (tmp_path / "r/index.html").read_text()
+    assert "1 track could not be read, and nothing is known of what they hold." in page
+    assert "&lt;b&gt;.mid" in page
+    assert "could not be read" not in (house / "r/index.html").read_text()

@@ -274,12 +274,13 @@ def test_both_languages_are_in_the_page(page: Path) -> None:
     )
     assert seen[0] == "Fail: new.mid · contraste audit"
     assert seen[1].startswith("Bars 6\u201310 of the track match")
-    assert seen[2] == "Metrics beside chance"
+    assert seen[2] == "Metrics beside chance and style"
     assert seen[3:5] == ["es", "No apto: new.mid · auditoría de contraste"]
     assert seen[5].startswith("Los compases 6\u201310 de la pista coinciden")
-    assert seen[6:9] == ["Métricas junto al azar", "Línea de tiempo de la pista, con sus hallazgos", "No apto"]
+    assert seen[6:8] == ["Métricas junto al azar y al estilo", "Línea de tiempo de la pista, con sus hallazgos"]
+    assert seen[8] == "No apto"
     assert [fault for fault in seen[9] if fault["impact"] in ("serious", "critical")] == []
-    assert seen[10:] == ["Metrics beside chance", "Timeline of the track, with its findings"]
+    assert seen[10:] == ["Metrics beside chance and style", "Timeline of the track, with its findings"]
 
 
 def test_dark_and_print_have_rules_of_their_own(page: Path) -> None:
@@ -300,6 +301,9 @@ def test_dark_and_print_have_rules_of_their_own(page: Path) -> None:
         ),
     )
     assert printed == [0, None, None, None]
+    paper = {"width": 680, "height": 960}  # A4 less its margins
+    width = ["see", "document.documentElement.scrollWidth"]
+    assert drive(page, ["media", {"media": "print"}], width, viewport=paper) == [680]
 
 
 def test_the_page_fits_a_telephone(page: Path) -> None:

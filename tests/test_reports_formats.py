@@ -81,10 +81,10 @@ def test_a_report_that_is_no_report_is_refused() -> None:
     data = report_json(report())
     for bad, says in [
         (b"{", "not valid JSON"),
-        (b'{"a":1,"a":2}', "a name stands twice"),
+        (b'{"a":1,"a":2}', "the name 'a' stands twice"),
         (data.replace(b'"outcome":"fail"', b'"outcome":"good"'), "outcome: 'good' is not one of"),
         (data.replace(b'"matched":12', b'"matched": 12'), "not the canonical JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"[" * 100_000, "nested deeper than the limit"),
         (b"\xff", "not valid JSON"),
     ]:
         with pytest.raises(ReportError, match=says):

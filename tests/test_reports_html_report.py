@@ -27,6 +27,7 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     SoundWindows,
+    StyleRange,
     Waiver,
 )
 from reports.chain import chain
@@ -34,6 +35,7 @@ from reports.crosswalk import crosswalk
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
 from reports.html_report import gravest, report_html
 from reports.index_html import IndexRow, index_html, index_row
+from reports.languages import language
 from reports.page import script_data
 
 HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e\x00"
@@ -380,6 +382,18 @@ def test_chance_picture_stays_in_its_frame() -> None:
     assert "missing" in chance_line(MetricResult("m", "", float("nan"), 0, 0, "higher", ""))
 
 
+def test_style_is_drawn_and_told_beside_chance() -> None:
+    metric = MetricResult("bleu", "", 0.3, 0.05, 0.1, "higher", "a", style=StyleRange(0.25, 0.5, 0.75, 40))
+    drawn = str(chance_line(metric))
+    assert 'class="style" d="M59 28v8M59 32H161M161 28v8M110 29v6"' in drawn  # 8 + 204 * share
+    assert "; human pieces 0.25 to 0.75, half below 0.5: as near to its closest piece as human pieces are" in drawn
+    assert 'class="style"' not in chance_line(dataclasses.replace(metric, style=None))
+    page = report_html(report(metrics=(metric,)))
+    assert "0.25\u20130.75" in page
+    assert "no style baseline" not in page
+    assert "no style baseline" in report_html(report(metrics=(dataclasses.replace(metric, style=None),)))
+
+
 def test_numbers_names_and_gravest_link() -> None:
     assert [number(v) for v in (-0.04, 3.0, 2.26, -1.55)] == ["0", "3", "2.3", "-1.6"]
     assert (pitch_name(60), pitch_name(61), pitch_name(0)) == ("C4", "C\u266f4", "C-1")
@@ -413,6 +427,18 @@ def test_index_lists_gravest_first_with_links_and_totals() -> None:
         assert wanted in text
     assert len(page.of("button")) == 6
     assert "holds no audited track" in index_html([])
+
+
+def test_the_index_in_spanish() -> None:
+    spanish = language("es")
+    rows = [index_row(report(), "new", spanish), index_row(report(0), "old", spanish)]
+    page = Page(index_html(rows, None, [("bad.mid", "no header")], spanish))
+    assert "Auditoría de 2 pistas" in page.text
+    assert "Tune 1, 32 de 40 notas" in page.text
+    assert "compases 6\u201310 \u2194 compases 21\u201331" in page.text
+    assert "1 pista sin poder leerse" in page.text
+    assert "No apto" in page.text
+    assert not re.search(r"\b(the|of|is|are|Track|Outcome)\b", page.text)
 
 
 def test_the_course_is_drawn_beside_human_pieces() -> None:

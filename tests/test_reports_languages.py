@@ -18,7 +18,7 @@ from tests.test_reports_html_report import finding, report
 
 ROOT = Path(__file__).parent.parent
 SPANISH = language("es")
-PAGE_TEMPLATES = ("finding", "filters", "report", "page")
+PAGE_TEMPLATES = ("finding", "filters", "report", "page", "index")
 
 
 def texts() -> set[str]:
@@ -29,7 +29,7 @@ def texts() -> set[str]:
         found |= set(re.findall(r'\b_\("((?:[^"\\]|\\.)*)"', source))
         for table in re.findall(r"_\(\{(.*?)\}\[", source):
             found |= set(re.findall(r': "([^"]*)"', table))
-    for name in ("html_report", "drawing"):
+    for name in ("html_report", "drawing", "originality", "index_html"):
         for node in ast.walk(ast.parse((ROOT / "reports" / f"{name}.py").read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from audit.findings import Finding, MetricResult
-from reports import words
+from audit.findings import Finding, MetricResult, StyleRange
+from reports import words, words_es
 
 FINDING = Finding(
     piece="a.mid",
@@ -116,6 +116,24 @@ def test_metric_sides() -> None:
     assert words.metric_words(low) == "within chance"
     assert words.metric_words(dataclasses.replace(low, value=10.0)) == "more alike than chance"
     assert words.metric_words(dataclasses.replace(low, chance_p95=math.nan)) == "not comparable"
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "said"),
+    [
+        ("higher", 0.5, "nearer to"),
+        ("higher", 0.1, "farther from"),
+        ("lower", 0.1, "nearer to"),
+        ("lower", 0.5, "farther from"),
+        ("lower", 0.2, "as near to"),
+        ("higher", math.nan, ""),
+    ],
+)
+def test_metric_beside_human_pieces(better: str, value: float, said: str) -> None:
+    metric = MetricResult("m", "", value, 0.1, 0.2, better, "a", style=StyleRange(0.2, 0.3, 0.4, 40))
+    assert words.style_words(metric).startswith(said)
+    assert bool(words.style_words(metric)) == bool(words_es.style_words(metric)) == bool(said)
+    assert words.style_words(dataclasses.replace(metric, style=None)) == ""
 
 
 def test_characters_that_no_page_may_hold_are_replaced() -> None:
