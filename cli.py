@@ -973,7 +973,7 @@ def generate(
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
-    temperature: Temperature = 1.0,
+    temperature: Temperature = 1.1,
     top_p: TopP = 0.97,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens at most.")] = None,
     best_of: Annotated[
@@ -1180,11 +1180,15 @@ def evaluate(
 def interpolate(
     first: Annotated[Path, typer.Argument(help="Music at one end.")],
     second: Annotated[Path, typer.Argument(help="Music at the other.")],
-    model: Annotated[Path, typer.Option("--model", help="A folder made by 'contraste train --latent N'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="A folder made by 'contraste train --latent N'; or the shipped model."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=2, max=64, help="How many tracks, both ends among them.")] = 7,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    top_p: Annotated[float, typer.Option(help="Share of the likeliest tokens to draw from.")] = 0.5,
+    top_p: TopP = 0.9,
+    draws: Annotated[int, typer.Option(min=1, max=64, help="Draws of each step; the most even is kept.")] = 8,
     device: Device = "auto",
 ) -> None:
     """Write the tracks on the way from one piece to another, bar by bar through their styles."""
@@ -1192,11 +1196,13 @@ def interpolate(
     from music.read import read_music
 
     with _extra("generator"):
+        from generator.checkpoint import SHIPPED
         from generator.interpolate import interpolate
 
+    model = model or SHIPPED
     ends = {"first_sha256": digest_of(first).hex, "second_sha256": digest_of(second).hex}
     made = interpolate(
-        model, read_music(first), read_music(second), steps, seed=seed, top_p=top_p, device=device
+        model, read_music(first), read_music(second), steps, seed=seed, top_p=top_p, draws=draws, device=device
     )  # fmt: skip
     _write_tracks(made, out, f"walk-{seed}", model, ends, device)
 

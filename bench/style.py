@@ -18,7 +18,7 @@ import numpy as np
 
 from corpus.store import Store
 from generator.checkpoint import load_model
-from generator.interpolate import interpolate
+from generator.interpolate import figures, interpolate
 from generator.tokens import quantise
 from generator.train import active_latents
 from generator.windows import read_split
@@ -34,11 +34,6 @@ def notes(piece: NoteSequence, end: float) -> set[tuple[int, int, int]]:
     kept = piece.onset_beat < end - 1e-6
     ticks = np.rint(piece.onset_beat[kept] * 24).astype(int)
     return set(zip(ticks.tolist(), piece.pitch[kept].tolist(), piece.part[kept].tolist(), strict=True))
-
-
-def figures(piece: NoteSequence) -> tuple[float, ...]:
-    length = max(float(piece.end_beat), 1.0)
-    return len(piece) / length, len(np.unique(np.round(piece.onset_beat, 4))) / length, float(piece.pitch.mean())
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Bar k of the first piece goes over into bar k of the second along a straight line of the latent space, along which what
 is counted in a bar changes evenly (`generator.model.Style`). The walk has as many bars as the shorter piece; tempo,
-instruments and meters are those of the nearer end.
+instruments and meters are those of the nearer end. Each step is drawn several times, and that draw is kept whose
+`figures` are nearest to the line between those of the ends.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from generator.checkpoint import load_model
 from generator.decoding import SamplingSettings, Style
 from generator.model import Transformer, threads
 from generator.sample import Generated, write_styled
-from generator.tokens import GeneratorError, IntArray, SettingError, bar_starts, encode, window
+from generator.tokens import GeneratorError, IntArray, SettingError, bar_starts, decode, encode, window
 from music.notes import FloatArray, NoteSequence
 
-__all__ = ["interpolate", "style_of"]
+__all__ = ["figures", "interpolate", "style_of"]
 
 MAX_BARS = 64
+ENDS_TOP_P = 0.5
+"""Ends are not to be varied, but to come back."""
 
 
 def style_of(model: Transformer, tokens: IntArray, bars: int) -> Style:
@@ -43,6 +46,14 @@ def style_of(model: Transformer, tokens: IntArray, bars: int) -> Style:
     return Style(np.array(latents), tuple(int(token) for token in tokens[starts[:-1]]))
 
 
+def figures(piece: NoteSequence) -> FloatArray:
+    """Return ln notes and ln onsets a beat, and the mean pitch in octaves: what is to change evenly on a walk, (3,)."""
+    length = max(float(piece.end_beat), 1.0)
+    onsets = len(np.unique(np.round(piece.onset_beat, 4)))
+    height = float(piece.pitch.mean()) / 12 if len(piece) else 0.0
+    return np.array([np.log(max(len(piece), 1) / length), np.log(max(onsets, 1) / length), height])
+
+
 def interpolate(
     model_dir: str | Path,
     first: NoteSequence,
@@ -50,7 +61,8 @@ def interpolate(
     steps: int,
     *,
     seed: int = 0,
-    top_p: float = 0.5,
+    top_p: float = 0.9,
+    draws: int = 8,
     device: str = "auto",
 ) -> list[Generated]:
     """Write `steps` pieces on the way from `first` to `second`, both ends among them, as the model hears them.
@@ -58,31 +70,40 @@ def interpolate(
     Parameters
     ----------
     model_dir : path
-        A model with a style encoder (`contraste train --latent`).
+        A model with a style encoder (`contraste train --latent`), as the shipped one is.
     steps : int
         2 to 64.
     seed, top_p : number
-        As for `generator.sample.generate`.
+        As for `generator.sample.generate`; the ends are drawn with `ENDS_TOP_P` at most.
+    draws : int
+        Of each step, 1 to 64.
 
     Raises
     ------
     GeneratorError
         For a model without a style encoder, a piece without bars, or a setting out of range.
     """
-    if not 2 <= steps <= 64:
-        raise SettingError(f"steps {steps} is out of range: 2 to 64")
+    for what, number, least in (("steps", steps, 2), ("draws", draws, 1)):
+        if not least <= number <= 64:
+            raise SettingError(f"{what} {number} is out of range: {least} to 64")
     model = load_model(model_dir, device)
     if not model.config.latent:
-        raise GeneratorError(f"{model_dir}: has no style encoder; train a model with --latent 64")
+        raise GeneratorError(f"{model_dir}: has no style encoder; train a model with --latent 256")
     pieces = [np.array(encode(piece), dtype=np.int64) for piece in (first, second)]
     bars = min(MAX_BARS, *(len(bar_starts(tokens)) for tokens in pieces))
-    settings = SamplingSettings(seed=seed, temperature=1.0, top_p=top_p, beam=None, bars=bars)
+    headers = [tokens[: bar_starts(tokens)[0]].tolist() for tokens in pieces]
+    walk = []
     with torch.inference_mode(), threads(1):
         ends = [style_of(model, tokens, bars) for tokens in pieces]
-        headers = [tokens[: bar_starts(tokens)[0]].tolist() for tokens in pieces]
-        walk = []
-        for share in np.linspace(0, 1, steps):
+        sought = [figures(decode(tokens[: [*bar_starts(tokens), len(tokens)][bars]])) for tokens in pieces]
+        for step, share in enumerate(np.linspace(0, 1, steps)):
             near = round(float(share))
-            latents = (1 - share) * ends[0].latents + share * ends[1].latents
-            walk.append((headers[near], Style(latents, ends[near].meters)))
-        return write_styled(model, walk, settings)
+            style = Style((1 - share) * ends[0].latents + share * ends[1].latents, ends[near].meters)
+            p = top_p if 0 < share < 1 else min(top_p, ENDS_TOP_P)
+            settings = SamplingSettings(seed=seed, temperature=1.0, top_p=p, beam=None, bars=bars)
+            made = write_styled(model, [(headers[near], style)] * draws, settings)
+            aim = (1 - share) * sought[0] + share * sought[1]
+            kept = min(made, key=lambda track: float(np.square(figures(track.sequence) - aim).sum()))
+            kept.settings.update(draw=kept.settings["index"], draws=draws, index=step, count=steps)
+            walk.append(kept)
+    return walk

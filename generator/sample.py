@@ -30,6 +30,7 @@ from generator.decoding import (
     EXTRA_BARS,
     MAX_HOLD,
     RUN,
+    TEMPERATURE,
     Line,
     SamplingSettings,
     Style,
@@ -85,7 +86,7 @@ def generate(
     n: int,
     *,
     seed: int = 0,
-    temperature: float = 1.0,
+    temperature: float = TEMPERATURE,
     top_p: float = 0.97,
     beam: int | None = None,
     bars: int = 16,
@@ -112,7 +113,7 @@ def generate(
     seed : int
         0 to 2**32 - 1; track i draws from its own stream (seed, i).
     temperature, top_p : float
-        > 0, and in (0, 1].
+        > 0, 1 is as learned; and in (0, 1].
     beam : int, optional
         Search width. Each track's first new bar is then sampled, so that tracks differ, and beam search
         writes the rest.

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from generator.checkpoint import Description, save_model, write_description
-from generator.interpolate import interpolate, style_of
+from generator.interpolate import figures, interpolate, style_of
 from generator.model import ModelConfig, Transformer
 from generator.tokens import BAR, METERS, GeneratorError, bar_starts, encode
 from music.notes import Part, TimeSignature, build
@@ -36,6 +36,20 @@ def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_near
         meters = {METERS[token - BAR] for token in tokens[bar_starts(tokens)]}
         assert meters == {(4, 4) if number <= 1 else (3, 4)}
         assert len(bar_starts(tokens)) == 2
+        assert tokens[: bar_starts(tokens)[0]].tolist() == encode(piece(1))[: bar_starts(tokens)[0]]  # no part is added
+        assert (track.settings["index"], track.settings["count"], track.settings["draws"]) == (number, 3, 8)
+
+
+def test_of_the_draws_of_a_step_the_most_even_is_kept(folder):
+    ends = piece(2), piece(2, base=80)
+    aim = (figures(ends[0]) + figures(ends[1])) / 2
+    far = [
+        np.square(figures(interpolate(folder, *ends, 3, draws=draws)[1].sequence) - aim).sum() for draws in (1, 4, 16)
+    ]
+    assert far[2] <= far[1] <= far[0]
+    assert far[2] < far[0]
+    with pytest.raises(GeneratorError, match="draws 0 is out of range: 1 to 64"):
+        interpolate(folder, *ends, 3, draws=0)
 
 
 def test_styles_are_read_bar_by_bar_however_long_the_piece_is():
