@@ -973,7 +973,7 @@ def generate(
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
-    temperature: Temperature = 1.1,
+    temperature: Temperature = 1.05,
     top_p: TopP = 0.97,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens at most.")] = None,
     best_of: Annotated[

@@ -77,7 +77,7 @@ def test_tracks_and_seeds_differ(folder, tracks):
     other = generate(folder, 3, seed=8, bars=6)
     assert len({t.tokens for t in (*tracks, *other)}) == 6
     assert tracks[1].settings == {
-        "seed": 7, "temperature": 1.1, "top_p": 0.97, "beam": None, "bars": 6, "top_k": None, "index": 1,
+        "seed": 7, "temperature": 1.05, "top_p": 0.97, "beam": None, "bars": 6, "top_k": None, "index": 1,
         "count": 3,
     }  # fmt: skip
 
