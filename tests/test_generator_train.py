@@ -3,7 +3,7 @@ import math
 import os
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +266,7 @@ def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "halves"))
     assert one == two
     assert set(whole.curve[-1]) == {"step", "cross_entropy", "kl", "mse"}
+    assert whole.validation["styled_bits_per_note"] != whole.validation["bits_per_note"]
     assert 0 <= whole.active <= 8
     assert any(file.name.startswith("events") for file in (tmp_path / "whole.logs").iterdir())
 
@@ -276,7 +277,9 @@ def test_a_model_is_tuned_to_one_artist(trained, tmp_path, lora):
     store = FakeStore([tune(i) for i in range(6)], tuple(records))
     steps = 60 if lora else 20  # adapters learn more slowly
     settings = Settings(steps=steps, artist="Ann", lora=lora, rate_first=3e-3, rate_last=1e-3, transpose=0, **OPTIONS)
+    settings = replace(settings, latent=3, dropout=0.7)
     report = train(store, tmp_path / "tuned", settings, base=trained[0])
+    assert (report.settings["latent"], report.settings["dropout"]) == (SMALL.latent, SMALL.dropout)  # its own
     assert report.pieces == {"train": 2, "valid": 1}
     assert report.curve[-1]["cross_entropy"] < trained[1].curve[-1]["cross_entropy"]
     assert load_model(tmp_path / "tuned").config == SMALL
