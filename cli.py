@@ -1201,9 +1201,11 @@ def interpolate(
 
     model = model or SHIPPED
     ends = {"first_sha256": digest_of(first).hex, "second_sha256": digest_of(second).hex}
-    made = interpolate(
-        model, read_music(first), read_music(second), steps, seed=seed, top_p=top_p, draws=draws, device=device
-    )  # fmt: skip
+    with progress("steps") as show:
+        made = interpolate(
+            model, read_music(first), read_music(second), steps,
+            seed=seed, top_p=top_p, draws=draws, device=device, progress=show,
+        )  # fmt: skip
     _write_tracks(made, out, f"walk-{seed}", model, ends, device)
 
 

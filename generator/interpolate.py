@@ -8,6 +8,7 @@ instruments and meters are those of the nearer end. Each step is drawn several t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def interpolate(
     top_p: float = 0.9,
     draws: int = 8,
     device: str = "auto",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Generated]:
     """Write `steps` pieces on the way from `first` to `second`, both ends among them, as the model hears them.
 
@@ -106,4 +108,5 @@ def interpolate(
             kept = min(made, key=lambda track: float(np.square(figures(track.sequence) - aim).sum()))
             kept.settings.update(draw=kept.settings["index"], draws=draws, index=step, count=steps)
             walk.append(kept)
+            progress(len(walk), steps)
     return walk

@@ -18,10 +18,7 @@ from reports.notation import Score
 
 PAGE_BYTES = 2_000_000  # of report.html
 FIXED, ROW, SHELL = 150_000, 6_000, 9_000  # bytes of a page without findings, of one that is listed, of its tables
-LISTED, DRAWN = (
-    0.4,
-    0.6,
-)  # at most these shares of what is left go to findings without rolls, and to those without sound
+LISTED, DRAWN = 0.4, 0.6  # of what is left at most go to findings without rolls, and to those without sound
 LEAST = 10  # findings that are listed, whatever their bytes
 Sounds = Mapping[int, tuple[bytes, bytes]]
 """Files (track passage, piece passage) by the number of their finding, from 1."""
