@@ -3,9 +3,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from corpus.demo import scores
 from generator.checkpoint import SHIPPED, load_model, read_description
+from generator.tokens import quantise
+from music.midi import write_midi
+from music.read import read_music
 
 CONTRASTE = Path(sys.executable).with_name("contraste")
 
@@ -69,3 +74,29 @@ def test_bars_are_written_anew_with_it(home):
     assert Path(done.stdout.strip()).read_bytes() != (home / "track-3-1.mid").read_bytes()
     done = contraste(*words[:3], "200-300", *words[4:])
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+
+
+def opening(chorale):
+    piece = quantise(read_music(scores() / "bach" / chorale))
+    return piece.select(piece.onset_beat < 8 - 1e-6)
+
+
+def sung(piece):
+    ticks = np.rint(piece.onset_beat * 24).astype(int)
+    return set(zip(ticks.tolist(), piece.pitch.tolist(), piece.part.tolist(), strict=True))
+
+
+def test_pieces_that_are_walked_between_come_back_at_the_ends(home):
+    ends = []
+    for name in ("bwv16.6", "bwv12.7"):  # held out when it was trained
+        ends.append(home / f"{name}.mid")
+        write_midi(opening(f"{name}.mxl"), ends[-1])
+    done = contraste("interpolate", *ends, "--steps", "3", "--out", home / "walk", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    walk = [read_music(path) for path in done.stdout.split()]
+    assert len(walk) == 3
+    for end, written in ((ends[0], walk[0]), (ends[1], walk[2])):
+        there = sung(quantise(read_music(end)))
+        assert len(there & sung(quantise(written))) >= 0.9 * len(there)
+    record = json.loads((home / "walk" / "walk-0-2.mid.provenance.json").read_text())
+    assert (record["parameters"]["index"], record["parameters"]["count"], record["parameters"]["draws"]) == (1, 3, 8)
