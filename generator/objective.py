@@ -150,11 +150,20 @@ class Team:
         for twin in self.copies[1:]:
             for own, shared in zip(twin.parameters(), model.parameters(), strict=True):
                 own.data = shared.data
-        if self.device.type == "cuda" and not self.fleet.sharded:
+        compiled = self.device.type == "cuda" and not self.fleet.sharded
+        if compiled:
             for block in model.stack.blocks:
                 block.compile()
         self.workers = [self.fleet.share(lead, model), *self.copies[1:]]
-        self.pool = ThreadPoolExecutor(members, initializer=torch.set_num_threads, initargs=(1,))
+
+        def begin() -> None:  # both hold for a thread alone
+            torch.set_num_threads(1)
+            if compiled:
+                torch._dynamo.config.suppress_errors = (
+                    True  # without a C compiler blocks run as they are, with a warning
+                )
+
+        self.pool = ThreadPoolExecutor(members, initializer=begin)
 
     def gradients(self, rows: Tensor, kl_weight: float = KL_WEIGHT) -> Losses:
         """Set the model's gradients for a batch (B, T + 1), which is that of the whole fleet; return its losses."""
