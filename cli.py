@@ -1708,6 +1708,7 @@ def anchor(
     max_fee_gwei: MaxFee = None,
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
+    from audit.findings import many
     from ledger.anchor import anchor_again, anchor_paths
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
@@ -1716,7 +1717,7 @@ def anchor(
     for receipt in receipts:
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{len(paths)} path{'s' if len(paths) > 1 else ''} anchored in block {receipt.block}, {state}")
+        say(f"{many(len(paths), 'path')} anchored in block {receipt.block}, {state}")
         if receipt.known:
             say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:

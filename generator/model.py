@@ -150,9 +150,11 @@ def _rotate(x: Tensor, turns: Tensor) -> Tensor:
 
 def _dropped(x: Tensor, dropout: float) -> Tensor:
     """Return `x` with dropout."""
-    if x.device.type == "cpu" and dropout:
+    if not dropout:
+        return x
+    if x.device.type == "cpu":
         return cast(Tensor, _Dropout.apply(x, dropout))  # type: ignore[no-untyped-call]
-    return functional.dropout(x, dropout) if dropout else x
+    return functional.dropout(x, dropout)
 
 
 def _squared_relu(x: Tensor, dropout: float) -> Tensor:

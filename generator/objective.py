@@ -27,6 +27,7 @@ import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -150,18 +151,16 @@ class Team:
         for twin in self.copies[1:]:
             for own, shared in zip(twin.parameters(), model.parameters(), strict=True):
                 own.data = shared.data
-        compiled = self.device.type == "cuda" and not self.fleet.sharded
-        if compiled:
+        self.compiled = self.device.type == "cuda" and not self.fleet.sharded
+        if self.compiled:
             for block in model.stack.blocks:
                 block.compile()
         self.workers = [self.fleet.share(lead, model), *self.copies[1:]]
 
         def begin() -> None:  # both hold for a thread alone
             torch.set_num_threads(1)
-            if compiled:
-                torch._dynamo.config.suppress_errors = (
-                    True  # without a C compiler blocks run as they are, with a warning
-                )
+            if self.compiled:  # without a C compiler blocks run as they are, with a warning
+                torch._dynamo.config.suppress_errors = True
 
         self.pool = ThreadPoolExecutor(members, initializer=begin)
 
@@ -200,7 +199,7 @@ class Team:
         def work(batch: list[tuple[IntArray, int]]) -> float:
             rows = torch.from_numpy(padded([cut for cut, _ in batch])).to(self.device)
             tokens = rows[:, :-1]
-            with torch.inference_mode(), self.copies[0].autocast(self.device), torch.compiler.set_stance("force_eager"):
+            with torch.inference_mode(), self.copies[0].autocast(self.device):
                 latents = latents_at(self.model.encode_style(tokens)[0], bars_of(tokens)) if styled else None
                 nats = cross_entropy(self.model(tokens, latents=latents), rows, "none").view(len(rows), -1)  # (B, T)
             nats = nats.double().cpu()
@@ -208,7 +207,9 @@ class Team:
 
         tokens = sum(len(piece) - 1 for piece in pieces)
         notes = sum(int((piece >= PITCH).sum()) for piece in pieces)
-        nats = sum(map(work, batches) if self.fleet.size > 1 else self.pool.map(work, batches))
+        # One stance for all threads, around their work: each would put back what another had set.
+        with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
+            nats = sum(map(work, batches) if self.fleet.size > 1 else self.pool.map(work, batches))
         return Likelihood.of(nats, tokens, notes)
 
 

@@ -283,8 +283,8 @@ def train(
     else:
         description = replace(read_description(base), store_digest=store.digest)
         own = description.model
-        sizes = [name for name, size in SIZES.items() if (size.width, size.layers) == (own.width, own.layers)]
-        settings = replace(settings, size=(*sizes, settings.size)[0], latent=own.latent, dropout=own.dropout)
+        sizes = (name for name, size in SIZES.items() if (size.width, size.layers) == (own.width, own.layers))
+        settings = replace(settings, size=next(sizes, settings.size), latent=own.latent, dropout=own.dropout)
     places = [-1] * len(pieces)
     if settings.conditions:
         absent = {path for path, _ in skipped}
