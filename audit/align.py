@@ -27,6 +27,8 @@ OTHER_RHYTHM = 10.0  # bits; what a passage pays once for being compared by its 
 TIME_TOLERANCE = 0.17  # of the inter-onset interval: below the 1/4 that turns a dotted rhythm into an even one
 REENTRY_BITS = 3.0  # after a break an equal pitch may be luck in the key: it earns no more than log2 of a scale
 
+MIN_PAIRS = 6  # notes; fewer are no passage
+
 _START, _EQUAL, _OTHER, _SKIP_QUERY, _SKIP_PIECE = 0, 1, 2, 3, 4
 
 
@@ -164,6 +166,52 @@ def _fill(  # noqa: PLR0912, PLR0915
             d -= 1
         state = before
     return best, pairs[:count][::-1].copy(), clock[:count][::-1].copy()
+
+
+@njit(cache=True, nogil=True)
+def _matched(
+    q_pitch: Any, q_onset: Any, q_pitch_bits: Any, q_rhythm_bits: Any, p_pitch: Any, p_onset: Any,
+    shift: int, ratio: float, low: int, width: int, promised: float,
+) -> Any:  # fmt: skip
+    """Fill the band; again at the tempo of the pairs, and without rhythm where that is `promised` to be better."""
+    query = (q_pitch, q_onset, q_pitch_bits, q_rhythm_bits)
+    bits, pairs, in_time = _fill(*query, p_pitch, p_onset, shift, ratio, low, width, RHYTHM_MISS)
+    if len(pairs) >= MIN_PAIRS:
+        between = np.empty(len(pairs) - 1, np.float64)  # the median is not moved by a few ornaments
+        for k in range(len(between)):
+            there = p_onset[pairs[k + 1, 1]] - p_onset[pairs[k, 1]]
+            between[k] = (q_onset[pairs[k + 1, 0]] - q_onset[pairs[k, 0]]) / max(there, 1e-3)
+        refined = np.median(between)
+        if abs(np.log2(refined / ratio)) > 0.02:
+            again, other, clock = _fill(*query, p_pitch, p_onset, shift, refined, low, width, RHYTHM_MISS)
+            if again > bits:
+                bits, pairs, in_time, ratio = again, other, clock, refined
+    if promised > bits + OTHER_RHYTHM:
+        untimed = np.zeros_like(q_rhythm_bits)
+        free, other, clock = _fill(
+            q_pitch, q_onset, q_pitch_bits, untimed, p_pitch, p_onset, shift, ratio, low, width, 0.0
+        )
+        if free - OTHER_RHYTHM > bits:
+            bits, pairs, in_time = np.float32(free - OTHER_RHYTHM), other, clock
+    return bits, pairs, in_time, ratio
+
+
+def matched(
+    query: Any, piece: Any, shift: int, ratio: float, low: int, high: int, promised: float = 0.0
+) -> tuple[Alignment, float]:
+    """Align as `align` does, at `ratio` or at the tempo that the pairs found there say; return that ratio, too.
+
+    Parameters
+    ----------
+    query, piece, shift, ratio, low, high
+        As for `align`.
+    promised : float
+        Bits that the figures alone, which have no rhythm, promise. Where they promise much more than is found in time,
+        the pitches are aligned without the rhythm: a tune may be copied in another metre.
+    """
+    find: Any = _matched
+    bits, pairs, in_time, ratio = find(*query, *piece, shift, ratio, low, high - low + 1, promised)
+    return Alignment(float(bits), pairs, in_time), float(ratio)
 
 
 def align(

@@ -7,16 +7,18 @@ and has to be less likely than others to be reported (`audit.policy`).
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from music.notes import IntArray
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
 SHARE = 0.75  # of a passage's steps, for it to be called by the figure's name
 STEP, LEAP = 2, 3  # semitones: a scale goes by up to a whole tone, a broken chord by a third or more
 SCALE_STEPS = 4  # in one direction; shorter runs are ornaments and ordinary melody
 
 
-def commonplace(pitch: IntArray) -> str:
+def commonplace(pitch: NDArray[Any]) -> str:
     """Name the figure that makes up at least `SHARE` of a passage.
 
     Parameters
@@ -29,20 +31,29 @@ def commonplace(pitch: IntArray) -> str:
     str
         "repeated notes", "broken chords", "scale", or "" for none of them.
     """
-    steps = np.asarray(np.diff(pitch.astype(np.int64)), np.int64)
-    if not len(steps):
-        return ""
-    if (steps == 0).mean() >= SHARE:
+    shares: Any = _shares
+    repeated, leaping, running = shares(pitch)
+    if repeated >= SHARE:
         return "repeated notes"
-    if (np.abs(steps) >= LEAP).mean() >= SHARE:
+    if leaping >= SHARE:
         return "broken chords"
-    return "scale" if _in_runs(steps) >= SHARE else ""
+    return "scale" if running >= SHARE else ""
 
 
-def _in_runs(steps: IntArray) -> float:
-    """Share of the steps that belong to a run of `SCALE_STEPS` or more small steps in one direction."""
-    direction = np.where(np.abs(steps) <= STEP, np.sign(steps), 0)
-    borders = np.flatnonzero(np.diff(direction, prepend=9, append=9))
-    lengths = np.diff(borders)
-    held = lengths[(direction[borders[:-1]] != 0) & (lengths >= SCALE_STEPS)]
-    return float(held.sum() / len(steps))
+@njit(cache=True, nogil=True)
+def _shares(pitch: Any) -> Any:
+    """Shares of the steps that repeat a note, that leap, and that are in a run of `SCALE_STEPS` or more one way."""
+    steps = max(len(pitch) - 1, 1)
+    repeated = leaping = running = run = 0
+    way: Any = 0
+    for i in range(1, len(pitch) + 1):
+        step = np.int64(pitch[i]) - np.int64(pitch[i - 1]) if i < len(pitch) else np.int64(0)
+        small = np.sign(step) if abs(step) <= STEP else 0
+        if small != way or i == len(pitch):
+            running += run if way and run >= SCALE_STEPS else 0
+            run, way = 0, small
+        run += 1
+        if i < len(pitch):
+            repeated += step == 0
+            leaping += abs(step) >= LEAP
+    return repeated / steps, leaping / steps, running / steps

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from audit.findings import ChordBlock, Finding, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
 from audit.index import Index
 from audit.policy import read_policy
-from audit.run import PRIOR_ART_PIECES, Corpus, find
-from audit.significance import borrowed
+from audit.run import Corpus, find
+from audit.significance import borrowed, human_sample
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
@@ -64,7 +64,7 @@ def measure_levels(corpus: Corpus, progress: Callable[[int, int], None] = lambda
         When the result can't be written.
     """
     store = corpus.store
-    sample = [int(r) for r in np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:SAMPLE]]
+    sample = human_sample(store)[:SAMPLE]
     known = {}
     for done, row in enumerate(sample):
         known[row] = rendered(store.notes(row))
@@ -91,7 +91,7 @@ def measure_levels(corpus: Corpus, progress: Callable[[int, int], None] = lambda
 
 def _closest_other(corpus: Corpus, row: int) -> int:
     """Row of the piece that `row` would be compared with if it were a track and not in the store."""
-    own, passages, others = borrowed(corpus.store, corpus.index, row, PRIOR_ART_PIECES)
+    own, passages, others = borrowed(corpus.store, corpus.index, row)
     findings = find(corpus, own, read_policy(), 1, passages, others)
     return closest_piece(corpus, own, findings, others)
 

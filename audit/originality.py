@@ -33,10 +33,11 @@ from typing import Any
 
 import numpy as np
 
+from audit.align import MIN_PAIRS
 from audit.findings import Course, CourseWindow, Skipped
 from audit.index import Index, left_out, voice_table
-from audit.search import MIN_PAIRS, Passage, search
-from audit.significance import HUMAN_QUERIES, SEED, borrowed
+from audit.search import Passage, search
+from audit.significance import SEED, borrowed, human_sample
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence
 
@@ -427,13 +428,13 @@ def _file_name(setting: Setting) -> str:
 def _measure_baseline(
     store: Store, index: Index, setting: Setting, progress: Callable[[int, int], None]
 ) -> Baseline | None:
-    sample = np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:HUMAN_QUERIES]
+    sample = human_sample(store)
     if store.works < MIN_PIECES:
         return None
     members = []
     for done, row in enumerate(sample):
-        own, others, _ = borrowed(store, index, int(row), len(store.pieces))
-        measured = measure_windows(store, store.pieces[int(row)].path, own, others, setting)
+        own, passages, _ = borrowed(store, index, row)
+        measured = measure_windows(store, store.pieces[row].path, own, passages, setting)
         if isinstance(measured, Measured):
             members.append(measured)
         progress(done + 1, len(sample))

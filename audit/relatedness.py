@@ -460,7 +460,7 @@ def passage_of(index: Index, voices: Sequence[Line], relative: Relative) -> Pass
     step = segment.step[segment.voice_start[relative.number] : segment.voice_start[relative.number + 1]]
     ratio = 2.0 ** ((unit_step(line.step) - unit_step(step)) / STEPS_AN_OCTAVE)
     n, m = len(line.pitch), len(step)
-    return aligned(line, segment, relative.number, relative.shift, ratio, (0, n - 1), (1 - n, m - 1), least=1)
+    return aligned(line, segment, relative.number, relative.shift, ratio, (1 - n, m - 1))
 
 
 def _with_all(tunes: Tunes, features: Floats) -> tuple[Floats, NDArray[np.int64]]:

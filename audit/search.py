@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from audit.align import OTHER_RHYTHM, Alignment, align
+from audit.align import MIN_PAIRS, Alignment, _matched, matched
 from audit.figures import commonplace
 from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, time_steps, voice_table
 from audit.seeds import CANDIDATE, Line, candidates, counters
@@ -24,8 +25,9 @@ from music.notes import NoteSequence
 
 MARGIN = 24  # diagonals around the hits, and notes before and after them, that an alignment may reach
 ALIGNMENTS = 500  # a query, the best by bits, and as many by votes
-MIN_PAIRS = 6  # notes; fewer are no passage
 THREADS = os.cpu_count() or 1
+TOGETHER = 64  # places that a thread scores in one call
+_SCORE = np.dtype([("bits", "<f4"), ("pairs", "<i4"), ("first", "<i4"), ("last", "<i4")])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,15 +118,41 @@ def search(
 
     with ThreadPoolExecutor(THREADS) as pool:
         places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *pool.map(look, range(len(index.segments)))]))
-        passages = pool.map(
-            lambda part: [_passage(voices[p["line"]], index.segments[p["segment"]], p) for p in part],
-            [places[k::THREADS] for k in range(THREADS)],
+        places = places[np.lexsort((places["line"], places["segment"]))]
+        scores = np.concatenate(
+            [np.zeros(0, _SCORE), *pool.map(lambda part: _scored(index, voices, part), _lots(places))]
         )
-        best: dict[int, list[Passage]] = {}
-        for passage in (p for part in passages for p in part if p is not None):
-            best.setdefault(passage.piece, []).append(passage)
-    ranked = sorted(best.items(), key=lambda item: (-max(p.bits for p in item[1]), item[0]))[:top]
-    return [passage for _, found in ranked for passage in _apart(found)]
+    best: dict[int, list[int]] = {}
+    for k in np.flatnonzero(scores["pairs"] >= MIN_PAIRS).tolist():
+        best.setdefault(_piece(index, places[k]), []).append(k)
+    strength = scores["bits"].tolist()
+    ranked = sorted(best.items(), key=lambda item: (-max(strength[k] for k in item[1]), item[0]))[:top]
+    return [
+        _passage(voices[places[k]["line"]], index.segments[places[k]["segment"]], places[k])
+        for _, found in ranked
+        for k in _apart(found, places, scores, voices)
+    ]
+
+
+def _piece(index: Index, place: Any) -> int:
+    return int(index.segments[place["segment"]].voice_piece[place["voice"]])
+
+
+def _lots(places: NDArray[Any]) -> list[NDArray[Any]]:
+    """Cut places, sorted by segment and line, into lots of up to `TOGETHER` of one segment and line."""
+    borders = np.flatnonzero(np.diff(places["segment"]) | np.diff(places["line"])) + 1
+    return [
+        part[start : start + TOGETHER] for part in np.split(places, borders) for start in range(0, len(part), TOGETHER)
+    ]
+
+
+def _scored(index: Index, voices: list[Line], lot: NDArray[Any]) -> NDArray[Any]:
+    """Align one line with its places in one segment: bits, pairs, and the positions of the first and last one."""
+    scores = np.zeros(len(lot), _SCORE)
+    if len(lot):
+        score: Any = _score
+        score(*_arrays(voices[lot[0]["line"]], index.segments[lot[0]["segment"]]), lot, scores)
+    return scores
 
 
 def _strongest(places: NDArray[Any]) -> NDArray[Any]:
@@ -144,26 +172,62 @@ def _strongest(places: NDArray[Any]) -> NDArray[Any]:
     return kept
 
 
-def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage | None:
-    """Align one line with one place of a segment."""
-    number, q, p = (int(place[name]) for name in ("voice", "hit_q", "hit_p"))
-    onset = onsets(segment.step[int(segment.voice_start[number]) : int(segment.voice_start[number + 1])])
-    ratio = float((line.onset[q + FIGURE] - line.onset[q]) / max(onset[p + FIGURE] - onset[p], 1e-3))
-    first, last = (
-        max(int(place["first"]) - MARGIN, 0),
-        min(int(place["last"]) + MARGIN, len(line.pitch) - 1),
-    )
-    band = int(place["low"]) - MARGIN, int(place["high"]) + MARGIN
-    return aligned(
-        line, segment, number, int(place["shift"]), ratio, (first, last), band, promised=float(place["votes"])
-    )
+def _arrays(line: Line, segment: IndexSegment) -> tuple[Any, ...]:
+    """Say what compiled code needs of a line and a segment."""
+    return *_notes_of(line), segment.pitch, segment.step, segment.voice_start
+
+
+def _notes_of(line: Line) -> tuple[Any, ...]:
+    return line.pitch, line.onset, line.pitch_bits, line.rhythm_bits
+
+
+@njit(cache=True, nogil=True)
+def _at(
+    q_pitch: Any, q_onset: Any, pitch_bits: Any, rhythm_bits: Any, pitch: Any, step: Any, voice_start: Any, place: Any
+) -> Any:
+    """Align a line with one place; the pairs are positions in the line and in the voice."""
+    start, end = np.int64(voice_start[place.voice]), np.int64(voice_start[place.voice + 1])
+    onset = onsets(step[start:end])
+    q, p = place.hit_q, place.hit_p
+    ratio = (q_onset[q + FIGURE] - q_onset[q]) / max(onset[p + FIGURE] - onset[p], 1e-3)
+    first = max(place.first - MARGIN, 0)
+    last = min(place.last + MARGIN, len(q_pitch) - 1)
+    part = slice(first, last + 1)
+    bits, pairs, in_time, ratio = _matched(
+        q_pitch[part], q_onset[part], pitch_bits[part], rhythm_bits[part], pitch[start:end], onset, place.shift, ratio,
+        place.low - MARGIN + first, place.high - place.low + 2 * MARGIN + 1, place.votes,
+    )  # fmt: skip
+    for k in range(len(pairs)):
+        pairs[k, 0] += first
+    return bits, pairs, in_time, ratio
+
+
+@njit(cache=True, nogil=True)
+def _score(
+    q_pitch: Any, q_onset: Any, pitch_bits: Any, rhythm_bits: Any, pitch: Any, step: Any, voice_start: Any,
+    places: Any, scores: Any,
+) -> None:  # fmt: skip
+    for k in range(len(places)):
+        bits, pairs, _, _ = _at(q_pitch, q_onset, pitch_bits, rhythm_bits, pitch, step, voice_start, places[k])
+        scores[k].bits = bits
+        scores[k].pairs = len(pairs)
+        if len(pairs):
+            scores[k].first = pairs[0, 0]
+            scores[k].last = pairs[-1, 0]
+
+
+def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage:
+    """Describe the alignment of one line with one place of a segment."""
+    find: Any = _at
+    bits, pairs, in_time, ratio = find(*_arrays(line, segment), place)
+    found = Alignment(float(bits), pairs, in_time)
+    return _described(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), found)
 
 
 def aligned(
-    line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, reach: tuple[int, int],
-    band: tuple[int, int], least: int = MIN_PAIRS, promised: float = 0.0,
-) -> Passage | None:  # fmt: skip
-    """Return the best passage of a line and a voice of a segment, or None when it has fewer than `least` pairs.
+    line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, band: tuple[int, int]
+) -> Passage | None:
+    """Return the best passage of a whole line and a voice of a segment, or None when they have no pair.
 
     Parameters
     ----------
@@ -173,61 +237,38 @@ def aligned(
         Semitones from the line up to the voice.
     ratio : float
         Duration in the line over duration in the voice; refined where the passage says otherwise.
-    reach : tuple of int
-        First and last position in the line to look at, inclusive.
     band : tuple of int
         Lowest and highest diagonal (position in the voice - position in the line), inclusive.
-    promised : float
-        Bits that the figures alone, which have no rhythm, promise. Where they promise much more than is found in time,
-        the pitches are aligned without the rhythm: a tune may be copied in another metre.
     """
     start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
-    pitch, onset = segment.pitch[start:end].astype(np.int16), onsets(segment.step[start:end])
-    part = slice(reach[0], reach[1] + 1)
-    low, high = band[0] + reach[0], band[1] + reach[0]
-    query = (line.pitch[part].astype(np.int16), line.onset[part], line.pitch_bits[part], line.rhythm_bits[part])
-    found = align(query, (pitch, onset), shift, ratio, low, high)
-    if len(found.pairs) >= MIN_PAIRS:
-        refined = _tempo(query[1], onset, found)
-        if abs(np.log2(refined / ratio)) > 0.02:
-            again = align(query, (pitch, onset), shift, refined, low, high)
-            if again.bits > found.bits:
-                found, ratio = again, refined
-    if promised > found.bits + OTHER_RHYTHM:
-        untimed = (*query[:3], np.zeros_like(query[3]))
-        free = align(untimed, (pitch, onset), shift, ratio, low, high, late=0.0)
-        if free.bits - OTHER_RHYTHM > found.bits:
-            found = free._replace(bits=free.bits - OTHER_RHYTHM)
-    if len(found.pairs) < least:
-        return None
-    where, there = found.pairs[:, 0] + reach[0], found.pairs[:, 1]
-    piece = int(segment.voice_piece[number])
+    piece = segment.pitch[start:end], onsets(segment.step[start:end])
+    found, ratio = matched(_notes_of(line), piece, shift, ratio, *band)
+    return _described(line, segment, number, shift, ratio, found) if len(found.pairs) else None
+
+
+def _described(line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, found: Alignment) -> Passage:
+    where, piece = found.pairs[:, 0], int(segment.voice_piece[number])
     return Passage(
         piece=piece,
         bits=found.bits,
         query_rows=line.rows[where],
         voice=number - int(np.searchsorted(segment.voice_piece, piece)),
-        positions=there,
+        positions=found.pairs[:, 1],
         in_time=found.in_time,
         notes=int(where[-1] - where[0]) + 1,
-        voice_notes=min(len(line.pitch), end - start),
+        voice_notes=min(len(line.pitch), int(segment.voice_start[number + 1]) - int(segment.voice_start[number])),
         transposition=-shift,
         tempo_ratio=ratio,
-        commonplace=commonplace(line.pitch[where].astype(np.int64)),
+        commonplace=commonplace(line.pitch[where]),
     )
 
 
-def _tempo(q_onset: NDArray[np.float32], p_onset: NDArray[np.float32], found: Alignment) -> float:
-    """Median ratio of the time between aligned notes, which a few ornaments do not move."""
-    q, p = np.diff(q_onset[found.pairs[:, 0]]), np.diff(p_onset[found.pairs[:, 1]])
-    return float(np.median(q / np.maximum(p, 1e-3)))
-
-
-def _apart(passages: list[Passage]) -> list[Passage]:
-    """Return the strongest passages of one piece that do not share query notes' time."""
-    kept: list[Passage] = []
-    for passage in sorted(passages, key=lambda p: -p.bits):
-        span = (passage.query_rows[0], passage.query_rows[-1])
-        if all(span[1] < k.query_rows[0] or span[0] > k.query_rows[-1] for k in kept):
-            kept.append(passage)
-    return kept
+def _apart(found: list[int], places: NDArray[Any], scores: NDArray[Any], voices: list[Line]) -> list[int]:
+    """Return the strongest places of one piece that do not share query notes' time."""
+    kept: dict[int, tuple[int, int]] = {}
+    for k in sorted(found, key=lambda k: -scores[k]["bits"]):
+        rows = voices[places[k]["line"]].rows
+        first, last = int(rows[scores[k]["first"]]), int(rows[scores[k]["last"]])
+        if all(last < low or first > high for low, high in kept.values()):
+            kept[k] = first, last
+    return list(kept)

@@ -22,13 +22,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.index import STEPS_AN_OCTAVE, Index
-from audit.search import Passage, search
+from audit.search import THREADS, Passage, search
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
 
@@ -42,7 +44,7 @@ PACES_AN_OCTAVE = 4  # changes of pace that are told apart; finer ones, as playe
 MOST_STEP, MOVES_A_STEP = 24, 128  # larger leaps count as two octaves; 128 holds all changes of `time_steps`
 # Of the shorter voice, and at least so many notes: then it is the same tune.
 VERSION_SHARE, VERSION_NOTES = 0.4, 16
-TOP = 20  # pieces of a search that are looked through for one that is no version and no commonplace
+TOP = 20  # pieces of a search for a random melody that are looked through for one that is no commonplace
 SEED = 20260802
 FITTED_FROM = 0.3  # quantile
 SLOPES = (0.1, 3.0)  # a fit outside is none: 0.45 to 0.6 were measured
@@ -162,19 +164,20 @@ def calibrate(
         When the result can't be written.
     """
     rng = np.random.default_rng(SEED)
-    sample = rng.permutation(np.flatnonzero(store.present))[:HUMAN_QUERIES]
-    total = CHANCE_QUERIES + len(sample)
+    sample = human_sample(store)
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
+    chain = chain_of(index, rng) if index.notes else None
+    melodies = [random_melody(chain, int(notes), rng) for notes in lengths] if chain else []
+    total = len(melodies) + len(sample)
     chance = np.zeros(CHANCE_QUERIES)
-    if index.notes:
-        chain = chain_of(index, rng)
-        for i, notes in enumerate(lengths):
-            chance[i] = strongest(search(index, random_melody(chain, int(notes), rng), top=TOP))
+    with ThreadPoolExecutor(THREADS) as pool:  # the compiled code runs without the interpreter's lock
+        for i, bits in enumerate(pool.map(lambda m: strongest(search(index, m, top=TOP)), melodies)):
+            chance[i] = bits
             progress(i + 1, total)
-    human = []
-    for i, row in enumerate(sample):
-        human.append(strongest(borrowed(store, index, int(row), TOP)[1]))
-        progress(CHANCE_QUERIES + i + 1, total)
+        human = []
+        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row), sample)):
+            human.append(strongest(found.passages))
+            progress(len(melodies) + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
         slope, log2_k = FALLBACK
@@ -244,15 +247,28 @@ def _is_version(passage: Passage) -> bool:
     return len(passage.query_rows) >= max(VERSION_NOTES, VERSION_SHARE * passage.voice_notes)
 
 
-def borrowed(store: Store, index: Index, row: int, top: int) -> tuple[NoteSequence, list[Passage], NDArray[np.bool_]]:
-    """Return the notes of piece `row`, what it shares with other works, and the mask of the pieces of these.
+class Borrowed(NamedTuple):
+    """The notes of a piece, what it shares with other works, and the mask of the pieces of these."""
 
-    Its duplicate group and its versions are left out; `top` pieces are looked through, versions among them.
-    """
-    own, others = store.notes(row), store.present & (store.groups != store.groups[row])
-    found = search(index, own, top=top, among=others)
-    others[[p.piece for p in found if _is_version(p)]] = False
-    return own, [p for p in found if others[p.piece]], others
+    own: NoteSequence
+    passages: list[Passage]
+    others: NDArray[np.bool_]
+
+
+def human_sample(store: Store) -> list[int]:
+    """Draw up to `HUMAN_QUERIES` pieces: what people's music of this corpus is measured on, always the same ones."""
+    rows = np.random.default_rng(SEED).permutation(np.flatnonzero(store.present))[:HUMAN_QUERIES]
+    return [int(row) for row in rows]
+
+
+def borrowed(store: Store, index: Index, row: int) -> Borrowed:
+    """Search the store for piece `row`, without its duplicate group and its versions; kept in ``index.borrowed``."""
+    if row not in index.borrowed:
+        own, others = store.notes(row), store.present & (store.groups != store.groups[row])
+        found = search(index, own, top=len(store.pieces), among=others)
+        others[[p.piece for p in found if _is_version(p)]] = False
+        index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)
+    return cast(Borrowed, index.borrowed[row])
 
 
 def strongest(passages: Sequence[Passage]) -> float:

@@ -1,7 +1,9 @@
 """Recorded sound against the sound of a corpus: near-duplicates, found by perceptual hashes of windows.
 
 A track is cut into windows of 12 s every quarter of a second, the recordings of the corpus every 3 s, so each window of
-theirs has one of ours that begins within an eighth. Windows are hashed to 256 bits (`metrics.phash`) and every one is
+theirs has one of ours that begins within an eighth. Windows in which nothing happens (`metrics.phash.plain`) match
+nothing. Of a track, the mean of its channels is heard and each channel that differs from it (`_signals`). Windows are
+hashed to 256 bits (`metrics.phash`) and every one is
 compared with every one. The cells of one recording that lie near its closest, on one line of equal offset, are a
 `SoundMatch`. The openings of pieces of the corpus, as this program renders them, are compared in the same way.
 
@@ -41,14 +43,15 @@ from metrics.phash import (
     window_starts,
 )
 from metrics.tokens import MetricError
-from music.audio import decode, grey_mel, loudness, mel_db, true_peak
+from music.audio import CHANNELS, Samples, decode, grey_mel, loudness, mel_db, true_peak
 from music.notes import FloatArray, MusicError
 
 BITS = 256
 HOP_SECONDS = 0.25
 CORPUS_HOP_SECONDS = 3.0
 MAX_SECONDS = 1800.0
-METERED_CHANNELS = 5  # as many as BS.1770's weights and pyloudnorm know
+SAME_SIGNAL = 0.97  # correlation of signals of which one is heard: what they do not share is 12 dB softer
+AUDIBLE = 1e-5  # of the loudest channel's power: 50 dB below it
 SAME_OFFSET_SECONDS = 0.5
 MATCH_DISTANCE = 64
 """A quarter of the bits; unrelated windows were never closer than 84. The normal tail is a little too thin so far out,
@@ -66,14 +69,18 @@ class Sound:
     Attributes
     ----------
     about : dict
-        ``duration_s``, ``sample_rate_hz``, ``channels``, ``loudness_lufs`` (None for silence) and ``true_peak_dbtp``.
+        ``duration_s``, ``sample_rate_hz``, ``channels``, ``loudness_lufs`` (None for silence, and where the places of
+        the channels are not known), ``true_peak_dbtp``, ``windows`` and ``plain_windows``, in which nothing happens.
     starts_s, hashes : float64 (n,), bool (n, 256)
-        n is 0 for a track shorter than a window.
+        Of the windows in which something happens, of each signal (`_signals`).
+    unread : tuple of str
+        What of the file was not heard.
     """
 
     about: dict[str, float | int | None]
     starts_s: FloatArray
     hashes: Bits
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,21 +112,58 @@ def hear(path: Path) -> Sound:
     MusicError
         When it can't be decoded, or is longer than half an hour.
     """
-    samples, rate = decode(path, MAX_SECONDS, mono=False)
-    mono = samples.mean(axis=1)
-    level = loudness(samples if samples.shape[1] <= METERED_CHANNELS else mono, rate)
+    heard = decode(path, MAX_SECONDS, mono=False)
+    samples, rate = heard.samples, heard.rate
+    level = loudness(samples, rate) if samples.shape[1] in CHANNELS else -np.inf
     peak = true_peak(samples, rate)
+    hashes, starts, windows = [np.zeros((0, BITS), bool)], [np.zeros(0)], 0
+    for signal in _signals(samples):
+        mel = mel_db(signal, rate)
+        found, eventful = window_hashes(mel, HOP_SECONDS, BITS)
+        hashes.append(found[eventful])
+        starts.append(window_starts(mel.shape[1], HOP_SECONDS)[eventful] / FRAMES_PER_SECOND)
+        windows += len(eventful)
     about: dict[str, float | int | None] = {
         "duration_s": len(samples) / rate,
         "sample_rate_hz": rate,
         "channels": samples.shape[1],
         "loudness_lufs": level if np.isfinite(level) else None,
         "true_peak_dbtp": peak if np.isfinite(peak) else None,
+        "windows": windows,
+        "plain_windows": windows - sum(map(len, starts)),
     }
-    del samples
-    mel = mel_db(mono, rate)
-    starts = window_starts(mel.shape[1], HOP_SECONDS) / FRAMES_PER_SECOND
-    return Sound(about, starts, window_hashes(mel, HOP_SECONDS, BITS))
+    return Sound(about, np.concatenate(starts), np.concatenate(hashes), heard.unread)
+
+
+def _signals(samples: Samples) -> Iterator[Samples]:
+    """Yield the signals of (n, channels) in which a copy may lie: the mean, each channel, and what two do not share.
+
+    A copy in one channel is covered by the other in their mean, and one out of phase cancels there. A signal that
+    is nearly one of those before it is left out, and so is one that is silent beside them; the first is always there.
+    """
+    count = samples.shape[1]
+    signals = [np.full(count, 1.0 / count), *np.eye(count)]
+    if count == 2:
+        signals.append(np.array([0.5, -0.5]))
+    # Likeness of mixtures follows from the likeness of the channels, so nothing but these sums looks at the samples.
+    likeness = np.zeros((count, count))
+    for start in range(0, len(samples), 2**20):
+        part = samples[start : start + 2**20].astype(np.float64)
+        likeness += part.T @ part
+    loudest = likeness.diagonal().max()
+    taken: list[NDArray[np.float64]] = []
+    for mix in signals:
+        power = float(mix @ likeness @ mix)
+        if taken and power <= AUDIBLE * loudest:
+            continue
+        alike = (
+            float(mix @ likeness @ other) ** 2 >= SAME_SIGNAL**2 * power * float(other @ likeness @ other)
+            for other in taken
+            if float(other @ likeness @ other) > 0
+        )
+        if not any(alike):
+            taken.append(mix)
+            yield np.asarray(samples @ mix.astype(np.float32), np.float32)
 
 
 def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done, total: None) -> SoundCorpus:
@@ -133,24 +177,24 @@ def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done
     def recorded() -> Iterator[Bits]:
         for row in range(len(recordings)):
             progress(row, total)
-            yield window_hashes(grey_mel(np.asarray(recordings.mel(row))), CORPUS_HOP_SECONDS, BITS)
+            yield window_hashes(grey_mel(np.asarray(recordings.mel(row))), CORPUS_HOP_SECONDS, BITS)[0]
 
     def rendered() -> Iterator[Bits]:
         for done, row in enumerate(rows):
             progress(len(recordings) + done, total)
             yield _opening(store, int(row))
 
-    hashes = _kept(f"recordings-{recordings.digest[:32]}", len(starts), recorded)
-    renders = _kept(f"renders-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
-    there = renders.any(axis=1)
+    hashes = _kept(f"recordings2-{recordings.digest[:32]}", len(starts), recorded)
+    renders = _kept(f"renders2-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
+    heard, there = hashes.any(axis=1), renders.any(axis=1)  # a window in which nothing happens has no bit set
     owners = np.repeat(np.arange(len(times)), [len(t) for t in times])
-    return SoundCorpus(store, recordings, owners, starts, hashes, rows[there], renders[there])
+    return SoundCorpus(store, recordings, owners[heard], starts[heard], hashes[heard], rows[there], renders[there])
 
 
 def _opening(store: Store, row: int) -> Bits:
     """Hash a piece's opening as rendered here (1, bits); zeros for one that can't be, or is shorter than a window."""
     try:
-        found = window_hashes(opening_mel(store.notes(row)), WINDOW_SECONDS, BITS)
+        found, _ = window_hashes(opening_mel(store.notes(row)), WINDOW_SECONDS, BITS)
     except (MusicError, MetricError):
         found = np.zeros((0, BITS), bool)
     return found[:1] if len(found) else np.zeros((1, BITS), bool)

@@ -121,6 +121,7 @@ def open_corpus(
     if levels is None:
         with watch("chance and style levels") as show:
             levels = measure_levels(corpus, show)
+    index.borrowed.clear()
     return replace(corpus, chance=levels[0], style=levels[1])
 
 
@@ -242,7 +243,8 @@ def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Comp
     about: dict[str, Any] = dict(track.about)
     unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
     matches: list[SoundMatch] = []
-    if not len(track.hashes):
+    unsearched += tuple(Skipped("sound", f"part of the file was not heard: {reason}") for reason in track.unread)
+    if not track.about["windows"]:
         reason = f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared"
         unsearched += (Skipped("sound", reason),)
     elif sounds is None or not len(sounds.hashes) + len(sounds.renders):

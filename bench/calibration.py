@@ -68,7 +68,7 @@ def own_values(corpus: Corpus, count: int) -> list[float]:
     """P-values of the corpus' own pieces against those of other works, versions left out."""
     store, values = corpus.store, []
     for row in np.random.default_rng(SEED).permutation(len(store.pieces))[:count]:
-        values.append(p_value(corpus, *borrowed(store, corpus.index, int(row), 20)[:2]))
+        values.append(p_value(corpus, *borrowed(store, corpus.index, int(row))[:2]))
     return values
 
 

@@ -53,10 +53,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     random = np.random.default_rng(given.seed)
-    sounds = {file.name: decode(file) for file in music_files(given.folder, AUDIO_SUFFIXES)}
-    sounds = {name: sound for name, sound in sounds.items() if len(sound[0]) >= 20 * sound[1]}
-    there = {name: window_hashes(mel_db(*sound), CORPUS_HOP_SECONDS, BITS) for name, sound in sounds.items()}
-    here = {name: window_hashes(mel_db(*sound), HOP_SECONDS, BITS) for name, sound in sounds.items()}
+    heard = {file.name: decode(file) for file in music_files(given.folder, AUDIO_SUFFIXES)}
+    sounds = {name: (h.samples, h.rate) for name, h in heard.items() if len(h.samples) >= 20 * h.rate}
+    there = {name: window_hashes(mel_db(*sound), CORPUS_HOP_SECONDS, BITS)[0] for name, sound in sounds.items()}
+    here = {name: window_hashes(mel_db(*sound), HOP_SECONDS, BITS)[0] for name, sound in sounds.items()}
     unrelated = [
         hash_distances(here[a], there[b]).ravel() for a in sounds for b in sounds if a[:ALIKE] != b[:ALIKE]
     ]  # fmt: skip
@@ -68,7 +68,7 @@ def main() -> None:
     found: dict[str, list[int]] = defaultdict(list)
     for name, (samples, rate) in sounds.items():
         for change, changed in changes(samples, rate, random):
-            hashes = window_hashes(mel_db(changed[round(LATER_SECONDS * rate) :], rate), HOP_SECONDS, BITS)
+            hashes = window_hashes(mel_db(changed[round(LATER_SECONDS * rate) :], rate), HOP_SECONDS, BITS)[0]
             found[change] += hash_distances(hashes, there[name]).min(axis=0)[1:-1].tolist()
     print(f"{'change':22s}{'windows':>8s}{'median':>8s}{'greatest':>10s}  share within {MATCH_DISTANCE}")
     for change, least in found.items():

@@ -65,6 +65,8 @@ class Recording:
         "score", "tracker" or "".
     score : str
         Path of the piece it is a recording of; "" where there is none.
+    unread : tuple of str
+        What of the file was not heard when it was added.
     split : str
         That of its score, or drawn from the file's digest; "" until it is in a store.
     """
@@ -80,6 +82,7 @@ class Recording:
     beats_from: str
     score: str
     rights: Rights
+    unread: tuple[str, ...] = ()
     split: str = ""
 
 
@@ -174,7 +177,12 @@ class Recordings(Sequence[Recording]):
         for entry in self.segments:
             for line in self._lines(entry):
                 try:
-                    about = {**line, "beat_s": tuple(line["beat_s"]), "rights": Rights(**line["rights"])}
+                    about = {
+                        **line,
+                        "beat_s": tuple(line["beat_s"]),
+                        "unread": tuple(line.get("unread", ())),
+                        "rights": Rights(**line["rights"]),
+                    }
                     found.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
                 except (KeyError, TypeError) as error:
                     raise StoreDamagedError(self._folder(entry), f"recordings.jsonl: {error!r}") from error
@@ -296,7 +304,8 @@ def prepare_recording(job: RecordingJob) -> Heard | Refused:
     """Read one sound file: its picture, loudness and beats."""
     try:
         digest = hashlib.sha256(job.file.read_bytes()).hexdigest()
-        samples, rate = decode(job.file, MAX_SECONDS)
+        heard = decode(job.file, MAX_SECONDS)
+        samples, rate = heard.samples, heard.rate
         level = loudness(samples, rate)
         if not np.isfinite(level):
             raise MusicError(f"{job.file}: is silent")
@@ -318,6 +327,7 @@ def prepare_recording(job: RecordingJob) -> Heard | Refused:
         beats_from=source,
         score=job.score,
         rights=job.rights,
+        unread=heard.unread,
     )
     return recording, picture
 

@@ -8,7 +8,7 @@ the list of metrics in the order of every table; a metric that cannot be measure
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from metrics import bleu, chord_f1, distributions, edit_distance, phash
@@ -35,6 +35,8 @@ class Features:
         Shares of sounding time, relative to the tonic.
     mel : float64 (128, frames) or None
         Mel spectrogram of the opening (`metrics.phash.opening_mel`), None when it was not rendered.
+    hashes : dict
+        Those of its windows that were needed so far.
     """
 
     tokens: list[Token]
@@ -42,6 +44,7 @@ class Features:
     tonic: int | None
     pitch_classes: FloatArray
     mel: FloatArray | None = None
+    hashes: phash.Known = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _token_overlap(histogram: Callable[[list[Token]], FloatArray], reference: Fe
 def _phash(bits: int, reference: Features, candidate: Features) -> float:
     if reference.mel is None or candidate.mel is None:
         raise MetricError("not rendered: the hash compares sound")
-    return phash.phash_distance(reference.mel, candidate.mel, bits)
+    return phash.phash_distance(reference.mel, candidate.mel, bits, (reference.hashes, candidate.hashes))
 
 
 def _share(name: str, call: Callable[[Features, Features], float], note: str) -> Spec:

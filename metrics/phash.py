@@ -28,7 +28,11 @@ MIN_FRAMES = 43  # a second
 FLOOR_DB = -80.0
 SIDES = {64: 8, 256: 16}
 
+PLAIN_FRAMES, PLAIN_DB = round(FRAMES_PER_SECOND / 4), 3.5
+
 Hash = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Known = dict[tuple[int, int, int], Hash | None]
+"""Hashes of windows by first frame, frames and bits."""
 
 
 def mel_hash(mel: FloatArray, bits: int = 64) -> Hash:
@@ -59,11 +63,18 @@ def mel_hash(mel: FloatArray, bits: int = 64) -> Hash:
     return np.asarray(imagehash.phash(Image.fromarray(grey), hash_size=SIDES[bits]).hash, bool).reshape(-1)
 
 
-def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64) -> int:
+def phash_distance(
+    reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64, known: tuple[Known, Known] | None = None
+) -> int:
     """Hamming distance of two mel spectrograms that start at the same place of the music, least over shifts.
 
     The first 12 s are compared, or as much as the shorter one holds; each of the two is moved against the
     other by 0, 1/8, ... 1/2 s where what is left is still a second or more. Symmetric.
+
+    Parameters
+    ----------
+    known : tuple of dict, optional
+        Where hashes of the windows of each of the two are kept, for a spectrogram that is compared with many.
 
     Returns
     -------
@@ -73,13 +84,13 @@ def phash_distance(reference_mel: FloatArray, candidate_mel: FloatArray, bits: i
     Raises
     ------
     MetricError
-        When either is shorter than a second, and as `mel_hash`.
+        When either is shorter than a second or has nothing in it (`plain`), and as `mel_hash`.
     """
-    return closest_windows(reference_mel, candidate_mel, bits)[0]
+    return closest_windows(reference_mel, candidate_mel, bits, known)[0]
 
 
 def closest_windows(
-    reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64
+    reference_mel: FloatArray, candidate_mel: FloatArray, bits: int = 64, known: tuple[Known, Known] | None = None
 ) -> tuple[int, FloatArray, FloatArray, float]:
     """Return the least distance as `phash_distance`, both windows, and the seconds between their starts.
 
@@ -91,17 +102,52 @@ def closest_windows(
     shortest = min(reference_mel.shape[1], candidate_mel.shape[1])
     if shortest < MIN_FRAMES:
         raise MetricError(f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides")
+    ours, theirs = known or ({}, {})
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
     found = []
     for shift in sorted(shifts, key=abs):
-        reference, candidate = reference_mel[:, max(0, shift) :], candidate_mel[:, max(0, -shift) :]
-        frames = min(reference.shape[1], candidate.shape[1], WINDOW_FRAMES)
+        starts = max(0, shift), max(0, -shift)
+        frames = min(reference_mel.shape[1] - starts[0], candidate_mel.shape[1] - starts[1], WINDOW_FRAMES)
         if frames < MIN_FRAMES:
             continue
-        reference, candidate = reference[:, :frames], candidate[:, :frames]
-        differ = mel_hash(reference, bits) != mel_hash(candidate, bits)
-        found.append((int(differ.sum()), reference, candidate, shift / FRAMES_PER_SECOND))
-    return min(found, key=lambda one: one[0])
+        pair = (
+            _hashed(reference_mel, starts[0], frames, bits, ours),
+            _hashed(candidate_mel, starts[1], frames, bits, theirs),
+        )
+        if pair[0] is not None and pair[1] is not None:
+            found.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
+    if not found:
+        raise MetricError("nothing changes in the sound (silence, noise or a held tone), and nothing is no likeness")
+    distance, (here, there), frames, seconds = min(found, key=lambda one: one[0])
+    return distance, reference_mel[:, here : here + frames], candidate_mel[:, there : there + frames], seconds
+
+
+def _hashed(mel: FloatArray, start: int, frames: int, bits: int, known: Known) -> Hash | None:
+    """Hash one window, or look it up; None where it is `plain`."""
+    key = start, frames, bits
+    if key not in known:
+        window = mel[:, start : start + frames]
+        known[key] = None if plain(window) else mel_hash(window, bits)
+    return known[key]
+
+
+def plain(mel: FloatArray) -> bool:
+    """Say whether nothing happens in a window: silence, digital zero, a noise floor, a held tone.
+
+    The hash of such a picture is that of its spectrum, or of nothing, and any other plain window may have it too: to
+    have it in common is no evidence. A window is plain where the level of no band, in means of a quarter of a second,
+    changes by more than `PLAIN_DB` (standard deviation, mean of the quarter of the bands that change most).
+
+    Parameters
+    ----------
+    mel : float64 (bands, frames)
+        Decibels.
+    """
+    step = max(min(PLAIN_FRAMES, mel.shape[1] // 2), 1)
+    steps = mel.shape[1] // step
+    means = mel[:, : steps * step].reshape(len(mel), steps, step).mean(axis=2)
+    changes = np.sort(means.std(axis=1))[-max(len(mel) // 4, 1) :]
+    return bool(changes.mean() < PLAIN_DB)
 
 
 def window_starts(frames: int, hop_seconds: float) -> NDArray[np.int64]:
@@ -111,11 +157,21 @@ def window_starts(frames: int, hop_seconds: float) -> NDArray[np.int64]:
     return np.asarray(np.rint(np.arange(count) * hop), np.int64)
 
 
-def window_hashes(mel: FloatArray, hop_seconds: float, bits: int = 256) -> NDArray[np.bool_]:
-    """Hash the windows of a mel spectrogram (bands, frames) that begin at `window_starts`: bool (n, bits)."""
-    starts = window_starts(mel.shape[1], hop_seconds)
-    hashes = [mel_hash(mel[:, start : start + WINDOW_FRAMES], bits) for start in starts]
-    return np.array(hashes, bool).reshape(len(starts), bits)
+def window_hashes(mel: FloatArray, hop_seconds: float, bits: int = 256) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Hash the windows of a mel spectrogram (bands, frames) that begin at `window_starts`.
+
+    Returns
+    -------
+    hashes : bool (n, bits)
+    eventful : bool (n,)
+        Whether something happens in the window: the hash of one that is `plain` says nothing, and is all False.
+    """
+    windows = [mel[:, start : start + WINDOW_FRAMES] for start in window_starts(mel.shape[1], hop_seconds)]
+    eventful = np.array([not plain(window) for window in windows], bool)
+    hashes = np.zeros((len(windows), bits), bool)
+    for k in np.flatnonzero(eventful):
+        hashes[k] = mel_hash(windows[k], bits)
+    return hashes, eventful
 
 
 def hash_distances(hashes: NDArray[np.bool_], reference: NDArray[np.bool_]) -> NDArray[np.int64]:

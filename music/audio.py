@@ -6,13 +6,19 @@ of ITU-R BS.1770-4, measured by pyloudnorm (LUFS). Mel spectrograms are librosa'
 
 from __future__ import annotations
 
+import io
 import math
+import mmap
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from music.containers import frame_length, streams
 from music.notes import FloatArray, MusicError
 
 MEL_RATE = 22_050
@@ -26,27 +32,50 @@ PEAK_OVERSAMPLING = 4
 MAX_SECONDS = 3 * 3600.0
 MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1_000, 768_000
+FFMPEG = frozenset(
+    {"aac", "flac", "mov", "mp3", "ogg"}
+)  # kinds of `music.containers.sniff`; the names are FFmpeg's own
+SHORT_SECONDS = 0.1  # less than it promises, and a lossy file counts as cut off; encoders pad by some 50 ms
+SURROUND = 1.41  # BS.1770-4, table 3: the weight of channels beside and behind
+CHANNELS = {  # weights by number of channels, in the order of WAV; 0 for the low-frequency one, which is not measured
+    1: (1.0,), 2: (1.0, 1.0), 3: (1.0, 1.0, 1.0), 4: (1.0, 1.0, SURROUND, SURROUND),
+    5: (1.0, 1.0, 1.0, SURROUND, SURROUND), 6: (1.0, 1.0, 1.0, 0.0, SURROUND, SURROUND),
+}  # fmt: skip
+CANCELLED = 0.1  # of the channels' mean power: a mean of channels with less is no likeness of them
 BLOCK_SECONDS = 0.4  # gating block of BS.1770-4; nothing shorter can be measured
 
 Samples = NDArray[np.float32]
 
 
-def decode(path: str | Path, max_seconds: float = MAX_SECONDS, *, mono: bool = True) -> tuple[Samples, int]:
-    """Read an audio file: WAV, FLAC, Ogg, MP3, AIFF by libsndfile, M4A (MPEG-4 audio) by FFmpeg.
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A sound file.
 
-    Read in blocks, so that a small file of many channels does not fill the memory.
+    Attributes
+    ----------
+    samples : float32 (n,) for one that was mixed to mono, else (n, channels)
+        n > 0.
+    rate : int
+        Hz, of the file's first stream; 1,000 to 768,000.
+    unread : tuple of str
+        What of the file is not among the samples: missing, damaged or left over; () for a file that was read whole.
+    """
+
+    samples: Samples
+    rate: int
+    unread: tuple[str, ...] = ()
+
+
+def decode(path: str | Path, max_seconds: float = MAX_SECONDS, *, mono: bool = True) -> Decoded:
+    """Read all of an audio file: WAV, AIFF, AU, CAF and W64 by libsndfile; MP3, FLAC, Ogg, AAC and M4A by FFmpeg.
+
+    Files that were joined to one are read one after another; what could not be read is said (`music.containers`). Read
+    in blocks, so that a small file of many channels does not fill the memory.
 
     Parameters
     ----------
     mono : bool
-        Give the mean of the channels.
-
-    Returns
-    -------
-    samples : float32 (n,), or (n, channels) where not `mono`
-        n > 0.
-    sample_rate : int
-        Hz, as in the file; 1,000 to 768,000.
+        Give the mean of the channels; the first one where they cancel one another.
 
     Raises
     ------
@@ -56,62 +85,132 @@ def decode(path: str | Path, max_seconds: float = MAX_SECONDS, *, mono: bool = T
     """
     if not Path(path).is_file():
         raise MusicError(f"{path}: no such file, or not a regular one")
+    unread: list[str] = []
     blocks: list[Samples] = []
-    rate = length = 0
+    first: list[Samples] = []
+    rate, length, power = 0, 0, 0.0
     try:
-        with open(path, "rb") as file:
-            mpeg4 = file.read(8)[4:] == b"ftyp"
-        for rate, block in _ffmpeg_blocks(path) if mpeg4 else _sndfile_blocks(path):
-            if not MIN_RATE <= rate <= MAX_RATE or block.shape[1] > MAX_CHANNELS:
+        for found, raw in _blocks(path, unread):
+            if not MIN_RATE <= found <= MAX_RATE or raw.shape[1] > MAX_CHANNELS:
                 raise MusicError(
-                    f"{path}: {rate} Hz in {block.shape[1]} channels; "
+                    f"{path}: {found} Hz in {raw.shape[1]} channels; "
                     f"{MIN_RATE} to {MAX_RATE} Hz and {MAX_CHANNELS} channels can be read"
                 )
-            blocks.append(block.mean(axis=1) if mono else block)
+            rate = rate or found
+            block = resample(raw, found, rate)
             length += len(block)
+            if mono:
+                blocks.append(block.mean(axis=1))
+                first.append(block[:, 0].copy())
+                power += float((block.astype(np.float64) ** 2).mean(axis=1).sum())
+            else:
+                blocks.append(_like(block, blocks[0].shape[1] if blocks else block.shape[1]))
             most = round(max_seconds * min(rate, 96_000))
             if length > most:  # counted, as headers may promise less
                 raise MusicError(f"{path}: is longer than {most / rate:.0f} s, the limit")
     except OSError as error:
         raise MusicError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not length:
-        raise MusicError(f"{path}: holds no samples")
+        raise MusicError(f"{path}: holds no samples{''.join(f'; {reason}' for reason in unread)}")
     samples = np.concatenate(blocks)
+    if mono and float((samples.astype(np.float64) ** 2).sum()) < CANCELLED * power:
+        samples = np.concatenate(first)
     if not np.isfinite(samples).all():
         raise MusicError(f"{path}: sample {int(np.argmin(np.isfinite(samples)))} is not a finite number")
-    return np.asarray(samples, np.float32), rate
+    return Decoded(np.asarray(samples, np.float32), rate, tuple(unread))
 
 
-def _sndfile_blocks(path: str | Path) -> Iterator[tuple[int, Samples]]:
-    """Yield the sample rate and blocks (n, channels)."""
+def _like(block: Samples, channels: int) -> Samples:
+    """Bring a block (n, any) to as many channels as the first one has: a stream that was joined may have others."""
+    return block if block.shape[1] == channels else np.repeat(block.mean(axis=1, keepdims=True), channels, axis=1)
+
+
+def _blocks(path: str | Path, unread: list[str]) -> Iterator[tuple[int, Samples]]:
+    """Yield the sample rate and blocks (n, channels) of all streams of a file; add to `unread` what is not in them."""
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found, left_over = streams(cast(bytes, data))
+            if not found:
+                raise MusicError(f"{path}: cannot be decoded as audio: its content is of no kind that is known")
+            unread += left_over
+            for stream in found:
+                alone = (stream.start, stream.end) == (0, len(data))
+                source = file if alone else io.BytesIO(data[stream.start : stream.end])
+                source.seek(0)
+                seconds = 0.0
+                read = _ffmpeg_blocks if stream.kind in FFMPEG else _sndfile_blocks
+                for rate, block in read(path, source, stream.kind, unread):
+                    seconds += len(block) / rate
+                    yield rate, block
+                least = (stream.promised_s or 0.0) - (1e-3 if stream.kind == "flac" else SHORT_SECONDS)
+                if stream.promised_s is not None and seconds < least:
+                    unread.append(f"its header promises {stream.promised_s:.1f} s, of which {seconds:.1f} were read")
+
+
+def _sndfile_blocks(path: str | Path, source: BinaryIO, kind: str, unread: list[str]) -> Iterator[tuple[int, Samples]]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             while len(block := file.read(2**18, dtype="float32", always_2d=True)):
                 yield int(file.samplerate), block
     except soundfile.LibsndfileError as error:
-        raise MusicError(f"{path}: cannot be decoded as audio: {error}") from error
+        if kind == "riff":  # libsndfile refuses some orders of chunks that the format allows
+            source.seek(0)
+            yield from _ffmpeg_blocks(path, source, "wav", unread)
+            return
+        raise MusicError(f"{path}: cannot be decoded as audio: {error.error_string}") from error
 
 
-def _ffmpeg_blocks(path: str | Path) -> Iterator[tuple[int, Samples]]:
-    """Yield the sample rate and blocks (n, channels) of the first sound in an MPEG-4 file.
+def _ffmpeg_blocks(path: str | Path, source: BinaryIO, kind: str, unread: list[str]) -> Iterator[tuple[int, Samples]]:
+    """Decode the first stream of sound. FFmpeg is held to the one container, so that a file can't make it open others.
 
-    FFmpeg is held to that one container, so that a file can't make it open others.
+    A packet that can't be decoded is counted and left out, as a player does.
     """
     import av
 
+    lost = read = 0
+    last = b""
     try:
-        with open(path, "rb") as file, av.open(file, "r", format="mov") as container:
+        with av.open(source, "r", format=kind) as container:
             if not container.streams.audio:
                 raise MusicError(f"{path}: holds no sound, only other streams")
-            flat = av.AudioResampler(format="flt")
-            for frame in container.decode(container.streams.audio[0]):
-                for block in flat.resample(frame):
-                    interleaved = np.asarray(block.to_ndarray(), np.float32)  # (1, n * channels)
-                    yield block.sample_rate, interleaved.reshape(-1, block.layout.nb_channels)
-    except av.FFmpegError as error:
-        raise MusicError(f"{path}: cannot be decoded as audio: {error.strerror}") from error
+            stream = container.streams.audio[0]
+            if len(container.streams.audio) > 1:
+                unread.append(f"it holds {len(container.streams.audio)} streams of sound, of which one is read")
+            flat: Any = None
+            layout: tuple[Any, ...] = ()
+            seconds = 0.0
+            for packet in container.demux(stream):
+                last = bytes(packet) or last
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    lost += 1
+                    continue
+                for frame in frames:
+                    if layout != (frame.format.name, frame.layout.name, frame.sample_rate):
+                        layout = frame.format.name, frame.layout.name, frame.sample_rate
+                        flat = av.AudioResampler(format="flt")
+                    for block in flat.resample(frame):
+                        interleaved = np.asarray(block.to_ndarray(), np.float32)  # (1, n * channels)
+                        samples = interleaved.reshape(-1, block.layout.nb_channels)
+                        read += 1
+                        seconds += len(samples) / block.sample_rate
+                        yield block.sample_rate, samples
+            promised = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    except (av.FFmpegError, ValueError) as error:
+        if not read:
+            raise MusicError(f"{path}: cannot be decoded as audio: {getattr(error, 'strerror', error)}") from error
+        lost, promised, seconds = lost + 1, 0.0, 0.0
+    if lost:
+        unread.append(f"{lost} of its packets can't be decoded")
+    if kind in ("mp3", "aac") and len(last) < frame_length(last):
+        unread.append("it is cut off within its last frame")
+    if kind == "mov" and seconds < promised - SHORT_SECONDS:
+        unread.append(f"its header promises {promised:.1f} s, of which {seconds:.1f} were read")
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:
@@ -120,19 +219,28 @@ def loudness(samples: Samples, sample_rate: int) -> float:
     Parameters
     ----------
     samples : float32 (n,) or (n, channels)
-        A clip shorter than the 0.4 s that the standard's gate needs is measured as if it were repeated.
+        Channels in the order of WAV, weighted as `CHANNELS` says. A clip shorter than the 0.4 s that the standard's
+        gate needs is measured as if it were repeated.
 
     Raises
     ------
     MusicError
-        When there are no samples.
+        When there are no samples, or more than six channels, whose places are not known.
     """
     import pyloudnorm
 
     if not len(samples):
         raise MusicError("no samples: loudness needs at least one")
     block = math.ceil(BLOCK_SECONDS * sample_rate) + 1
-    signal = np.asarray(samples, np.float64)
+    signal = np.asarray(samples, np.float64).reshape(len(samples), -1)
+    if signal.shape[1] not in CHANNELS:
+        raise MusicError(f"{signal.shape[1]} channels: loudness is measured of up to {max(CHANNELS)}")
+    # pyloudnorm's five channels are left, right, centre and two surrounds.
+    weights = CHANNELS[signal.shape[1]]
+    front, surround = ([c for c, w in enumerate(weights) if w == weight] for weight in (1.0, SURROUND))
+    if surround:
+        front += [-1] * (3 - len(front))
+        signal = np.concatenate([signal, np.zeros((len(signal), 1))], axis=1)[:, front + surround]
     if len(signal) < block:
         signal = np.concatenate([signal] * math.ceil(block / len(signal)))
     if not signal.any():

@@ -78,7 +78,8 @@ def test_what_is_kept_of_a_recording(made: Path, sources: Path) -> None:
     recordings.verify()
     row = recordings.index_of("album/0.flac")
     found = recordings[row]
-    samples, rate = decode(sources / "album/0.flac")
+    decoded = decode(sources / "album/0.flac")
+    samples, rate = decoded.samples, decoded.rate
     np.testing.assert_array_equal(recordings.mel(row), mel_grey(mel_db(samples, rate)))
     assert found.duration_s == pytest.approx(len(samples) / rate, abs=1e-3)
     assert found.loudness_lufs == pytest.approx(loudness(samples, rate), abs=0.01)

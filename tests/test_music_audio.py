@@ -34,7 +34,8 @@ def sine(hz: float, seconds: float = 2.0, rate: int = RATE, peak: float = 0.5) -
 def test_decode_averages_channels(tmp_path: Path) -> None:
     path = tmp_path / "two.flac"
     soundfile.write(path, np.stack([np.full(100, 0.5), np.full(100, -0.25)], axis=1), 8000)
-    samples, rate = decode(path)
+    decoded = decode(path)
+    samples, rate = decoded.samples, decoded.rate
     assert rate == 8000
     assert samples.dtype == np.float32
     np.testing.assert_allclose(samples, 0.125, atol=1e-4)
@@ -167,7 +168,8 @@ def write_m4a(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
 def test_m4a_is_decoded(tmp_path: Path) -> None:
     left, right = sine(440.0, 3.0), sine(660.0, 3.0, peak=0.25)
     write_m4a(tmp_path / "two.m4a", np.stack([left, right]))
-    samples, rate = decode(tmp_path / "two.m4a", mono=False)
+    decoded = decode(tmp_path / "two.m4a", mono=False)
+    samples, rate = decoded.samples, decoded.rate
     assert rate == RATE
     assert samples.shape[1] == 2
     assert abs(len(samples) / RATE - 3) < 0.1
@@ -175,7 +177,7 @@ def test_m4a_is_decoded(tmp_path: Path) -> None:
     assert np.abs(middle).max(axis=0) == pytest.approx([0.5, 0.25], abs=0.03)
     spectra = np.abs(np.fft.rfft(middle, axis=0))
     assert spectra.argmax(axis=0).tolist() == [440, 660]
-    assert decode(tmp_path / "two.m4a")[0].ndim == 1
+    assert decode(tmp_path / "two.m4a").samples.ndim == 1
 
 
 def test_a_cut_m4a_is_refused_by_name(tmp_path: Path) -> None:
