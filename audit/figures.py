@@ -48,12 +48,12 @@ def _shares(pitch: Any) -> Any:
     way: Any = 0
     for i in range(1, len(pitch) + 1):
         step = np.int64(pitch[i]) - np.int64(pitch[i - 1]) if i < len(pitch) else np.int64(0)
-        small = np.sign(step) if abs(step) <= STEP else 0
+        small: Any = np.sign(step) if abs(step) <= STEP else 0
         if small != way or i == len(pitch):
             running += run if way and run >= SCALE_STEPS else 0
             run, way = 0, small
         run += 1
         if i < len(pitch):
-            repeated += step == 0
-            leaping += abs(step) >= LEAP
+            repeated += 1 if step == 0 else 0
+            leaping += 1 if abs(step) >= LEAP else 0
     return repeated / steps, leaping / steps, running / steps

@@ -68,11 +68,10 @@ def streams(data: bytes) -> tuple[list[Stream], list[str]]:
     unread: list[str] = []
     at = 0
     while at < len(data):
-        skipped = _tag(data, at)
-        if skipped:
+        kind = sniff(bytes(data[at : at + 64]))
+        if not kind and (skipped := _tag(data, at)):
             at += skipped
             continue
-        kind = sniff(bytes(data[at : at + 64]))
         if not kind and not found and (ahead := _mpeg_ahead(data, at)):
             kind = "mp3"  # after some bytes of another kind, as servers and recorders leave them
             at = ahead

@@ -141,7 +141,7 @@ def test_hashes_are_kept_outside_the_store_and_made_again_when_damaged(corpus: S
     files = sorted(corpus.store.path.rglob("*"))
     first = open_sounds(corpus.store)
     kept = sorted((home / "sounds").iterdir())
-    assert [file.name.partition("-")[0] for file in kept] == ["recordings", "renders"]
+    assert [file.name.partition("-")[0] for file in kept] == ["recordings2", "renders2"]
     kept[0].write_bytes(kept[0].read_bytes()[:-5])
     again = open_sounds(corpus.store)
     for made in (first, again):
