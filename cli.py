@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ledger.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
+    from music.read import LeftOut
     from reports.formats import Page
     from reports.index_html import IndexRow
     from reports.verify import Found
@@ -103,9 +104,34 @@ Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda" or "cuda:N".')]
 
 
-def say(message: str) -> None:
-    """Tell people something, on stderr."""
-    typer.echo(message, err=True)
+def tell(*lines: object) -> None:
+    """Print lines of data on stdout, names and foreign texts in them as text that can't steer the terminal."""
+    _print(lines, err=False)
+
+
+def say(*lines: object) -> None:
+    """Tell people something, on stderr, a line each; as `tell`."""
+    _print(lines, err=True)
+
+
+def _print(lines: Sequence[object], err: bool) -> None:
+    from music.read import printable
+
+    for line in lines:
+        typer.echo(printable(str(line)), err=err)
+
+
+def tell_json(value: Any) -> None:
+    """Print JSON on stdout; what is no printable character stands there by its code."""
+    import json
+
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    typer.echo(
+        "".join(
+            c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] if c < "\x20" else f"\\u{ord(c):04x}"
+            for c in text
+        )
+    )
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -165,12 +191,20 @@ def ingest(
         )
     for refused in report.refused:
         say(f"refused {refused.path}: {refused.reason}")
+    for partly in report.partly:
+        say(f"read in part {partly.path}: {partly.reason}")
+    for path in report.removed:
+        say(f"taken out {path}: its rights say opt_out")
+    for reason in report.unmatched:
+        say(f"{rights}: {reason}")
     store = Store.open(into)
     sounds = open_recordings(store)
     recordings = f" and {many(len(sounds), 'recording')}" if len(sounds) else ""
+    changes = [f"{len(report.updated)} with new rights"] if report.updated else []
+    changes += [f"{len(report.removed)} taken out"] if report.removed else []
     say(
-        f"{into}: {report.added} added, {report.known} already there, {len(report.refused)} refused; "
-        f"{many(len(store.pieces), 'piece')}{recordings} in all"
+        f"{into}: {', '.join([f'{report.added} added', f'{report.known} already there', *changes])}, "
+        f"{len(report.refused)} refused; {many(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
@@ -197,9 +231,8 @@ def search(
     from audit.findings import many, worst
     from audit.index import left_out
     from audit.policy import read_policy
-    from audit.run import find
+    from audit.run import find, unsearchable
     from music.midi import write_atomically
-    from music.notes import MusicError
     from music.read import read_music
     from reports.json_report import search_record, unreadable_record
 
@@ -207,17 +240,19 @@ def search(
     corpus = _corpus(_store(store, partial), partial)
     pieces, segments = left_out(corpus.store, corpus.index)
     unsearched = (pieces, [name for name, _ in segments])
-    files = _music(queries)
+    files, left_out_files = _music(queries)
     lines: list[bytes] = []
-    verdicts: list[str] = []
+    verdicts: list[str] = ["unreadable" if one.weight == "unreadable" else "incomplete" for one in left_out_files]
     with progress("search") as show:
         for done, file in enumerate(files):
             try:
-                findings = find(corpus, read_music(file), rules, top)
-            except MusicError as error:
-                record = unreadable_record(str(file), str(error))
+                query = read_music(file)
+                findings = find(corpus, query, rules, top)
+            except Exception as error:  # whatever one file does, the others are searched
+                record = unreadable_record(str(file), _reason(file, error))
             else:
-                record = search_record(str(file), worst([f.verdict for f in findings]), findings, unsearched)
+                gaps = [skipped.reason for skipped in unsearchable(query)]
+                record = search_record(str(file), worst([f.verdict for f in findings]), findings, unsearched, gaps)
             verdicts.append(record["verdict"])
             if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
                 lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -226,9 +261,25 @@ def search(
             show(done + 1, len(files))
     if jsonl:
         write_atomically(jsonl, b"".join(lines))
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("fail", "review", "clear", "unreadable") if v in verdicts)
+    kinds = ("fail", "review", "clear", "incomplete", "unreadable")
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in kinds if v in verdicts)
     say(f"{len(files)} searched in {many(len(corpus.store.pieces) - pieces, 'piece')}: {counts}")
-    raise typer.Exit(FAILED if "fail" in verdicts else UNREADABLE if "unreadable" in verdicts else OK)
+    raise typer.Exit(_gate({*verdicts}, "unreadable" in verdicts, False))
+
+
+def _reason(file: Path, error: Exception) -> str:
+    """Say why one file could not be dealt with; errors that are no fault of it are raised again."""
+    from audit.policy import PolicyError
+    from corpus.segment import StoreError
+    from ledger.errors import LedgerError
+    from music.notes import MusicError
+
+    ours = isinstance(error, StoreError | PolicyError | typer.Exit)
+    if ours or (isinstance(error, LedgerError) and str(file) not in str(error)):
+        raise error
+    if isinstance(error, MusicError | LedgerError):
+        return str(error)
+    return f"{file}: it can't be dealt with: {type(error).__name__}: {error}"
 
 
 def _store(path: Path, partial: bool) -> Store:
@@ -263,33 +314,47 @@ def _corpus(store: Store, partial: bool) -> Corpus:
     return corpus
 
 
-def _music(paths: list[Path], sound: bool = False) -> list[Path]:
-    """Music files at or below the paths, those of sound too where asked; ends the command where there are none.
+def _music(paths: list[Path], sound: bool = False) -> tuple[list[Path], list[LeftOut]]:
+    """List notes at or below the paths, and sound where asked; name what is left out, and return what of that weighs.
 
-    In a folder, sound that has notes of its name beside it is left to them.
+    Ends the command where there are none.
     """
     from audit.findings import many
-    from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
+    from music.read import LeftOut, listing
 
-    files = [file for path in paths for file in music_files(path, SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES)]
-    notes = {file.with_suffix("") for file in files if _is_notes(file)}
-    rendered = {f for f in files if not _is_notes(f) and f.with_suffix("") in notes and f not in paths}
-    if sound and rendered:
-        has = "has" if len(rendered) == 1 else "have"
-        say(f"{many(len(rendered), 'sound file')} {has} notes of the same name, which are audited; name it to audit it")
+    found = listing(*paths)
+    left_out = list(found.left_out)
+    files = [*found.notes, *(found.sound if sound else ())]
+    if not sound:
+        notes = {file.with_suffix("") for file in found.notes}
+        reason = "sound, and notes are searched here; contraste audit hears it"
+        left_out += [
+            LeftOut(file, reason, "none" if file.with_suffix("") in notes else "unchecked") for file in found.sound
+        ]
+    weighing = [one for one in left_out if one.weight != "none"]
+    for one in weighing:
+        say(f"left out {one.path}: {one.reason}")
+    rest = len(left_out) - len(weighing)
+    if rest:
+        say(f"{many(rest, 'other file')}: no music{'' if sound else ', or sound that has notes of its name beside it'}")
     if not files:
         stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
-    return [file for file in files if file not in rendered]
+    order = {path: k for k, path in enumerate(paths)}
+    return sorted(
+        files, key=lambda file: (min((order[p] for p in (file, *file.parents) if p in order), default=0), file)
+    ), weighing
 
 
 def _is_notes(file: Path) -> bool:
-    from music.read import AUDIO_SUFFIXES
+    from music.read import listing
 
-    return file.suffix.lower() not in AUDIO_SUFFIXES
+    return not listing(file).sound
 
 
 def _print_search(record: dict[str, Any]) -> None:
     typer.echo(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
+    for gap in record.get("not_searched", ()):
+        typer.echo(f"  not searched: {gap}")
     for f in record.get("findings", ()):
         (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
         typer.echo(
@@ -313,7 +378,6 @@ def originality(
 
     from audit.originality import Setting, human_baseline, measure_originality, originality_report
     from music.midi import write_atomically
-    from music.notes import MusicError
     from music.read import read_music
     from reports.originality import originality_html, originality_json, originality_lines, originality_sentence
 
@@ -322,7 +386,7 @@ def originality(
     except ValueError as error:
         stop(f"--window {error}", USAGE)
     corpus = _corpus(_store(store, partial), partial)
-    files = _music(tracks)
+    files, left_out_files = _music(tracks)
     above = os.path.commonpath([file.parent for file in files])  # reports name no folders of this machine
     names = [file.relative_to(above).as_posix() for file in files]
     with progress("human baseline") as show:
@@ -332,12 +396,11 @@ def originality(
     with progress("originality") as show:
         for done, (file, name) in enumerate(zip(files, names, strict=True)):
             try:
-                sequence = read_music(file)
-            except MusicError as error:
-                say(f"unreadable {file}: {error}")
-                unreadable.append((name, str(error).removeprefix(f"{file}: ")))
-            else:
-                results.append(measure_originality(corpus.store, corpus.index, name, sequence, setting))
+                results.append(measure_originality(corpus.store, corpus.index, name, read_music(file), setting))
+            except Exception as error:  # whatever one file does, the others are measured
+                reason = _reason(file, error)
+                say(f"unreadable {file}: {reason}")
+                unreadable.append((name, reason.removeprefix(f"{file}: ")))
             show(done + 1, len(files))
     report = originality_report(corpus.store, corpus.index, setting, results, baseline, unreadable)
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
@@ -348,8 +411,9 @@ def originality(
         typer.echo(line)
     for skipped in report.skipped:
         say(f"skipped {skipped.check}: {skipped.reason}")
-    say(originality_sentence(report) + (f"\nreport: {out / 'originality.html'}" if out else ""))
-    raise typer.Exit(UNREADABLE if unreadable else OK if report.tracks else UNCHECKED)
+    say(originality_sentence(report), *([f"report: {out / 'originality.html'}"] if out else []))
+    lost = unreadable or any(one.weight == "unreadable" for one in left_out_files)
+    raise typer.Exit(UNREADABLE if lost else OK if report.tracks and not left_out_files else UNCHECKED)
 
 
 @app.command()
@@ -441,13 +505,15 @@ def audit(
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
-    files = _music(tracks, sound=True)
+    files, left_out = _music(tracks, sound=True)
+    files = _without_their_sound(files, tracks)
     heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     reports: list[AuditReport] = []
     rows = []
     unread: list[tuple[str, str]] = []
+    beside = [(one.name, one.reason) for one in left_out]
     windows: dict[str, Measured] = {}
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
@@ -466,9 +532,35 @@ def audit(
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
     if waivers and given:
         _name_unused(waivers, given, reports)
-    several = "html" in wanted and len(files) > 1
-    say(f"reports: {_index_of(out, rows, corpus, windows, unread, lang) if several else out}")
-    raise typer.Exit(_gate({r.outcome for r in reports}, bool(unread), rules.review_blocks))
+    several = "html" in wanted and len(files) + len(beside) > 1
+    say(f"reports: {_index_of(out, rows, corpus, windows, [*unread, *beside], lang) if several else out}")
+    outcomes = {*(report.outcome for report in reports), *("incomplete" for _ in beside)}
+    lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
+    raise typer.Exit(_gate(outcomes, lost, rules.review_blocks))
+
+
+def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
+    """Leave out the sound files of a folder that are the sound of notes of their name; others are judged as tracks."""
+    from audit.sound import is_sound_of
+    from music.read import read_music
+
+    notes = {file.with_suffix(""): file for file in files if _is_notes(file)}
+    pairs = {f: notes[f.with_suffix("")] for f in files if f.with_suffix("") in notes and f not in notes.values()}
+    pairs = {file: score for file, score in pairs.items() if file not in named}
+    left = set()
+    with progress("sound beside notes") as show:
+        for done, (file, score) in enumerate(pairs.items()):
+            with suppress(Exception):  # what can't be read is said when it is judged
+                if is_sound_of(file, read_music(score)):
+                    left.add(file)
+            show(done + 1, len(pairs))
+    if left:
+        of = "that of notes of the same name" if len(left) == 1 else "those of notes of the same name"
+        say(f"{len(left)} sound file{'s' * (len(left) > 1)}: {of}, which are audited")
+    for file in pairs:
+        if file not in left:
+            say(f"{file}: is not the sound of {pairs[file].name}, and is judged as a track of its own")
+    return [file for file in files if file not in left]
 
 
 def _audited(
@@ -485,7 +577,6 @@ def _audited(
     """
     from audit.sound import hear
     from corpus.pool import Crashed, mapped
-    from music.notes import MusicError
     from music.read import read_music
 
     under_way: deque[tuple[Path, str, AuditReport]] = deque()
@@ -495,13 +586,15 @@ def _audited(
         for file, name in zip(files, _report_names(files), strict=True):
             try:
                 music = read_music(file) if _is_notes(file) else hear(file)
-            except MusicError as error:
-                say(f"unreadable {file}: {error}")
-                unread.append((file.name, str(error).replace(str(file), file.name)))
+                report = audit_one(file, name, music)
+            except Exception as error:  # whatever one file does, the others are judged
+                reason = _reason(file, error)
+                say(f"unreadable {file}: {reason}")
+                unread.append((file.name, reason.replace(str(file), file.name)))
                 show(next(done), len(files))
                 continue
-            under_way.append((file, name, audit_one(file, name, music)))
-            yield under_way[-1][2], music
+            under_way.append((file, name, report))
+            yield report, music
 
     for written in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
         file, name, report = under_way.popleft()
@@ -723,12 +816,16 @@ def _record_report(report: AuditReport, file: Path, files: dict[str, bytes], **m
 
 
 def _report_names(files: list[Path]) -> list[str]:
-    """Folder of each report: the track's name without its suffix, where no two tracks share it."""
-    stems = [file.stem for file in files]
-    return [
-        stem if stems.count(stem) == 1 else f"{file.name}-{stems[:i].count(stem) + 1}"
-        for i, (stem, file) in enumerate(zip(stems, files, strict=True))
-    ]
+    """Folder of each report: the track's name without its suffix; with it, and a number, where several share it."""
+    scores = Counter(file.stem for file in files if _is_notes(file))
+    stems = Counter(file.stem for file in files)
+    names: list[str] = []
+    for file in files:
+        alone = stems[file.stem] == 1 or (scores[file.stem] == 1 and _is_notes(file))
+        name = file.stem if alone else file.name
+        number = next(n for n in itertools.count(1) if (name if n == 1 else f"{name}-{n}") not in names)
+        names.append(name if number == 1 else f"{name}-{number}")
+    return names
 
 
 @report_app.command("diff")

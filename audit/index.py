@@ -22,8 +22,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from audit.style import StyleModel, model_of, transitions
 from corpus.pool import Crashed, mapped
 from corpus.segment import StoreDamagedError, StoreError, sync
-from corpus.store import Store, write_synced
+from corpus.store import UMASK, Store, write_synced
 from music.notes import FloatArray, IntArray, NoteSequence
 from music.voices import voices
 
@@ -47,7 +47,7 @@ FULL = 1 << 23  # notes of an index segment
 PLACES_A_BUCKET = 8  # on average
 STEPS_AN_OCTAVE = 20  # of the time to the next note: 3.5 % a step, a fifth of what the alignment tolerates
 SHORTEST = 1 / 64  # quarters; step 0
-SCHEMA = "contraste-index/2"
+SCHEMA = "contraste-index/3"
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DTYPES = {
     "pitch": np.uint8,
@@ -267,7 +267,7 @@ def _postings(pitch: Any, voice_start: Any, bits: int) -> Any:
 
 def state_folder(store: Store) -> Path:
     """Where the index of the store as it is now belongs."""
-    return store.path / "index" / store.digest[:16]
+    return store.path / "index" / store.music_digest[:16]
 
 
 def open_index(store: Store, *, partial: bool = False) -> Index | None:
@@ -285,7 +285,7 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
     """
     folder = state_folder(store)
     try:
-        names = _state(folder, store.digest)
+        names = _state(folder, store.music_digest)
         if names is None:
             return None
         style = StyleModel(np.load(folder / "intervals.npy", mmap_mode="r"), np.load(folder / "ratios.npy"))
@@ -310,7 +310,7 @@ def newest_indexed(store: Store) -> Store | None:
     for count in range(len(store.segments), 0, -1):
         state = store.prefix(count)
         try:
-            if _state(state_folder(state), state.digest) is not None:
+            if _state(state_folder(state), state.music_digest) is not None:
                 return state
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -319,8 +319,8 @@ def newest_indexed(store: Store) -> Store | None:
 
 def left_out(store: Store, index: Index) -> tuple[int, tuple[tuple[str, str], ...]]:
     """Count the pieces that a search of `index` can't find, and name the missing segments, each with the reason."""
-    covered = {name for segment in index.segments for name in segment.covers} - {name for name, _ in store.missing}
-    pieces = sum(entry.pieces for entry in store.segments if entry.name not in covered)
+    covered, missing = {name for segment in index.segments for name in segment.covers}, dict(store.missing)
+    pieces = sum(e.pieces for e in store.segments if e.music not in covered or e.name in missing)
     return pieces, (*store.missing, *index.missing)
 
 
@@ -436,7 +436,7 @@ def _usable(store: Store) -> list[IndexSegment]:
     """Return the segments of an earlier state up to the first damaged one."""
     kept = []
     try:
-        for name in _state(state_folder(store), store.digest) or ():
+        for name in _state(state_folder(store), store.music_digest) or ():
             kept.append(_open_segment(store.path / "index" / "segments" / name))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # what can't be used is made again
@@ -463,7 +463,7 @@ def _grouped(
         if lot and sum(len(c.pitch) for c in lot) + len(columns.pitch) > FULL:
             yield tuple(names), _joined(lot)
             names, lot = [], []
-        names.append(entry.name)
+        names.append(entry.music)
         lot.append(columns)
         done += entry.pieces
         progress(done, pieces)
@@ -520,15 +520,15 @@ def write_segment(root: Path, covers: tuple[str, ...], columns: Columns) -> Inde
 
 
 def _write_state(folder: Path, store: Store, segments: Sequence[IndexSegment], style: StyleModel) -> None:
-    about = {"store": store.digest, "segments": [s.name for s in segments]}
+    about = {"store": store.music_digest, "segments": [s.name for s in segments]}
     _write_folder(folder, {"intervals": style.interval, "ratios": style.ratio}, "index.json", about)
 
 
 def _write_folder(folder: Path, arrays: dict[str, Any], name: str, about: dict[str, Any]) -> None:
     """Write arrays and a description that holds their sizes and digests; the folder gets its name last."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # no name that a link could have
+    temporary.chmod(0o777 & ~UMASK)
     try:
         files = {}
         for array_name, array in arrays.items():

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from audit.findings import SoundMatch, finding_id, many
 from audit.policy import Policy
 from corpus.prepare import PieceRecord
-from corpus.recordings import Recording, Recordings, open_recordings
+from corpus.recordings import MAX_COST, Recording, Recordings, open_recordings
 from corpus.store import Store, write_synced
 from ledger.keys import data_folder
 from metrics.phash import (
@@ -43,8 +43,10 @@ from metrics.phash import (
     window_starts,
 )
 from metrics.tokens import MetricError
+from music.align import align
 from music.audio import CHANNELS, Samples, decode, grey_mel, loudness, mel_db, true_peak
-from music.notes import FloatArray, MusicError
+from music.notes import FloatArray, MusicError, NoteSequence
+from music.render import RING_SECONDS
 
 BITS = 256
 HOP_SECONDS = 0.25
@@ -133,6 +135,24 @@ def hear(path: Path) -> Sound:
         "plain_windows": windows - sum(map(len, starts)),
     }
     return Sound(about, np.concatenate(starts), np.concatenate(hashes), heard.unread)
+
+
+def is_sound_of(path: Path, notes: NoteSequence) -> bool:
+    """Whether a sound file, all of it, is the sound of `notes`, so that what is said of them holds for it.
+
+    Every 20 s of it have to fit, and it has to be as long as they are: a passage of other music between, before or
+    behind them is no sound of theirs.
+
+    Raises
+    ------
+    MusicError
+        When it can't be decoded or aligned.
+    """
+    heard = decode(path, MAX_SECONDS)
+    seconds = len(heard.samples) / heard.rate
+    if heard.unread or not -1.0 <= seconds - notes.end_s <= RING_SECONDS:
+        return False
+    return align(heard.samples, heard.rate, notes).worst <= MAX_COST
 
 
 def _signals(samples: Samples) -> Iterator[Samples]:

@@ -30,7 +30,7 @@ from corpus.demo import copy_chorales
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import MusicError, NoteSequence
-from music.read import music_files, read_music
+from music.read import listing, read_music
 
 LEVELS = (0.001, 0.01, 0.05, 0.1, 0.5)
 SEED = 7
@@ -54,7 +54,7 @@ def random_values(corpus: Corpus, count: int) -> list[float]:
 def clean_values(corpus: Corpus, folder: Path, count: int) -> list[float]:
     """P-values of the music in `folder`, which the corpus is taken not to hold."""
     values = []
-    for file in np.random.default_rng(SEED).permutation(np.array(music_files(folder)))[:count]:
+    for file in np.random.default_rng(SEED).permutation(np.array(listing(folder).notes))[:count]:
         try:
             query = read_music(file)
         except MusicError as error:

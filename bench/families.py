@@ -30,7 +30,7 @@ from cli import progress
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import MusicError
-from music.read import music_files, read_music
+from music.read import listing, read_music
 
 TOP = 1000
 
@@ -60,7 +60,7 @@ def main() -> None:
     with arguments.labels.open(newline="", encoding="utf-8") as lines:
         label = {Path(row[0]).name: row[1] for row in list(csv.reader(lines))[1:] if len(row) > 1}
     size = Counter(label.values())
-    files = [f for f in music_files(arguments.pairs or arguments.folder) if label.get(f.name)]
+    files = [f for f in listing(arguments.pairs or arguments.folder).notes if label.get(f.name)]
     if not arguments.pairs:
         files = [f for f in files if size[label[f.name]] > 1]
     if not files:

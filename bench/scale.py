@@ -50,7 +50,7 @@ from corpus.ingest import ingest
 from corpus.store import Store, write_synced
 from music.midi import midi_bytes
 from music.notes import MusicError, NoteSequence, Part, build
-from music.read import music_files, read_music
+from music.read import listing, read_music
 from music.voices import melody, melody_rows
 
 ROOT = Path(__file__).parents[1]
@@ -572,13 +572,13 @@ def main() -> None:
     if options.measure:
         store, out, started = options.measure
         return measure(Path(store), Path(out), float(started), options)
-    found = music_files(options.corpus) if options.corpus else sorted((scores() / "bach").glob("*.mxl"))
+    found = listing(options.corpus).notes if options.corpus else sorted((scores() / "bach").glob("*.mxl"))
     order = list({file.name: file for file in found}.values())  # files are named without folders in the stores
     random.Random(SEED).shuffle(order)
     sources = [(file, file.name) for file in order[: options.pieces[0]]]  # in every store
     others = [f for name in OTHERS for f in sorted((scores() / name).rglob("*.mxl"))]
-    hosts = _shuffled(music_files(options.hosts) if options.hosts else others, np.random.default_rng(SEED))[:300]
-    negatives = music_files(options.negatives) if options.negatives else others
+    hosts = _shuffled(listing(options.hosts).notes if options.hosts else others, np.random.default_rng(SEED))[:300]
+    negatives = listing(options.negatives).notes if options.negatives else others
     key = json.dumps([str(p and p.resolve()) for p in (options.corpus, options.hosts, options.negatives)])
     work = options.work / hashlib.sha256(key.encode()).hexdigest()[:8]
     (work / "stores").mkdir(parents=True, exist_ok=True)

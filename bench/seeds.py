@@ -33,7 +33,7 @@ from audit.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import NoteSequence
-from music.read import music_files
+from music.read import listing
 
 CASES = ("ornament 40 %", "reharmonised", "piano reduction", "8 bars ornamented", "4 bars embedded", "2 bars embedded")
 BAND = 4  # log2 of the diagonals that are one
@@ -174,7 +174,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table in Markdown."""
     options = arguments()
-    found = music_files(options.corpus) if options.corpus else sorted((scale.scores() / "bach").glob("*.mxl"))
+    found = listing(options.corpus).notes if options.corpus else sorted((scale.scores() / "bach").glob("*.mxl"))
     others = [f for name in scale.OTHERS for f in sorted((scale.scores() / name).rglob("*.mxl"))]
     order = list({file.name: file for file in found}.values())
     random.Random(scale.SEED).shuffle(order)
@@ -184,7 +184,7 @@ def main() -> None:
     if not path.exists():
         ingest([*order, *scale.fillers(options.work / "fill", options.pieces - len(order), order)], path)
     store = Store.open(path)
-    hosts = (music_files(options.hosts) if options.hosts else others)[:300]
+    hosts = (listing(options.hosts).notes if options.hosts else others)[:300]
     sources = [(file, file.name) for file in order]
     asked = {case: scale.make_queries(case, sources, hosts, (), options.n) for case in CASES}
     print("| figure | a note of the corpus | places a note |", " | ".join(CASES), "|")

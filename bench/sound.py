@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 from audit.sound import BITS, CORPUS_HOP_SECONDS, HOP_SECONDS, MATCH_DISTANCE
 from metrics.phash import hash_distances, window_hashes
 from music.audio import Samples, decode, mel_db, resample
-from music.read import AUDIO_SUFFIXES, music_files
+from music.read import listing
 
 LATER_SECONDS = 2.3
 ALIKE = 12  # letters
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     random = np.random.default_rng(given.seed)
-    heard = {file.name: decode(file) for file in music_files(given.folder, AUDIO_SUFFIXES)}
+    heard = {file.name: decode(file) for file in listing(given.folder).sound}
     sounds = {name: (h.samples, h.rate) for name, h in heard.items() if len(h.samples) >= 20 * h.rate}
     there = {name: window_hashes(mel_db(*sound), CORPUS_HOP_SECONDS, BITS)[0] for name, sound in sounds.items()}
     here = {name: window_hashes(mel_db(*sound), HOP_SECONDS, BITS)[0] for name, sound in sounds.items()}

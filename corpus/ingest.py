@@ -7,24 +7,24 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpus.pool import Crashed, mapped, require_engine
-from corpus.prepare import Prepared, Refused, prepare
-from corpus.recordings import Heard, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
-from corpus.rights import Rights, RightsTable
+from corpus.prepare import PieceRecord, Prepared, Refused, prepare
+from corpus.recordings import Heard, Recording, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
+from corpus.rights import Rights, RightsError, RightsRow, RightsTable, normal, with_rights
 from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, path_hash, write_folder
 from corpus.store import Store, StoreError, writing
 from music.notes import NoteSequence
-from music.read import AUDIO_SUFFIXES, SUFFIXES, music_files
+from music.read import listing, printable
 
 BATCH = 1000  # pieces a segment: an interrupted run loses at most these
 RECORDINGS = 50  # a segment: some 70 MB of sound pictures at four minutes each
@@ -34,12 +34,30 @@ FEW = 16  # files; starting processes takes longer than reading fewer
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What one run added (of it, recordings), found already there, and refused with the reason."""
+    """What one run did.
+
+    Attributes
+    ----------
+    added, known, recordings : int
+        Pieces and recordings added, of them recordings, and those that were there already.
+    refused : tuple of Refused
+        What stays outside, with the reason.
+    partly : tuple of Refused
+        What was taken though a part of it could not be read, with that part.
+    updated, removed : tuple of str
+        Paths in the store of which the rights were brought up to date, and of those taken out as they opted out.
+    unmatched : tuple of str
+        Rows of the rights file that match nothing, in words.
+    """
 
     added: int
     known: int
     refused: tuple[Refused, ...]
     recordings: int = 0
+    partly: tuple[Refused, ...] = ()
+    updated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
 
 
 Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
@@ -63,6 +81,7 @@ class Chunk:
     lengths: list[int]
     lines: list[bytes]
     refused: list[Refused]
+    partly: list[Refused]
 
 
 def ingest(
@@ -82,7 +101,9 @@ def ingest(
     Parameters
     ----------
     rights : RightsTable, optional
-        Looked up by the path below the source. A piece that opted out is refused.
+        Looked up by the path below the source. A piece that opted out is refused, or taken out of the store. What the
+        table says of pieces that are in the store already is brought up to date: of those among the sources, and of
+        those that a row names by their path.
     require_rights : bool
         Refuse pieces without a licence and a consent on file.
     workers : int, optional
@@ -108,9 +129,10 @@ def ingest(
         sounds = open_recordings(store)
         _clean_up(store)
         sounds.clean_up()
-        planned, known, refused = _plan(store, sounds, sources, rights or RightsTable(), require_rights)
-        todo = [job for job in planned if not _is_audio(job[0])]
-        heard = [RecordingJob(*job) for job in planned if _is_audio(job[0])]
+        plan = _plan(store, sounds, sources, rights or RightsTable(), require_rights)
+        todo, heard, refused = plan.notes, plan.sound, plan.refused
+        planned = len(todo) + len(heard)
+        partly: list[Refused] = []
         workers = workers or os.cpu_count() or 1
         if len(todo) < FEW:
             engine, workers = "local", 1
@@ -118,91 +140,175 @@ def ingest(
         batches = [_cut(todo[start : start + BATCH], size) for start in range(0, len(todo), BATCH)]
         added = done = taken = 0
         try:
+            if plan.rights:
+                store, sounds = _amended(store, sounds, plan.rights)
             with closing(_prepare_all([jobs for batch in batches for jobs in batch], engine, workers)) as results:
                 for batch in batches:
                     chunks = []
                     for jobs in batch:
                         chunks.append(next(results))
                         done += len(jobs)
-                        progress(done, len(planned))
+                        progress(done, planned)
                     refused += [r for chunk in chunks for r in chunk.refused]
+                    partly += [r for chunk in chunks for r in chunk.partly]
                     pieces = sum(len(chunk.lines) for chunk in chunks)
                     if pieces:
-                        store = store.extend(_write_segment(store, chunks))
+                        store = store.extend(_write_segment(store, _next_number(store), _joined(chunks)))
                     added += pieces
-            with_scores = (with_score(job, store) for job in heard)
-            with closing(_heard_all(with_scores, engine, workers)) as recordings:
-                for _ in range(0, len(heard), RECORDINGS):
-                    some = []
-                    for made in islice(recordings, RECORDINGS):
-                        done += 1
-                        progress(done, len(planned))
-                        if isinstance(made, Refused):
-                            refused.append(made)
-                        else:
-                            some.append(made)
-                    if some:
-                        sounds = sounds.extend(some)
-                    taken += len(some)
+            for lot in _heard_in_batches(heard, store, engine, workers):
+                done += len(lot)
+                progress(done, planned)
+                refused += [made for made in lot if isinstance(made, Refused)]
+                some = [made for made in lot if not isinstance(made, Refused)]
+                partly += [Refused(made[0].path, reason) for made in some for reason in made[0].unread]
+                sounds = sounds.extend(some) if some else sounds
+                taken += len(some)
         except OSError as error:
             raise StoreError(
                 f"{path}: writing failed: {error.strerror or error}; "
                 f"{added + taken} pieces were added before, the store is whole"
             ) from error
-    return IngestReport(added + taken, known, tuple(refused), taken)
+    removed = tuple(sorted(name for name, row in plan.rights.items() if row.rights.refusal))
+    updated = tuple(sorted(plan.rights.keys() - set(removed)))
+    return IngestReport(
+        added + taken, plan.known, tuple(refused), taken, tuple(partly), updated, removed, tuple(plan.unmatched)
+    )
 
 
 def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
-def _is_audio(file: Path) -> bool:
-    return file.suffix.lower() in AUDIO_SUFFIXES
+class _Plan(NamedTuple):
+    """The files to read, the number already there, those refused, and rows that change what is in the store."""
+
+    notes: list[Job]
+    sound: list[RecordingJob]
+    known: int
+    refused: list[Refused]
+    rights: dict[str, RightsRow]
+    unmatched: list[str]
 
 
 def _plan(
     store: Store, sounds: Recordings, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
-) -> tuple[list[Job], int, list[Refused]]:
-    """Sort the files of the sources into those to read, the number already there, and those refused."""
+) -> _Plan:
     seen: dict[str, Path] = {}
-    todo: list[Job] = []
-    known, refused = 0, []
-    for file, name in (
-        (f, _name(f, source)) for source in map(Path, sources) for f in music_files(source, SUFFIXES | AUDIO_SUFFIXES)
-    ):
-        first = seen.setdefault(name, file)
-        if first is not file and first.resolve() != file.resolve():
-            refused.append(Refused(name, f"{file}: a second file of this name ({first} came first)"))
+    notes: list[Job] = []
+    sound: list[RecordingJob] = []
+    known = 0
+    refused: list[Refused] = []
+    rows: dict[str, RightsRow] = {}  # of what is in the store
+    for source in map(Path, sources):
+        found = listing(source)
+        refused += [
+            Refused(printable(_name(one.path, source)), f"{one.path}: {one.reason}")
+            for one in found.left_out
+            if one.weight != "none"
+        ]
+        for file in sorted((*found.notes, *found.sound)):
+            name = _name(file, source)
+            first = seen.setdefault(name, file)
+            if first is not file and first.resolve() != file.resolve():
+                refused.append(Refused(name, f"{file}: a second file of this name ({first} came first)"))
+                continue
+            row = table.look_up(name)
+            rights = row.rights if row else Rights()
+            held = _digest_of(_held(store, sounds, name))
+            reason = rights.refusal
+            if not reason and require_rights and not rights.cleared:
+                reason = "no licence and consent on file, and --require-rights was given"
+                reason += "; the store holds it from an earlier run" if held else ""
+            if not reason and held and held != _file_digest(file):
+                reason = f"the store holds another file under {name!r}; pieces are never overwritten"
+            if reason:
+                refused.append(Refused(name, f"{file}: {reason}"))
+            elif held:
+                known += 1
+            elif first is file:
+                job = file, name, rights, row.title if row else "", row.artist if row else ""
+                if file in found.sound:
+                    sound.append(RecordingJob(*job))
+                else:
+                    notes.append(job)
+            if row and held:
+                rows[name] = row
+    rows |= {row.path: row for row in table.rows if _held(store, sounds, row.path)}
+    unmatched = _unmatched(table, [*seen, *rows], store, sounds)
+    if unmatched and require_rights:
+        raise RightsError(
+            f"--require-rights was given, and rows of the rights file match nothing: {'; '.join(unmatched)}"
+        )
+    changed = {name: row for name, row in rows.items() if _changes(_held(store, sounds, name), row)}
+    return _Plan(notes, sound, known, refused, changed, unmatched)
+
+
+def _unmatched(table: RightsTable, names: Iterable[str], store: Store, sounds: Recordings) -> list[str]:
+    """Say which rows of a table match neither one of `names` nor anything in the store."""
+    if not table.unmatched(names):
+        return []
+    everything = {*names, *(record.path for record in (*store.pieces, *sounds))}
+    return [
+        f"line {row.line}: {row.path!r} matches no file{f'; perhaps {meant!r} is meant' if meant else ''}"
+        for row, meant in table.unmatched(everything)
+    ]
+
+
+def _changes(record: PieceRecord | Recording | None, row: RightsRow) -> bool:
+    return record is not None and (bool(row.rights.refusal) or with_rights(asdict(record), row) != asdict(record))
+
+
+def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> tuple[Store, Recordings]:
+    """Write the segments anew whose pieces or recordings `rows` change or take out, and name them in the manifests."""
+    entries = []
+    for segment in store.opened:
+        lines = [segment.line(row) for row in range(segment.entry.pieces)]
+        if not any(line["path"] in rows for line in lines):
+            entries.append(segment.entry)
             continue
-        row = table.look_up(name)
-        rights = row.rights if row else Rights()
-        reason = rights.refusal
-        if not reason and require_rights and not rights.cleared:
-            reason = "no licence and consent on file, and --require-rights was given"
-        held = None if reason else _held(store, sounds, name)
-        if held is not None and held != _file_digest(file):
-            reason = f"the store holds another file under {name!r}; pieces are never overwritten"
-        if reason:
-            refused.append(Refused(name, f"{file}: {reason}"))
-        elif held is not None:
-            known += 1
-        elif first is file:
-            todo.append((file, name, rights, row.title if row else "", row.artist if row else ""))
-    return todo, known, refused
+        stay = [k for k, line in enumerate(lines) if not (line["path"] in rows and rows[line["path"]].rights.refusal)]
+        if not stay:
+            continue
+        span = segment.offsets["note"]
+        notes = [segment.notes[span[k] : span[k + 1]] for k in stay]
+        kept = [with_rights(lines[k], rows[lines[k]["path"]]) if lines[k]["path"] in rows else lines[k] for k in stay]
+        whole = Chunk(
+            np.concatenate(notes),
+            segment.keys[stay],
+            [len(n) for n in notes],
+            [_json_line(line) for line in kept],
+            [],
+            [],
+        )
+        entries.append(_write_segment(store, segment.entry.name[:5], whole))
+    if entries != [*store.segments]:
+        store = store.replaced(entries)
+    sounds = replace(sounds.amended(rows), store=store)
+    _clean_up(store)
+    sounds.clean_up()
+    return store, sounds
 
 
 def _name(file: Path, source: Path) -> str:
     return file.relative_to(source).as_posix() if source.is_dir() else file.name
 
 
-def _held(store: Store, sounds: Recordings, name: str) -> bytes | None:
-    """SHA-256 of the file that the store holds under `name`, or None."""
-    try:
-        if _is_audio(Path(name)):
-            return bytes.fromhex(sounds[sounds.index_of(name)].file_digest)
-        return bytes(store.keys["file"][store.index_of(name)])
-    except KeyError:
-        return None
+def _held(store: Store, sounds: Recordings, name: str) -> PieceRecord | Recording | None:
+    """Return the piece or the recording that the store holds under `name`, or None."""
+    for form in dict.fromkeys((name, normal(name))):
+        try:
+            return store.pieces[store.index_of(form)]
+        except KeyError:
+            pass
+        try:
+            return cast(Recording, sounds[sounds.index_of(form)])
+        except KeyError:
+            pass
+    return None
+
+
+def _digest_of(record: PieceRecord | Recording | None) -> bytes:
+    return bytes.fromhex(record.file_digest) if record else b""
 
 
 def _file_digest(path: Path) -> bytes:
@@ -221,6 +327,15 @@ def _prepare_all(chunks: Sequence[list[Job]], engine: str, workers: int) -> Gene
             yield _chunk([Refused(jobs[0][1], f"{jobs[0][0]}: the reader crashed on this file")])
         else:
             yield _joined([*_prepare_all([[job] for job in jobs], "local", max(workers, 2))])
+
+
+def _heard_in_batches(
+    jobs: Sequence[RecordingJob], store: Store, engine: str, workers: int
+) -> Iterator[list[Heard | Refused]]:
+    """Prepare recordings, those with a score in the store beside it; as many at a time as a segment holds."""
+    with closing(_heard_all((with_score(job, store) for job in jobs), engine, workers)) as made:
+        while batch := list(islice(made, RECORDINGS)):
+            yield batch
 
 
 def _heard_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Generator[Heard | Refused]:
@@ -257,6 +372,7 @@ def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
         [len(piece.sequence) for piece in pieces],
         [_line(piece) for piece in pieces],
         [one for one in made if isinstance(one, Refused)],
+        [Refused(piece.record.path, reason) for piece in pieces for reason in getattr(piece.sequence, "unread", ())],
     )
 
 
@@ -267,6 +383,7 @@ def _joined(chunks: Sequence[Chunk]) -> Chunk:
         [length for chunk in chunks for length in chunk.lengths],
         [line for chunk in chunks for line in chunk.lines],
         [refused for chunk in chunks for refused in chunk.refused],
+        [partly for chunk in chunks for partly in chunk.partly],
     )
 
 
@@ -285,19 +402,32 @@ def _line(piece: Prepared) -> bytes:
     about["tempos"] = [[t.beat, t.bpm] for t in sequence.tempos]
     about["meters"] = [[t.beat, t.numerator, t.denominator] for t in sequence.time_signatures]
     about["ticks"] = sequence.ticks_per_quarter
+    return _json_line(about)
+
+
+def _json_line(about: dict[str, Any]) -> bytes:
     return json.dumps(about, separators=(",", ":")).encode() + b"\n"
 
 
-def _write_segment(store: Store, chunks: Sequence[Chunk]) -> SegmentEntry:
-    """Write the chunks as a segment that no manifest names yet, synced to disk."""
-    whole = _joined(chunks)
+def _write_segment(store: Store, number: str, whole: Chunk) -> SegmentEntry:
+    """Write pieces as a segment that no manifest names yet, synced to disk.
+
+    Its name is that of its notes, and with another ending where it says something else of them than one before.
+    """
     offsets = np.zeros(len(whole.lines) + 1, OFFSET)
     offsets["note"][1:] = np.cumsum(whole.lengths)
     offsets["line"][1:] = np.cumsum([len(line) for line in whole.lines])
-    name = f"{len(store.segments):05d}-{hashlib.sha256(whole.notes.tobytes()).hexdigest()[:12]}"
+    name = f"{number}-{hashlib.sha256(whole.notes.tobytes()).hexdigest()[:12]}"
+    if any(entry.music == name for entry in store.segments):
+        name += f"-{hashlib.sha256(b''.join(whole.lines)).hexdigest()[:12]}"
     content = {"notes.npy": whole.notes, "keys.npy": whole.keys, "offsets.npy": offsets}
     files = write_folder(store.path / "segments" / name, {**content, "pieces.jsonl": b"".join(whole.lines)})
     return SegmentEntry(name, len(whole.lines), len(whole.notes), files)
+
+
+def _next_number(store: Store) -> str:
+    """Return the number of the next segment: above all others, also where one was taken out."""
+    return f"{max((int(entry.name[:5]) + 1 for entry in store.segments), default=0):05d}"
 
 
 def _clean_up(store: Store) -> None:

@@ -115,10 +115,16 @@ def melody_key(sequence: NoteSequence) -> str:
 def prepare(path: Path, name: str, rights: Rights, title: str, artist: str) -> Prepared | Refused:
     """Read one file and describe it; `name` is its path in the store."""
     try:
-        file_digest = hashlib.sha256(read_bytes(path)).hexdigest()
-        sequence = read_music(path)
+        return _prepare(path, name, rights, title, artist)
     except MusicError as error:
         return Refused(name, str(error))
+    except Exception as error:  # whatever one file does to a reader, the others are read
+        return Refused(name, f"{path}: it can't be dealt with: {type(error).__name__}: {error}")
+
+
+def _prepare(path: Path, name: str, rights: Rights, title: str, artist: str) -> Prepared:
+    file_digest = hashlib.sha256(read_bytes(path)).hexdigest()
+    sequence = read_music(path)
     if not title and not artist and path.suffix.lower() not in (".mid", ".midi"):
         from music.musicxml import score_credits
 

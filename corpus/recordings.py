@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.prepare import Refused, split_of
-from corpus.rights import Rights
+from corpus.rights import Rights, RightsRow, with_rights
 from corpus.segment import FileEntry, StoreDamagedError, StoreError, check_sizes, verify_folder, write_folder
 from corpus.store import Store, write_synced
 from music.audio import MEL_BANDS, decode, loudness, mel_db, mel_grey
@@ -156,12 +156,34 @@ class Recordings(Sequence[Recording]):
         """Write recordings with their pictures as a segment and name it in the manifest; under the store's lock."""
         mel = np.concatenate([picture for _, picture in taken])
         lines = b"".join(_line(recording) for recording, _ in taken)
-        name = f"{len(self.segments):05d}-{hashlib.sha256(lines).hexdigest()[:12]}"
+        number = max((int(entry.name[:5]) + 1 for entry in self.segments), default=0)
+        name = f"{number:05d}-{hashlib.sha256(lines).hexdigest()[:12]}"
         root = self.store.path / FOLDER
         files = write_folder(root / name, {"mel.npy": mel, "recordings.jsonl": lines})
-        segments = (*self.segments, RecordingsEntry(name, len(taken), len(mel), files))
+        return self._named((*self.segments, RecordingsEntry(name, len(taken), len(mel), files)))
+
+    def amended(self, rows: Mapping[str, RightsRow]) -> Recordings:
+        """Write the segments anew whose recordings `rows` change, or take out as opted out; under the store's lock."""
+        entries, first = [], 0
+        for entry in self.segments:
+            own = range(first, first + entry.recordings)
+            first += entry.recordings
+            if not any(self[k].path in rows for k in own):
+                entries.append(entry)
+                continue
+            stay = [k for k in own if not (self[k].path in rows and rows[self[k].path].rights.refusal)]
+            if not stay:
+                continue
+            lines = b"".join(_line(self[k], rows.get(self[k].path)) for k in stay)
+            mel = np.concatenate([self.mel(k) for k in stay])
+            name = f"{entry.name[:5]}-{hashlib.sha256(lines).hexdigest()[:12]}"
+            files = write_folder(self.store.path / FOLDER / name, {"mel.npy": mel, "recordings.jsonl": lines})
+            entries.append(RecordingsEntry(name, len(stay), len(mel), files))
+        return self if entries == [*self.segments] else self._named(tuple(entries))
+
+    def _named(self, segments: tuple[RecordingsEntry, ...]) -> Recordings:
         data = json.dumps({"schema": SCHEMA, "segments": [asdict(s) for s in segments]}, sort_keys=True).encode()
-        write_synced(root / "manifest.json", data)
+        write_synced(self.store.path / FOLDER / "manifest.json", data)
         return Recordings(self.store, segments, hashlib.sha256(data).hexdigest())
 
     def clean_up(self) -> None:
@@ -315,6 +337,8 @@ def prepare_recording(job: RecordingJob) -> Heard | Refused:
         return Refused(job.name, f"{job.file}: cannot be read: {error.strerror}")
     except MusicError as error:
         return Refused(job.name, str(error))
+    except Exception as error:  # whatever one file does to a decoder, the others are heard
+        return Refused(job.name, f"{job.file}: it can't be dealt with: {type(error).__name__}: {error}")
     recording = Recording(
         path=job.name,
         title=job.title or job.file.stem,
@@ -347,6 +371,7 @@ def _beats(samples: NDArray[np.float32], rate: int, notes: NoteSequence | None) 
     return tracked, "tracker" if tracked else ""
 
 
-def _line(recording: Recording) -> bytes:
+def _line(recording: Recording, row: RightsRow | None = None) -> bytes:
     about = {f.name: getattr(recording, f.name) for f in fields(recording) if f.name not in ("rights", "split")}
-    return json.dumps({**about, "rights": asdict(recording.rights)}, separators=(",", ":")).encode() + b"\n"
+    about["rights"] = asdict(recording.rights)
+    return json.dumps(with_rights(about, row) if row else about, separators=(",", ":")).encode() + b"\n"

@@ -3,7 +3,8 @@
 The rights file is CSV (UTF-8, comma, header line) with the column ``path`` and any of ``title, artist,
 licence, source, consent, isrc, iswc``. ``path`` is the path of the piece below its source folder, or a shell
 pattern ("album/*", "*" for everything); the most specific row wins: an exact path before patterns, and among
-patterns the later row. An empty cell says nothing.
+patterns the later row. An empty cell says nothing. Paths are compared in Unicode's normal form C and without a leading
+"./", since file systems write the same name in several ways; case counts.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from __future__ import annotations
 import csv
 import fnmatch
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 CONSENTS = ("", "granted", "not_required", "unknown", "opt_out")
 _ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # ISO 3901
@@ -61,6 +66,16 @@ class RightsRow:
     title: str
     artist: str
     rights: Rights
+    line: int = 0
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the path has wildcards."""
+        return bool(set("*?[") & set(self.path))
+
+    def covers(self, path: str) -> bool:
+        """Whether the pattern matches `path`, in its normal form."""
+        return fnmatch.fnmatchcase(path, self.path)
 
 
 @dataclass(frozen=True)
@@ -71,9 +86,22 @@ class RightsTable:
 
     def look_up(self, path: str) -> RightsRow | None:
         """Return the row for `path` (POSIX, below its source), or None."""
-        if path in self._exact:
-            return self._exact[path]
-        return next((row for row in self._patterns if fnmatch.fnmatchcase(path, row.path)), None)
+        path = normal(path)
+        return self._exact.get(path) or next((row for row in self._patterns if row.covers(path)), None)
+
+    def exactly(self, path: str) -> RightsRow | None:
+        """Return the row that names `path` itself, no pattern; or None."""
+        return self._exact.get(normal(path))
+
+    def unmatched(self, paths: Iterable[str]) -> list[tuple[RightsRow, str]]:
+        """Rows that match none of `paths`, each with a path that they were perhaps meant for, or ""."""
+        known = {normal(path): path for path in paths}
+        alike = {loose(path): path for path in known.values()}
+        return [
+            (row, alike.get(loose(row.path), ""))
+            for row in self.rows
+            if row.path not in known and not (row.is_pattern and any(map(row.covers, known)))
+        ]
 
     @cached_property
     def _exact(self) -> dict[str, RightsRow]:
@@ -82,7 +110,24 @@ class RightsTable:
     @cached_property
     def _patterns(self) -> list[RightsRow]:
         """Last row first; a row without a wildcard matches only as an exact path."""
-        return [row for row in reversed(self.rows) if set("*?[") & set(row.path)]
+        return [row for row in reversed(self.rows) if row.is_pattern]
+
+
+def with_rights(line: dict[str, Any], row: RightsRow) -> dict[str, Any]:
+    """Return what a store says of a piece, with what a row says of the work and its rights; empty cells say nothing."""
+    said = {name: value for name, value in asdict(row.rights).items() if value}
+    about = {name: value for name, value in (("title", row.title), ("artist", row.artist)) if value}
+    return {**line, **about, "rights": {**line["rights"], **said}}
+
+
+def normal(text: str) -> str:
+    """Return a path or name as it is compared: in Unicode's normal form C, without a leading "./"."""
+    return unicodedata.normalize("NFC", text).removeprefix("./")
+
+
+def loose(text: str) -> str:
+    """Return a path or name without what people mistype: case, the kind of slash, spaces around it."""
+    return normal(text).replace("\\", "/").strip().casefold()
 
 
 def read_rights(path: str | Path) -> RightsTable:
@@ -104,17 +149,17 @@ def read_rights(path: str | Path) -> RightsTable:
                     f"{path}: columns {reader.fieldnames}; 'path' is needed, "
                     f"and of others only {sorted(known)} are known"
                 )
-            rows = [_row(record, f"{path}: line {reader.line_num}") for record in reader]
+            rows = [_row(record, str(path), reader.line_num) for record in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RightsError(f"{path}: cannot be read as UTF-8 CSV: {error}") from error
-    paths = [row.path for row in rows]
-    twice = {p for p in paths if paths.count(p) > 1} if len(set(paths)) < len(paths) else set()
+    twice = [name for name, count in Counter(row.path for row in rows).items() if count > 1]
     if twice:
         raise RightsError(f"{path}: {sorted(twice)[0]!r} stands there twice; one line a path")
     return RightsTable(tuple(rows))
 
 
-def _row(record: dict[str, str], where: str) -> RightsRow:
+def _row(record: dict[str, str], file: str, line: int) -> RightsRow:
+    where = f"{file}: line {line}"
     if None in record or any(value is None for value in record.values()):
         raise RightsError(f"{where}: the line has another number of cells than the header")
     cells = {key: value.strip() for key, value in record.items()}
@@ -129,4 +174,4 @@ def _row(record: dict[str, str], where: str) -> RightsRow:
         value = asdict(rights)[name]
         if value and not pattern.fullmatch(value):
             raise RightsError(f"{where}: {name} {value!r} is malformed")
-    return RightsRow(cells["path"], cells.get("title", ""), cells.get("artist", ""), rights)
+    return RightsRow(normal(cells["path"]), cells.get("title", ""), cells.get("artist", ""), rights, line)

@@ -77,6 +77,11 @@ class SegmentEntry:
     notes: int
     files: dict[str, FileEntry]
 
+    @property
+    def music(self) -> str:
+        """Name of its notes: what is said about its pieces, such as their rights, may change beside them."""
+        return "-".join(self.name.split("-")[:2])
+
 
 class Segment:
     """The files of one segment; each is opened when it is first used.

@@ -21,6 +21,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -53,6 +54,8 @@ from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 __all__ = ["Pieces", "Store", "StoreAlteredError", "StoreDamagedError", "StoreError", "write_synced", "writing"]
 
 SCHEMA = "contraste-store/2"
+UMASK = os.umask(0)  # which only setting it tells
+os.umask(UMASK)
 
 
 class Pieces(Sequence[PieceRecord]):
@@ -121,7 +124,7 @@ class Store:
             raise StoreError(f"{path / 'manifest.json'}: cannot be read: {error.strerror}") from error
         store = cls(path, _read_manifest(path / "manifest.json", data), hashlib.sha256(data).hexdigest())
         missing = []
-        for segment in store._opened:
+        for segment in store.opened:
             try:
                 segment.check(arrays=partial)
             except StoreDamagedError as error:
@@ -159,9 +162,18 @@ class Store:
 
         To be called under the lock (`writing`), on the store as it was opened under it.
         """
-        data = _manifest((*self.segments, entry))
+        return self.replaced((*self.segments, entry))
+
+    def replaced(self, entries: Sequence[SegmentEntry]) -> Store:
+        """Name these segments, whose files are on disk, in the manifest instead of the present ones; as `extend`."""
+        data = _manifest(entries)
         write_synced(self.path / "manifest.json", data)
-        return Store(self.path, (*self.segments, entry), hashlib.sha256(data).hexdigest())
+        return Store(self.path, tuple(entries), hashlib.sha256(data).hexdigest())
+
+    @property
+    def music_digest(self) -> str:
+        """SHA-256 (hex) of what names the notes of all segments; unlike `digest`, it does not change with rights."""
+        return hashlib.sha256("\n".join(entry.music for entry in self.segments).encode()).hexdigest()
 
     def prefix(self, count: int) -> Store:
         """Return the store as it was with its first `count` segments."""
@@ -188,7 +200,7 @@ class Store:
         return np.concatenate(
             [
                 np.zeros(0, KEYS),
-                *(np.zeros(s.entry.pieces, KEYS) if s.entry.name in absent else s.keys for s in self._opened),
+                *(np.zeros(s.entry.pieces, KEYS) if s.entry.name in absent else s.keys for s in self.opened),
             ]
         )
 
@@ -243,12 +255,13 @@ class Store:
 
     def verify(self) -> None:
         """Hash every segment again and compare with the manifest, as `verify_folder`; missing segments are left out."""
-        for segment in self._opened:
+        for segment in self.opened:
             if segment.entry.name not in dict(self.missing):
                 verify_folder(segment.folder, segment.entry.files)
 
     @cached_property
-    def _opened(self) -> tuple[Segment, ...]:
+    def opened(self) -> tuple[Segment, ...]:
+        """Its segments, each of which reads its files when they are asked for."""
         return tuple(Segment(self.path / "segments" / entry.name, entry) for entry in self.segments)
 
     @cached_property
@@ -262,7 +275,7 @@ class Store:
 
     def _place(self, index: int) -> tuple[Segment, int]:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        segment = self._opened[number]
+        segment = self.opened[number]
         if self.missing and segment.entry.name in dict(self.missing):
             raise StoreDamagedError(segment.folder, dict(self.missing)[segment.entry.name])
         return segment, index - int(self._starts[number])
@@ -343,10 +356,14 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one rename, synced to disk before and after."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # no name that a planted link could have
+    temporary = Path(name)
     try:
-        temporary.write_bytes(data)
-        sync(temporary)
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o666 & ~UMASK)
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -36,11 +36,14 @@ class Alignment:
     cost : float
         Mean of half the squared distance of the frames that were joined, 0..1; 0 for equal sound. Unrelated music is
         joined as well, and only this tells.
+    worst : float
+        The same of the 20 s in which it is highest.
     """
 
     beat: FloatArray
     second: FloatArray
     cost: float
+    worst: float
 
     def seconds_at(self, beats: ArrayLike) -> FloatArray:
         """Seconds at which `beats` sound, linear between the known ones; the ends hold beyond them."""
@@ -73,10 +76,10 @@ def align(samples: Samples, sample_rate: int, score: NoteSequence) -> Alignment:
     stretch = theirs.shape[1] / ours.shape[1]
     if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
         raise MusicError(f"the recording is {stretch:.2f} times as long as the score; 0.25 to 4 can be aligned")
-    score_frame, frame, cost = _path(ours, theirs)
+    score_frame, frame, costs = _path(ours, theirs)
     seconds = np.interp(np.arange(ours.shape[1]), score_frame, frame) * (HOP / MEL_RATE)
     beats = score.beats_at(start + np.arange(ours.shape[1]) * (HOP / MEL_RATE))
-    return Alignment(beats, np.maximum.accumulate(seconds), cost)
+    return Alignment(beats, np.maximum.accumulate(seconds), float(np.mean(costs)), max(costs))
 
 
 def track_beats(samples: Samples, sample_rate: int) -> FloatArray:
@@ -120,8 +123,8 @@ def _unit(columns: FloatArray) -> FloatArray:
     return np.asarray(columns / np.maximum(length, 0.05 * max(float(length.max()), 1e-12)), np.float64)
 
 
-def _path(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-    """Frames of the score, rising by one, those of the recording that belong to them, and the mean cost."""
+def _path(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray, list[float]]:
+    """Frames of the score, rising by one, those of the recording that belong to them, and the cost of each block."""
     rough = _warp(_thinned(ours), _thinned(theirs))[0]
     knots = (rough + 0.5) * COARSE
     size, margin = (round(s * MEL_RATE / HOP) for s in (BLOCK_SECONDS, MARGIN_SECONDS))
@@ -140,7 +143,7 @@ def _path(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray,
         score_frames.append(own + float(low))
         frames.append(np.add.reduceat(path[inside, 1], first) / count + left)
         costs.append(cost)
-    return np.concatenate(score_frames), np.concatenate(frames), float(np.mean(costs))
+    return np.concatenate(score_frames), np.concatenate(frames), costs
 
 
 def _thinned(features: FloatArray) -> FloatArray:

@@ -110,7 +110,11 @@ def report_json(report: AuditReport) -> bytes:
 
 
 def search_record(
-    query: str, verdict: Verdict, findings: Sequence[Finding], left_out: tuple[int, Sequence[str]] = (0, ())
+    query: str,
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    left_out: tuple[int, Sequence[str]] = (0, ()),
+    not_searched: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return one line of ``contraste search --jsonl``: what was found for one query.
 
@@ -124,6 +128,8 @@ def search_record(
         Strongest first.
     left_out : (int, sequence of str)
         How many pieces were not searched, and the names of their segments.
+    not_searched : sequence of str
+        What of the query was not searched, and why. A verdict that would be "clear" is "incomplete" then.
 
     Returns
     -------
@@ -149,11 +155,13 @@ def search_record(
     )
     record: dict[str, Any] = {
         "query": query,
-        "verdict": verdict,
+        "verdict": "incomplete" if not_searched and verdict == "clear" else verdict,
         "findings": [{name: getattr(finding, name) for name in names} for finding in findings],
     }
     if left_out[0]:
         record["partial"] = {"pieces_left_out": left_out[0], "segments": list(left_out[1])}
+    if not_searched:
+        record["not_searched"] = list(not_searched)
     return dict(plain(record))
 
 

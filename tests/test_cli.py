@@ -502,8 +502,11 @@ def test_odd_queries_are_answered(house: House, tmp_path: Path) -> None:
     assert ran.code == 3
     records = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
     assert [Path(record["query"]).stem for record in records] == [*names]
-    assert [record["verdict"] for record in records] == ["clear", "unreadable", "clear"]
+    assert [record["verdict"] for record in records] == ["incomplete", "unreadable", "incomplete"]
     assert records[0]["findings"] == records[2]["findings"] == []
+    assert "no part holds a line of 6 notes" in records[0]["not_searched"][0]
+    for name in ("drums", "one"):  # nothing was searched, so nothing is said to be clear
+        assert contraste("search", house / "store", tmp_path / f"{name}.mid").code == 4
     words = ("--store", house / "store", "--out", tmp_path / "r", "--format", "json")
     ran = contraste("audit", tmp_path / "one.mid", tmp_path / "drums.mid", *words)
     assert ran.code == 4

@@ -14,6 +14,7 @@ import cli
 import reports.influence
 import reports.pdf
 from music.midi import write_midi
+from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
 from tests.test_cli import contraste, done, refused, tune
 from tests.test_reports_formats import SARIF_SCHEMA
@@ -207,13 +208,22 @@ def test_sound_is_audited_and_never_passes_for_checked_notes(house, tmp_path):
     assert files(house / "store") == before  # a signed store stays as it was signed
 
 
-def test_sound_beside_its_notes_is_left_to_them(house, tmp_path):
-    write_midi(tune(998), tmp_path / "t/song.mid")
-    soundfile.write(tmp_path / "t/song.wav", np.zeros(800), 8_000)
-    ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house, tmp_path):
+    song, other = tune(998), tune(997)
+    write_midi(song, tmp_path / "t/song.mid")
+    render_wav(song, tmp_path / "t/song.wav")
+    words = ("--store", house / "store", "--out", tmp_path / "r", "--format", "json")
+    ran = contraste("audit", tmp_path / "t", *words)
     assert ran.code == 0, ran
-    assert "1 sound file has notes of the same name, which are audited" in ran.err
+    assert "1 sound file: that of notes of the same name, which are audited" in ran.err
     assert [folder.name for folder in (tmp_path / "r").iterdir()] == ["song"]
+    # Other music, and silence, under the same name are tracks of their own.
+    for swap in (lambda file: render_wav(other, file), lambda file: soundfile.write(file, np.zeros(800), 8_000)):
+        swap(tmp_path / "t/song.wav")
+        ran = contraste("audit", tmp_path / "t", *words)
+        assert ran.code == 4, ran
+        assert "song.wav: is not the sound of song.mid, and is judged as a track of its own" in ran.err
+        assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == ["song", "song.wav"]
 
 
 def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):

@@ -206,10 +206,10 @@ def test_a_name_that_is_no_utf8(folder: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mid")
     write_midi(tune(7), tmp_path / "x.mid")
     (tmp_path / "x.mid").rename(folder / name)
-    ingest([folder], tmp_path / "store", workers=1)
-    store = Store.open(tmp_path / "store")
-    assert store.pieces[store.index_of(name)].path == name
-    assert ingest([folder], tmp_path / "store", workers=1).known == 7
+    report = ingest([folder], tmp_path / "store", workers=1)
+    assert (report.added, report.refused[0].path) == (6, "caf\\xe9.mid")
+    assert report.refused[0].reason.endswith("its name is not UTF-8; give it another one")
+    assert ingest([folder], tmp_path / "store", workers=1).known == 6
 
 
 def segmented(folder: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
