@@ -35,6 +35,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from audit.style import StyleModel, model_of, transitions
+from audit.versions import works_of
 from corpus.pool import Crashed, mapped
 from corpus.segment import StoreDamagedError, StoreError, sync
 from corpus.store import UMASK, Store, write_synced
@@ -116,6 +117,9 @@ class Index:
         Folder of the state.
     segments : tuple of IndexSegment
     style : StyleModel
+        Of the works: what lies in the store in several versions counts once.
+    works : int32 (n,)
+        Row of the oldest piece that each piece of the store is nearly the same tune as (`audit.versions`).
     missing : tuple of (str, str)
         Segments that were left out, each with the reason.
     whole : bool
@@ -129,6 +133,7 @@ class Index:
     path: Path
     segments: tuple[IndexSegment, ...]
     style: StyleModel
+    works: NDArray[np.int32]
     missing: tuple[tuple[str, str], ...] = ()
     whole: bool = True
     unsaved: dict[str, str] = field(default_factory=dict)
@@ -289,6 +294,9 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
         if names is None:
             return None
         style = StyleModel(np.load(folder / "intervals.npy", mmap_mode="r"), np.load(folder / "ratios.npy"))
+        works = np.load(folder / "works.npy")
+        if works.dtype != np.int32 or works.shape != (len(store.pieces),):
+            raise ValueError(f"works.npy holds {works.dtype} {works.shape}, and the store {len(store.pieces)} pieces")
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise IndexDamagedError(folder, str(error)) from error
     segments, missing = [], []
@@ -299,7 +307,7 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
             if not partial:
                 raise
             missing.append((name, error.reason))
-    return Index(folder, tuple(segments), style, tuple(missing), whole=not (missing or store.missing))
+    return Index(folder, tuple(segments), style, works, tuple(missing), whole=not (missing or store.missing))
 
 
 def newest_indexed(store: Store) -> Store | None:
@@ -424,12 +432,13 @@ def build_index(
             covers = (*(name for s in merged for name in s.covers), *names)
             kept.append(write_segment(root, covers, _joined([*map(_columns, merged), columns])))
         state = state_folder(store)
-        style = model_of([s.intervals for s in kept], [s.ratios for s in kept])
-        _write_state(state, store, kept, style)
+        works = works_of(kept, store.groups)
+        style = _style_of_works(kept, works)
+        _write_state(state, store, kept, style, works)
         _clean_up(state, newest_indexed(store.prefix(len(store.segments) - 1)))
     except OSError as error:
         raise StoreError(f"{root.parent}: the index can't be written: {error.strerror or error}") from error
-    return Index(state, tuple(kept), style)
+    return Index(state, tuple(kept), style, works)
 
 
 def _usable(store: Store) -> list[IndexSegment]:
@@ -519,9 +528,28 @@ def write_segment(root: Path, covers: tuple[str, ...], columns: Columns) -> Inde
     return _open_segment(folder)
 
 
-def _write_state(folder: Path, store: Store, segments: Sequence[IndexSegment], style: StyleModel) -> None:
+def _style_of_works(segments: Sequence[IndexSegment], works: NDArray[np.int32]) -> StyleModel:
+    """Estimate the style of the oldest version of each work: a song in a dozen versions is not what everybody plays."""
+    again: list[tuple[IntArray, FloatArray]] = []
+    for segment in segments:
+        for v in np.flatnonzero(works[segment.voice_piece] != segment.voice_piece):
+            part = slice(int(segment.voice_start[v]), int(segment.voice_start[v + 1]))
+            again.append((segment.pitch[part].astype(np.int64), onsets(segment.step[part])))
+    twice = transitions(again)
+    intervals, ratios = (
+        # The index keeps times to 2 %, so that a few ratios are counted beside those that are to be taken off.
+        np.maximum(np.sum(counts, axis=0, dtype=np.int64) - taken, 0)
+        for counts, taken in zip(([s.intervals for s in segments], [s.ratios for s in segments]), twice, strict=True)
+    )
+    return model_of([intervals], [ratios])
+
+
+def _write_state(
+    folder: Path, store: Store, segments: Sequence[IndexSegment], style: StyleModel, works: NDArray[np.int32]
+) -> None:
     about = {"store": store.music_digest, "segments": [s.name for s in segments]}
-    _write_folder(folder, {"intervals": style.interval, "ratios": style.ratio}, "index.json", about)
+    arrays = {"intervals": style.interval, "ratios": style.ratio, "works": works}
+    _write_folder(folder, arrays, "index.json", about)
 
 
 def _write_folder(folder: Path, arrays: dict[str, Any], name: str, about: dict[str, Any]) -> None:

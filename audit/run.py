@@ -168,6 +168,7 @@ def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy
     m = query_notes(track)
     spans = [_span(track, passage.query_rows) for passage in passages]
     groups = [int(corpus.store.groups[passage.piece]) for passage in passages]
+    works = [int(corpus.index.works[passage.piece]) for passage in passages]
     evalues = [corpus.calibration.evalue(passage.bits, m) for passage in passages]
     percentiles = [corpus.calibration.percentile(passage.bits) for passage in passages]
     strong = [
@@ -177,13 +178,15 @@ def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy
     ]
     judged = []
     for k, passage in enumerate(passages):
-        works = {groups[other] for other in strong if _shared(spans[k], spans[other]) > 0.5} - {groups[k]}
+        others = {works[other] for other in strong if _shared(spans[k], spans[other]) > 0.5} - {works[k]}
         first, last = (track.bar_at(float(track.onset_beat[passage.query_rows[i]])) for i in (0, -1))
-        common = policy.is_common(passage.commonplace, len(works))
+        common = policy.is_common(passage.commonplace, len(others))
         verdict = policy.judge_copy(evalues[k], percentiles[k], len(passage.query_rows), last - first, common)
         allowed = "" if verdict == "clear" else _allowance(corpus, passage.piece, groups[k], policy)
         judged.append(
-            _Judged(passage, spans[k], evalues[k], percentiles[k], len(works), allowed, "clear" if allowed else verdict)
+            _Judged(
+                passage, spans[k], evalues[k], percentiles[k], len(others), allowed, "clear" if allowed else verdict
+            )
         )
     return judged
 

@@ -39,7 +39,7 @@ CHANCE_QUERIES = 400
 HUMAN_QUERIES = 150
 CHANCE_NOTES = (60, 400)  # notes of a random melody, drawn evenly
 CHAIN_VOICES = 4000  # that the chain is learnt from
-SUPPORT = 20  # pieces; with 5, settings of one tune were quoted: 7 rare notes of them, and 45 bits for chance
+SUPPORT = 20  # works; with 5, settings of one tune were quoted: 7 rare notes of them, and 45 bits for chance
 PACES_AN_OCTAVE = 4  # changes of pace that are told apart; finer ones, as players make, would follow one piece
 MOST_STEP, MOVES_A_STEP = 24, 128  # larger leaps count as two octaves; 128 holds all changes of `time_steps`
 # Of the shorter voice, and at least so many notes: then it is the same tune.
@@ -113,8 +113,13 @@ class Chain:
 
 
 def chain_of(index: Index, rng: np.random.Generator) -> Chain:
-    """Learn a chain from up to `CHAIN_VOICES` voices of an index that has any, drawn by `rng`."""
-    voices = [(segment, v) for segment in index.segments for v in range(len(segment.voice_piece))]
+    """Learn a chain from up to `CHAIN_VOICES` voices of an index that has any, one version of each work, by `rng`."""
+    voices = [
+        (segment, v)
+        for segment in index.segments
+        for v, piece in enumerate(segment.voice_piece.tolist())
+        if index.works[piece] == piece
+    ]
     before, then, makers = [], [], []
     for segment, v in (voices[k] for k in rng.permutation(len(voices))[:CHAIN_VOICES]):
         part = slice(int(segment.voice_start[v]), int(segment.voice_start[v + 1]))
@@ -123,12 +128,12 @@ def chain_of(index: Index, rng: np.random.Generator) -> Chain:
         moves = (step + MOST_STEP) * MOVES_A_STEP + np.round(pace).astype(np.int64) + MOVES_A_STEP // 2
         before.append(moves[:-1])
         then.append(moves[1:])
-        makers.append(np.stack([moves, np.full(len(moves), segment.voice_piece[v])]))
+        makers.append(np.stack([moves, np.full(len(moves), index.works[segment.voice_piece[v]])]))
     first, second = np.concatenate(before), np.concatenate(then)
     codes, ids = np.unique(np.concatenate([first, second]), return_inverse=True)
     first, second = ids[: len(first)], ids[len(first) :]
     order = np.argsort(first, kind="stable")
-    pieces = np.unique(np.concatenate(makers, axis=1), axis=1)[0]  # a move, once for each piece that makes it
+    pieces = np.unique(np.concatenate(makers, axis=1), axis=1)[0]  # a move, once for each work that makes it
     return Chain(
         step=codes // MOVES_A_STEP - MOST_STEP,
         pace=codes % MOVES_A_STEP - MOVES_A_STEP // 2,
@@ -164,6 +169,7 @@ def calibrate(
         When the result can't be written.
     """
     rng = np.random.default_rng(SEED)
+    rng.permutation(np.flatnonzero(store.present))
     sample = human_sample(store)
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
     chain = chain_of(index, rng) if index.notes else None
@@ -262,9 +268,9 @@ def human_sample(store: Store) -> list[int]:
 
 
 def borrowed(store: Store, index: Index, row: int) -> Borrowed:
-    """Search the store for piece `row`, without its duplicate group and its versions; kept in ``index.borrowed``."""
+    """Search the store for piece `row` among other works; kept in ``index.borrowed``."""
     if row not in index.borrowed:
-        own, others = store.notes(row), store.present & (store.groups != store.groups[row])
+        own, others = store.notes(row), store.present & (index.works != index.works[row])
         found = search(index, own, top=len(store.pieces), among=others)
         others[[p.piece for p in found if _is_version(p)]] = False
         index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)

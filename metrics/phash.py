@@ -215,5 +215,6 @@ def opening_mel(sequence: NoteSequence) -> FloatArray:
     from music.render import render_passage
 
     start = float(sequence.onset_s[0]) if len(sequence) else 0.0
-    samples, rate = render_passage(sequence, start, start + WINDOW_SECONDS + max(SHIFT_SECONDS), level=False)
+    end = start + WINDOW_SECONDS + max(SHIFT_SECONDS)
+    samples, rate = render_passage(sequence, start, end, sample_rate=MEL_RATE, level=False, ring=False)
     return mel_db(samples, rate)

@@ -66,7 +66,7 @@ def render(
     return levelled(_played(sequence, sample_rate, soundfont), sample_rate), sample_rate
 
 
-def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None) -> Samples:
+def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None, ring: bool = True) -> Samples:
     """Do what `render` does, (n, 2), at whatever level it comes."""
     if not len(sequence):
         raise MusicError("nothing to render: the sequence has no notes")
@@ -76,7 +76,7 @@ def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | No
         raise MusicError(f"sample rate {sample_rate} Hz; 8000..96000 are rendered")
     font = _soundfont(soundfont)
     program = shutil.which("fluidsynth")
-    midi = midi_bytes(_with_ring(sequence))
+    midi = midi_bytes(_with_ring(sequence) if ring else sequence)
     return _trimmed(
         _fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate)
     )
@@ -126,11 +126,13 @@ def render_passage(
     sample_rate: int = SAMPLE_RATE,
     soundfont: str | Path | None = None,
     level: bool = True,
+    ring: bool = True,
 ) -> tuple[Samples, int]:
     """Render only what sounds in [start_s - pad_s, end_s + pad_s), in mono; much faster than rendering all.
 
     Notes that are held across an edge are cut there. What is heard takes `slower` times as long as it is written.
-    Without `level` the samples come as loud as the renderer makes them.
+    Without `level` the samples come as loud as the renderer makes them; without `ring` they end with the passage, which
+    is faster.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def render_passage(
         parts=sequence.parts,
         ticks_per_quarter=PASSAGE_TPQ,
     )
-    samples = np.asarray(_played(passage, sample_rate, soundfont).mean(axis=1), np.float32)
+    samples = np.asarray(_played(passage, sample_rate, soundfont, ring).mean(axis=1), np.float32)
     return levelled(samples, sample_rate) if level else samples, sample_rate
 
 
