@@ -21,6 +21,7 @@ import typer
 if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.originality import Measured
+    from audit.policy import Policy
     from audit.run import Corpus
     from audit.sound import Sound, SoundCorpus
     from audit.waivers import Waivers
@@ -238,6 +239,7 @@ def search(
 
     rules = read_policy(policy)
     corpus = _corpus(_store(store, partial), partial)
+    _name_unmatched(rules, corpus.store)
     pieces, segments = left_out(corpus.store, corpus.index)
     unsearched = (pieces, [name for name, _ in segments])
     files, left_out_files = _music(queries)
@@ -505,6 +507,7 @@ def audit(
     opened.verify()
     corpus = _corpus(opened, partial)
     verify_index(corpus.index)
+    _name_unmatched(rules, opened)
     files, left_out = _music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
     heard = _sounds(corpus, files)
@@ -530,11 +533,11 @@ def audit(
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
-    if waivers and given:
-        _name_unused(waivers, given, reports)
+    unused = bool(waivers and given and _name_unused(waivers, given, reports, [file.name for file in files]))
     several = "html" in wanted and len(files) + len(beside) > 1
     say(f"reports: {_index_of(out, rows, corpus, windows, [*unread, *beside], lang) if several else out}")
     outcomes = {*(report.outcome for report in reports), *("incomplete" for _ in beside)}
+    outcomes |= {"fail"} if unused and rules.entries_must_match else set()
     lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
     raise typer.Exit(_gate(outcomes, lost, rules.review_blocks))
 
@@ -654,14 +657,39 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
     return read_waivers(file, day)
 
 
-def _name_unused(file: Path, given: Waivers, reports: Sequence[AuditReport]) -> None:
-    """Name the waivers that have expired, and those that match nothing in any of the tracks."""
+def _name_unmatched(rules: Policy, store: Store) -> None:
+    """Name the entries of a policy that match nothing in the store; end the command where they may not stand there."""
+    from dataclasses import asdict
+
+    from corpus.recordings import open_recordings
+
+    def records() -> Iterator[dict[str, str]]:
+        present = (store.pieces[row] for row, there in enumerate(store.present) if there)
+        for record in itertools.chain(present, open_recordings(store)):
+            yield {"piece": record.path, "artist": record.artist, **asdict(record.rights)}
+
+    lost = rules.unmatched(records())
+    for one in lost:
+        say(f"policy {rules.name}: {one}")
+    if any(one.meant for one in lost) or (lost and rules.entries_must_match):
+        stop(f"policy {rules.name}: {lost[0].key}: write entries as the store has them, or take them out", USAGE)
+
+
+def _name_unused(file: Path, given: Waivers, reports: Sequence[AuditReport], tracks: Sequence[str]) -> bool:
+    """Name the waivers that have expired, and those that match nothing in any of the tracks; say whether there are any."""
+    from corpus.rights import loose
+
     used = {waiver.line for report in reports for waiver in report.waivers if waiver.state == "applied"}
-    for waiver in given.entries:
+    unused = [waiver for waiver in given.entries if waiver.state == "expired" or waiver.line not in used]
+    for waiver in unused:
+        where = f"{file}: line {waiver.line}: the waiver of {waiver.finding}"
+        meant = next((name for name in tracks if loose(name) == loose(waiver.track) and name != waiver.track), "")
+        hint = f"; perhaps {meant!r} is meant" if meant else ""
         if waiver.state == "expired":
-            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} expired on {waiver.expires}")
-        elif waiver.line not in used:
-            say(f"{file}: line {waiver.line}: the waiver of {waiver.finding} for {waiver.track} matches nothing here")
+            say(f"{where} expired on {waiver.expires}")
+        else:
+            say(f"{where} for {waiver.track} matches nothing here{hint}")
+    return bool(unused)
 
 
 def _gate(outcomes: set[str], unread: bool, review_blocks: bool) -> int:
@@ -1896,6 +1924,21 @@ def _shares(ai: list[str] | None) -> dict[str, str]:
     """Split each ROLE=SHARE."""
     parts = (text.lower().partition("=") for text in ai or ())
     return {role.strip(): share.strip() for role, _, share in parts}
+
+
+@app.command()
+def setup() -> None:
+    """Compile what search and sampling need, once after installing; without it, the first command does."""
+    from importlib.util import find_spec
+
+    from audit.compiled import compile_search
+
+    compile_search()
+    if find_spec("torch"):
+        from generator.checkpoint import SHIPPED
+        from generator.sample import generate
+
+        generate(SHIPPED, 1, bars=1, tries=1)
 
 
 @app.command()

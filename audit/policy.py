@@ -8,16 +8,17 @@ that contradict one another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from audit.findings import Verdict
 from audit.tomlfile import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
+from corpus.rights import loose, normal
 from ledger.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
@@ -29,7 +30,7 @@ Level = Literal["fail", "review", "ignore"]
 _UNASKED = {"opt_out": "ignore", "licence_missing": "ignore", "consent_missing": "ignore"}
 DEFAULTS: dict[str, Any] = {
     "description": "",
-    "gate": {"required": ["copy", "metrics"], "review_blocks": False},
+    "gate": {"required": ["copy", "metrics"], "review_blocks": False, "entries_must_match": False},
     "copy": {
         **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
         "allow": {"licences": [], "artists": [], "pieces": []},
@@ -45,6 +46,19 @@ DEFAULTS: dict[str, Any] = {
     "style": {"artist": ""},
     "store": {"min_pieces": 0, "min_index": 0, "complete": False},
 }
+
+
+class Unmatched(NamedTuple):
+    """An entry of a list of the policy that names nothing in the store, and what it was perhaps meant for, or ""."""
+
+    key: str
+    entry: str
+    meant: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        hint = f"; {self.meant!r} differs from it in case, spaces or slashes alone" if self.meant else ""
+        return f"{self.key}: {self.entry!r} matches nothing in the store{hint}"
 
 
 class PolicyError(TomlError):
@@ -77,6 +91,11 @@ class Policy:
     def review_blocks(self) -> bool:
         """Whether "review" stops the release."""
         return bool(self.values["gate"]["review_blocks"])
+
+    @property
+    def entries_must_match(self) -> bool:
+        """Whether entries that name nothing stop the run."""
+        return bool(self.values["gate"]["entries_must_match"])
 
     def level(self, rule: str) -> Level:
         """Say what it means where a rule does not hold; rules that are only on or off fail the track."""
@@ -143,11 +162,10 @@ class Policy:
             As the store lists them.
         """
         allow = self.values["copy"]["allow"]
-        if licence and licence in allow["licences"]:
-            return f"licence {licence}"
-        if artist and artist in allow["artists"]:
-            return f"artist {artist}"
-        return next((f"pieces {p}" for p in allow["pieces"] if any(fnmatchcase(path, p) for path in paths)), "")
+        for kind, value in (("licence", licence), ("artist", artist)):
+            if value and _listed(value, allow[f"{kind}s"]):
+                return f"{kind} {value}"
+        return next((f"pieces {p}" for p in allow["pieces"] if any(_matches(path, p) for path in paths)), "")
 
     def opted_out(self, piece: Mapping[str, str]) -> bool:
         """Whether a piece was refused: by its rights, or by ``rights.opted_out``.
@@ -157,10 +175,35 @@ class Policy:
         out = self.values["rights"]["opted_out"]
         return (
             piece.get("consent") == "opt_out"
-            or bool(piece["artist"] and piece["artist"] in out["artists"])
-            or any(fnmatchcase(piece["piece"], pattern) for pattern in out["pieces"])
-            or any(piece.get(name) and piece[name] in out[f"{name}s"] for name in ("isrc", "iswc"))
+            or bool(piece["artist"] and _listed(piece["artist"], out["artists"]))
+            or any(_matches(piece["piece"], pattern) for pattern in out["pieces"])
+            or any(piece.get(name) and _listed(piece[name], out[f"{name}s"]) for name in ("isrc", "iswc"))
         )
+
+    def unmatched(self, records: Iterable[Mapping[str, str]]) -> list[Unmatched]:
+        """Entries of ``copy.allow`` and ``rights.opted_out`` that name nothing of what a store holds.
+
+        Parameters
+        ----------
+        records : iterable of mapping
+            ``piece`` (the path), ``artist``, ``licence``, ``isrc`` and ``iswc`` of each piece and recording.
+        """
+        tables = {"copy.allow": self.values["copy"]["allow"], "rights.opted_out": self.values["rights"]["opted_out"]}
+        asked = [
+            (f"{name}.{key}", key[:-1], entries) for name, table in tables.items() for key, entries in table.items()
+        ]
+        if not any(entries for _, _, entries in asked):
+            return []
+        known: dict[str, set[str]] = {kind: set() for kind in ("piece", "artist", "licence", "isrc", "iswc")}
+        for record in records:
+            for kind, values in known.items():
+                values.add(normal(record.get(kind, "")))
+        return [
+            Unmatched(key, entry, next((v for v in sorted(known[kind]) if v and loose(v) == loose(entry)), ""))
+            for key, kind, entries in asked
+            for entry in entries
+            if not any(_matches(value, entry) if kind == "piece" else _listed(value, [entry]) for value in known[kind])
+        ]
 
     def judge_metric(self, name: str, value: float) -> Verdict:
         """Judge one metric by its thresholds, inclusive; "clear" where the policy has none."""
@@ -169,6 +212,15 @@ class Policy:
     def judge_style(self, share: float) -> Verdict:
         """Judge the track's place in the style window, inclusive."""
         return _judge(self.values["style"], share)
+
+
+def _listed(value: str, entries: Sequence[str]) -> bool:
+    """Whether a name is among the entries, both in Unicode's normal form C."""
+    return normal(value) in map(normal, entries)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(normal(path), normal(pattern))
 
 
 def _judge(bounds: Mapping[str, Any], value: float) -> Verdict:

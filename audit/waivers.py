@@ -31,6 +31,7 @@ from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
 from audit.policy import POLICIES
 from audit.rules import TITLES, can_be_waived
 from audit.tomlfile import TomlError, named, read_toml, schema_problems, toml_lines
+from corpus.rights import normal
 from ledger.digest import hash_bytes
 
 REASONS = ("licensed", "public_domain", "common_idiom", "own_catalogue", "sample_cleared", "reviewed")
@@ -63,7 +64,7 @@ class Waivers:
 
     def of(self, name: str, notes_sha256: str) -> tuple[Waiver, ...]:
         """Return the waivers that concern a track."""
-        return tuple(w for w in self.entries if w.track == notes_sha256 or fnmatchcase(name, w.track))
+        return tuple(w for w in self.entries if w.track == notes_sha256 or fnmatchcase(normal(name), normal(w.track)))
 
 
 def parse_day(text: str) -> date:
