@@ -664,8 +664,8 @@ def _name_unmatched(rules: Policy, store: Store) -> None:
     from corpus.recordings import open_recordings
 
     def records() -> Iterator[dict[str, str]]:
-        present = (store.pieces[row] for row, there in enumerate(store.present) if there)
-        for record in itertools.chain(present, open_recordings(store)):
+        present = [store.pieces[row] for row, there in enumerate(store.present) if there]
+        for record in (*present, *open_recordings(store)):
             yield {"piece": record.path, "artist": record.artist, **asdict(record.rights)}
 
     lost = rules.unmatched(records())
@@ -676,7 +676,7 @@ def _name_unmatched(rules: Policy, store: Store) -> None:
 
 
 def _name_unused(file: Path, given: Waivers, reports: Sequence[AuditReport], tracks: Sequence[str]) -> bool:
-    """Name the waivers that have expired, and those that match nothing in any of the tracks; say whether there are any."""
+    """Name the waivers that have expired, or match nothing in any of the tracks; say whether there are any."""
     from corpus.rights import loose
 
     used = {waiver.line for report in reports for waiver in report.waivers if waiver.state == "applied"}

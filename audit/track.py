@@ -165,6 +165,8 @@ def audit_track(
         "name": file.name,
         "sha256": digest_of(file).hex,
     }
+    if (path := _path_here(file)) != file.name:
+        about["path"] = path
     if model is not None:
         about["model"] = {"name": model.name, "digest": digest_of(model).hex}
     if isinstance(track, Sound):
@@ -261,6 +263,14 @@ def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
     names = ", ".join(name for name, _ in segments)
     total = len(corpus.store.pieces)
     return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
+
+
+def _path_here(file: Path) -> str:
+    """Path of a track below the present folder, or its name alone: reports name no other folders of this machine."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return file.name
 
 
 def _owner(file: Path) -> Path:

@@ -6,10 +6,16 @@ the rule, the finding's id and the digest of the track's notes: it stays as long
 are found, whatever the file is called. A waiver is an external suppression. Bars and seconds stand in the properties of
 the place, since a region of SARIF counts lines or bytes, and music has neither. The log is canonical JSON without a
 clock.
+
+Services keep the results of one category, which is what stands before the last slash of ``automationDetails.id``, until
+the next log of that category comes (GitHub's code scanning closes those that it lacks). So each track is a category of
+its own, by its path and not by its digest: the next version of the same track replaces this one's results, and those of
+other tracks stay. Places are paths below the folder in which the audit ran, where the track lies there.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -61,7 +67,7 @@ def report_sarif(report: AuditReport) -> bytes:
                             "rules": [_rule(check) for check in rules],
                         }
                     },
-                    "automationDetails": {"id": short(f"contraste/{policy}/{digest}", 200)},
+                    "automationDetails": {"id": f"contraste/{policy}/{_category(report)}/{digest}"},
                     "artifacts": [where],
                     "invocations": [
                         {
@@ -96,8 +102,18 @@ def _rule(check: Check) -> dict[str, Any]:
     return {"id": check.rule, "shortDescription": title, "fullDescription": title, "help": {"text": about}}
 
 
+def _path(report: AuditReport) -> str:
+    return str(report.track.get("path") or report.track.get("name", "track"))
+
+
+def _category(report: AuditReport) -> str:
+    """Name the track in so many characters that no other one is cut to the same name."""
+    path = _uri(_path(report))
+    return path if len(path) <= 150 else f"{path[:120]}-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+
+
 def _artifact(report: AuditReport) -> dict[str, Any]:
-    name = str(report.track.get("name", "track"))
+    name = _path(report)
     found: dict[str, Any] = {"location": {"uri": _uri(name)}, "roles": ["analysisTarget"]}
     if "sha256" in report.track:
         found["hashes"] = {"sha-256": str(report.track["sha256"])}
@@ -109,7 +125,7 @@ def _uri(path: str) -> str:
 
 
 def _result(check: Check, index: dict[str, int], report: AuditReport) -> dict[str, Any]:
-    uri = _uri(str(report.track.get("name", "track")))
+    uri = _uri(_path(report))
     place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": uri, "index": 0}}}
     found: dict[str, Any] = {
         "ruleId": check.rule,
