@@ -1171,12 +1171,21 @@ def generate(
         device=device,
     )
     if asked:
-        missed = [name for track in made for name in track.settings["missed"]]
+        fallen = [
+            list(asked.checked()) if track.settings.get("degenerate") else track.settings["missed"] for track in made
+        ]
+        missed = [name for names in fallen for name in names]
         counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
     if guard:
         said |= _guarded(guard, made)
     _write_tracks(made, out, f"track-{seed}", model, {**primed, **said}, device)
+    degenerate = [
+        (number, track.settings["degenerate"]) for number, track in enumerate(made, 1) if "degenerate" in track.settings
+    ]
+    for number, reasons in degenerate:
+        say(f"track {number} is no music of the kind that was learned: {'; '.join(reasons)}")
+    raise typer.Exit(FAILED if degenerate else OK)
 
 
 def _guard(store: Path) -> Callable[[NoteSequence], bool]:

@@ -106,6 +106,8 @@ class Conditions:
         Tokens, one a bar, over and over.
     artist : str
         A name that the model knows.
+    without : tuple of str
+        Names in `PROGRAMS` that no part may be.
     """
 
     key: str = ""
@@ -116,6 +118,7 @@ class Conditions:
     instruments: tuple[str, ...] = ()
     chords: tuple[int, ...] = ()
     artist: str = ""
+    without: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything is asked for."""
@@ -176,6 +179,8 @@ class Conditions:
                 wanted[list(PROGRAMS[self.instruments[state.parts]])] = True
                 mask[BAR:POSITION] = False
             mask[PROGRAM : DRUMS + 1] &= wanted
+        for name in self.without:
+            mask[PROGRAM + np.array(PROGRAMS[name])] = False
         if self.meter:
             mask[BAR:POSITION] &= np.array([meter == self.meter for meter in METERS])
         if self.chords:
@@ -225,6 +230,7 @@ class Conditions:
             "density": not self.density or self.density[0] <= found.density_class <= self.density[1],
             "polyphony": not self.polyphony or self.polyphony[0] <= found.polyphony_class <= self.polyphony[1],
             "instruments": not self.instruments or self._plays(found),
+            "without": not set(found.programs) & {p for name in self.without for p in PROGRAMS[name]},
             "chords": not self.chords or self.chords_share(sequence) >= CHORDS_MATCH,
         }
         return tuple(name for name, hit in holds.items() if not hit)

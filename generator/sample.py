@@ -14,6 +14,7 @@ What was given as a prime is not looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -38,6 +39,7 @@ from generator.decoding import (
     begun,
     sample_lines,
 )
+from generator.limits import read_limits, require_learned
 from generator.model import Transformer, threads
 from generator.tokens import BOS, GRID, PLAN, SettingError, bar_lines, decode, encode, quantise
 from music.key import NAMES, estimate_key
@@ -69,7 +71,8 @@ class Generated:
         `SamplingSettings` and the track's `index` of `count`; with conditions also what was asked for (`conditions`),
         in which of the `tries` the track was drawn, and what it `missed`; with `best_of` its number and the
         `typical_nats` aimed at; with a `guard` what was thrown away: `redrawn` times so many `bars` in all, `restarts`
-        of the whole line, and whether it is `flagged` still.
+        of the whole line, and whether it is `flagged` still; where it is no music that was learned, in what it is
+        `degenerate`.
     statistics : dict
         `statistics` of the sequence, and `perplexity` of the new tokens under the model (temperature 1).
     """
@@ -79,6 +82,11 @@ class Generated:
     seed: int
     settings: dict[str, Any]
     statistics: dict[str, Any]
+
+    @property
+    def poor(self) -> float:
+        """How many conditions it missed; infinite where it is degenerate."""
+        return math.inf if self.settings.get("degenerate") else len(self.settings.get("missed", ()))
 
 
 def generate(
@@ -133,7 +141,8 @@ def generate(
         What the tracks are to be like. With a `prime` neither tempo nor instruments can be asked for, since it has
         both.
     tries : int
-        A track that misses a condition is drawn again, so often in all, 1 to 64; the one that misses least is kept.
+        A track that misses a condition, or is degenerate (`generator.limits`), is drawn again, so often in all, 1 to
+        64; the one that misses least is kept.
     rank : callable, optional
         Tells how well a sequence fits. Then every track is drawn so often, and of those that miss least the one with
         the highest rank is kept.
@@ -153,14 +162,15 @@ def generate(
         raise SettingError("a guard draws again what it throws away, and beam search would write the same; use one")
     if prime is not None and (conditions.tempo or conditions.instruments):
         raise SettingError("tempo and instruments are those of the prime; ask for neither")
-    model = load_model(model_dir, device)
+    model, limits = load_model(model_dir, device), read_limits(model_dir)
+    require_learned(model, limits, conditions.meter)
     artists = read_description(model_dir).artists
     typical = held_out_nats(model_dir) if best_of > 1 else None
     made: dict[int, Generated] = {}
-    fits: dict[int, tuple[int, float, float]] = {}
+    fits: dict[int, tuple[float, float, float]] = {}
     with torch.inference_mode(), threads(1):
         for attempt in range(max(tries, best_of)):
-            short = [i for i in range(n) if rank or attempt < best_of or made[i].settings.get("missed")]
+            short = [i for i in range(n) if rank or attempt < best_of or made[i].poor]
             if not short:
                 break
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
@@ -170,12 +180,14 @@ def generate(
             for i, line, report in zip(short, lines, kept, strict=True):
                 track = finished(line, settings, i, n, attempt + 1)
                 track.settings.update(report)
+                if degenerate := limits.degenerate(track.sequence):
+                    track.settings.update(degenerate=list(degenerate))
                 unlike = 0.0
                 if best_of > 1:
                     aim = line.mean(line.entropy) if typical is None else typical
                     unlike = abs(line.mean(-line.log_likelihood) - aim)
                     track.settings.update(best_of=best_of, typical_nats=aim)
-                fit = (-len(track.settings.get("missed", ())), rank(track.sequence) if rank else 0.0, -unlike)
+                fit = (-track.poor, rank(track.sequence) if rank else 0.0, -unlike)
                 if i not in made or fit > fits[i]:
                     made[i], fits[i] = track, fit
     return [made[i] for i in range(n)]

@@ -41,6 +41,7 @@ from generator.checkpoint import (
     write_json,
 )
 from generator.fleet import Fleet, fleet, leads
+from generator.limits import limits_of
 from generator.logs import Log, board, interruptible, training_bar
 from generator.lora import add_adapters, merged_weights
 from generator.model import SIZES, Transformer, bars_of, members, threads
@@ -202,6 +203,8 @@ class TrainingReport:
         its own latent. The baseline also says its `order`.
     ended : str
         "budget", "patience" (early stop) or "interrupted"; then `train(..., resume=True)` goes on.
+    limits : dict
+        `generator.limits.Limits` of the training pieces.
     versions : dict
         Of Python and torch.
     """
@@ -220,6 +223,7 @@ class TrainingReport:
     validation: dict[str, Any] | None
     baseline: dict[str, Any] | None
     ended: str
+    limits: dict[str, Any]
     versions: dict[str, str]
 
 
@@ -528,6 +532,7 @@ class _Run:
             validation=self.best if scored else None,
             baseline=baseline(self.pieces, self.valid, self.settings.transpose) if scored else None,
             ended=ended,
+            limits=asdict(limits_of(self.pieces)),
             versions={"python": platform.python_version(), "torch": torch.__version__},
         )
         if leads():

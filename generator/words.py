@@ -113,8 +113,9 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     SettingError
         When it names an artist who is none of these.
     """
+    text, without = _ruled_out(text)
     artist, rest = _artist(text, artists)
-    found: dict[str, Conditions] = {}
+    found: dict[str, Conditions] = {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
     if artist:
         found[f"artist: {artist}"] = Conditions(artist=artist)
 
@@ -149,8 +150,38 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     conditions = ANYTHING
     for part in found.values():
         conditions = conditions.joined(part)
+    out = {program for name in without for program in PROGRAMS[name]}
+    both = [name for name in conditions.instruments if out.issuperset(PROGRAMS[name])]
+    if both:
+        raise SettingError(f"the prompt wants {both[0]} and rules it out; say one of both")
     left = [word for word in re.findall(r"[^\W_][\w'#/-]*", rest) if word not in _PLAIN]
     return Understood(conditions, tuple(found), tuple(dict.fromkeys(left)))
+
+
+def _ruled_out(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text without what it rules out, and the instruments that it rules out.
+
+    Raises
+    ------
+    SettingError
+        When it rules out anything but instruments: "not fast" says nothing of what the tempo is to be.
+    """
+    names: list[str] = []
+    for pattern in (_WITHOUT, _LACKING):
+        while match := pattern.search(text):
+            phrase = match["what"]
+            found = re.findall(_words(PROGRAMS).pattern, phrase.lower())
+            rest = _words(PROGRAMS).sub(" ", phrase.lower())
+            left = [
+                w for w in re.findall(r"[^\W_][\w'#/-]*", rest) if w not in _PLAIN and w not in ("nor", "any", "use")
+            ]
+            if left or not found:
+                raise SettingError(
+                    f"{match[0].strip()!r}: only instruments can be ruled out; of all else, say what it is to be"
+                )
+            names += [_entry({name: name for name in PROGRAMS}, name) for name in found]
+            text = f"{text[: match.start()]} ; {text[match.end() :]}"
+    return text, tuple(dict.fromkeys(names))
 
 
 def understood_or_refused(understood: Understood) -> Conditions:
@@ -205,6 +236,19 @@ def _words(table: Iterable[str]) -> re.Pattern[str]:
     """Match any name of a table, in the singular or plural, with blanks or hyphens, the longest first."""
     names = sorted(table, key=len, reverse=True)
     return re.compile(rf"\b(?:{'|'.join(re.escape(name).replace(chr(92) + ' ', '[ -]') for name in names)})s?\b")
+
+
+# A list goes on behind a comma only as far as an "and", "or" or "nor" shows that it is one.
+_NO_ITEM = r"(?:and|or|nor|but|in|with\w*|at|for|no|not)\b"
+_ITEM = rf"(?:any |the |use (?:of )?)*[^\W\d_][\w'#-]*(?: (?!{_NO_ITEM})[^\W\d_][\w'#-]*)?"
+_WITHOUT = re.compile(
+    r"(?<![\w-])(?:no|not|without|w/o|never|minus|except(?: for)?|excluding?|omit(?:ting)?|avoid(?:ing)?|neither|"
+    r"(?:do not|don't|doesn't|does not)(?: have| use| want| include| contain)?|free of|instead of|rather than|"
+    r"anything but|lacking|sans)\s+"
+    rf"(?P<what>{_ITEM}(?:(?:, {_ITEM})*,? (?:and|or|nor) {_ITEM})?)",
+    re.IGNORECASE,
+)
+_LACKING = re.compile(rf"(?P<what>{_words(PROGRAMS).pattern[:-2]})(?:[ -]?less|[ -]free)\b", re.IGNORECASE)
 
 
 def _entry(table: Mapping[str, T], phrase: str) -> T:
