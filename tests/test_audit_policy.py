@@ -1,6 +1,7 @@
 """Rules of the gate, worked by hand, and policies that are refused."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,8 @@ def test_a_policy_extends_a_profile(tmp_path: Path) -> None:
     rules, base = read_policy(file), read_policy("label-release")
     assert rules.name == "own"
     assert rules.values["copy"] == {**base.values["copy"], "min_notes": 8}
-    assert rules.values["gate"] == {"required": ["copy"], "review_blocks": True}  # a list is replaced as a whole
+    gate = {"required": ["copy"], "review_blocks": True, "entries_must_match": True}
+    assert rules.values["gate"] == gate  # a list is replaced as a whole
     assert rules.values["provenance"] == base.values["provenance"]
     origins = {".".join(map(str, path)): origin for path, _, origin, _ in explained(rules)}
     assert origins["copy.min_notes"] == "own"
@@ -287,3 +289,25 @@ def test_levels() -> None:
     assert [rules.level(f"provenance.{name}") for name in names] == ["ignore", "fail", "fail", "ignore"]
     assert rules.level("rights.findings.opt_out") == "fail"
     assert rules.level("store.complete") == "ignore"
+
+
+def test_entries_that_name_nothing_are_said_with_what_they_may_be_meant_for() -> None:
+    values = {
+        **tomllib.loads(policy_file("default").read_text()),
+        "rights": {"opted_out": {"artists": ["nobody", "Jos\u00e9"], "isrcs": ["USABC2400001"]}},
+    }
+    values["copy"]["allow"] = {"licences": ["cc0-1.0"], "artists": ["Jose\u0301"], "pieces": ["album/*", "Other/*"]}
+    policy = check_policy(values, "test")
+    records = [
+        {"piece": "album/a.mid", "artist": "Jos\u00e9", "licence": "CC0-1.0", "isrc": "USABC2400001", "iswc": ""},
+        {"piece": "b.mid", "artist": "", "licence": "", "isrc": "", "iswc": ""},
+    ]
+    assert [(one.key, one.entry, one.meant) for one in policy.unmatched(records)] == [
+        ("copy.allow.licences", "cc0-1.0", "CC0-1.0"),
+        ("copy.allow.pieces", "Other/*", ""),
+        ("rights.opted_out.artists", "nobody", ""),
+    ]
+    assert policy.allowance(("x.mid",), "Jos\u00e9", "") == "artist Jos\u00e9"
+    assert policy.opted_out({"piece": "x.mid", "artist": "Jose\u0301"})
+    assert read_policy("label-release").entries_must_match
+    assert not read_policy().entries_must_match

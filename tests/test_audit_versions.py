@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.compiled import _unwatched
+from audit.compiled import unwatched
 from audit.policy import read_policy
 from audit.run import Corpus, find
 from audit.track import open_corpus
@@ -48,7 +48,7 @@ def opened(folder: Path, extra: list[NoteSequence]) -> Corpus:
     for number, piece in enumerate(extra):
         write_midi(piece, folder / f"src/version{number:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
-    return open_corpus(Store.open(folder / "store"), _unwatched)
+    return open_corpus(Store.open(folder / "store"), unwatched)
 
 
 EXTRA = {

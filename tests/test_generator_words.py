@@ -12,7 +12,7 @@ from generator.conditions import ANYTHING, LEANING, Conditions, parse_chords, pa
 from generator.model import ModelConfig, Transformer
 from generator.sample import generate
 from generator.text import TEXT, Encoders, features, load_text, retrieval
-from generator.tokens import VOCABULARY, GeneratorError, SettingError, quantise
+from generator.tokens import VOCABULARY, GeneratorError, Grammar, SettingError, quantise
 from generator.windows import read_artists
 from generator.words import parse_prompt, understood_or_refused
 from music.notes import Part, TimeSignature, build
@@ -281,3 +281,49 @@ def test_pitches_lean_to_the_key_asked_for():
     assert tilt[62] == tilt[74] == tilt.max()  # the tonic, in every octave
     ratio = np.exp(tilt[65] - tilt[66])  # F against F sharp: ratings 5.38 and 2.60 in minor
     assert ratio == pytest.approx((5.38 / 2.60) ** LEANING)
+
+
+@pytest.mark.parametrize(
+    ("text", "without", "instruments"),
+    [
+        ("slow piece in C major, no drums, without piano", ("drums", "piano"), ()),
+        (
+            "a waltz without drums, bass or guitar for violin and cello",
+            ("drums", "bass", "guitar"),
+            ("violin", "cello"),
+        ),
+        ("piece for piano, no drums, flute", ("drums",), ("piano", "flute")),
+        ("drumless tune for flute", ("drum",), ("flute",)),
+        ("drum-free jig", ("drum",), ()),
+        ("don't use any brass or drums, in D", ("brass", "drums"), ()),
+        ("with neither drums nor bass for flute", ("drums", "bass"), ("flute",)),
+        ("instead of piano, harpsichord in 4/4", ("piano",), ("harpsichord",)),
+        ("unaccompanied tune in D for oboe", (), ("oboe",)),
+    ],
+)
+def test_what_a_prompt_rules_out(text, without, instruments):
+    conditions = parse_prompt(text).conditions
+    assert (conditions.without, conditions.instruments) == (without, instruments)
+
+
+@pytest.mark.parametrize("text", ["not fast, in G", "never in 3/4", "no A minor please", "a tune that is not sparse"])
+def test_only_instruments_can_be_ruled_out(text):
+    with pytest.raises(SettingError, match="only instruments can be ruled out"):
+        parse_prompt(text)
+
+
+def test_what_is_wanted_and_ruled_out_is_refused():
+    for text in ("guitar and piano, no piano", "string quartet without viola"):
+        with pytest.raises(SettingError, match="and rules it out"):
+            parse_prompt(text)
+
+
+def test_ruled_out_instruments_are_masked_and_checked():
+    conditions = Conditions(without=("piano", "drums"))
+    mask = np.ones(len(VOCABULARY), bool)
+    conditions.keep(Grammar(), mask)
+    programs = [name for name, kept in zip(VOCABULARY, mask, strict=True) if name.startswith("Program") and kept]
+    assert len(programs) == 128 - 6
+    assert not any(name.startswith("Drum") and kept for name, kept in zip(VOCABULARY, mask, strict=True))
+    piano = quantise(build([0, 1], [1, 1], [60, 62], parts=[Part("p", 0)]))
+    assert conditions.missed(piano) == ("without",)

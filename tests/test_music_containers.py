@@ -93,7 +93,7 @@ def test_files_of_several_kinds_rates_and_channels_are_joined_at_the_first_one_s
 def test_a_file_that_is_cut_off_says_so(kind: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 4 * RATE).astype(np.float32)
     data = mpeg4(noise) if kind == "m4a" else encoded(kind, noise)
-    if kind == "m4a":  # its table of contents stands behind the sound, so that a cut takes it away
+    if kind in ("m4a", "caf"):  # a cut takes the table of contents away; libsndfile refuses a CAF that lacks something
         with pytest.raises(MusicError, match="cannot be decoded"):
             read(tmp_path, data[: len(data) // 2])
         return

@@ -54,8 +54,9 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
 def test_every_file_is_accounted_for_and_what_may_be_music_weighs(tmp_path: Path) -> None:
     content = {
         "song.mid": MIDI, "songs.zip": zipped("song.mid", MIDI), "song.mid.gz": gzip.compress(MIDI),
-        "song.mscz": zipped("x", b""),        "song.krn": b"**kern\n4c\n", "song.als": b"\x01\x02", "cover.jpg": b"\xff\xd8\xff\xe0", "readme.txt": b"text",
-        "song.mid.sig": b"{}", "report.json": b"{}", ".DS_Store": b"\0\0", "sub/list.csv": b"a,b",
+        "song.mscz": zipped("x", b""), "song.krn": b"**kern\n4c\n", "song.als": b"\x01\x02",
+        "cover.jpg": b"\xff\xd8\xff\xe0", "readme.txt": b"text", "song.mid.sig": b"{}", "report.json": b"{}",
+        ".DS_Store": b"\0\0", "sub/list.csv": b"a,b",
     }  # fmt: skip
     for name, data in content.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

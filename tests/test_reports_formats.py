@@ -272,3 +272,19 @@ def test_pdf_that_cannot_be_made_is_said_before_the_work(monkeypatch: pytest.Mon
 def test_unknown_formats_are_named() -> None:
     assert unknown_or_unavailable(["html", "docx"]).startswith("'docx' is none of html, pdf, json, sarif")
     assert list(written(report(), {"json", "md"})) == ["report.json", "report.md"]
+
+
+def test_each_track_is_a_category_and_a_place_of_its_own() -> None:
+    """Services keep the results of one category until the next log of it comes."""
+    one, other = (
+        dataclasses.replace(report(), track={**report().track, "name": "song.mid", "path": f"{album}/song.mid"})
+        for album in ("first", "second")
+    )
+    newer = dataclasses.replace(one, track={**one.track, "sha256": "f" * 64})
+    ids = [sarif(made)["automationDetails"]["id"] for made in (one, other, newer)]
+    categories = [name.rpartition("/")[0] for name in ids]
+    assert categories[0] == categories[2] != categories[1]
+    assert ids[0] != ids[2]
+    for made, album in ((one, "first"), (other, "second")):
+        uris = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in sarif(made)["results"]}
+        assert uris == {f"{album}/song.mid"}
