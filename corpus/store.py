@@ -52,7 +52,7 @@ from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 __all__ = ["Pieces", "Store", "StoreAlteredError", "StoreDamagedError", "StoreError", "write_synced", "writing"]
 
-SCHEMA = "contraste-store/2"
+SCHEMA = "contraste-store/3"
 
 
 class Pieces(Sequence[PieceRecord]):
@@ -237,6 +237,10 @@ class Store:
                 time_signatures=[TimeSignature(*t) for t in line["meters"]],
                 ticks_per_quarter=line["ticks"],
                 title=line["title"],
+                bar_starts=line.get("bar_starts"),
+                bar_numbers=line.get("bar_numbers", ()),
+                remarks=line["remarks"],
+                unread=line["unread"],
             )
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error
