@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from audit.align import OTHER_RHYTHM, Alignment, align
 from audit.figures import commonplace
-from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, time_steps, voice_table
+from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, query_table, time_steps
 from audit.seeds import CANDIDATE, Line, candidates, counters
 from audit.style import surprise
 from music.notes import NoteSequence
@@ -70,9 +70,9 @@ class Passage:
 
 
 def lines(index: Index, query: NoteSequence) -> list[Line]:
-    """Return the voices of a query, with the surprise of their notes."""
+    """Return the voices of a query and the lines heard across its parts, with the surprise of their notes."""
     found = []
-    for pitch, onset, rows in voice_table(query):
+    for pitch, onset, rows in query_table(query):
         bits = surprise(index.style, pitch, onset)
         found.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
     return found
