@@ -138,7 +138,7 @@ def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     """Say why the copy search has nothing to compare in `track`; () when it has."""
     if query_table(track):
         return ()
-    if track.is_drum.all():
+    if len(track) and track.is_drum.all():
         return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"),)
     return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"),)
 
