@@ -102,7 +102,7 @@ def parse_midi(data: bytes, name: str) -> NoteSequence:
             notes[:, 3],
             owners,
             parts=[
-                Part(reading.names.get(track, ""), program, channel == DRUMS, track)
+                Part(reading.names.get(track, ""), program, channel == DRUMS, track, channel)
                 for track, channel, program in places
             ]
             or (Part(),),

@@ -25,7 +25,7 @@ of a meta or system event, or nothing."""
 
 @dataclass(frozen=True, slots=True)
 class MidiTrack:
-    """Events in order, without the one that ends the track, and where in the file its chunk begins and ends."""
+    """Events in order, and where in the file its chunk begins and ends."""
 
     events: list[Event]
     begin: int
@@ -155,9 +155,9 @@ def _walk(chunk: bytes, base: int, name: str, room: int, cut: bool) -> tuple[lis
                 append((tick, status, first, second, b""))
                 continue
             kind, body, at = _system(chunk, at, status, base, name)
+            append((tick, status, kind, 0, body))
             if status == META and kind == END:
                 return events, end - at
-            append((tick, status, kind, 0, body))
     except IndexError:
         if not cut:
             raise MusicError(f"{name}: the track ends at byte {base + end}, within an event") from None

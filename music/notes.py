@@ -37,13 +37,14 @@ class Part:
     """One instrument's line: name, General MIDI program 0-127, and whether it is the drum channel.
 
     Parts with the same `track`, 0 or more, were filed together: as channels or programs of one MIDI track, or as staves
-    of one part of a score. -1: nothing is known.
+    of one part of a score. `channel` is that of a MIDI file, 0-15. -1: nothing is known.
     """
 
     name: str = ""
     program: int = 0
     is_drum: bool = False
     track: int = -1
+    channel: int = -1
 
 
 @dataclass(frozen=True, slots=True)

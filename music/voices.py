@@ -154,7 +154,7 @@ def _layer(sequence: NoteSequence, rows: IntArray) -> IntArray:
 
 
 def _apart(line: IntArray, layers: list[IntArray]) -> list[IntArray]:
-    """Cut out the stretches of a line (rows) of which no layer, 1 at the notes that it holds, has much of what is near."""
+    """Cut out the stretches of a line (rows) of which no layer (1 at the notes it holds) has much of what is near."""
     n = len(line)
     width = min(STRETCH, n)
     new = np.ones(n - width + 1, bool)
