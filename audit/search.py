@@ -98,6 +98,7 @@ def search(
         When the places of a segment are damaged.
     """
     voices = lines(index, query) if isinstance(query, NoteSequence) else query
+    searched = sum(len(line.pitch) for line in voices)
 
     def look(number: int) -> NDArray[Any]:
         segment = index.segments[number]
@@ -105,7 +106,7 @@ def search(
         found = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
             try:
-                places = candidates(segment, line, index.notes, memory)
+                places = candidates(segment, line, index.notes, memory, searched)
             except ValueError as error:
                 raise IndexDamagedError(index.path.parent / "segments" / segment.name, str(error)) from error
             if among is not None:

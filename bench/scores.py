@@ -28,7 +28,48 @@ from music.midi import read_bytes
 from music.repeats import played
 
 Note = tuple[float, float, int]
-EXPLAINED: dict[str, str] = {}
+REFUSED = "music21 refuses repeats whose signs do not pair; here they are played as far as they do"
+BEGINNING = (
+    "a repeat without a beginning begins behind the one before it; music21 goes back to the last sign, or to bar 1"
+)
+ENDING = "an ending is played in its pass; music21 overlooks one whose next ending is not marked, or plays it twice"
+JUMP = "da capo and dal segno of <sound> are played, without repeats, up to the fine; music21 passes them over"
+FORWARD = "a <forward> of 0 takes no time; music21 reads it as a quarter"
+CHORD = "notes of a chord have lengths of their own; music21 gives all of them that of the first"
+CUE = "cue notes are silent (MusicXML 4.0, <cue>); music21 reads them as notes"
+QUARTER_TONE = "a quarter tone lies between two keys, and either is as near"
+
+EXPLAINED: dict[str, str] = {
+    f"{folder}/{name}": reason
+    for reason, folder, names in (
+        (REFUSED, "beethoven", "opus132.mxl opus18no3.mxl opus18no5.mxl"),
+        (REFUSED, "haydn/opus74no1", "movement3.mxl movement4.mxl"),
+        (REFUSED, "mozart/k458", "movement1.mxl movement2.mxl"),
+        (BEGINNING, "beethoven", "opus18no1/movement3.mxl"),
+        (BEGINNING, "mozart", "k156/movement2.mxl k80/movement1.mxl k80/movement3.mxl k80/movement4.mxl"),
+        (BEGINNING, "schumann_clara", "polonaise_op1n1.mxl polonaise_op1n2.mxl"),
+        (BEGINNING, "schumann_robert", "opus41no1/movement2.mxl"),
+        (ENDING, "beethoven", "opus18no4.mxl opus59no2/movement3.mxl"),
+        (ENDING, "joplin", "maple_leaf_rag.mxl"),
+        (JUMP, "handel", "rinaldo/Lascia_chio_pianga.mxl"),
+        (JUMP, "schumann_clara", "polonaise_op1n3.mxl polonaise_op1n4.mxl"),
+        (FORWARD, "haydn/opus1no1", "movement3.mxl movement4.mxl movement5.mxl"),
+        (FORWARD, "schumann_robert", "opus41no1/movement1.mxl opus41no1/movement5.mxl"),
+        (CHORD, "schubert", "Lindenbaum.xml"),
+        (CUE, "schumann_robert", "dichterliebe_no2.xml opus48no2.mxl"),
+    )
+    for name in names.split()
+}
+EXPLAINED |= {
+    f"trecento/{name}.xml": reason
+    for reason, name in (
+        (BEGINNING, "PMFC_06_Giovanni-04_De_Come_Dolce_Mente"),
+        (BEGINNING, "PMFC_06_Piero_1-All_onbra d_un perlato"),
+        (BEGINNING, "PMFC_06_Piero_6a-Quando_laire_comenca"),
+        (BEGINNING, "PMFC_23_22-Kyrie Summe Clementissime"),
+        (QUARTER_TONE, "PMFC_13_04-Credo Cursor"),
+    )
+}
 
 
 def corpus() -> Path:

@@ -15,6 +15,7 @@ follows across parts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ POLYPHONIC_SHARE = 0.1  # a part with more chord notes than this is read as chor
 HEARD_NOTES = 12  # a shorter stretch of a line that no part plays is as good as none
 STRETCH = 24  # notes; as many as the search looks at together
 HELD_BY_ONE = 0.75  # of a stretch: what one voice holds so much of is searched with that voice
+MOST_PARTS = 32
 STREAMS = 8
 LEAP = 16.0  # semitones, silence included
 GAP = 1.0  # semitones that a quarter of silence counts as
@@ -73,9 +75,9 @@ def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     """Read lines that go from part to part, as a listener follows them: what `apart`, its `voices`, leaves out.
 
     One line may be dealt out to several players, by turns or note by note. So the notes of parts filed in one track,
-    and those of all parts, are read like those of one part; and `streams` follows what lies near in pitch and time. Of
-    these lines only those stretches of `HEARD_NOTES` or more are kept of which no part, and no line before, holds
-    `HELD_BY_ONE` of `STRETCH` notes in a row.
+    of parts that leave time to one another (`turns`), and of all parts are read like those of one part; and `streams`
+    follows what lies near in pitch and time. Of these lines only those stretches of `HEARD_NOTES` or more are kept of
+    which no part, and no line before, holds `HELD_BY_ONE` of `STRETCH` notes in a row.
     """
     pitched = np.flatnonzero(~sequence.is_drum)
     if len(np.unique(sequence.part[pitched])) < 2:
@@ -83,7 +85,8 @@ def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     found: list[IntArray] = []
     layers = [(sequence.part == part).astype(np.int64) for part in np.unique(sequence.part[pitched])]
     layers += [_layer(sequence, v.index) for v in apart if v.part < 0]
-    for line in [v.index for rows in (*_tracks(sequence), pitched) for v in _read(sequence, rows, -1)]:
+    together = (*_tracks(sequence), *turns(sequence, pitched), pitched)
+    for line in [v.index for rows in together for v in _read(sequence, rows, -1)]:
         new = _apart(line, layers)
         found += new
         layers.append(_layer(sequence, np.concatenate([line[:0], *new])))
@@ -116,6 +119,37 @@ def _tracks(sequence: NoteSequence) -> list[IntArray]:
     tracks, parts = np.unique(of_part[of_part >= 0], return_counts=True)
     of_note = of_part[sequence.part]
     return [np.flatnonzero(of_note == track) for track in tracks[parts > 1]]
+
+
+def turns(sequence: NoteSequence, rows: IntArray) -> list[IntArray]:
+    """Find parts that play by turns: the notes (rows) of each set of parts that hardly ever sound at once.
+
+    From every part, of the `MOST_PARTS` with most notes, a set grows by the parts nearest to it in pitch. Of the notes
+    of two that may join, no more than `POLYPHONIC_SHARE` of the fewer begin while the other sounds.
+    """
+    counts = np.bincount(sequence.part[rows], minlength=len(sequence.parts))
+    parts = [int(p) for p in np.argsort(-counts, kind="stable")[:MOST_PARTS] if counts[p]]
+    notes = {p: rows[sequence.part[rows] == p] for p in parts}
+    mean = {p: float(sequence.pitch[notes[p]].mean()) for p in parts}
+    fits = {(p, q): _by_turns(sequence, notes[p], notes[q]) for p, q in combinations(sorted(parts), 2)}
+    found: set[frozenset[int]] = set()
+    for seed in parts:
+        group = [seed]
+        for other in sorted(parts, key=lambda p: abs(mean[p] - mean[seed])):
+            if other not in group and all(fits[min(p, other), max(p, other)] for p in group):
+                group.append(other)
+        found.add(frozenset(group))
+    return [np.sort(np.concatenate([notes[p] for p in group])) for group in sorted(found, key=sorted) if len(group) > 1]
+
+
+def _by_turns(sequence: NoteSequence, a: IntArray, b: IntArray) -> bool:
+    """Whether two parts, by the rows of their notes, hardly ever sound at once."""
+    both = 0
+    for mine, other in ((a, b), (b, a)):
+        busy = np.maximum.accumulate(sequence.onset_beat[other] + HELD_SHARE * sequence.duration_beat[other])
+        before = np.searchsorted(sequence.onset_beat[other], sequence.onset_beat[mine], side="right")
+        both += int((np.append(busy, -1.0)[before - 1] > sequence.onset_beat[mine]).sum())
+    return both <= POLYPHONIC_SHARE * min(len(a), len(b))
 
 
 def streams(sequence: NoteSequence, rows: IntArray) -> list[IntArray]:
