@@ -65,7 +65,7 @@ TUNE = [75, 74, 72, 72, 70, 74, 77, 72, 72, 72, 67, 70, 69, 67, 74, 77, 74, 74, 
 
 
 def dealt(owner: list[int], parts: list[Part], under: bool = False) -> NoteSequence:
-    """The tune's notes, a quarter each, filed under these parts; with chords beneath, in a last part, on demand."""
+    """File the tune's notes, a quarter each, under these parts; the last may have chords around them."""
     n = len(TUNE)
     onset, pitch, part = list(range(n)), list(TUNE), list(owner)
     if under:
