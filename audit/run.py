@@ -298,9 +298,7 @@ def _rows(sequence: NoteSequence, span: tuple[float, float]) -> list[int]:
 
 def _bar_line(sequence: NoteSequence, second: float) -> tuple[float, float]:
     """Beat of the last bar line up to `second`, and quarters in the bar that it begins."""
-    beat = float(sequence.beats_at(second)) + 1e-6
-    length = next(t.bar_beats for t in reversed(sequence.time_signatures) if t.beat <= beat)
-    return beat - sequence.bar_at(beat) % 1.0 * length, length
+    return sequence.bar_line(float(sequence.beats_at(second)) + 1e-6)
 
 
 def _excerpt(
