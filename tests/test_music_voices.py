@@ -122,7 +122,7 @@ def test_drums_are_not_heard() -> None:
 
 
 def test_lines_of_many_notes_take_linear_time() -> None:
-    n = 100_000
+    n = 20_000
     rng = np.random.default_rng(2)
     crowd = build(
         np.sort(rng.integers(0, n, n)) / 8, np.full(n, 0.5), rng.integers(30, 90, n), part=rng.integers(0, 60, n),
