@@ -1229,6 +1229,7 @@ def infill(
     import re
 
     from ledger.provenance import digest_of
+    from music.midi import read_bytes
     from music.read import read_music
 
     found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
@@ -1238,10 +1239,10 @@ def infill(
         from generator.checkpoint import SHIPPED
         from generator.infill import infill
 
-    model = model or SHIPPED
+    model, data = model or SHIPPED, read_bytes(track)
     made = infill(
         model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, seed=seed, temperature=temperature,
-        top_p=top_p, candidates=candidates, device=device,
+        top_p=top_p, candidates=candidates, device=device, midi=data if data[:4] == b"MThd" else None,
     )  # fmt: skip
     _write_tracks(made, out, f"{track.stem}-infilled-{seed}", model, {"track_sha256": digest_of(track).hex}, device)
 
@@ -1349,14 +1350,14 @@ def _write_tracks(
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
     from generator.checkpoint import pick_device
     from ledger.provenance import material_of, write_record
-    from music.midi import write_midi
+    from music.midi import midi_bytes, write_atomically
     from music.render import render_wav, renderer_info
 
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"{name}-{number:0{len(str(len(made)))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
-            write_midi(track.sequence, path)
+            write_atomically(path, track.midi or midi_bytes(track.sequence))
             said = {**track.settings, **parameters, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=said,

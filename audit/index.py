@@ -40,7 +40,7 @@ from corpus.pool import Crashed, mapped
 from corpus.segment import StoreDamagedError, StoreError, sync
 from corpus.store import UMASK, Store, write_synced
 from music.notes import FloatArray, IntArray, NoteSequence
-from music.voices import voices
+from music.voices import heard, voices
 
 FIGURE = 5  # intervals; compared with other lengths and kinds in docs/design/search.md
 REACH = 15  # wider leaps count as this one in a figure; alignments see them as they are
@@ -186,6 +186,13 @@ class Columns(NamedTuple):
 def voice_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntArray]]:
     """(pitch, onset in quarters, row) of every voice of a sequence."""
     return [(sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in voices(sequence)]
+
+
+def query_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntArray]]:
+    """`voice_table` of a query, and behind it the lines that are heard across its parts: all that is searched."""
+    apart = voices(sequence)
+    lines = (*apart, *heard(sequence, apart))
+    return [(sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in lines]
 
 
 def time_steps(onset: FloatArray) -> Bytes:

@@ -237,7 +237,7 @@ def _divided(claims: FloatArray) -> FloatArray:
 
 def _bars(track: NoteSequence) -> NDArray[np.int64]:
     """Return the number of the bar of each pitched note, from 0 among those that hold any."""
-    bars = [track.bar_at(float(track.onset_beat[row]) + 1e-6) for row in _pitched(track)]
+    bars = track.bars_at(track.onset_beat[_pitched(track)] + 1e-6)
     return np.unique(np.floor(bars), return_inverse=True)[1].astype(np.int64)
 
 

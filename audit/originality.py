@@ -343,8 +343,7 @@ def _condition(setting: Setting) -> str:
 
 def _bars(track: NoteSequence, onset: FloatArray) -> FloatArray:
     """Bar numbers, with fractions, of the onsets of a line; a note a hair before a bar line is in the next bar."""
-    ends = np.unique([0.0, track.end_beat, *(t.beat for t in track.time_signatures if t.beat < track.end_beat)])
-    return np.asarray(np.interp(onset, ends, [track.bar_at(float(beat)) for beat in ends]) + 1e-6)
+    return track.bars_at(onset + 1e-6)
 
 
 def _cuts(bar: FloatArray, setting: Setting) -> list[tuple[int, int]]:

@@ -25,7 +25,7 @@ from audit.findings import (
     Verdict,
     finding_id,
 )
-from audit.index import Index, left_out, voice_table
+from audit.index import Index, left_out, query_table, voice_table
 from audit.originality import Baseline, Setting
 from audit.outcome import sentence, weighed
 from audit.policy import Policy
@@ -38,7 +38,7 @@ from corpus.card import data_card
 from corpus.store import Store
 from metrics.chance import Chance
 from music.notes import IntArray, NoteSequence
-from music.voices import MIN_NOTES, voices
+from music.voices import MIN_NOTES
 
 LIMITS = (
     "A match is evidence for people to judge; it is no statement about the law.",
@@ -136,9 +136,11 @@ def flagged(corpus: Corpus, track: NoteSequence, policy: Policy) -> bool:
 
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     """Say why the copy search has nothing to compare in `track`; () when it has."""
-    if voices(track):
+    if query_table(track):
         return ()
-    return (Skipped("copy", f"no part holds a line of {MIN_NOTES} notes, and shorter ones are not searched"),)
+    if len(track) and track.is_drum.all():
+        return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"),)
+    return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"),)
 
 
 class _Judged(NamedTuple):
@@ -201,7 +203,7 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
     piece = corpus.store.pieces[passage.piece]
     piece_voice = voice_table(notes)[passage.voice][2]
     piece_rows = piece_voice[passage.positions]
-    query_voice = next(rows for _, _, rows in voice_table(track) if np.isin(passage.query_rows, rows).all())
+    query_voice = next(rows for _, _, rows in query_table(track) if np.isin(passage.query_rows, rows).all())
     there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, piece_rows)
@@ -299,9 +301,7 @@ def _rows(sequence: NoteSequence, span: tuple[float, float]) -> list[int]:
 
 def _bar_line(sequence: NoteSequence, second: float) -> tuple[float, float]:
     """Beat of the last bar line up to `second`, and quarters in the bar that it begins."""
-    beat = float(sequence.beats_at(second)) + 1e-6
-    length = next(t.bar_beats for t in reversed(sequence.time_signatures) if t.beat <= beat)
-    return beat - sequence.bar_at(beat) % 1.0 * length, length
+    return sequence.bar_line(float(sequence.beats_at(second)) + 1e-6)
 
 
 def _excerpt(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from audit.align import MIN_PAIRS, Alignment, _matched, matched
 from audit.figures import commonplace
-from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, time_steps, voice_table
+from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, query_table, time_steps
 from audit.seeds import CANDIDATE, Line, candidates, counters
 from audit.style import surprise
 from music.notes import NoteSequence
@@ -72,9 +72,9 @@ class Passage:
 
 
 def lines(index: Index, query: NoteSequence) -> list[Line]:
-    """Return the voices of a query, with the surprise of their notes."""
+    """Return the voices of a query and the lines heard across its parts, with the surprise of their notes."""
     found = []
-    for pitch, onset, rows in voice_table(query):
+    for pitch, onset, rows in query_table(query):
         bits = surprise(index.style, pitch, onset)
         found.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
     return found
@@ -100,6 +100,7 @@ def search(
         When the places of a segment are damaged.
     """
     voices = lines(index, query) if isinstance(query, NoteSequence) else query
+    searched = sum(len(line.pitch) for line in voices)
 
     def look(number: int) -> NDArray[Any]:
         segment = index.segments[number]
@@ -107,7 +108,7 @@ def search(
         found = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
             try:
-                places = candidates(segment, line, index.notes, memory)
+                places = candidates(segment, line, index.notes, memory, searched)
             except ValueError as error:
                 raise IndexDamagedError(index.path.parent / "segments" / segment.name, str(error)) from error
             if among is not None:

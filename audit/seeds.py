@@ -22,7 +22,7 @@ SHORT, SHORT_HOP, SHORT_BAND, SHORT_BANDS = 24, 12, 4, 600  # notes, notes, log2
 LONG, LONG_HOP, LONG_BAND, LONG_BANDS = 192, 96, 6, 200
 PIECES = 20  # that a window names by bits, and as many by votes
 HITS_A_NOTE = 3000  # in the whole index; the commonest figures of a window are left out where there would be more
-HITS = 10_000_000  # of a whole line, which bounds the time that hostile input takes
+HITS = 30_000_000  # of a whole query, which bounds the time that hostile input takes
 RUN_MISS, RUN_DROP, RUN_LATE = 4.0, 8.0, 2.5  # bits: a wrong note, when a run ends, a note out of time
 LEVELS = 1024  # of votes, in bits, that are told apart
 STEP_TOLERANCE = 4  # steps of `index.time_steps`: 15 %, below the 1/4 that turns a dotted rhythm into an even one
@@ -61,7 +61,9 @@ def counters(segment: IndexSegment) -> NDArray[np.uint32]:
     return np.zeros((len(segment.pitch) + LONG >> SHORT_BAND) + 4, np.uint32)
 
 
-def candidates(segment: IndexSegment, line: Line, notes: int, memory: NDArray[np.uint32]) -> NDArray[Any]:
+def candidates(
+    segment: IndexSegment, line: Line, notes: int, memory: NDArray[np.uint32], searched: int = 0
+) -> NDArray[Any]:
     """Name the places of a segment to align one line with.
 
     Parameters
@@ -70,6 +72,8 @@ def candidates(segment: IndexSegment, line: Line, notes: int, memory: NDArray[np
         Notes of the whole index: what rarity is measured against.
     memory : uint32
         From `counters`; all zeros, and left so.
+    searched : int
+        Notes of all lines of the query, where there are more.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def candidates(segment: IndexSegment, line: Line, notes: int, memory: NDArray[np
     if not len(buckets):
         return np.zeros(0, CANDIDATE)
     share = len(segment.pitch) / max(notes, 1)
-    budget = max(int(share * min(HITS_A_NOTE, HITS / len(buckets)) * SHORT), SHORT)
+    budget = max(int(share * min(HITS_A_NOTE, HITS / max(searched, len(buckets))) * SHORT), SHORT)
     find: Any = _candidates
     rows = find(
         buckets, line.pitch, line.step, line.pitch_bits, line.rhythm_bits,

@@ -29,7 +29,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.index import STEPS_AN_OCTAVE, Index
+from audit.index import STEPS_AN_OCTAVE, Index, query_table
 from audit.search import THREADS, Passage, search
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
@@ -85,8 +85,8 @@ class Calibration:
 
 
 def query_notes(query: NoteSequence) -> int:
-    """M of the chance model: the pitched notes of a query."""
-    return int((~query.is_drum).sum())
+    """M of the chance model: the notes of all lines of a query that are searched."""
+    return sum(len(rows) for _, _, rows in query_table(query))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

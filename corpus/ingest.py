@@ -23,7 +23,7 @@ from corpus.recordings import Heard, Recording, RecordingJob, Recordings, open_r
 from corpus.rights import Rights, RightsError, RightsRow, RightsTable, normal, with_rights
 from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, path_hash, write_folder
 from corpus.store import Store, StoreError, writing
-from music.notes import NoteSequence
+from music.notes import NoteSequence, bars_of
 from music.read import listing, printable
 
 BATCH = 1000  # pieces a segment: an interrupted run loses at most these
@@ -372,7 +372,7 @@ def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
         [len(piece.sequence) for piece in pieces],
         [_line(piece) for piece in pieces],
         [one for one in made if isinstance(one, Refused)],
-        [Refused(piece.record.path, reason) for piece in pieces for reason in getattr(piece.sequence, "unread", ())],
+        [Refused(piece.record.path, reason) for piece in pieces for reason in piece.sequence.unread],
     )
 
 
@@ -398,10 +398,15 @@ def _line(piece: Prepared) -> bytes:
     sequence = piece.sequence
     about = {name: getattr(piece.record, name) for name in LINE_FIELDS}
     about["rights"] = asdict(piece.record.rights)
-    about["parts"] = [[p.name, p.program, p.is_drum] for p in sequence.parts]
+    about["parts"] = [[p.name, p.program, p.is_drum, p.track] for p in sequence.parts]
     about["tempos"] = [[t.beat, t.bpm] for t in sequence.tempos]
     about["meters"] = [[t.beat, t.numerator, t.denominator] for t in sequence.time_signatures]
     about["ticks"] = sequence.ticks_per_quarter
+    if not np.array_equal(sequence.bar_starts, bars_of(sequence.time_signatures, sequence.end_beat)):
+        about["bar_starts"] = sequence.bar_starts.tolist()
+    if sequence.bar_numbers:
+        about["bar_numbers"] = sequence.bar_numbers
+    about["remarks"], about["unread"] = sequence.remarks, sequence.unread
     return _json_line(about)
 
 

@@ -4,7 +4,7 @@
 
     notes.npy        `NOTE` (m,): the notes of all pieces, one piece after another
     keys.npy         `KEYS` (n,): what pieces are looked up and grouped by
-    pieces.jsonl     one line a piece: its record, parts, tempos and meters
+    pieces.jsonl     one line a piece: its record, parts, tempos, meters and bars
     offsets.npy      `OFFSET` (n + 1,): where the notes and the line of each piece begin
 """
 

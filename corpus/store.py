@@ -53,7 +53,7 @@ from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 __all__ = ["Pieces", "Store", "StoreAlteredError", "StoreDamagedError", "StoreError", "write_synced", "writing"]
 
-SCHEMA = "contraste-store/2"
+SCHEMA = "contraste-store/3"
 UMASK = os.umask(0)  # which only setting it tells
 os.umask(UMASK)
 
@@ -249,6 +249,10 @@ class Store:
                 time_signatures=[TimeSignature(*t) for t in line["meters"]],
                 ticks_per_quarter=line["ticks"],
                 title=line["title"],
+                bar_starts=line.get("bar_starts"),
+                bar_numbers=line.get("bar_numbers", ()),
+                remarks=line["remarks"],
+                unread=line["unread"],
             )
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error

@@ -75,6 +75,8 @@ class Generated:
         `degenerate`.
     statistics : dict
         `statistics` of the sequence, and `perplexity` of the new tokens under the model (temperature 1).
+    midi : bytes, optional
+        The file to write, where it holds more than the sequence; `music.midi.midi_bytes` of that by default.
     """
 
     sequence: NoteSequence
@@ -82,6 +84,7 @@ class Generated:
     seed: int
     settings: dict[str, Any]
     statistics: dict[str, Any]
+    midi: bytes | None = None
 
     @property
     def poor(self) -> float:

@@ -30,6 +30,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ BPM_FIRST, BPM_STEP, BPM_COUNT = 24, 3, 93
 METERS: tuple[tuple[int, int], ...] = tuple(
     (n, d) for d in (4, 8, 2, 16, 32, 1) for n in range(1, 17) if n * 4 * GRID // d <= MAX_BAR_TICKS
 )
-"""Meters with a token, the plainest denominators first; bars of any other meter are written as 4/4."""
+"""Meters with a token, the plainest denominators first; a bar of any other is written as one or several of these."""
 
 CLASSES = 8
 """Classes of density and polyphony, 0 to 7."""
@@ -145,6 +146,8 @@ def meter_ticks(meter: tuple[int, int]) -> int:
 
 
 _METER_OF_TICKS = {meter_ticks(meter): meter for meter in reversed(METERS)}
+_LENGTHS = sorted(_METER_OF_TICKS, reverse=True)
+CLOSE = 2  # ticks by which a bar line may miss the grid's
 
 
 @dataclass(slots=True)
@@ -314,7 +317,7 @@ def _lay_out(sequence: NoteSequence) -> _Layout:
         Part(program=0 if p.is_drum else p.program, is_drum=p.is_drum) for p in (sequence.parts[i] for i in used)
     )
     last = int(onset.max()) if len(onset) else 0
-    bars = _bars(sequence.time_signatures, last)
+    bars = _bars(sequence, last)
     return _Layout(
         onset[order],
         duration[order],
@@ -327,26 +330,34 @@ def _lay_out(sequence: NoteSequence) -> _Layout:
     )
 
 
-def _bars(signatures: Sequence[TimeSignature], last: int) -> tuple[tuple[int, tuple[int, int]], ...]:
-    """Bars from tick 0 to the one that holds tick `last`.
+def _bars(sequence: NoteSequence, last: int) -> tuple[tuple[int, tuple[int, int]], ...]:
+    """Bars of a sequence from tick 0 to the one that holds tick `last`.
 
-    A bar that the next signature cuts short gets the meter of its length where there is one (a pickup of one
-    quarter is a bar of 1/4); otherwise the signature waits for the next bar line.
+    A bar has the meter in force there where that is as long as the bar is, and otherwise one of its length (a pickup of
+    one quarter is a bar of 1/4). One that is longer than any meter, or of a length that none has, is written as
+    several; what remains of less than the shortest meter goes to the next bar.
     """
-    at = {round(s.beat * GRID): (s.numerator, s.denominator) for s in signatures}
-    changes = sorted(at)
+    starts = np.rint(sequence.bar_starts * GRID).astype(np.int64).tolist()
+    follow = round(sequence.bar_line(float(sequence.bar_starts[-1]))[1] * GRID)
+    while follow > 0 and starts[-1] <= last:
+        starts.append(starts[-1] + follow)
+    meters = [(round(s.beat * GRID), (s.numerator, s.denominator)) for s in sequence.time_signatures]
     bars: list[tuple[int, tuple[int, int]]] = []
     tick, i = 0, 0
-    while tick <= last:
-        while i + 1 < len(changes) and changes[i + 1] <= tick:
+    for start, end in pairwise(starts):
+        while i + 1 < len(meters) and meters[i + 1][0] <= start + CLOSE:
             i += 1
-        meter = at[changes[i]]
-        if meter not in METERS:
-            meter = (4, 4)
-        if i + 1 < len(changes) and changes[i + 1] < tick + meter_ticks(meter):
-            meter = _METER_OF_TICKS.get(changes[i + 1] - tick, meter)
-        bars.append((tick, meter))
-        tick += meter_ticks(meter)
+        said = meters[i][1]
+        while end - tick >= _LENGTHS[-1] and tick <= last:
+            meter = said
+            if said not in METERS or abs(meter_ticks(said) - (end - tick)) > CLOSE:
+                length = next(ticks for ticks in _LENGTHS if ticks <= end - tick)
+                meter = _METER_OF_TICKS[length]
+            bars.append((tick, meter))
+            tick += meter_ticks(meter)
+    while tick <= last:  # in bars shorter than any meter has
+        bars.append((tick, (4, 4)))
+        tick += meter_ticks((4, 4))
     return tuple(bars)
 
 
@@ -384,7 +395,7 @@ def quantise(sequence: NoteSequence) -> NoteSequence:
     """Return what the tokens keep of `sequence`.
 
     Onsets and durations to 1/24 quarter (durations 1 tick to 64 quarters), velocities to the nearest of
-    `VELOCITIES`, tempos to the nearest of 24, 27 .. 300 bpm, bars as in the grammar (other meters: 4/4).
+    `VELOCITIES`, tempos to the nearest of 24, 27 .. 300 bpm; bars begin where they do, with a meter of their length.
     Parts without notes and the names of parts go; so do double notes (one part, one onset, one pitch: the
     longest stays), and a note ends where its part strikes the same pitch again.
 

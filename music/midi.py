@@ -1,36 +1,46 @@
 """Guarded reading and exact writing of Standard MIDI Files.
 
-`symusic` reads a file in a tenth of a millisecond but trusts what the file says: it accepts a division of 0,
-a tempo of 0 and notes that last for days. So every byte is walked first by `check_midi`, a small scanner that
-knows the format (Standard MIDI File 1.0, RP-001) and the limits below, and only what passes reaches the parser.
+`music.midi_events` walks every byte; here its events become notes. (symusic, the fastest reader, drops notes that are
+struck again without an end, and believes a tempo of 0 and notes of days.)
 
-Writing goes through symusic too: it stores ticks, where pretty_midi stores seconds and rounds them back, so
-notes that lie on the file's grid come back exactly as they were (docs/design/music.md).
+Writing goes through symusic: it stores ticks, where pretty_midi stores seconds and rounds them back, so notes that lie
+on the file's grid come back exactly as they were (docs/design/music.md).
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from symusic import Note, Score, Track
 from symusic import Tempo as ScoreTempo
 from symusic import TimeSignature as ScoreTimeSignature
 
-from music.notes import MusicError, NoteSequence, Part, Tempo, TimeSignature, build
+from music.midi_events import META, METER, NAME, TEMPO, Event, read_events
+from music.notes import (
+    BAR_SLACK,
+    DEFAULT_BPM,
+    FloatArray,
+    IntArray,
+    MusicError,
+    NoteSequence,
+    Part,
+    Tempo,
+    TimeSignature,
+    bars_of,
+    beats_to_seconds,
+    build,
+)
 
 MAX_BYTES = 16 * 2**20
-MAX_TRACKS = 256
-MAX_EVENTS = 500_000
+MAX_AT_ONCE = 1024  # notes; the largest orchestra has some 200
+DRUMS = 9  # channel 10
 MAX_SECONDS = 3 * 3600.0
 MIN_BPM, MAX_BPM = 1.0, 6000.0  # the three bytes of a tempo event reach from 3.6 bpm up
-
-T = TypeVar("T")
-
-_DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 
 
 def read_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
@@ -56,168 +66,143 @@ def read_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
     return data
 
 
-def check_midi(data: bytes, name: str) -> None:
-    """Walk every byte of a MIDI file and refuse what no player should be given.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    name : str
-        How error messages call it.
-
-    Raises
-    ------
-    MusicError
-        For a wrong header, SMPTE or zero division, format 2, a chunk that runs past the end, an event that is no
-        MIDI, tempo 0, a meter of zero, or more than `MAX_TRACKS` tracks or `MAX_EVENTS` events.
-    """
-    if data[:4] != b"MThd":
-        found_kind = {b"RIFF": "a RIFF file", b"<htm": "HTML", b"<!DO": "HTML", b"<?xm": "XML"}.get(
-            data[:4], f"{data[:4]!r}"
-        )
-        raise MusicError(f"{name}: begins as {found_kind}; a MIDI file begins with b'MThd'")
-    if len(data) < 14:
-        raise MusicError(f"{name}: {len(data)} bytes; the header of a MIDI file alone has 14")
-    header = int.from_bytes(data[4:8], "big")
-    kind, tracks, division = (int.from_bytes(data[i : i + 2], "big") for i in (8, 10, 12))
-    if header < 6:
-        raise MusicError(f"{name}: header length {header}; it is at least 6")
-    if kind not in (0, 1):
-        raise MusicError(f"{name}: format {kind}; formats 0 and 1 are read (2 holds separate pieces)")
-    if division & 0x8000:
-        raise MusicError(f"{name}: SMPTE time division {division:#06x}; only ticks per quarter note are read")
-    if division == 0:
-        raise MusicError(f"{name}: division 0; ticks per quarter note must be at least 1")
-    if not 1 <= tracks <= MAX_TRACKS:
-        raise MusicError(f"{name}: header announces {tracks} tracks; 1..{MAX_TRACKS} are read")
-    at, found, events = 8 + header, 0, 0
-    while found < tracks:
-        if at + 8 > len(data):
-            raise MusicError(f"{name}: header announces {tracks} tracks, the file ends after {found}")
-        tag, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
-        if at + 8 + length > len(data):
-            raise MusicError(f"{name}: chunk {tag!r} at byte {at} says {length} bytes, {len(data) - at - 8} are left")
-        if tag == b"MTrk":
-            found += 1
-            events = _check_track(data, at + 8, at + 8 + length, f"{name}: track {found}", events)
-        elif not tag.isalnum():
-            raise MusicError(
-                f"{name}: no chunk begins at byte {at} ({tag!r}); track {found + 1} of {tracks} is missing"
-            )
-        at += 8 + length
-
-
-def _check_track(data: bytes, at: int, end: int, name: str, events: int) -> int:  # noqa: PLR0912
-    """Walk one track's events in data[at:end]; return the running count of events."""
-    running = 0
-    while at < end:
-        for width in range(5):  # delta time: 1-4 bytes of 7 bits
-            if width == 4 or at >= end:
-                raise MusicError(f"{name}: delta time at byte {at} has no end; it has at most 4 bytes")
-            at += 1
-            if data[at - 1] < 0x80:
-                break
-        if at >= end:
-            raise MusicError(f"{name}: a delta time without an event ends the track at byte {at}")
-        events += 1
-        if events > MAX_EVENTS:
-            raise MusicError(f"{name}: more than {MAX_EVENTS} events; that is the limit")
-        status = data[at]
-        if status < 0x80:
-            if not running:
-                raise MusicError(f"{name}: data byte {status:#04x} at byte {at} follows no status byte")
-            status = running
-        else:
-            at += 1
-        if status < 0xF0:
-            running = status
-            count = _DATA_BYTES[status >> 4]
-            body = data[at : at + count]
-            if at + count > end or not body.isascii():
-                raise MusicError(f"{name}: event {status:#04x} at byte {at} wants {count} data bytes below 0x80")
-            at += count
-            continue
-        running = 0
-        if status not in (0xF0, 0xF7, 0xFF):
-            raise MusicError(f"{name}: status {status:#04x} at byte {at - 1} is not allowed in a file")
-        kind = 0
-        if status == 0xFF:
-            kind = data[at] if at < end else 0xFF
-            at += 1
-        length = 0
-        for width in range(5):
-            if width == 4 or at >= end:
-                raise MusicError(f"{name}: length at byte {at} has no end; it has at most 4 bytes")
-            length = length << 7 | data[at] & 0x7F
-            at += 1
-            if data[at - 1] < 0x80:
-                break
-        if at + length > end:
-            raise MusicError(f"{name}: event at byte {at} says {length} bytes, {end - at} are left in the track")
-        if status == 0xFF:
-            _check_meta(data, at, kind, length, name)
-            if kind == 0x2F:
-                break
-        at += length
-    return events
-
-
-def _check_meta(data: bytes, at: int, kind: int, length: int, name: str) -> None:
-    if kind == 0x51 and (length != 3 or not any(data[at : at + 3])):
-        raise MusicError(
-            f"{name}: tempo {data[at : at + length].hex() or 'empty'} at byte {at}; it is 3 bytes and not 0"
-        )
-    if kind == 0x58 and (length < 2 or data[at] == 0 or data[at + 1] > 6):
-        raise MusicError(f"{name}: meter {data[at : at + length].hex()} at byte {at}; it is n/2^k, n > 0, k <= 6")
-
-
 def parse_midi(data: bytes, name: str) -> NoteSequence:
-    """Read MIDI bytes after `check_midi`.
+    """Read MIDI bytes.
 
-    Notes without an end are dropped by the parser and notes of no length are given one tick, so that every
-    note sounds; drum parts (channel 10) are marked.
+    A part is what one track plays on one channel with one program; drum parts (channel 10) are marked. A note that is
+    struck again before its end ends there, and another begins. A note without an end is held to the end of its track;
+    one of no length is given a tick, so that every note sounds. `remarks` counts what was mended so.
 
     Raises
     ------
     MusicError
-        As `check_midi`, and for a piece that lasts longer than `MAX_SECONDS`.
+        As `music.midi_events.read_events`, and for a piece that lasts longer than `MAX_SECONDS` or has more than
+        `MAX_AT_ONCE` notes at once.
     """
-    check_midi(data, name)
+    file = read_events(data, name)
+    tpq, reading = file.ticks_per_quarter, _Reading()
+    for number, track in enumerate(file.tracks):
+        reading.read(number, track.events)
+    notes = np.array(reading.notes, dtype=np.int64).reshape(-1, 5)
+    tempos = [
+        Tempo(tick / tpq, min(max(60e6 / microseconds, MIN_BPM), MAX_BPM))
+        for tick, microseconds in sorted(reading.tempos.items())
+    ]
+    end = float(beats_to_seconds((notes[:, 0] + notes[:, 1]) / tpq, _from_start(tempos)).max()) if len(notes) else 0.0
+    if end > MAX_SECONDS:
+        raise MusicError(f"{name}: lasts {end:.0f} s; the limit is {MAX_SECONDS:.0f} s")
+    check_crowd(notes[:, 0], notes[:, 0] + notes[:, 1], name)
+    places = sorted(reading.parts)  # every part has a note
+    owners = np.argsort([reading.parts[place] for place in places])[notes[:, 4]]
     try:
-        score: Any = Score.from_midi(data)  # symusic's own annotations lose the class behind its factory
-    except (RuntimeError, ValueError) as error:
+        return build(
+            notes[:, 0] / tpq,
+            notes[:, 1] / tpq,
+            notes[:, 2],
+            notes[:, 3],
+            owners,
+            parts=[
+                Part(reading.names.get(track, ""), program, channel == DRUMS, track, channel)
+                for track, channel, program in places
+            ]
+            or (Part(),),
+            tempos=tempos,
+            time_signatures=[TimeSignature(tick / tpq, n, d) for tick, (n, d) in sorted(reading.meters.items())],
+            ticks_per_quarter=tpq,
+            remarks=[*file.remarks, *reading.remarks()],
+            unread=file.unread,
+        )
+    except MusicError as error:
         raise MusicError(f"{name}: {error}") from error
-    tpq = score.ticks_per_quarter
-    columns, parts = [], []
-    for track in score.tracks:
-        if not len(track.notes):
-            continue
-        notes = track.notes.numpy()
-        columns.append(np.stack([notes["time"], np.maximum(notes["duration"], 1), notes["pitch"], notes["velocity"]]))
-        parts.append(Part(_clean(track.name), int(track.program), bool(track.is_drum)))
-    table = np.concatenate(columns, axis=1).astype(np.int64) if columns else np.zeros((4, 0), np.int64)
-    owners = np.repeat(np.arange(len(parts)), [c.shape[1] for c in columns])
-    tempos = _latest({t.time / tpq: float(t.qpm) for t in score.tempos})
-    meters = _latest({t.time / tpq: (int(t.numerator), int(t.denominator)) for t in score.time_signatures})
-    sequence = build(
-        table[0] / tpq,
-        table[1] / tpq,
-        np.clip(table[2], 0, 127),
-        np.clip(table[3], 1, 127),
-        owners,
-        parts=tuple(parts) or (Part(),),
-        tempos=[Tempo(beat, min(max(bpm, MIN_BPM), MAX_BPM)) for beat, bpm in tempos.items()],
-        time_signatures=[TimeSignature(beat, n, d) for beat, (n, d) in meters.items() if n and d],
-        ticks_per_quarter=tpq,
-    )
-    if sequence.end_s > MAX_SECONDS:
-        raise MusicError(f"{name}: lasts {sequence.end_s:.0f} s; the limit is {MAX_SECONDS:.0f} s")
-    return sequence
 
 
-def _latest(changes: dict[float, T]) -> dict[float, T]:
-    return dict(sorted(changes.items()))
+def _from_start(tempos: list[Tempo]) -> list[Tempo]:
+    return tempos if tempos and tempos[0].beat == 0 else [Tempo(0.0, DEFAULT_BPM), *tempos]
+
+
+def check_crowd(start: IntArray | FloatArray, end: IntArray | FloatArray, name: str) -> None:
+    """Refuse music with more than `MAX_AT_ONCE` notes sounding at once, given where (n,) notes start and end.
+
+    Chords are compared note by note further on; 100,000 notes at one tick would take hours.
+
+    Raises
+    ------
+    MusicError
+        Naming the number.
+    """
+    crowd = np.arange(1, len(start) + 1) - np.searchsorted(np.sort(end), np.sort(start), side="right")
+    most = int(crowd.max(initial=0))
+    if most > MAX_AT_ONCE:
+        raise MusicError(f"{name}: {most} notes sound at once; the limit is {MAX_AT_ONCE}")
+
+
+class _Reading:
+    """What the tracks of a file have played so far."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[int, int, int, int, int]] = []  # tick, ticks, pitch, velocity, part
+        self.parts: dict[tuple[int, int, int], int] = {}  # (track, channel, program) -> part
+        self.names: dict[int, str] = {}
+        self.tempos: dict[int, int] = {}
+        self.meters: dict[int, tuple[int, int]] = {}
+        self.instant = self.endless = 0
+
+    def read(self, number: int, events: list[Event]) -> None:
+        """Take the events of track `number`."""
+        programs = [0] * 16
+        held: dict[int, list[tuple[int, int, int]]] = {}  # channel and pitch -> tick, velocity, part of what sounds
+        struck: dict[int, int] = {}  # -> tick at which a note that sounded was struck again
+        for tick, status, first, second, body in events:
+            kind = status & 0xF0
+            if kind in (0x80, 0x90):
+                key = (status & 0x0F) << 7 | first
+                sounding = held.get(key)
+                if kind == 0x90 and second:
+                    if sounding and sounding[0][0] < tick:
+                        self._end(sounding, tick, first)
+                        struck[key] = tick
+                    place = (number, status & 0x0F, programs[status & 0x0F])
+                    part = self.parts.setdefault(place, len(self.parts))
+                    held.setdefault(key, []).append((tick, second, part))
+                elif sounding and struck.get(key) != tick:  # an end at the tick of a new strike is the old note's
+                    self._end(sounding, tick, first)
+            elif kind == 0xC0:
+                programs[status & 0x0F] = first
+            elif status == META:
+                if first == NAME:
+                    self.names.setdefault(number, _clean(_decoded(body)))
+                elif first == TEMPO:
+                    self.tempos[tick] = int.from_bytes(body, "big")
+                elif first == METER:
+                    self.meters[tick] = (body[0], 1 << body[1])
+        for key, sounding in held.items():
+            self.endless += len(sounding)
+            self._end(sounding, events[-1][0], key & 0x7F)
+
+    def _end(self, sounding: list[tuple[int, int, int]], tick: int, pitch: int) -> None:
+        for start, velocity, part in sounding:
+            self.instant += tick == start
+            self.notes.append((start, max(tick - start, 1), pitch, velocity, part))
+        sounding.clear()
+
+    def remarks(self) -> list[str]:
+        """Say what was mended."""
+        return [
+            f"{what}: {count}"
+            for count, what in (
+                (self.endless, "notes without an end, held to the end of their track"),
+                (self.instant, "notes of no length, given one tick"),
+            )
+            if count
+        ]
+
+
+def _decoded(text: bytes) -> str:
+    """Text of a meta event, whose encoding no standard says: UTF-8 where it is that."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _clean(text: str) -> str:
@@ -240,13 +225,14 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
     """Encode a sequence as a format 1 file at its own resolution.
 
     Onsets and durations are rounded to ticks; `parse_midi` gives the same notes back when they lie on that
-    grid and no two notes of one part overlap at one pitch (a MIDI channel cannot say which of them ends).
+    grid and no two notes of one part overlap at one pitch (a MIDI channel cannot say which of them ends). Bars that do
+    not follow from the meters are said by a meter where each begins, so they come back too.
     """
     tpq = sequence.ticks_per_quarter
     score: Any = Score(tpq)
     score.tempos.extend([ScoreTempo(round(t.beat * tpq), t.bpm) for t in sequence.tempos])
     score.time_signatures.extend(
-        [ScoreTimeSignature(round(t.beat * tpq), t.numerator, t.denominator) for t in sequence.time_signatures]
+        [ScoreTimeSignature(round(t.beat * tpq), t.numerator, t.denominator) for t in _said_meters(sequence)]
     )
     start = np.round(sequence.onset_beat * tpq).astype(int)
     ticks = np.maximum(1, np.round((sequence.onset_beat + sequence.duration_beat) * tpq).astype(int) - start)
@@ -259,6 +245,27 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
             track.notes.append(Note(int(start[i]), int(ticks[i]), int(sequence.pitch[i]), int(sequence.velocity[i])))
         score.tracks.append(track)
     return bytes(score.dumps_midi())
+
+
+def _said_meters(sequence: NoteSequence) -> tuple[TimeSignature, ...]:
+    """Return the meters from which the bars of a sequence follow, as a MIDI file has to say them."""
+    meters, starts = sequence.time_signatures, sequence.bar_starts
+    if np.array_equal(bars_of(meters, float(starts[-1])), starts):
+        return meters
+    said: list[TimeSignature] = []
+    ends = np.append(starts[1:], starts[-1] + sequence.bar_line(float(starts[-1]))[1])
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        meter = next(t for t in reversed(meters) if t.beat <= start + 1e-9)
+        n, d = meter.numerator, meter.denominator
+        if end - start > meter.bar_beats + BAR_SLACK:  # a longer bar needs a meter of its own
+            exact = Fraction(end - start).limit_denominator(64) / 4
+            d = max(d, exact.denominator)
+            n = min(round(exact * d), 255)
+        before = said[-1] if said else TimeSignature(start, n, d)
+        bars = (start - before.beat) / before.bar_beats
+        if not said or (before.numerator, before.denominator) != (n, d) or abs(bars - round(bars)) > 1e-6:
+            said.append(TimeSignature(start, n, d))
+    return tuple(said)
 
 
 def write_midi(sequence: NoteSequence, path: str | Path) -> None:

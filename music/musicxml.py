@@ -1,10 +1,7 @@
-"""Reading of scores: MusicXML (partwise and timewise, MusicXML 4.0) and compressed ``.mxl``.
+"""Reading of score files: MusicXML (partwise and timewise, MusicXML 4.0) and compressed ``.mxl``.
 
-Three steps. The file is unpacked under caps and walked once by expat, which refuses whatever declares an
-entity (a document type without declarations, as most scores carry, is fine; nothing is ever fetched) and
-picks up the title and the composer. Then verovio, in a child process with a time and a memory limit
-(`music.verovio_process`), turns the score into MIDI: repeats, endings, da capo, ties and transposing
-instruments come out as they sound. Then the guarded MIDI reader takes over.
+The file is unpacked under caps and read once by expat, which refuses whatever declares an entity (a document type
+without declarations, as most scores carry, is fine; nothing is ever fetched). What sounds in it says `music.score`.
 """
 
 from __future__ import annotations
@@ -14,20 +11,19 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from music.midi import MAX_BYTES, parse_midi, read_bytes
-from music.notes import MusicError, NoteSequence, build
-from music.verovio_process import score_to_midi
+from music.midi import MAX_BYTES, read_bytes
+from music.notes import MusicError, NoteSequence
+from music.score import read_score
 
 MAX_ENTRIES = 1000
 MAX_CONTAINER_BYTES = 64 * 2**10
 MAX_DEPTH = 100
-VEROVIO_TPQ = 120
+MAX_ELEMENTS = 1_000_000  # a note has some ten
 
 
 class Credits(NamedTuple):
@@ -50,41 +46,25 @@ def read_musicxml(path: str | Path) -> NoteSequence:
     ------
     MusicError
         When the file can't be read, is larger than 16 MiB (packed or unpacked), is no MusicXML, declares
-        entities, or when `music.verovio_process.score_to_midi` refuses it.
+        entities, or as `music.score.read_score`.
     """
     return parse_musicxml(read_bytes(path), str(path))
 
 
-def parse_musicxml(data: bytes, name: str) -> NoteSequence:
+def parse_musicxml(data: bytes, name: str, *, unfold: bool = True) -> NoteSequence:
     """Read a score from the bytes of a ``.musicxml`` or ``.mxl`` file; `name` is what errors call it.
+
+    With `unfold` False every bar sounds once, as printed.
 
     Raises
     ------
     MusicError
         As `read_musicxml`.
     """
-    xml = _unpack(data, name)
-    seen = _walk(xml, name)
-    if seen.root not in ("score-partwise", "score-timewise"):
-        raise MusicError(f"{name}: root element <{seen.root}>; a score has <score-partwise> or <score-timewise>")
-    text = _decode(xml, seen.encoding, name)
-    text = _partwise(text) if seen.root == "score-timewise" else text
-    sequence = parse_midi(score_to_midi(text, name), name)
-    # Verovio ends every note one tick early, so that repeated notes stay apart; the written length is meant.
-    return replace(
-        build(
-            sequence.onset_beat,
-            sequence.duration_beat + (1 / VEROVIO_TPQ if sequence.ticks_per_quarter == VEROVIO_TPQ else 0.0),
-            sequence.pitch,
-            sequence.velocity,
-            sequence.part,
-            parts=sequence.parts,
-            tempos=sequence.tempos,
-            time_signatures=sequence.time_signatures,
-            ticks_per_quarter=sequence.ticks_per_quarter,
-        ),
-        title=seen.credits.title,
-    )
+    root = _tree(_unpack(data, name), name)
+    if root.tag not in ("score-partwise", "score-timewise"):
+        raise MusicError(f"{name}: root element <{root.tag}>; a score has <score-partwise> or <score-timewise>")
+    return read_score(root, name, _credits(root).title, unfold=unfold)
 
 
 def score_credits(path: str | Path) -> Credits:
@@ -95,7 +75,12 @@ def score_credits(path: str | Path) -> Credits:
     MusicError
         When the file can't be read, is too large, is no XML or declares entities.
     """
-    return _walk(_unpack(read_bytes(path), str(path)), str(path)).credits
+    return _credits(_tree(_unpack(read_bytes(path), str(path)), str(path), until="part-list"))
+
+
+def _credits(root: Element) -> Credits:
+    title = root.findtext("work/work-title") or root.findtext("movement-title") or ""
+    return Credits(_line(title), _line(root.findtext("identification/creator[@type='composer']") or ""))
 
 
 def _unpack(data: bytes, name: str) -> bytes:
@@ -108,7 +93,8 @@ def _unpack(data: bytes, name: str) -> bytes:
         names = archive.namelist()
         if "META-INF/container.xml" in names:
             container = _entry(archive, "META-INF/container.xml", MAX_CONTAINER_BYTES, name)
-            wanted = _walk(container, f"{name}: META-INF/container.xml").rootfile
+            rootfile = next(_tree(container, f"{name}: META-INF/container.xml").iter("rootfile"), None)
+            wanted = rootfile.get("full-path", "") if rootfile is not None else ""
         else:
             scores = [n for n in names if n.endswith((".xml", ".musicxml"))]
             wanted = scores[0] if scores else ""
@@ -145,100 +131,64 @@ def _zip_errors(name: str) -> Iterator[None]:
         raise MusicError(f"{name}: damaged or encrypted archive: {error}") from error
 
 
-@dataclass
-class _Seen:
-    """What one pass over the elements found."""
-
-    root: str = ""
-    encoding: str = "utf-8"
-    rootfile: str = ""
-    titles: dict[str, str] = field(default_factory=dict)
-    composer: str = ""
-
-    @property
-    def credits(self) -> Credits:
-        title = self.titles.get("work-title", "") or self.titles.get("movement-title", "")
-        return Credits(_line(title), _line(self.composer))
+class _ReadEnoughError(Exception):
+    """Raised to end a parse early."""
 
 
-def _walk(xml: bytes, name: str) -> _Seen:
-    """Check that `xml` is well-formed and declares nothing, and pick up what `_Seen` holds."""
-    seen, open_elements, text = _Seen(), 0, [""]
-    wanted = ""
-    parser = expat.ParserCreate()
+def _tree(xml: bytes, name: str, until: str = "") -> Element:
+    """Read XML that declares nothing and is not too deep or large into a tree, up to the element `until`."""
+    builder, depth, count, encoding = TreeBuilder(), 0, 0, ""
 
     def declared(*_: object) -> None:
         raise MusicError(f"{name}: declares an XML entity; a score needs none, and they are refused")
 
-    def declaration(_version: str, encoding: str | None, _standalone: int) -> None:
-        seen.encoding = encoding or seen.encoding
+    def declaration(_version: str, said: str | None, _standalone: int) -> None:
+        nonlocal encoding
+        encoding = said or ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal open_elements, wanted
-        open_elements += 1
-        if open_elements > MAX_DEPTH:
+        nonlocal depth, count
+        if tag == until:
+            raise _ReadEnoughError
+        depth += 1
+        count += 1
+        if depth > MAX_DEPTH:
             raise MusicError(f"{name}: elements nest deeper than {MAX_DEPTH}; that is the limit")
-        seen.root = seen.root or tag
-        if tag == "rootfile":
-            seen.rootfile = seen.rootfile or attributes.get("full-path", "")
-        if tag in ("work-title", "movement-title") or (tag == "creator" and attributes.get("type") == "composer"):
-            wanted, text[0] = tag, ""
-
-    def characters(content: str) -> None:
-        if wanted:
-            text[0] += content
+        if count > MAX_ELEMENTS:
+            raise MusicError(f"{name}: more than {MAX_ELEMENTS} elements; that is the limit")
+        builder.start(tag, attributes)
 
     def end(tag: str) -> None:
-        nonlocal open_elements, wanted
-        open_elements -= 1
-        if tag == wanted == "creator":
-            seen.composer = seen.composer or text[0]
-        elif tag == wanted:
-            seen.titles.setdefault(tag, text[0])
-        if tag == wanted:
-            wanted = ""
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
 
-    parser.EntityDeclHandler = declared
-    parser.XmlDeclHandler = declaration
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = characters
+    def parse(content: bytes, forced: str | None) -> None:
+        parser = expat.ParserCreate(forced)
+        parser.buffer_text = True
+        parser.EntityDeclHandler = declared
+        parser.XmlDeclHandler = declaration
+        parser.StartElementHandler = start
+        parser.EndElementHandler = end
+        parser.CharacterDataHandler = builder.data
+        parser.Parse(content, True)
+
     try:
-        parser.Parse(xml, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
+        try:
+            parse(xml, None)
+        except (LookupError, ValueError) as error:  # an encoding that expat does not know, as those of Japan
+            if isinstance(error, MusicError) or count or not encoding:
+                raise
+            parse(xml.decode(encoding).encode(), "utf-8")
+    except _ReadEnoughError:
+        for _ in range(depth):
+            builder.end("")
+    except (expat.ExpatError, LookupError, ValueError, OverflowError) as error:
         if isinstance(error, MusicError):
             raise
         raise MusicError(f"{name}: no MIDI, no archive, and not well-formed XML: {error}") from error
-    return seen
-
-
-def _decode(xml: bytes, encoding: str, name: str) -> str:
-    """Decode as the byte order mark or the XML declaration says."""
-    if xml[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    elif xml[:3] == b"\xef\xbb\xbf":
-        encoding = "utf-8-sig"
-    try:
-        return xml.decode(encoding)
-    except (UnicodeDecodeError, LookupError) as error:
-        raise MusicError(f"{name}: cannot be decoded as {encoding}: {error}") from error
-
-
-def _partwise(text: str) -> str:
-    """Turn measures of parts into parts of measures; verovio reads a timewise score as an empty one."""
-    timewise = ElementTree.fromstring(text.encode())
-    partwise = ElementTree.Element("score-partwise", timewise.attrib)
-    parts: dict[str, ElementTree.Element] = {}
-    for child in timewise:
-        if child.tag != "measure":
-            partwise.append(child)
-            continue
-        for part in child:
-            owner = part.get("id", "")
-            whole = parts.setdefault(owner, ElementTree.Element("part", {"id": owner}))
-            ElementTree.SubElement(whole, "measure", child.attrib).extend(part)
-    partwise.extend(parts.values())
-    return ElementTree.tostring(partwise, encoding="unicode")
+    root: Element = builder.close()
+    return root
 
 
 def _line(text: str) -> str:

@@ -39,12 +39,17 @@ def read_music(path: str | Path) -> NoteSequence:
     data = read_bytes(path)
     if data[:4] == b"RIFF" and data[8:12] == b"RMID":  # MIDI in a chunk (RP-029)
         data = data[data.find(b"MThd") :] if b"MThd" in data else b""
-    if data[:4] == b"MThd" or Path(path).suffix.lower() in (".mid", ".midi"):
-        sequence = parse_midi(data, str(path))
-    else:
-        from music.musicxml import read_musicxml
+    try:
+        if data[:4] == b"MThd" or Path(path).suffix.lower() in (".mid", ".midi"):
+            sequence = parse_midi(data, str(path))
+        else:
+            from music.musicxml import parse_musicxml
 
-        sequence = read_musicxml(path)
+            sequence = parse_musicxml(data, str(path))
+    except MusicError:
+        raise
+    except Exception as error:  # whatever a stranger's file sets off in a parser: it is refused, and the run goes on
+        raise MusicError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
     if not len(sequence):
         raise MusicError(f"{path}: holds no notes")
     return sequence

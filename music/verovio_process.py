@@ -1,9 +1,8 @@
-"""The child process that turns scores into MIDI and notation into drawings.
+"""The child process that turns notation into drawings.
 
-It is started at the first score, kept, and replaced when a score ends it.
-
-A process per score would double the 50 ms that a chorale takes; verovio inside this process would let one bad
-file take the whole run down. Measured on 250 damaged scores: 10 crashes and 6 endless loops.
+It is started at the first drawing, kept, and replaced when one ends it. A process per drawing would start verovio anew
+for each; verovio inside this process would let one bad input take the whole run down. Measured on 250 damaged scores:
+10 crashes and 6 endless loops.
 """
 
 from __future__ import annotations
@@ -17,21 +16,9 @@ from pathlib import Path
 
 from music.notes import MusicError
 
-MAX_MIDI_BYTES = 16 * 2**20
+MAX_ANSWER_BYTES = 16 * 2**20
 SECONDS, SECONDS_PER_BYTE = 0.9, 6 / 2**20  # measured: 0.05 s for a chorale, up to 2.3 s for 2**20 bytes
 START_SECONDS = 20.0
-
-
-def score_to_midi(score: str, name: str) -> bytes:
-    """Convert MusicXML text (``score-partwise``) to the bytes of a MIDI file; `name` is what errors call it.
-
-    Raises
-    ------
-    MusicError
-        When verovio refuses the score, needs longer than `SECONDS` plus `SECONDS_PER_BYTE` a byte or more
-        than 1 GiB, or dies of it.
-    """
-    return _WORKER.convert(b"M", score, name)
 
 
 def mei_to_svg(score: str, name: str) -> str:
@@ -40,13 +27,14 @@ def mei_to_svg(score: str, name: str) -> str:
     Raises
     ------
     MusicError
-        As `score_to_midi`.
+        When verovio refuses it, needs longer than `SECONDS` plus `SECONDS_PER_BYTE` a byte or more than 1 GiB, or
+        dies of it.
     """
-    return _WORKER.convert(b"S", score, name).decode()
+    return _WORKER.convert(score, name).decode()
 
 
 class _Worker:
-    """One child for each process that reads scores, so that a fork is safe."""
+    """One child for each process that draws, so that a fork is safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,20 +42,20 @@ class _Worker:
         self._owner = 0
         atexit.register(self._stop)
 
-    def convert(self, kind: bytes, score: str, name: str) -> bytes:
-        """Return `score` as MIDI (kind ``M``) or SVG (``S``), or raise MusicError."""
+    def convert(self, score: str, name: str) -> bytes:
+        """Return `score` as SVG, or raise MusicError."""
         data = score.encode()
         limit = SECONDS + SECONDS_PER_BYTE * len(data)
         with self._lock:
             child = self._running()
-            answer, late = self._ask(child, kind + len(data).to_bytes(4, "big") + data, limit)
+            answer, late = self._ask(child, b"S" + len(data).to_bytes(4, "big") + data, limit)
             if not answer:
                 self._stop()
         if late:
             raise MusicError(f"{name}: verovio took longer than {limit:.1f} s, the limit for {len(data)} bytes")
         if not answer:
             raise MusicError(f"{name}: verovio ended abnormally on this score; is the file damaged?")
-        if answer[:1] != kind:
+        if answer[:1] != b"S":
             raise MusicError(f"{name}: verovio finds no readable score in it")
         return answer[1:]
 
@@ -81,7 +69,7 @@ class _Worker:
             child.kill()
 
         if child.stdin is None or child.stdout is None:
-            raise RuntimeError("the score reader was started without pipes")
+            raise RuntimeError("verovio was started without pipes")
         timer = threading.Timer(limit, stop)
         timer.start()
         try:
@@ -92,8 +80,8 @@ class _Worker:
             if not request or not kind:
                 return kind, late.is_set()
             length = int.from_bytes(child.stdout.read(4), "big")
-            midi = child.stdout.read(min(length, MAX_MIDI_BYTES))
-            return (kind + midi if len(midi) == length else b""), late.is_set()
+            svg = child.stdout.read(min(length, MAX_ANSWER_BYTES))
+            return (kind + svg if len(svg) == length else b""), late.is_set()
         except BrokenPipeError:
             return b"", late.is_set()
         finally:

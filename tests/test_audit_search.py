@@ -9,11 +9,21 @@ import pytest
 
 from audit.align import align
 from audit.findings import worst
-from audit.index import FIGURE, build_index, figures
+from audit.index import FIGURE, build_index, figures, query_table
 from audit.policy import check_policy, read_policy
 from audit.run import Corpus, audit, find
 from audit.search import lines, search
-from audit.significance import FALLBACK, SUPPORT, Calibration, Chain, calibrate, chain_of, fit, random_melody
+from audit.significance import (
+    FALLBACK,
+    SUPPORT,
+    Calibration,
+    Chain,
+    calibrate,
+    chain_of,
+    fit,
+    query_notes,
+    random_melody,
+)
 from audit.style import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
 from corpus.ingest import ingest
 from corpus.rights import read_rights
@@ -445,3 +455,34 @@ def test_common_figures_are_left_out_before_they_fill_the_memory(
 ) -> None:
     monkeypatch.setattr("audit.seeds.HITS_A_NOTE", 1)
     assert paths(corpus, tune(17))[0] == "17.mid"
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_copy_dealt_out_to_several_parts_is_found(tmp_path: Path, parts: int) -> None:
+    """The copied line goes from part to part every few notes, over another part's chords."""
+    rng = np.random.default_rng(5)
+    names = []
+    (tmp_path / "src").mkdir()
+    for k in range(60):
+        pitch = 67 + np.cumsum(rng.integers(-3, 4, 60)).clip(-12, 12)
+        tune = build(np.arange(60) / 2, np.full(60, 0.5), pitch)
+        write_midi(tune, tmp_path / "src" / f"{k:02d}.mid")
+        names.append(tune)
+    ingest([tmp_path / "src"], tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    index = build_index(store)
+    source = names[7].select(np.arange(10, 46))
+    owner = np.arange(36) // 3 % parts
+    chords = np.repeat(np.arange(18), 3)
+    query = build(
+        np.concatenate([source.onset_beat - 5, chords]),
+        np.concatenate([source.duration_beat, np.full(54, 0.9)]),
+        np.concatenate([source.pitch + 2, np.tile([43, 47, 50], 18)]),
+        part=np.concatenate([owner, np.full(54, parts)]),
+        parts=[Part(track=t) for t in range(parts + 1)],
+    )
+    best = search(index, query, top=1)[0]
+    assert store.pieces[best.piece].path == "07.mid"
+    assert len(best.query_rows) >= 34
+    assert best.transposition == 2
+    assert query_notes(query) == sum(len(rows) for _, _, rows in query_table(query))

@@ -19,7 +19,7 @@ from corpus.ingest import ingest
 from corpus.prepare import SPLITS, content_key, groups_of, melody_key, split_of
 from corpus.rights import RightsError, read_rights
 from corpus.store import Store, StoreDamagedError, StoreError, writing
-from music.midi import write_midi
+from music.midi import midi_bytes, write_midi
 from music.notes import MusicError, NoteSequence, Tempo, build
 
 
@@ -432,3 +432,30 @@ def test_no_store_is_made_in_a_folder_with_other_things(tmp_path: Path) -> None:
 def test_missing_source(tmp_path: Path) -> None:
     with pytest.raises(MusicError, match="no such file or folder"):
         ingest([tmp_path / "none"], tmp_path / "store")
+
+
+def test_printed_bars_and_remarks_survive_the_store(tmp_path):
+    four = "".join(
+        f"<note><pitch><step>{s}</step><octave>4</octave></pitch><duration>1</duration></note>" for s in "CDEF"
+    )
+    three, cue = four[: len(four) // 4 * 3], four[: len(four) // 4].replace("<note>", "<note><cue/>")
+    bars = [
+        ("0", f"<attributes><divisions>1</divisions></attributes>{three}"),
+        ("1", four),
+        ("2", three + cue),
+        ("3", four),
+    ]
+    body = "".join(f'<measure number="{n}">{content}</measure>' for n, content in bars)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.musicxml").write_text(
+        f'<score-partwise><part-list><score-part id="P1"/></part-list><part id="P1">{body}</part></score-partwise>'
+    )
+    cut = midi_bytes(build(np.arange(40), np.ones(40), 60 + np.arange(40) % 7))[:-60]
+    (tmp_path / "src" / "b.mid").write_bytes(cut)
+    ingest([tmp_path / "src"], tmp_path / "store")
+    score, midi = (Store.open(tmp_path / "store").notes(i) for i in (0, 1))
+    assert score.bar_starts.tolist() == [0, 3, 7, 11]
+    assert score.bar_numbers == ("0", "1", "2", "3")
+    assert score.remarks == ("cue notes, which are silent: 1",)
+    assert len(midi.unread) == 1
+    assert midi.parts[0].track >= 0

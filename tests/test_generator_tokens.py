@@ -151,10 +151,29 @@ def test_a_pickup_is_a_short_bar():
     assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 1/4", "Bar 4/4", "Bar 4/4"]
 
 
-def test_a_meter_without_a_token_becomes_common_time():
-    song = build([0, 6], [1, 1], [60, 62], time_signatures=[TimeSignature(0, 17, 8)])
-    assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 4/4", "Bar 4/4"]
+def bars_said(sequence):
+    return [n.removeprefix("Bar ") for n in names(encode(sequence)) if n.startswith("Bar ")]
+
+
+def test_a_bar_longer_than_any_meter_is_written_as_several():
+    song = build([0, 9], [1, 1], [60, 62], time_signatures=[TimeSignature(0, 17, 8)])
+    assert bars_said(song) == ["8/4", "1/8", "8/4"]
     np.testing.assert_array_equal(decode(encode(song)).onset_beat, song.onset_beat)
+
+
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        ([0, 1, 5, 8, 12], ["1/4", "4/4", "3/4", "4/4", "4/4"]),  # a pickup, an underfull bar
+        ([0, 4, 14], ["4/4", "8/4", "2/4"]),  # a cadenza of ten quarters
+        ([0, 4 + 1 / 24, 8], ["4/4", "4/4", "4/4", "4/4"]),  # a line that misses the grid's by a tick
+        ([0, 1 / 96, 4], ["4/4", "4/4", "4/4", "4/4"]),  # a bar of less than any meter
+    ],
+)
+def test_bars_begin_where_those_of_the_sequence_do(starts, said):
+    song = build(np.arange(14), np.ones(14), np.full(14, 60), bar_starts=starts)
+    assert bars_said(song)[: len(said)] == said
+    assert_same(decode(encode(song)), quantise(song))
 
 
 def test_double_notes_and_overlaps_have_one_form():

@@ -1,17 +1,21 @@
-"""Which files of a folder are music: by their content, every one of them accounted for."""
+"""Which files of a folder are music, by their content, and what a file says that can't be read."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import os
+import struct
 import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 import soundfile
 
+import music.musicxml
+import music.read
 from music.midi import midi_bytes
 from music.notes import MusicError, build
 from music.read import listing, printable, read_music
@@ -119,3 +123,34 @@ def test_a_file_named_outright_is_taken_so_that_reading_says_what_is_wrong(tmp_p
 )
 def test_what_would_steer_a_terminal_is_shown_by_its_code(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RecursionError("deep"), MemoryError(), UnicodeDecodeError("x", b"", 0, 1, "y"), struct.error("z"), KeyError("k")],
+)
+@pytest.mark.parametrize("suffix", [".mid", ".musicxml"])
+def test_errors_of_parsers_name_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, suffix: str
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(music.read, "parse_midi", fail)
+    monkeypatch.setattr(music.musicxml, "parse_musicxml", fail)
+    path = tmp_path / f"bad{suffix}"
+    path.write_bytes(b"anything")
+    with pytest.raises(MusicError, match=rf"bad{suffix}: can't be read: {type(error).__name__}"):
+        read_music(path)
+
+
+def test_a_utf16_score_under_a_timewise_root_is_read(tmp_path: Path) -> None:
+    text = (
+        '<?xml version="1.0" encoding="UTF-16"?><score-timewise><part-list><score-part id="P1"/></part-list>'
+        '<measure number="1"><part id="P1"><attributes><divisions>1</divisions></attributes><note><pitch><step>C</step>'
+        "<octave>4</octave></pitch><duration>4</duration></note></part></measure></score-timewise>"
+    )
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+        (tmp_path / "a.xml").write_bytes(mark + text.encode(encoding))
+        assert read_music(tmp_path / "a.xml").pitch.tolist() == [60]
