@@ -27,7 +27,7 @@ from ledger.signer import Signer
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, TAMPER, World, holder, roots
-from tests.test_ledger_verify import FakeChain
+from tests.test_ledger_verify import RealChain
 
 pytest.importorskip("c2pa")
 
@@ -450,11 +450,11 @@ def test_without_the_library_it_is_said_what_is_missing(world, monkeypatch):
     assert _links(world, plain)[1][0].verdict == "absent"
 
 
-def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world):
+def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world, proven):
     identifier = key_id(world.key.public_key())
     since = datetime.fromtimestamp(1001, UTC)
     trust = Trust(world.trust, revoked={identifier: Revocation(identifier, since, "stolen")})
-    path, chain = world.track("mid"), FakeChain()  # its blocks are from second 1000
+    path, chain = world.track("mid"), RealChain()  # its blocks are from second 1000
     before, after = (datetime.fromtimestamp(second, UTC) for second in (1000, 1001))
     found = [read_credential(path, trust, at).verdict for at in (before, after, None)]
     assert found == ["trusted", "revoked", "revoked"]

@@ -18,7 +18,7 @@ from ledger.errors import Malformed, SignatureInvalid, SignerUnknown, TimeStampU
 from ledger.issue import Issuer
 from ledger.keys import key_id, load_certificates
 from ledger.provenance import read_record, read_signed, sign_path, write_record
-from ledger.timestamp import check_time_stamp, stamp_file, write_time_stamp
+from ledger.timestamp import check_time_stamp, stamp_file, time_stamp
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, World, holder, roots
@@ -93,7 +93,7 @@ def tsa(world):
 def _stamped(world, tsa, path):
     file = sign_path(path, world.key)
     signature = read_signed(path, world.trust).envelope.signature
-    write_time_stamp(file, signature, tsa.url)
+    stamp_file(file).write_bytes(time_stamp(signature, tsa.url))
     return file, signature
 
 
@@ -197,9 +197,9 @@ def test_an_authority_that_does_not_answer_rightly(world, tsa, wrong):
     old_answer = tsa.answer(query.read_bytes())
     with serving(answers.get(wrong, lambda query: b"")) as server:
         url = {"nobody there": "http://127.0.0.1:1/", "no URL": "file:///etc/passwd"}.get(wrong, server)
-        with pytest.raises(TimeStampUnavailable, match="gave no time stamp for"):
-            write_time_stamp(file, b"signature", url)
-        with pytest.raises(TimeStampUnavailable, match="gave no time stamp for"):
+        with pytest.raises(TimeStampUnavailable, match="gave no time stamp of"):
+            time_stamp(b"signature", url)
+        with pytest.raises(TimeStampUnavailable, match="gave no time stamp of"):
             world.issuer(tsa=url).issue(path)
     assert path.read_bytes() == before
     assert not stamp_file(file).exists()

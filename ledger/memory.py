@@ -1,0 +1,138 @@
+"""What this machine's log says should be there: the latest statement about an artefact, its anchor, its token.
+
+What was deleted, or put back as it was earlier, leaves no trace beside an artefact; the log has one. It is read and
+checked whole, once for all paths of a command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.digest import Digest, hash_bytes, read_bytes
+from ledger.envelope import Envelope
+from ledger.errors import LedgerError, LogBroken, SignerUnknown
+from ledger.paths import beside
+from ledger.transparency import TransparencyLog
+
+__all__ = ["Known", "Memory"]
+
+SUFFIXES = (".contributions.sig", ".run.sig", ".sig")  # the longer ones first
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A statement in the log: its place there, time by this machine's clock, payload, signature file and content.
+
+    The content is that of the artefact beside which the file lies; it and the payload are SHA-256 (hex).
+    """
+
+    position: int
+    time: str
+    payload: str
+    file: str
+    content: str
+
+
+class Memory:
+    """The log, read and checked.
+
+    Parameters
+    ----------
+    log : TransparencyLog
+        This machine's.
+    keys : mapping of str to public key
+        Who may have signed its head.
+
+    Attributes
+    ----------
+    fault : LogBroken or None
+        Why the log can't be believed.
+    size : int
+        Entries under a head that a trusted key signed.
+    """
+
+    def __init__(self, log: TransparencyLog, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+        self.log = log
+        self.fault: LedgerError | None = None
+        self.size = 0
+        self._notes: dict[str, dict[str, str]] = {}
+        self._by_payload: dict[str, Known] = {}
+        self._by_file: dict[str, Known] = {}
+        self._by_content: dict[tuple[str, str], Known] = {}
+        if not log.exists:
+            return
+        try:
+            self.size, _ = log.verify(keys)
+        except SignerUnknown:
+            pass  # nobody trusted here signed a head: the entries are listed, and count for nothing
+        except LedgerError as error:
+            self.fault = error
+        try:
+            for entry in log.entries():
+                self._add(entry.position, entry.fields)
+            self._notes = log.notes()
+        except LedgerError as error:
+            self.fault = self.fault or error
+
+    @classmethod
+    def of(cls, log: TransparencyLog | Memory, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Memory:
+        """Return `log` itself if it was read already."""
+        return log if isinstance(log, Memory) else cls(log, keys)
+
+    def _add(self, position: int, fields: Mapping[str, Any]) -> None:
+        try:
+            file, subjects = str(fields["file"]), dict(fields["subject"])
+            suffix = next(suffix for suffix in SUFFIXES if file.endswith(suffix))
+            content = str(subjects[os.path.basename(file).removesuffix(suffix)])
+            known = Known(position, str(fields["time"]), str(fields["payload"]), file, content)
+        except (KeyError, TypeError, ValueError, StopIteration):
+            raise LogBroken(f"{self.log.file}: entry {position} is none of this program's") from None
+        self._by_payload[known.payload] = self._by_file[file] = self._by_content[content, suffix] = known
+
+    def entry(self, payload: Digest) -> Known | None:
+        """Return the latest entry of a statement, by the SHA-256 of its payload."""
+        return self._by_payload.get(payload.hex)
+
+    def latest(self, path: Path, content: Digest | None, suffix: str) -> Known | None:
+        """Return the latest statement about an artefact that should lie beside it.
+
+        That is one that was signed at this place, or one about the same content signed elsewhere, unless it still lies
+        there: then the two are different artefacts. What is no statement about the content itself (a run,
+        contributions) goes with the content.
+
+        Parameters
+        ----------
+        path : Path
+            Folder or file.
+        content : Digest or None
+            Its digest; None where it can't be measured.
+        suffix : str
+            Of the signature file.
+        """
+        file = beside(path, suffix)
+        place = os.path.join(os.path.realpath(file.parent), file.name)
+        here = self._by_file.get(place)
+        found = [here] if here and (suffix == ".sig" or (content and here.content == content.hex)) else []
+        alike = self._by_content.get((content.hex, suffix)) if content else None
+        if alike is not None and (alike.file == place or not _lies(alike)):
+            found.append(alike)
+        return max(found, key=lambda known: known.position, default=None)
+
+    def noted(self, payload: Digest | str) -> Mapping[str, str]:
+        """Return what else was made for a statement (``anchor``, ``token``, ...), with the times."""
+        return self._notes.get(payload if isinstance(payload, str) else payload.hex, {})
+
+
+def _lies(known: Known) -> bool:
+    """Whether a statement lies where it was signed."""
+    try:
+        envelope = Envelope.from_bytes(read_bytes(Path(known.file)), source=known.file)
+    except LedgerError:
+        return False
+    return hash_bytes(envelope.payload).hex == known.payload
