@@ -434,6 +434,7 @@ def audit(
     from audit.index import verify_index
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
+    from ledger.memory import Memory
     from reports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
@@ -452,6 +453,7 @@ def audit(
     heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
+    memory = Memory(_log(), trusted)
     reports: list[AuditReport] = []
     rows = []
     unread: list[tuple[str, str]] = []
@@ -461,7 +463,9 @@ def audit(
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
         keep = functools.partial(windows.setdefault, name)
-        return audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
+        return audit_track(
+            file, music, corpus, rules, trusted, chain, model, given, heard, keep, log=memory, shipped=SHIPPED
+        )
 
     page = Page(lang=lang, whole=whole_page)
     forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
@@ -1619,7 +1623,7 @@ def verify(
         found = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
             ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, cache=_cache(not cache), log=memory,
-            shipped=SHIPPED if SHIPPED.is_dir() else None, about=track,
+            shipped=SHIPPED, about=track,
         )  # fmt: skip
         if not as_json:
             _print_links(found, short)
@@ -1636,7 +1640,7 @@ def _print_links(found: Verification, short: bool) -> None:
     typer.echo(f"{found.path}: {found.verdict}{fault}")
     if short:
         return
-    if found.assurance:
+    if found.assurance and found.verdict != "broken":
         typer.echo(f"  assured    {found.assurance}")
     width = max(10, *(len(link.name) for link in found.links))
     for link in found.links:

@@ -18,7 +18,7 @@ from ledger.digest import Digest, hash_bytes, read_bytes
 from ledger.envelope import Envelope
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.paths import beside
-from ledger.transparency import TransparencyLog
+from ledger.transparency import TransparencyLog, place_of_file
 
 __all__ = ["Known", "Memory"]
 
@@ -61,7 +61,7 @@ class Memory:
         self.log = log
         self.fault: LedgerError | None = None
         self.size = 0
-        self._notes: dict[str, dict[str, str]] = {}
+        self._notes: dict[tuple[str, str], dict[str, str]] = {}
         self._by_payload: dict[str, Known] = {}
         self._by_file: dict[str, Known] = {}
         self._by_content: dict[tuple[str, str], Known] = {}
@@ -76,7 +76,8 @@ class Memory:
         try:
             for entry in log.entries():
                 self._add(entry.position, entry.fields)
-            self._notes = log.notes()
+            for payload, what, file, time in log.notes():
+                self._notes.setdefault((payload, what), {})[file] = time
         except LedgerError as error:
             self.fault = self.fault or error
 
@@ -116,7 +117,7 @@ class Memory:
             Of the signature file.
         """
         file = beside(path, suffix)
-        place = os.path.join(os.path.realpath(file.parent), file.name)
+        place = place_of_file(file)
         here = self._by_file.get(place)
         found = [here] if here and (suffix == ".sig" or (content and here.content == content.hex)) else []
         alike = self._by_content.get((content.hex, suffix)) if content else None
@@ -124,9 +125,18 @@ class Memory:
             found.append(alike)
         return max(found, key=lambda known: known.position, default=None)
 
-    def noted(self, payload: Digest | str) -> Mapping[str, str]:
-        """Return what else was made for a statement (``anchor``, ``token``, ...), with the times."""
-        return self._notes.get(payload if isinstance(payload, str) else payload.hex, {})
+    def noted(self, payload: Digest, what: str, file: Path) -> str | None:
+        """Return when something was made for a statement, of which `file` should tell; None if nothing was.
+
+        What was made elsewhere, and is told by a file that lies there still, is no matter of this artefact's.
+        """
+        places = self._notes.get((payload.hex, what), {})
+        here = place_of_file(file)
+        return next((time for place, time in places.items() if place == here or not os.path.lexists(place)), None)
+
+    def revoked(self, payload: Digest) -> str | None:
+        """Return when an anchor of a statement was revoked on this machine, wherever it lay; None if it was not."""
+        return next(iter(self._notes.get((payload.hex, "revoked"), {}).values()), None)
 
 
 def _lies(known: Known) -> bool:

@@ -42,6 +42,7 @@ __all__ = [
     "check_consistency",
     "check_inclusion",
     "leaf_hash",
+    "place_of_file",
 ]
 
 HEAD_PREDICATE = "https://contraste.dev/tree-head/v1"
@@ -50,7 +51,7 @@ CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, payload BLOB, 
 CREATE INDEX IF NOT EXISTS entries_payload ON entries (payload);
 CREATE TABLE IF NOT EXISTS nodes (level INTEGER, position INTEGER, hash BLOB, PRIMARY KEY (level, position));
 CREATE TABLE IF NOT EXISTS head (key TEXT PRIMARY KEY, bundle BLOB);
-CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, time TEXT, PRIMARY KEY (payload, what));
+CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, file TEXT, time TEXT, PRIMARY KEY (payload, what, file));
 """
 HEADS = "heads"
 """Folder beside the log with a copy of each signer's latest tree head."""
@@ -84,6 +85,11 @@ class LogEntry:
         if not isinstance(value, dict):
             raise LogBroken(f"log entry {self.position} is no JSON object")
         return value
+
+
+def place_of_file(file: Path) -> str:
+    """Return where a file lies on this machine, links in its folders resolved."""
+    return os.path.join(os.path.realpath(file.parent), file.name)
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -213,7 +219,7 @@ class TransparencyLog:
     def _heads(self) -> Path:
         return self.file.with_name(HEADS)
 
-    def note(self, payload: Digest, what: str) -> None:
+    def note(self, payload: Digest, what: str, file: Path) -> None:
         """Note that something else was made for a signed statement: ``anchor``, ``token``, ``time stamp``...
 
         Parameters
@@ -222,21 +228,21 @@ class TransparencyLog:
             SHA-256 of the statement.
         what : str
             ``anchor``, ``token``, ``time stamp`` or ``revoked`` (an anchor that was).
+        file : Path
+            The file that tells it.
         """
         make_folder(self.file.parent)
         with self._database() as database:
-            row = (payload.value, what, format_time(datetime.now(UTC)))
-            database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", row)
+            row = (payload.value, what, place_of_file(file), format_time(datetime.now(UTC)))
+            database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", row)
 
-    def notes(self) -> dict[str, dict[str, str]]:
-        """Return what was noted: by the SHA-256 of a statement (hex), the time by what was made for it."""
-        found: dict[str, dict[str, str]] = {}
-        if self.file.exists():
-            with self._database() as database:
-                rows = database.execute(f"SELECT {BYTES.format('payload')}, what, time FROM notes")
-                for payload, what, time in rows:
-                    found.setdefault(payload.hex(), {})[str(what)] = str(time)
-        return found
+    def notes(self) -> list[tuple[str, str, str, str]]:
+        """Return what was noted: SHA-256 of the statement (hex), what was made for it, file, and time."""
+        if not self.file.exists():
+            return []
+        with self._database() as database:
+            rows = database.execute(f"SELECT {BYTES.format('payload')}, what, file, time FROM notes ORDER BY time")
+            return [(payload.hex(), str(what), str(file), str(time)) for payload, what, file, time in rows]
 
     def entries(self) -> list[LogEntry]:
         """Return all entries, oldest first; empty where there is no log."""
@@ -462,5 +468,5 @@ def _entry(file: Path, envelope: Envelope) -> dict[str, Any]:
         "key": envelope.keyid,
         "predicateType": statement.predicate_type,
         "subject": {name: digest.hex for name, digest in statement.subjects.items()},
-        "file": os.path.realpath(file.parent) + "/" + file.name,
+        "file": place_of_file(file),
     }

@@ -228,7 +228,7 @@ def _key_of_chain(
     except verification.VerificationError as error:
         raise SignerUnknown(f"the certificate of {name!r} does not lead to a trusted authority: {error}") from None
     try:
-        reason = _unfit(leaf, found.chain[1:])
+        reason = _unfit(leaf, found.chain[1:], leaf in roots)
     except UNREADABLE as error:
         reason = f"an extension can't be read: {error}"
     if reason:
@@ -245,14 +245,15 @@ def _may_certify(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUs
         raise ValueError("keyCertSign must be asserted in a CA certificate")
 
 
-def _unfit(leaf: x509.Certificate, authorities: list[x509.Certificate]) -> str:
+def _unfit(leaf: x509.Certificate, authorities: list[x509.Certificate], is_root: bool) -> str:
     """Say what RFC 5280 has against a signature by a leaf, beyond what the verifier checks; "" for nothing.
 
     The verifier checks signatures, validity, path lengths, that issuers are authorities (basicConstraints, keyUsage),
-    constraints on the names `CHECKED_NAMES`, and that no critical extension is unknown.
+    constraints on the names `CHECKED_NAMES`, and that no critical extension is unknown. `is_root`: the leaf is itself
+    trusted as an authority, whose own signatures count as well.
     """
     constraints = _extension(leaf, x509.BasicConstraints)
-    if constraints is not None and constraints.ca:
+    if constraints is not None and constraints.ca and not is_root:
         return "it is one of a certificate authority"
     usage, purposes = _extension(leaf, x509.KeyUsage), _extension(leaf, x509.ExtendedKeyUsage)
     if (usage is None and purposes is None) or (usage is not None and not usage.digital_signature):

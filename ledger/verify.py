@@ -320,10 +320,13 @@ class _Walk:
             if here is not None and here.position < known.position:
                 text = f"{file.name} is of {here.time}, and this machine's log has a later one of {known.time}"
                 self.add("log", signed.path, "missing", f"{text}: the older state was put back", "superseded")
-        noted = self.memory.noted(hash_bytes(signed.envelope.payload))
+        revoked = self.memory.revoked(hash_bytes(signed.envelope.payload))
         anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
-        if "revoked" in noted and not any(link.verdict in ("broken", "missing") for link in anchors):
-            text = f"revoked on this machine on {noted['revoked']}, and the chain does not say so (any more)"
+        if revoked and not anchors:
+            text = f"there is no anchor here, and one of this statement was revoked on this machine on {revoked}"
+            self.add("anchor", signed.path, "missing", text, "removed")
+        elif revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
+            text = f"revoked on this machine on {revoked}, and the chain does not say so (any more)"
             self.add("anchor", signed.path, "broken", text, "anchor-refuted")
 
     def _content(
@@ -385,10 +388,10 @@ class _Walk:
 
     def _noted(self, signed: Signed, what: str, file: Path) -> bool:
         """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
-        noted = self.memory.noted(hash_bytes(signed.envelope.payload)) if self.memory else {}
-        if what not in noted:
+        time = self.memory.noted(hash_bytes(signed.envelope.payload), what, file) if self.memory else None
+        if time is None:
             return False
-        text = f"there is no {file}, and this machine noted {'an' if what == 'anchor' else 'a'} {what} on {noted[what]}"
+        text = f"there is no {file}, and this machine noted {'an' if what == 'anchor' else 'a'} {what} on {time}"
         self.add(what, signed.path, "missing", text, "removed")
         return True
 

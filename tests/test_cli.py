@@ -589,7 +589,7 @@ def test_an_audit_of_several_tracks(house: House, tmp_path: Path) -> None:
         f"{name}/report.{end}" for name in ("copied", "clean") for end in ("json", "html", "json.provenance.json")
     }
     rules = {f"{name}/policy.toml" for name in ("copied", "clean")}
-    assert files == {"index.html"} | rules | of_each
+    assert files == {"index.html", "index.html.provenance.json"} | rules | of_each
     report = json.loads((tmp_path / "one" / "copied" / "report.json").read_bytes())
     assert report["outcome"] == "fail"
     assert "07.mid" in report["sentence"]
@@ -854,7 +854,7 @@ TAMPERED: dict[str, tuple[Callable[[House], Path], Callable[[House], Path], str]
     "record": (lambda h: Path(f"{h.first}.provenance.json"), lambda h: h.first, "track"),
     "report": (lambda h: h.report, lambda h: h.report, "report"),
     "the report's track": (lambda h: h.first, lambda h: h.report, "track"),
-    "the report's policy": (lambda h: h.report.with_name("policy.toml"), lambda h: h.report, "policy"),
+    "the report's policy": (lambda h: h.report.with_name("policy.toml"), lambda h: h.report, "report"),
 }
 
 
@@ -1151,7 +1151,8 @@ def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None
     (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
     said = json.loads(house.report.read_bytes())
     told = shown["statement"]["predicate"]["parameters"]
-    assert told == {"outcome": said["outcome"], "sentence": said["sentence"], "files": told["files"]}
+    place = {"folder": "track-0-1", "index": True}
+    assert told == {"outcome": said["outcome"], "sentence": said["sentence"], "files": told["files"], **place}
     assert set(told["files"]) == {"report.json", "report.html", "policy.toml"}
     assert told["files"]["report.json"] == hashlib.sha256(house.report.read_bytes()).hexdigest()
 

@@ -831,10 +831,10 @@ BENIGN = {
     "annotated subject": signed("store.sig", lambda v, p: v["subject"][0]["annotations"].update(by="us")),
     "further predicate key": signed("store.sig", lambda v, p: p.update(theirs={"card": 1})),
     "no contributions": lambda w: [(w / f"out/t.mid.contributions.{end}").unlink() for end in ("json", "sig")],
-    "no log here": lambda w: [shutil.rmtree(w / "home/heads"), (w / "home/log.sqlite").unlink()] and None,
-    "git's own files": lambda w: [
-        (w / "store/.git").mkdir(), (w / "store/.git/HEAD").write_bytes(b"ref"), (w / "store/.gitignore").write_bytes(b"")
-    ] and None,
+    "no log here": lambda w: (shutil.rmtree(w / "home/heads"), (w / "home/log.sqlite").unlink()),
+    "git's own files": both(
+        lambda w: (w / "store/.git").mkdir(), write("store/.git/HEAD", b"ref"), write("store/.gitignore", b"*.tmp"),
+    ),
     "more in the log": sign_more(SECOND),
     "more in the log by a key that is not trusted": sign_more(STRANGER),
     "one more trusted key": lambda w: keyring.trust_key(STRANGER.public_key()),
