@@ -1926,7 +1926,18 @@ def _password(descriptor: int | None = None, confirm: bool = False) -> str:
     given = os.environ.get("CONTRASTE_PASSWORD")
     if given is not None:
         return given
+    if not _has_terminal():
+        stop("a password is needed, and there is no terminal to ask at; set CONTRASTE_PASSWORD or --password-fd", USAGE)
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def _has_terminal() -> bool:
+    """Whether a person can be asked: getpass asks at the process's terminal, whatever standard input is."""
+    try:
+        with open("/dev/tty"):
+            return True
+    except OSError:
+        return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
 def _trusted(extra: list[Path] | None) -> Trust:
