@@ -230,6 +230,8 @@ def credential_links(
         if found.verdict == "none" and name in said:
             text = "no credential, and the signed statement says that it had one: it was stripped"
             yield CredentialLink(file, "missing", text, "credential-stripped")
+        elif found.verdict == "unreadable" and origin is not None and name not in said:
+            yield CredentialLink(file, "absent", f"{found.detail}; the signed statement names none", "no-credential")
         elif found.verdict == "none":
             yield CredentialLink(file, "absent", found.detail, "no-credential")
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:

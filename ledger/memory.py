@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.digest import Digest, hash_bytes, read_bytes
 from ledger.envelope import Envelope
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
+from ledger.manifest import root_digest
 from ledger.paths import beside
 from ledger.transparency import TransparencyLog, place_of_file
 
@@ -118,11 +119,13 @@ class Memory:
         """
         file = beside(path, suffix)
         place = place_of_file(file)
+        # Statements of model signing about one file name the root digest over it.
+        contents = (content.hex, root_digest([content]).hex) if content else ()
         here = self._by_file.get(place)
-        found = [here] if here and (suffix == ".sig" or (content and here.content == content.hex)) else []
-        alike = self._by_content.get((content.hex, suffix)) if content else None
-        if alike is not None and (alike.file == place or not _lies(alike)):
-            found.append(alike)
+        found = [here] if here and (suffix == ".sig" or here.content in contents) else []
+        for alike in (self._by_content.get((one, suffix)) for one in contents):
+            if alike is not None and (alike.file == place or not _lies(alike)):
+                found.append(alike)
         return max(found, key=lambda known: known.position, default=None)
 
     def noted(self, payload: Digest, what: str, file: Path) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ledger.digest import Digest, hash_bytes, hash_file, read_bytes, temporary_beside, temporary_file
@@ -85,8 +85,9 @@ class Staged:
                 done.append(path)
         except OSError:
             for path in done:
-                if path in old:
-                    os.replace(old[path], path)
-                else:
-                    path.unlink(missing_ok=True)
+                with suppress(OSError):  # the others are put back all the same
+                    if path in old:
+                        os.replace(old[path], path)
+                    else:
+                        path.unlink(missing_ok=True)
             raise
