@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -52,8 +53,8 @@ def time_stamp(signature: bytes, url: str) -> bytes:
         if not url.startswith(("http://", "https://")):
             raise ValueError("it is no http or https URL")
         request = urllib.request.Request(url, query.as_bytes(), {"Content-Type": "application/timestamp-query"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            answer: bytes = response.read(MAX_RESPONSE)
+        with _OPENER.open(request, timeout=TIMEOUT_S) as response:
+            answer = _within(response, time.monotonic() + TIMEOUT_S)
         found = client.decode_timestamp_response(in_order(answer))
         _check_imprint(found, signature)
         if found.tst_info.nonce != query.nonce:
@@ -61,6 +62,28 @@ def time_stamp(signature: bytes, url: str) -> bytes:
     except (OSError, ValueError, SignatureInvalid) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise TimeStampUnavailable(f"{url} gave no time stamp of the signature: {reason}") from None
+    return answer
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: an authority was named, and no other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return None, which leaves the answer as it is: an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _within(response: Any, end: float) -> bytes:
+    """Return an answer; the time limit of the library starts anew with each byte, and this one does not."""
+    answer = b""
+    while part := response.read1(MAX_RESPONSE):
+        answer += part
+        if time.monotonic() > end:
+            raise ValueError(f"it did not answer within {TIMEOUT_S} s")
+        if len(answer) > MAX_RESPONSE:
+            raise ValueError(f"its answer has more than {MAX_RESPONSE} bytes")
     return answer
 
 
@@ -89,7 +112,7 @@ def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x50
     try:
         found = client.decode_timestamp_response(in_order(read_bytes(file)))
         _check_imprint(found, signature)
-        time: datetime = found.tst_info.gen_time
+        moment: datetime = found.tst_info.gen_time
     except ValueError as error:
         raise Malformed(f"{file} is no RFC 3161 time stamp: {error}") from None
     except SignatureInvalid as error:
@@ -98,7 +121,7 @@ def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x50
         client.VerifierBuilder(roots=list(roots)).build().verify_message(found, signature)
     except (ValueError, client.VerificationError):
         return None
-    return time
+    return moment
 
 
 def in_order(answer: bytes) -> bytes:
