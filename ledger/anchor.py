@@ -190,7 +190,7 @@ def anchor_paths(
         leaf = leaf_hash(content, payload)
         write_atomic(anchor_file(path), Anchor(content, payload, leaf, tree.proof(leaf), receipt).to_bytes())
         if log is not None:
-            log.note(payload, "anchor", anchor_file(path))
+            log.note(payload, "anchor")
     return receipt
 
 
@@ -227,7 +227,7 @@ def anchor_again(
     for path, anchor in anchors.items():
         write_atomic(anchor_file(path), replace(anchor, receipt=receipts[anchor.receipt.root]).to_bytes())
         if log is not None:
-            log.note(anchor.payload, "anchor", anchor_file(path))
+            log.note(anchor.payload, "anchor")
     return tuple(receipts.values())
 
 
@@ -253,7 +253,7 @@ def revoke_path(
     leaf = bytes(32) if whole_root else anchor.leaf
     mined = chain.revoke(receipt.root, leaf, reason, receipt.contract)
     if log is not None:
-        log.note(anchor.payload, "revoked", anchor_file(path))
+        log.note(anchor.payload, "revoked")
     return mined
 
 

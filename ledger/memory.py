@@ -62,10 +62,10 @@ class Memory:
         self.log = log
         self.fault: LedgerError | None = None
         self.size = 0
-        self._notes: dict[tuple[str, str], dict[str, str]] = {}
+        self._notes: dict[tuple[str, str], str] = {}
         self._by_payload: dict[str, Known] = {}
         self._by_file: dict[str, Known] = {}
-        self._by_content: dict[tuple[str, str], Known] = {}
+        self._by_content: dict[str, Known] = {}
         if not log.exists:
             return
         try:
@@ -77,8 +77,8 @@ class Memory:
         try:
             for entry in log.entries():
                 self._add(entry.position, entry.fields)
-            for payload, what, file, time in log.notes():
-                self._notes.setdefault((payload, what), {})[file] = time
+            for payload, what, time in log.notes():
+                self._notes[payload, what] = time
         except LedgerError as error:
             self.fault = self.fault or error
 
@@ -95,18 +95,19 @@ class Memory:
             known = Known(position, str(fields["time"]), str(fields["payload"]), file, content)
         except (KeyError, TypeError, ValueError, StopIteration):
             raise LogBroken(f"{self.log.file}: entry {position} is none of this program's") from None
-        self._by_payload[known.payload] = self._by_file[file] = self._by_content[content, suffix] = known
+        self._by_payload[known.payload] = self._by_file[file] = known
+        if suffix == ".sig":
+            self._by_content[content] = known
 
     def entry(self, payload: Digest) -> Known | None:
         """Return the latest entry of a statement, by the SHA-256 of its payload."""
         return self._by_payload.get(payload.hex)
 
-    def latest(self, path: Path, content: Digest | None, suffix: str) -> Known | None:
-        """Return the latest statement about an artefact that should lie beside it.
+    def latest(self, path: Path, content: Digest | None) -> Known | None:
+        """Return the latest statement about an artefact that should lie beside it, as its ``.sig``.
 
         That is one that was signed at this place, or one about the same content signed elsewhere, unless it still lies
-        there: then the two are different artefacts. What is no statement about the content itself (a run,
-        contributions) goes with the content.
+        there: then the two are different artefacts.
 
         Parameters
         ----------
@@ -114,32 +115,30 @@ class Memory:
             Folder or file.
         content : Digest or None
             Its digest; None where it can't be measured.
-        suffix : str
-            Of the signature file.
         """
-        file = beside(path, suffix)
-        place = place_of_file(file)
-        # Statements of model signing about one file name the root digest over it.
-        contents = (content.hex, root_digest([content]).hex) if content else ()
-        here = self._by_file.get(place)
-        found = [here] if here and (suffix == ".sig" or here.content in contents) else []
-        for alike in (self._by_content.get((one, suffix)) for one in contents):
-            if alike is not None and (alike.file == place or not _lies(alike)):
-                found.append(alike)
+        place = place_of_file(beside(path, ".sig"))
+        alike = (self._by_content.get(one) for one in _contents(content))
+        found = [known for known in alike if known is not None and (known.file == place or not _lies(known))]
+        found += [self._by_file[place]] if place in self._by_file else []
         return max(found, key=lambda known: known.position, default=None)
 
-    def noted(self, payload: Digest, what: str, file: Path) -> str | None:
-        """Return when something was made for a statement, of which `file` should tell; None if nothing was.
+    def companion(self, payload: Digest, content: Digest | None, suffix: str) -> Known | None:
+        """Return the latest further statement about an artefact (``.run.sig``, ``.contributions.sig``), or None.
 
-        What was made elsewhere, and is told by a file that lies there still, is no matter of this artefact's.
+        It was signed beside the one whose payload is given, about the same content.
         """
-        places = self._notes.get((payload.hex, what), {})
-        here = place_of_file(file)
-        return next((time for place, time in places.items() if place == here or not os.path.lexists(place)), None)
+        own = self.entry(payload)
+        known = own and self._by_file.get(own.file.removesuffix(".sig") + suffix)
+        return known if known and known.content in _contents(content) else None
 
-    def revoked(self, payload: Digest) -> str | None:
-        """Return when an anchor of a statement was revoked on this machine, wherever it lay; None if it was not."""
-        return next(iter(self._notes.get((payload.hex, "revoked"), {}).values()), None)
+    def noted(self, payload: Digest, what: str) -> str | None:
+        """Return when something was made for a statement on this machine (see `TransparencyLog.note`), or None."""
+        return self._notes.get((payload.hex, what))
+
+
+def _contents(content: Digest | None) -> tuple[str, ...]:
+    """Return how statements name a content: by its digest, or for one file by the root digest of model signing."""
+    return (content.hex, root_digest([content]).hex) if content else ()
 
 
 def _lies(known: Known) -> bool:

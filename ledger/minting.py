@@ -219,7 +219,7 @@ def mint_tracks(
             chain.publish(token.contract, content, data.decode())
         write_atomic(token_file(path), _file_of(token).to_bytes())
         if log is not None:
-            log.note(payloads[path], "token", token_file(path))
+            log.note(payloads[path], "token")
     return tokens
 
 

@@ -351,7 +351,7 @@ def sign_path(
     else:
         log.append(envelopes, key, certificates, staged.commit)
         if stamp is not None:
-            log.note(hash_bytes(envelopes[file].payload), "time stamp", stamp_file(file))
+            log.note(hash_bytes(envelopes[file].payload), "time stamp")
     return file
 
 

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, payload BLOB, 
 CREATE INDEX IF NOT EXISTS entries_payload ON entries (payload);
 CREATE TABLE IF NOT EXISTS nodes (level INTEGER, position INTEGER, hash BLOB, PRIMARY KEY (level, position));
 CREATE TABLE IF NOT EXISTS head (key TEXT PRIMARY KEY, bundle BLOB);
-CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, file TEXT, time TEXT, PRIMARY KEY (payload, what, file));
+CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, time TEXT, PRIMARY KEY (payload, what));
 """
 HEADS = "heads"
 """Folder beside the log with a copy of each signer's latest tree head."""
@@ -219,7 +219,7 @@ class TransparencyLog:
     def _heads(self) -> Path:
         return self.file.with_name(HEADS)
 
-    def note(self, payload: Digest, what: str, file: Path) -> None:
+    def note(self, payload: Digest, what: str) -> None:
         """Note that something else was made for a signed statement: ``anchor``, ``token``, ``time stamp``...
 
         Parameters
@@ -228,21 +228,19 @@ class TransparencyLog:
             SHA-256 of the statement.
         what : str
             ``anchor``, ``token``, ``time stamp`` or ``revoked`` (an anchor that was).
-        file : Path
-            The file that tells it.
         """
         make_folder(self.file.parent)
         with self._database() as database:
-            row = (payload.value, what, place_of_file(file), format_time(datetime.now(UTC)))
-            database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", row)
+            row = (payload.value, what, format_time(datetime.now(UTC)))
+            database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", row)
 
-    def notes(self) -> list[tuple[str, str, str, str]]:
-        """Return what was noted: SHA-256 of the statement (hex), what was made for it, file, and time."""
+    def notes(self) -> list[tuple[str, str, str]]:
+        """Return what was noted: SHA-256 of the statement (hex), what was made for it, and when."""
         if not self.file.exists():
             return []
         with self._database() as database:
-            rows = database.execute(f"SELECT {BYTES.format('payload')}, what, file, time FROM notes ORDER BY time")
-            return [(payload.hex(), str(what), str(file), str(time)) for payload, what, file, time in rows]
+            rows = database.execute(f"SELECT {BYTES.format('payload')}, what, time FROM notes")
+            return [(payload.hex(), str(what), str(time)) for payload, what, time in rows]
 
     def entries(self) -> list[LogEntry]:
         """Return all entries, oldest first; empty where there is no log."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ from ledger.hashcache import HashCache
 from ledger.keyring import with_files
 from ledger.links import Assured, Link, LinkVerdict, Verification
 from ledger.manifest import Manifest, ManifestDiff, check_name, left_out
-from ledger.memory import Memory
+from ledger.memory import Known, Memory
 from ledger.paths import beside, named
 from ledger.predicates import CONTENT_PREDICATE, CONTRIBUTIONS_PREDICATE, RUN_PREDICATE, origin_of, signed_manifest
 from ledger.provenance import (
@@ -292,7 +293,7 @@ class _Walk:
 
     def _trace(self, path: Path, measured: Manifest | Digest | PathRefused) -> str:
         """Say what tells that an artefact without a signature was signed, or should be; "" where nothing does."""
-        if self.memory is not None and (known := self.memory.latest(path, _root(measured), ".sig")):
+        if self.memory is not None and (known := self.memory.latest(path, _root(measured))):
             return f"it was signed on this machine on {known.time}"
         files = [file for file in (record_path(path), *(beside(path, suffix) for suffix in TRACES))]
         there = [file.name for file in files if os.path.lexists(file)]
@@ -303,31 +304,28 @@ class _Walk:
         if self.memory is None:
             return
         content, payload = _root(measured), hash_bytes(signed.envelope.payload)
-        for suffix, name in ((".sig", "log"), (".run.sig", "run"), (".contributions.sig", "contributions")):
-            known, file = self.memory.latest(signed.path, content, suffix), beside(signed.path, suffix)
-            if known is None:
-                continue
-            if suffix != ".sig":
-                if not os.path.lexists(file):
-                    text = f"there is no {file}, and it was signed on this machine on {known.time}"
-                    self.fault(name, signed.path, Unsigned(text))
-                    continue
-                try:
-                    payload = hash_bytes(Envelope.from_bytes(read_bytes(file), source=str(file)).payload)
-                except LedgerError:  # said where it is read as a statement
-                    continue
-            here = self.memory.entry(payload)
-            if here is not None and here.position < known.position:
-                text = f"{file.name} is of {here.time}, and this machine's log has a later one of {known.time}"
-                self.add("log", signed.path, "missing", f"{text}: the older state was put back", "superseded")
-        revoked = self.memory.revoked(hash_bytes(signed.envelope.payload))
+        self._later(signed.path, ".sig", payload, self.memory.latest(signed.path, content))
+        for suffix, name in ((".run.sig", "run"), (".contributions.sig", "contributions")):
+            known, file = self.memory.companion(payload, content, suffix), beside(signed.path, suffix)
+            if known is not None and not os.path.lexists(file):
+                text = f"there is no {file}, and it was signed on this machine on {known.time}"
+                self.fault(name, signed.path, Unsigned(text))
+            elif known is not None:
+                with suppress(LedgerError):  # said where it is read as a statement
+                    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+                    self._later(signed.path, suffix, hash_bytes(envelope.payload), known)
+        revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
         anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
-        if revoked and not anchors:
-            text = f"there is no anchor here, and one of this statement was revoked on this machine on {revoked}"
-            self.add("anchor", signed.path, "missing", text, "removed")
-        elif revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
+        if revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
             text = f"revoked on this machine on {revoked}, and the chain does not say so (any more)"
             self.add("anchor", signed.path, "broken", text, "anchor-refuted")
+
+    def _later(self, path: Path, suffix: str, payload: Digest, known: Known | None) -> None:
+        """Say where the statement that lies beside an artefact is older than one that the log has."""
+        here = self.memory.entry(payload) if self.memory else None
+        if here is not None and known is not None and here.position < known.position:
+            text = f"{path.name}{suffix} is of {here.time}, and this machine's log has a later one of {known.time}"
+            self.add("log", path, "missing", f"{text}: the older state was put back", "superseded")
 
     def _content(
         self,
@@ -388,7 +386,7 @@ class _Walk:
 
     def _noted(self, signed: Signed, what: str, file: Path) -> bool:
         """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
-        time = self.memory.noted(hash_bytes(signed.envelope.payload), what, file) if self.memory else None
+        time = self.memory.noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
         if time is None:
             return False
         text = f"there is no {file}, and this machine noted {'an' if what == 'anchor' else 'a'} {what} on {time}"

@@ -375,7 +375,8 @@ def test_bad_words_for_search(house: House, words: tuple[str, ...], code: int, s
 
 def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path: Path) -> None:
     store = shutil.copytree(house / "store", tmp_path / "store")
-    shutil.copy(house / "store.sig", tmp_path)
+    for end in ("sig", "anchor.json"):
+        shutil.copy(house / f"store.{end}", tmp_path)
     shutil.rmtree(store / "index")
     assert contraste("search", store, house / "copied.mid").code == 1
     assert tree(store) == tree(house / "store")

@@ -773,6 +773,12 @@ def renamed_artefact(w):
         (w / f"single.bin{suffix}").rename(w / f"renamed.bin{suffix}")
 
 
+def forget(w):
+    """Take the log away with all that tells of it: another machine."""
+    shutil.rmtree(w / "home/heads")
+    (w / "home/log.sqlite").unlink()
+
+
 def moved(w):
     """Rename the folder above everything, and look at it there."""
     shutil.move(w, w.with_name("moved"))
@@ -830,8 +836,10 @@ BENIGN = {
     "names sorted as plain text": signed("store.sig", plain_sort),
     "annotated subject": signed("store.sig", lambda v, p: v["subject"][0]["annotations"].update(by="us")),
     "further predicate key": signed("store.sig", lambda v, p: p.update(theirs={"card": 1})),
-    "no contributions": lambda w: [(w / f"out/t.mid.contributions.{end}").unlink() for end in ("json", "sig")],
-    "no log here": lambda w: (shutil.rmtree(w / "home/heads"), (w / "home/log.sqlite").unlink()),
+    "no contributions, where nothing says that there were": both(
+        remove("out/t.mid.contributions.json"), remove("out/t.mid.contributions.sig"), forget,
+    ),
+    "no log here": forget,
     "git's own files": both(
         lambda w: (w / "store/.git").mkdir(), write("store/.git/HEAD", b"ref"), write("store/.gitignore", b"*.tmp"),
     ),
@@ -843,7 +851,7 @@ BENIGN = {
     ),
     "cache damaged": write("home/hashes.sqlite", b"junk" * 4096),
     "policy not at hand": remove("audit/policy.toml"),
-    "run statement not at hand": remove("model.run.sig"),
+    "run statement not at hand, where nothing says that there was one": both(remove("model.run.sig"), forget),
 }  # fmt: skip
 
 
