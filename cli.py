@@ -718,10 +718,12 @@ def _keep_report(
 
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
+    from ledger.digest import hash_file
     from ledger.environment import environment
     from ledger.provenance import write_record
 
-    write_record(index, "report", parameters={"reports": reports}, environment=environment())
+    said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
+    write_record(index, "report", parameters=said, environment=environment())
     if signer:
         _sign_report(signer, index)
 

@@ -26,7 +26,7 @@ from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_j
 from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashcache import HashCache
-from ledger.manifest import FILES, Manifest, Method, check_name
+from ledger.manifest import FILES, Manifest, ManifestDiff, Method, check_name
 from ledger.paths import beside, named
 from ledger.predicates import (
     CONTENT_PREDICATE,
@@ -51,6 +51,7 @@ __all__ = [
     "Signed",
     "check_about",
     "check_content",
+    "check_pages",
     "digest_of",
     "index_of",
     "material_of",
@@ -277,10 +278,10 @@ def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePu
     if os.path.lexists(beside(report, ".sig")):
         origin = read_as_signed(report, keys)[0].origin
     else:
-        found, content = read_record(report), hash_file(report)
+        found = read_record(report)
         origin = found.origin if found else Origin("file")
-        if origin.parameters.get("files", {}).get(report.name, content.hex) != content.hex:
-            raise Malformed(f"{report} is not as its record says")
+        hash_file(report)  # refuses what is no file
+        check_pages(report, origin)
     digest = digest_of(track)
     if origin.kind != "report" or not any((m.kind, m.digest) == ("track", digest) for m in origin.materials):
         raise Malformed(f"{report} is not the report of an audit of {track} ({digest.hex[:16]}...)")
@@ -373,6 +374,8 @@ def _statements(path: Path, method: Method, cache: HashCache | None, staged: Sta
         found[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
+        check_pages(path, origin)
+        check_pages(path, origin, "reports")
         digests = {other: staged.digest(named(path).parent / other) for other in others}
         found[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
@@ -514,6 +517,7 @@ def check_content(
         expected = Manifest(statement.subjects)
     if diff := expected.diff(found):
         raise ManifestMismatch(f"{path} is not as signed", diff)
+    check_pages(path, signed.origin)
     if signed.told:
         record = read_record(path)
         if record is not None and record.also and statement.predicate_type == CONTENT_PREDICATE:
@@ -521,6 +525,36 @@ def check_content(
         origin = record.origin if record else Origin(signed.origin.kind)
         if (record is None and signed.origin.kind not in ("folder", "file")) or origin != signed.origin:
             raise Malformed(f"{record_path(path)} does not say what was signed; sign again if it is right")
+
+
+def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
+    """Return None if the files that a report names by digest are as they were; nothing is asked of other kinds.
+
+    Those that are not there say nothing wrong, so a report may be handed on without its pages.
+
+    Parameters
+    ----------
+    path : Path
+        The report.
+    origin : Origin
+        What its record or its signed statement says.
+    what : str
+        ``files`` of a report, or ``reports`` that an index lists.
+
+    Raises
+    ------
+    ManifestMismatch
+        If one has another digest.
+    Malformed, PathRefused
+        If the names are none, or a file can't be read.
+    """
+    told = origin.parameters.get(what, {}) if origin.kind == "report" else {}
+    if not isinstance(told, Mapping):
+        raise Malformed(f"{path}: {what} is no JSON object")
+    folder = named(path).parent
+    there = [name for name in told if os.path.lexists(folder / check_name(name))]
+    if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
+        raise ManifestMismatch(f"files of {path} are not as it names them", ManifestDiff(changed=changed))
 
 
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
 from ledger.credential import credential_links, owner_of
-from ledger.digest import Digest, hash_bytes, hash_file, read_bytes
+from ledger.digest import Digest, hash_bytes, read_bytes
 from ledger.envelope import Envelope
 from ledger.errors import (
     ExtraMissing,
@@ -32,20 +32,20 @@ from ledger.errors import (
     LinkRefused,
     LogIncomplete,
     Malformed,
-    ManifestMismatch,
     PathRefused,
     Unsigned,
 )
 from ledger.hashcache import HashCache
 from ledger.keyring import with_files
 from ledger.links import Assured, Link, LinkVerdict, Verification
-from ledger.manifest import Manifest, ManifestDiff, check_name, left_out
+from ledger.manifest import Manifest, left_out
 from ledger.memory import Known, Memory
 from ledger.paths import beside, named
 from ledger.predicates import CONTENT_PREDICATE, CONTRIBUTIONS_PREDICATE, RUN_PREDICATE, origin_of, signed_manifest
 from ledger.provenance import (
     Signed,
     check_content,
+    check_pages,
     measure,
     place_of,
     read_record,
@@ -341,7 +341,6 @@ class _Walk:
             if isinstance(measured, PathRefused):
                 raise measured
             check_content(signed, measured, ignored=ignored, cache=self.cache)
-            _check_pages(signed)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
                 number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
@@ -675,26 +674,9 @@ class _Walk:
     def listed(self, signed: Signed) -> None:
         """Compare the reports that an index lists with those that lie there."""
         try:
-            _check_pages(signed, "reports")
+            check_pages(signed.path, signed.origin, "reports")
         except LedgerError as error:
             self.fault("page", signed.path, error)
-
-
-def _check_pages(signed: Signed, what: str = "files") -> None:
-    """Return None if the files that a report's statement names by digest, such as its pages, are as they were.
-
-    Those that are not there say nothing wrong, so a report may be handed on without its pages.
-    """
-    if signed.origin.kind != "report":
-        return
-    told = signed.origin.parameters.get(what, {})
-    if not isinstance(told, Mapping):
-        raise Malformed(f"{what} is no JSON object")
-    folder = named(signed.path).parent
-    there = {name: folder / check_name(name) for name in told if os.path.lexists(folder / check_name(name))}
-    changed = tuple(name for name, file in there.items() if hash_file(file).hex != told[name])
-    if changed:
-        raise ManifestMismatch(f"{signed.path} is not as signed", ManifestDiff(changed=changed))
 
 
 def _said_kind(path: Path) -> str:

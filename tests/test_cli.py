@@ -1007,6 +1007,61 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     refused(contraste("verify", folder, "--signature", sig, "--ignore", "../x"), 2, "--ignore", "relative POSIX path")
 
 
+def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path: Path) -> None:
+    from ledger.hashcache import HashCache, state_of
+    from ledger.keys import data_folder
+    from ledger.provenance import digest_of
+
+    file = tmp_path / "x.bin"
+    file.write_bytes(b"as signed")
+    done("sign", file, "--key", house / "keys")
+    own = done("keys", "list").out[:16]
+    ran = done("verify", file)
+    assert f"  assured    file x.bin by key {own}...; since when, only the signer says\n" in ran.out
+    assert json.loads(done("verify", "--json", file).out)[0]["assured"] == [
+        {"name": "file", "subject": str(file), "signer": f"key {own}...", "since": None}
+    ]
+    assert done("verify", "--short", file).out == f"{file}: ok\n"
+    good = digest_of(file)
+    file.write_bytes(b"altered..")
+    # What a process could do that mapped the file before it was hashed: other bytes, and no change of any time.
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ledger.hashcache.SETTLING_NS", 0)
+        HashCache(data_folder() / "hashes.sqlite").save(tmp_path / "x.bin", {(".", 0, -1): (state_of(file), good)}, [])
+    assert contraste("verify", file).code == 1
+    assert contraste("verify", file, "--no-cache").code == 1
+    assert contraste("verify", file, "--cache").code == 0  # who asks for it believes it
+
+
+def test_the_exceptions_from_missing_is_not_ok_are_named(house: House, tmp_path: Path) -> None:
+    file = shutil.copy(house / "clean.mid", tmp_path)
+    assert contraste("verify", file).code == 4
+    assert "absent     file" in done("verify", file, "--allow-unsigned").out
+    done("sign", file, "--key", house / "keys")
+    done("verify", file)
+    ran = contraste("verify", file, "--require-anchor")
+    assert (ran.code, "incomplete at anchor: not anchored" in ran.out) == (4, True)
+    done("verify", house.report, "--track", house.first)
+    ran = contraste("verify", house.report, "--track", file)
+    assert (ran.code, "it is not about" in ran.out) == (1, True)
+    refused(contraste("verify", house.report, file, "--track", file), 2, "about one path")
+
+
+def test_without_a_terminal_no_password_is_asked_for(house: House) -> None:
+    """In a session of its own, without a terminal: exit 2, and one line."""
+    environment = {name: value for name, value in os.environ.items() if name != "CONTRASTE_PASSWORD"}
+    program = "import sys, cli; sys.argv = ['contraste', 'sign', sys.argv[1], '--key', sys.argv[2]]; cli.main()"
+    for stdin in (subprocess.DEVNULL, subprocess.PIPE):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, house / "clean.mid", house / "keys"], stdin=stdin, capture_output=True,
+            text=True, check=False, start_new_session=True, cwd=Path(cli.__file__).parent, env=environment,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stdout) == (2, ""), ran
+        assert ran.stderr.startswith("contraste: a password is needed, and there is no terminal"), ran.stderr
+        assert "Warning" not in ran.stderr
+
+
 def test_a_password_comes_from_a_file_descriptor(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     track = shutil.copy(house / "clean.mid", tmp_path)
     password = os.environ["CONTRASTE_PASSWORD"]
