@@ -78,7 +78,8 @@ def beside_index(
 ) -> list[tuple[Path, list[Found]]]:
     """Return what is to be said of an index page in a folder of reports that none of them knows."""
     index = path / INDEX
-    if not index.is_file() or any(one.file == INDEX for _, some in found for one in some):
+    below = (some for file, some in found if file.resolve().parent.parent == path.resolve())
+    if not index.is_file() or any(one.file == INDEX for some in below for one in some):
         return []
     said = "no report here says that it belongs to it: whoever can write here could have made it"
     return [(index, [Found(INDEX, "absent" if allow_unsigned else "missing", said)])]
