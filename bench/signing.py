@@ -4,8 +4,9 @@
 
 Each figure is that of whole processes: sign, then verify by key, P-256, method files, warm page cache, best of three;
 wall seconds and CPU seconds (user and system). Ours runs as it is used, on files older than two seconds: "sign" with an
-empty hash cache, and "verify" reads every byte again. With --cache "verify" takes the digests over. Runs of ours and of the peer alternate, as the load of the machine changes. Last one file of the folder is
-changed, which is timed inside one process without the imports.
+empty hash cache, and "verify" reads every byte again. With --cache "verify" takes the digests over. Runs of ours and of
+the peer alternate, as the load of the machine changes. Last one file of the folder is changed, which is timed inside
+one process without the imports.
 """
 
 from __future__ import annotations
