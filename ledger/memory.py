@@ -14,8 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.digest import Digest, hash_bytes, read_bytes
-from ledger.envelope import Envelope
+from ledger.digest import Digest
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.manifest import root_digest
 from ledger.paths import beside
@@ -65,7 +64,6 @@ class Memory:
         self._notes: dict[tuple[str, str], str] = {}
         self._by_payload: dict[str, Known] = {}
         self._by_file: dict[str, Known] = {}
-        self._by_content: dict[str, Known] = {}
         if not log.exists:
             return
         try:
@@ -96,31 +94,17 @@ class Memory:
         except (KeyError, TypeError, ValueError, StopIteration):
             raise LogBroken(f"{self.log.file}: entry {position} is none of this program's") from None
         self._by_payload[known.payload] = self._by_file[file] = known
-        if suffix == ".sig":
-            self._by_content[content] = known
 
     def entry(self, payload: Digest) -> Known | None:
         """Return the latest entry of a statement, by the SHA-256 of its payload."""
         return self._by_payload.get(payload.hex)
 
-    def latest(self, path: Path, content: Digest | None) -> Known | None:
-        """Return the latest statement about an artefact that should lie beside it, as its ``.sig``.
+    def latest(self, path: Path) -> Known | None:
+        """Return the latest statement that was signed at the place of an artefact, as its ``.sig``.
 
-        That is one that was signed at this place, or one about the same content signed elsewhere, unless it still lies
-        there: then the two are different artefacts.
-
-        Parameters
-        ----------
-        path : Path
-            Folder or file.
-        content : Digest or None
-            Its digest; None where it can't be measured.
+        Not one about the same content elsewhere: a copy that is signed with other words is another artefact.
         """
-        place = place_of_file(beside(path, ".sig"))
-        alike = (self._by_content.get(one) for one in _contents(content))
-        found = [known for known in alike if known is not None and (known.file == place or not _lies(known))]
-        found += [self._by_file[place]] if place in self._by_file else []
-        return max(found, key=lambda known: known.position, default=None)
+        return self._by_file.get(place_of_file(beside(path, ".sig")))
 
     def companion(self, payload: Digest, content: Digest | None, suffix: str) -> Known | None:
         """Return the latest further statement about an artefact (``.run.sig``, ``.contributions.sig``), or None.
@@ -139,12 +123,3 @@ class Memory:
 def _contents(content: Digest | None) -> tuple[str, ...]:
     """Return how statements name a content: by its digest, or for one file by the root digest of model signing."""
     return (content.hex, root_digest([content]).hex) if content else ()
-
-
-def _lies(known: Known) -> bool:
-    """Whether a statement lies where it was signed."""
-    try:
-        envelope = Envelope.from_bytes(read_bytes(Path(known.file)), source=known.file)
-    except LedgerError:
-        return False
-    return hash_bytes(envelope.payload).hex == known.payload

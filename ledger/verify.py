@@ -293,7 +293,7 @@ class _Walk:
 
     def _trace(self, path: Path, measured: Manifest | Digest | PathRefused) -> str:
         """Say what tells that an artefact without a signature was signed, or should be; "" where nothing does."""
-        if self.memory is not None and (known := self.memory.latest(path, _root(measured))):
+        if self.memory is not None and (known := self.memory.latest(path)):
             return f"it was signed on this machine on {known.time}"
         files = [file for file in (record_path(path), *(beside(path, suffix) for suffix in TRACES))]
         there = [file.name for file in files if os.path.lexists(file)]
@@ -304,7 +304,7 @@ class _Walk:
         if self.memory is None:
             return
         content, payload = _root(measured), hash_bytes(signed.envelope.payload)
-        self._later(signed.path, ".sig", payload, self.memory.latest(signed.path, content))
+        self._later(signed.path, ".sig", payload, self.memory.latest(signed.path))
         for suffix, name in ((".run.sig", "run"), (".contributions.sig", "contributions")):
             known, file = self.memory.companion(payload, content, suffix), beside(signed.path, suffix)
             if known is not None and not os.path.lexists(file):

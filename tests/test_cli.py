@@ -894,6 +894,11 @@ def test_an_altered_artefact_signed_again_still_breaks_what_was_made_from_it(hou
         ran = contraste("verify", house.first)
         for file, data in zip(signatures, before, strict=True):
             file.write_bytes(data)
+    again = contraste("verify", house.first)  # all is as it was before, and an older state was put back
+    assert (again.code, "the older state was put back" in again.out) == (4, True)
+    done("sign", model, "--key", house / "keys")
+    assert [file.read_bytes() for file in signatures] == before
+    done("verify", house.first)
     assert ran.code == 1
     assert "broken at model" in ran.out.splitlines()[0]
     assert "changed and signed again" in ran.out
