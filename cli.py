@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from generator.train import Settings
     from ledger.chain import Chain
     from ledger.hashcache import HashCache
+    from ledger.links import Link
+    from ledger.memory import Memory
     from ledger.signer import Signer
     from ledger.transparency import TransparencyLog
     from ledger.trust import Trust
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from reports.index_html import IndexRow
     from reports.verify import Found
 
+SHIPPED = Path(__file__).parent / "generator" / "pretrained"  # models that came with the program, and their key
 FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
@@ -70,6 +73,10 @@ SigningKeyOption = Annotated[
 ]
 PasswordFd = Annotated[
     int | None, typer.Option("--password-fd", min=0, help="File descriptor from which the password is read.")
+]
+AllowUnsigned = Annotated[
+    bool,
+    typer.Option("--allow-unsigned", help="Let pass what has no signature at all; what is signed must be as signed."),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Hash every file again, also what is unchanged.")]
 Trusted = Annotated[
@@ -493,6 +500,7 @@ def audit(
     from audit.index import verify_index
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
+    from ledger.memory import Memory
     from reports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
@@ -513,15 +521,20 @@ def audit(
     heard = _sounds(corpus, files)
     rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
+    memory = Memory(_log(), trusted)
     reports: list[AuditReport] = []
     rows = []
     unread: list[tuple[str, str]] = []
     beside = [(one.name, one.reason) for one in left_out]
     windows: dict[str, Measured] = {}
+    listed: dict[str, str] = {}
+    several = "html" in wanted and len(files) + len(beside) > 1
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
         keep = functools.partial(windows.setdefault, name)
-        return audit_track(file, music, corpus, rules, trusted, chain, model, given, heard, keep)
+        return audit_track(
+            file, music, corpus, rules, trusted, chain, model, given, heard, keep, log=memory, shipped=SHIPPED
+        )
 
     page = Page(lang=lang, whole=whole_page)
     forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
@@ -529,13 +542,17 @@ def audit(
         for file, name, report, written in _audited(files, audit_one, forms, show, unread):
             if "disclosure" in wanted:
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
-            _keep_report(report, out / name, written, rules_text, signer, track=file, dataset=store, model=model)
+            made_from = {"track": file, "dataset": store, "model": model}
+            listed[f"{name}/report.json"] = _keep_report(
+                report, out / name, written, rules_text, signer, index=several, **made_from
+            )
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
             typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
     unused = bool(waivers and given and _name_unused(waivers, given, reports, [file.name for file in files]))
-    several = "html" in wanted and len(files) + len(beside) > 1
-    say(f"reports: {_index_of(out, rows, corpus, windows, [*unread, *beside], lang) if several else out}")
+    if several:
+        _record_index(_index_of(out, rows, corpus, windows, [*unread, *beside], lang), listed, signer)
+    say(f"reports: {out / 'index.html' if several else out}")
     outcomes = {*(report.outcome for report in reports), *("incomplete" for _ in beside)}
     outcomes |= {"fail"} if unused and rules.entries_must_match else set()
     lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
@@ -803,17 +820,33 @@ def _keep_report(
     files: dict[str, bytes],
     policy: bytes,
     signer: Signer | None,
+    *,
+    index: bool,
     **made_from: Path | None,
-) -> None:
-    """Write the files of a report and their record, and sign them where there is a `signer`."""
+) -> str:
+    """Write the files of a report and their record, and sign them where there is a `signer`; return its digest."""
+    from ledger.digest import hash_bytes
     from music.midi import write_atomically
 
     files = {"policy.toml": policy, **files}
     for name, content in files.items():
         write_atomically(folder / name, content)
-    _record_report(report, folder / "report.json", files, **made_from)
+    _record_report(report, folder / "report.json", files, index, **made_from)
     if signer:
         _sign_report(signer, folder / "report.json")
+    return hash_bytes(files["report.json"]).hex
+
+
+def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
+    """Write the record of the page of several reports, which names them by digest, and sign it."""
+    from ledger.digest import hash_file
+    from ledger.environment import environment
+    from ledger.provenance import write_record
+
+    said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
+    write_record(index, "report", parameters=said, environment=environment())
+    if signer:
+        _sign_report(signer, index)
 
 
 def _signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
@@ -823,15 +856,16 @@ def _signer(key: str, password_fd: int | None, certificate: Path | None = None) 
 
 
 def _sign_report(signer: Signer, file: Path) -> None:
-    """Sign report.json with its record, which holds the digests of the files beside it."""
+    """Sign report.json, or the index of several, with its record, which holds the digests of what belongs to it."""
     from ledger.provenance import sign_path
-    from ledger.timestamp import stamp_file
 
-    stamp_file(sign_path(file, signer.key, signer.certificates, log=_log())).unlink(missing_ok=True)  # an older one
+    sign_path(file, signer.key, signer.certificates, log=_log())
 
 
-def _record_report(report: AuditReport, file: Path, files: dict[str, bytes], **made_from: Path | None) -> None:
-    """Write the provenance record of a report: what it judged, by what, the outcome, and the files' digests."""
+def _record_report(
+    report: AuditReport, file: Path, files: dict[str, bytes], index: bool, **made_from: Path | None
+) -> None:
+    """Write the provenance record of a report: what it judged, by what, the outcome, its folder, the files' digests."""
     from ledger.digest import hash_bytes
     from ledger.environment import environment
     from ledger.provenance import material_of, write_record
@@ -839,7 +873,10 @@ def _record_report(report: AuditReport, file: Path, files: dict[str, bytes], **m
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
     digests = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
-    said = {"outcome": report.outcome, "sentence": report.sentence, "files": digests}
+    said = {
+        "outcome": report.outcome, "sentence": report.sentence, "files": digests,
+        "folder": file.resolve().parent.name, "index": index,
+    }  # fmt: skip
     write_record(file, "report", materials=materials, parameters=said, environment=environment())
 
 
@@ -880,32 +917,46 @@ def report_verify(
     path: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
     key: Trusted = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    allow_unsigned: AllowUnsigned = False,
 ) -> None:
-    """Check that reports and the files beside them are as the audit wrote and signed them."""
+    """Check that reports and the files beside them are as the audit wrote and a trusted key signed them."""
     import json
     from dataclasses import asdict
 
+    from ledger.memory import Memory
     from reports.diff import report_files
+    from reports.verify import beside_index
 
-    trusted, verdicts, printed = _trusted(key), [], []
-    for file in report_files(path):
-        found = _verify_report(file, trusted)
+    trusted = _trusted(key)
+    verdicts, printed, memory = [], [], Memory(_log(), trusted)
+    results = [(file, _verify_report(file, trusted, memory, allow_unsigned)) for file in report_files(path)]
+    results += beside_index(path, results, allow_unsigned)
+    for file, found in results:
         verdicts += [one.verdict for one in found]
         printed.append({"report": str(file), "files": [asdict(one) for one in found]})
         if not as_json:
-            wrong = [one for one in found if one.verdict == "broken"]
-            typer.echo(f"{file}: {'broken at ' + wrong[0].file if wrong else 'ok'}")
+            typer.echo(f"{file}: {_headline(found)}")
             for one in found:
                 typer.echo(f"  {one.verdict:10s} {one.file}: {one.detail}")
     if as_json:
         typer.echo(json.dumps(printed, indent=1, ensure_ascii=False))
-    raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "unchecked" in verdicts else OK)
+    raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if {"unchecked", "missing"} & {*verdicts} else OK)
 
 
-def _verify_report(file: Path, trusted: Trust) -> list[Found]:
-    """Check a report by its record, its signature and itself."""
+def _headline(found: Sequence[Found]) -> str:
+    """Say in a few words what was found about a report: the gravest of it, or ok."""
+    for verdicts, word in ((("broken",), "broken"), (("missing", "unchecked"), "incomplete")):
+        for one in found:
+            if one.verdict in verdicts:
+                return f"{word} at {one.file}"
+    return "ok"
+
+
+def _verify_report(file: Path, trusted: Trust, memory: Memory, allow_unsigned: bool) -> list[Found]:
+    """Check a report by its record, its signature and itself, and the index page that it belongs to."""
     from ledger import errors
-    from ledger.provenance import read_as_signed, read_record
+    from ledger.provenance import read_record
+    from ledger.verify import verify_path
     from reports.verify import Found, verify_files
 
     try:
@@ -914,16 +965,25 @@ def _verify_report(file: Path, trusted: Trust) -> list[Found]:
         found = verify_files(file, digests if isinstance(digests, dict) else {})
     except errors.LedgerError as error:
         return [Found(f"{file.name}.provenance.json", "broken", str(error))]
-    try:
-        signed, _ = read_as_signed(file, trusted)
-        return [*found, Found(f"{file.name}.sig", "ok", f"as signed by key {signed.envelope.keyid[:16]}...")]
-    except errors.Unsigned:
-        said = "not signed: whoever can write here could have made these files; sign with: contraste sign"
-        return [*found, Found(f"{file.name}.sig", "absent", said)]
-    except errors.SignerUnknown as error:
-        return [*found, Found(f"{file.name}.sig", "unchecked", str(error))]
-    except errors.LedgerError as error:
-        return [*found, Found(f"{file.name}.sig", "broken", str(error))]
+    links = verify_path(file, trusted, log=memory, allow_unsigned=allow_unsigned).links
+    return [*found, *_own_links(file, links)]
+
+
+def _own_links(file: Path, links: Sequence[Link]) -> Iterator[Found]:
+    """Yield what was found about a report itself and the index page that it belongs to.
+
+    Materials and chains are left to ``contraste verify``, and that a signer is not known here is unchecked.
+    """
+    import os
+
+    from reports.verify import INDEX, Found
+
+    names = {str(file): f"{file.name}.sig", os.path.normpath(file.parent / ".." / INDEX): INDEX}
+    for link in links:
+        if link.subject in names and link.code not in ("chain-not-asked", "not-anchored", "not-logged"):
+            known: dict[str, Any] = {"simulated": "ok", "pending": "ok"}
+            verdict: Any = "unchecked" if link.code == "signer-unknown" else known.get(link.verdict, link.verdict)
+            yield Found(names[link.subject], verdict, link.detail)
 
 
 Minutes = Annotated[float | None, typer.Option(min=0.05, help="Time budget.")]
@@ -1613,33 +1673,47 @@ def sign(
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
     from ledger.credential import is_music, owner_of
-    from ledger.keys import key_id
-    from ledger.manifest import Method
-    from ledger.provenance import read_signed, sign_path
+    from ledger.manifest import FILES, Method
+    from ledger.provenance import sign_path
     from ledger.signer import load_signer
-    from ledger.timestamp import stamp_file, write_time_stamp
+    from ledger.staging import Staged
+    from ledger.timestamp import time_stamp
 
     signer = load_signer(key, lambda: _password(password_fd), certificate)
-    paths = list(dict.fromkeys(owner_of(path) for path in paths))
+    paths = _with_indexes(list(dict.fromkeys(owner_of(path) for path in paths)))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
+    if report:
+        from ledger.keys import key_id
+        from ledger.provenance import check_about
+
+        public = signer.key.public_key()
+        check_about(report, tracks[0], {**_trusted(None), key_id(public): public})
+    issuer = None
     if tracks:
         from ledger.issue import Issuer, chain_of
 
         issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
-        for track in tracks:  # first, since the statement is about the file with its credential
-            for holder in issuer.issue(track, report):
-                say(f"{holder}: C2PA credential")
-    public = signer.key.public_key()
+    method = Method(shard_size, FILES.ignored) if shard_size else FILES
     for path in paths:
+        staged = Staged()  # the statement is about the file with its credential, and both are put there together
+        holders = issuer.issue(path, report, staged) if issuer and path in tracks else []
         signature = sign_path(
-            path, signer.key, signer.certificates, method=Method(shard_size), cache=_cache(no_cache), log=_log()
-        )
-        stamp_file(signature).unlink(missing_ok=True)  # of an older signature
-        if tsa:
-            write_time_stamp(signature, read_signed(path, {key_id(public): public}).envelope.signature, tsa)
+            path, signer.key, signer.certificates, method=method, cache=_cache(no_cache), log=_log(), staged=staged,
+            stamp=functools.partial(time_stamp, url=tsa) if tsa else None,
+        )  # fmt: skip
+        for holder in holders:
+            say(f"{holder}: C2PA credential")
         typer.echo(signature)
+
+
+def _with_indexes(paths: list[Path]) -> list[Path]:
+    """Add the index of each report that one lists: it is signed with the reports."""
+    from ledger.provenance import index_of
+
+    found = (index_of(path) for path in paths)
+    return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
 
 
 @app.command()
@@ -1657,27 +1731,36 @@ def verify(
     ignore: Annotated[
         list[str] | None, typer.Option(help="Name below the path that an old signature left out.")
     ] = None,
-    no_cache: NoCache = False,
+    allow_unsigned: AllowUnsigned = False,
+    require_anchor: Annotated[
+        bool, typer.Option("--require-anchor", help="Each path must be anchored on the chain.")
+    ] = False,
+    track: Annotated[Path | None, typer.Option(help="The track that the one report must be about.")] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Believe digests of files that look unchanged; see docs/cli.md.")
+    ] = False,
 ) -> None:
-    """Walk from each path back to the data set and the anchor; say at which link it breaks."""
+    """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
     import json
 
     from ledger.manifest import Method
+    from ledger.memory import Memory
     from ledger.verify import verify_path
 
     if offline and (rpc or chain_dir):
         stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
-    if (signature or ignore) and len(paths) > 1:
-        stop("--signature and --ignore are about one path", USAGE)
+    if (signature or ignore or track) and len(paths) > 1:
+        stop("--signature, --ignore and --track are about one path", USAGE)
     with _argument("--ignore"):
         Method(None, tuple(ignore or ()))
     trusted, chain = _trusted(key), None if offline else _chain(chain_dir, rpc)
     verdicts: list[str] = []
-    printed = []
+    printed, memory = [], Memory(_log(), trusted)
     for path in paths:
         found = verify_path(
-            path, trusted, chain, search or (), signature=signature, ignored=ignore or (), strict=strict,
-            cache=_cache(no_cache), log=_log(),
+            path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
+            ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, cache=_cache(not cache), log=memory,
+            shipped=SHIPPED, about=track,
         )  # fmt: skip
         if not as_json:
             _print_links(found, short)
@@ -1694,6 +1777,8 @@ def _print_links(found: Verification, short: bool) -> None:
     typer.echo(f"{found.path}: {found.verdict}{fault}")
     if short:
         return
+    if found.assurance and found.verdict != "broken":
+        typer.echo(f"  assured    {found.assurance}")
     width = max(10, *(len(link.name) for link in found.links))
     for link in found.links:
         typer.echo(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
@@ -1848,8 +1933,9 @@ def anchor(
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     trusted = _trusted(key)
-    receipts = anchor_again(paths, chain, keys=trusted) if again else (anchor_paths(paths, chain, keys=trusted),)
-    for receipt in receipts:
+    made = anchor_again if again else anchor_paths
+    receipts = made(paths, chain, keys=trusted, log=_log())
+    for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         typer.echo(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
         say(f"{many(len(paths), 'path')} anchored in block {receipt.block}, {state}")
@@ -1881,7 +1967,7 @@ def revoke(
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     for path in paths:
-        mined = revoke_path(path, chain, reason, whole_root=whole_root)
+        mined = revoke_path(path, chain, reason, whole_root=whole_root, log=_log())
         typer.echo(mined.transaction)
         say(f"{path}: {'root' if whole_root else 'anchor'} revoked in block {mined.block}")
 
@@ -1923,7 +2009,7 @@ def mint(
     listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
-    tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, **options)
+    tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, log=_log(), **options)
     for track, token in zip(dict.fromkeys(tracks), tokens, strict=True):
         typer.echo(metadata_file(track))
         state = ", simulated" if token.simulated else f" on chain {token.chain.chain_id}"
@@ -1992,7 +2078,18 @@ def _password(descriptor: int | None = None, confirm: bool = False) -> str:
     given = os.environ.get("CONTRASTE_PASSWORD")
     if given is not None:
         return given
+    if not _has_terminal():
+        stop("a password is needed, and there is no terminal to ask at; set CONTRASTE_PASSWORD or --password-fd", USAGE)
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def _has_terminal() -> bool:
+    """Whether a person can be asked: getpass asks at the process's terminal, whatever standard input is."""
+    try:
+        with open("/dev/tty"):
+            return True
+    except OSError:
+        return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
 def _trusted(extra: list[Path] | None) -> Trust:

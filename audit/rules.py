@@ -51,6 +51,8 @@ FIXED = (
     *("store.min_pieces", "store.min_index", "store.complete"),
 )
 """Rules that no waiver reaches: findings are waived one by one, and nobody can waive what is broken or unknown."""
+ABOUT_SIGNATURE = ("track", "file", "folder", "credential", "key", "log")
+"""Links about a track that say whether it is signed; none of them may be in doubt."""
 RIGHTS = ("opt_out", "licence_missing", "consent_missing")
 LACKS = {
     "opt_out": "opted out",
@@ -203,8 +205,11 @@ def _provenance(
     values = policy.values["provenance"]
     if values["require_signature"]:
         signed = [link for link in own if link.verdict == "ok" and (link is links[0] or link.name == "credential")]
-        detail = signed[0].detail if signed else links[0].detail if links else gap.reason if gap else "not signed"
-        yield result(policy, "provenance.require_signature", bool(signed), detail)
+        doubts = [k for k in own if k.name in ABOUT_SIGNATURE and k.verdict in ("broken", "missing", "unchecked")]
+        against = doubts or signed or links[:1]
+        detail = against[0].detail if against else gap.reason if gap else "not signed"
+        holds = bool(signed) if not doubts else None if {k.verdict for k in doubts} == {"unchecked"} else False
+        yield result(policy, "provenance.require_signature", holds, detail)
     if values["signed_by"]:
         detail = f"signed by the key {signer[:16]}..." if signer else "no trusted key signed the track"
         yield result(policy, "provenance.signed_by", signer in values["signed_by"], detail)

@@ -44,8 +44,10 @@ from corpus.store import Store, writing
 from ledger.chain import Chain
 from ledger.credential import carries, owner_of
 from ledger.errors import LedgerError
+from ledger.memory import Memory
 from ledger.paths import beside
 from ledger.provenance import digest_of, read_signed
+from ledger.transparency import TransparencyLog
 from ledger.verify import verify_path
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
@@ -136,6 +138,8 @@ def audit_track(
     waivers: Waivers | None = None,
     sounds: SoundCorpus | None = None,
     keep: Callable[[Measured], object] | None = None,
+    log: TransparencyLog | Memory | None = None,
+    shipped: Path | None = None,
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -155,6 +159,8 @@ def audit_track(
         What a track that is sound is compared with.
     keep : callable, optional
         Is given the windows of a track that has some, for the originality of a release.
+    log, shipped
+        See `ledger.verify.verify_path`: the gate believes nothing that ``contraste verify`` does not.
 
     Raises
     ------
@@ -175,7 +181,7 @@ def audit_track(
         compared = _of_notes(file.name, track, corpus, policy, keep)
     about |= compared.about
     owner = _owner(file)
-    links = _provenance(file, owner, keys, chain)
+    links = _provenance(file, owner, keys, chain, log, shipped)
     signer = _signer(owner, keys, links)
     if signer:
         about["signed_by"] = signer
@@ -282,12 +288,19 @@ def _owner(file: Path) -> Path:
 
 
 def _provenance(
-    file: Path, owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], chain: Chain | None
+    file: Path,
+    owner: Path,
+    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    chain: Chain | None,
+    log: TransparencyLog | Memory | None,
+    shipped: Path | None,
 ) -> tuple[ProvenanceLink | Skipped, ...]:
     if not beside(owner, ".sig").exists() and not carries(owner):
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
     links = []
-    for link in verify_path(file, keys, chain).links:
+    for link in verify_path(file, keys, chain, log=log, shipped=shipped).links:
+        if link.name == "log" and link.verdict in ("ok", "absent"):
+            continue  # the log grows, and the same track gives the same report
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
         links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
     return tuple(links)
@@ -298,6 +311,9 @@ def _signer(
 ) -> str:
     """Return the id of the trusted key by which the track is as it was signed, or ""."""
     first = links[0]
-    whole = isinstance(first, ProvenanceLink) and first.verdict == "ok"
-    revoked = any(isinstance(k, ProvenanceLink) and (k.name, k.verdict) == ("key", "broken") for k in links)
-    return read_signed(owner, keys, timeless=True).envelope.keyid if whole and not revoked else ""
+    if not isinstance(first, ProvenanceLink) or first.verdict != "ok":
+        return ""
+    own = [link for link in links if isinstance(link, ProvenanceLink) and link.subject == first.subject]
+    if any(link.name in ("key", "log") and link.verdict in ("broken", "missing", "unchecked") for link in own):
+        return ""
+    return read_signed(owner, keys, timeless=True).envelope.keyid

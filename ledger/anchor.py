@@ -35,6 +35,7 @@ from ledger.sidecar import (
     whole,
 )
 from ledger.statement import sha256_object
+from ledger.transparency import TransparencyLog
 
 __all__ = [
     "ANCHOR_SCHEMA",
@@ -150,7 +151,11 @@ def read_anchor(path: Path) -> Anchor:
 
 
 def anchor_paths(
-    paths: Sequence[Path], chain: Chain, *, keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None
+    paths: Sequence[Path],
+    chain: Chain,
+    *,
+    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    log: TransparencyLog | None = None,
 ) -> Receipt:
     """Anchor signed artefacts under one Merkle root, and write ``<path>.anchor.json`` beside each.
 
@@ -165,6 +170,8 @@ def anchor_paths(
         Where to.
     keys : mapping of str to public key, optional
         Keys that may have signed; default are the trusted keys.
+    log : TransparencyLog, optional
+        Where it is noted that there is an anchor.
 
     Raises
     ------
@@ -182,11 +189,17 @@ def anchor_paths(
     for path, (content, payload) in digests.items():
         leaf = leaf_hash(content, payload)
         write_atomic(anchor_file(path), Anchor(content, payload, leaf, tree.proof(leaf), receipt).to_bytes())
+        if log is not None:
+            log.note(payload, "anchor")
     return receipt
 
 
 def anchor_again(
-    paths: Sequence[Path], chain: Chain, *, keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None
+    paths: Sequence[Path],
+    chain: Chain,
+    *,
+    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    log: TransparencyLog | None = None,
 ) -> tuple[Receipt, ...]:
     """Anchor the roots in the anchor files of artefacts anew, after a reorganisation or on another chain.
 
@@ -195,7 +208,7 @@ def anchor_again(
 
     Parameters
     ----------
-    paths, chain, keys
+    paths, chain, keys, log
         See `anchor_paths`; each path has an anchor file.
 
     Returns
@@ -213,11 +226,17 @@ def anchor_again(
     receipts = {root: chain.anchor(root) for root in dict.fromkeys(a.receipt.root for a in anchors.values())}
     for path, anchor in anchors.items():
         write_atomic(anchor_file(path), replace(anchor, receipt=receipts[anchor.receipt.root]).to_bytes())
+        if log is not None:
+            log.note(anchor.payload, "anchor")
     return tuple(receipts.values())
 
 
-def revoke_path(path: Path, chain: Chain, reason: str = "", *, whole_root: bool = False) -> Mined:
+def revoke_path(
+    path: Path, chain: Chain, reason: str = "", *, whole_root: bool = False, log: TransparencyLog | None = None
+) -> Mined:
     """Revoke the anchor of an artefact, or of all that share its root, by the account that anchored it.
+
+    It is noted in a `log` as well: an embedded chain can be put back as it was before.
 
     Raises
     ------
@@ -232,7 +251,10 @@ def revoke_path(path: Path, chain: Chain, reason: str = "", *, whole_root: bool 
     if chain.identity() != receipt.chain:
         raise ChainRefused(f"{path} is anchored on {receipt.chain}, and {chain.identity()} was asked")
     leaf = bytes(32) if whole_root else anchor.leaf
-    return chain.revoke(receipt.root, leaf, reason, receipt.contract)
+    mined = chain.revoke(receipt.root, leaf, reason, receipt.contract)
+    if log is not None:
+        log.note(anchor.payload, "revoked")
+    return mined
 
 
 def _signed_digests(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Digest, Digest]:

@@ -14,7 +14,8 @@ What a credential says:
 
 The engine's state ``Valid`` only says that a file is as somebody signed it, a stranger for instance. So trust is
 asked for apart: a credential is `trusted` where the engine says ``Trusted``, which it can only for an authority or
-a certificate named to it, and we name the certificates of the trusted keys.
+a certificate named to it, and we name the certificates of the trusted keys. Where a trusted key is what made it
+trusted, the signer is told by the key's id: anybody can write a certificate with another name around a public key.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.certificates import UNREADABLE, is_for_time_stamps, pem_text
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
-from ledger.errors import ExtraMissing, KeyRevoked, Malformed, PathRefused
+from ledger.errors import ExtraMissing, KeyRevoked, LinkRefused, Malformed, PathRefused
 from ledger.keys import key_id
 from ledger.manifest import check_name
 from ledger.paths import beside
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Credential",
+    "CredentialLink",
     "Verdict",
     "carries",
     "credential_file",
@@ -60,6 +62,15 @@ __all__ = [
 
 EMBEDDED = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
 """Formats that carry a credential inside."""
+MAGIC = {
+    ".wav": rb"RIFF....WAVE",
+    ".mp3": rb"ID3|\xff[\xe0-\xff]",
+    ".flac": rb"fLaC|ID3",
+    ".m4a": rb"....ftyp",
+}
+"""How files of these formats begin, of those kinds that the engine reads."""
+MARK = b"c2pa"
+"""Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
 BESIDE = {".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".aiff": "audio/aiff"}
 """Other formats of music, known by their names."""
 SIDECAR = ".c2pa"
@@ -74,11 +85,12 @@ LINKS: dict[str, tuple[LinkVerdict, str]] = {
     "unknown": ("unchecked", "signer-unknown"),
     "trusted": ("ok", "ok"),
     "tampered": ("broken", "credential-tampered"),
+    "unreadable": ("unchecked", "credential-unreadable"),
     "revoked": ("broken", "key-revoked"),
 }
 """Verdict and code of a link of `ledger.verify`; those of ``none`` depend on what the statement says."""
 
-Verdict = Literal["none", "unknown", "trusted", "tampered", "revoked"]
+Verdict = Literal["none", "unknown", "trusted", "tampered", "unreadable", "revoked"]
 """Verdict on a credential.
 
 none
@@ -89,9 +101,25 @@ trusted
     The file is as it was signed by a trusted key, or under a trusted authority.
 tampered
     File or credential were altered or damaged.
+unreadable
+    The engine can't look into the file, so nothing is known: it is of another format than its name says (RF64, Wave64,
+    AU, CAF), or damaged without any trace of a credential in it.
 revoked
     Signed by a key, or under a certificate, that was revoked.
 """
+
+
+class CredentialLink(NamedTuple):
+    """What `ledger.verify` says of a file that has a credential, or should have one.
+
+    `report` is name and SHA-256 (hex) of the audit report that a trusted credential names; None where it names none.
+    """
+
+    file: Path
+    verdict: LinkVerdict
+    detail: str
+    code: str
+    report: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +194,8 @@ def owner_of(path: Path) -> Path:
 
 def credential_links(
     path: Path, origin: Origin | None, trust: Trust, older: Mapping[str, datetime] | None = None
-) -> Iterator[tuple[Path, LinkVerdict, str, str]]:
-    """Yield each file of an artefact that has a credential, or should have one: link verdict, why, and code.
+) -> Iterator[CredentialLink]:
+    """Yield what is to be said of each file of an artefact that has a credential, or should have one.
 
     Parameters
     ----------
@@ -183,7 +211,8 @@ def credential_links(
     try:
         said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
     except (Malformed, TypeError) as error:
-        yield path, "broken", f"the signed statement names no files with credentials: {error}", "malformed"
+        text = f"the signed statement names no files with credentials: {error}"
+        yield CredentialLink(path, "broken", text, "malformed")
         return
     for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
         file = path.parent / name
@@ -191,23 +220,34 @@ def credential_links(
         try:
             found = read_credential(file, trust, at)
         except ExtraMissing as error:
-            yield file, "unchecked" if name in said else "absent", str(error), error.code
+            yield CredentialLink(file, "unchecked" if name in said else "absent", str(error), error.code)
             continue
         except PathRefused as error:
-            yield file, "missing", str(error), error.code
+            verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
+            yield CredentialLink(file, verdict, str(error), error.code)
             continue
         claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
         if found.verdict == "none" and name in said:
             text = "no credential, and the signed statement says that it had one: it was stripped"
-            yield file, "missing", text, "credential-stripped"
+            yield CredentialLink(file, "missing", text, "credential-stripped")
+        elif found.verdict == "unreadable" and origin is not None and name not in said:
+            yield CredentialLink(file, "absent", f"{found.detail}; the signed statement names none", "no-credential")
         elif found.verdict == "none":
-            yield file, "absent", found.detail, "no-credential"
+            yield CredentialLink(file, "absent", found.detail, "no-credential")
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
             text = "the credential is about another run than the signed statement; sign again"
-            yield file, "broken", text, "other-run"
+            yield CredentialLink(file, "broken", text, "other-run")
         else:
             verdict, code = LINKS[found.verdict]
-            yield file, verdict, found.detail, code
+            yield CredentialLink(file, verdict, found.detail, code, _report_in(claims))
+
+
+def _report_in(claims: object) -> tuple[str, str] | None:
+    """Return name and SHA-256 of the audit report that a provenance assertion names."""
+    report = claims.get("report") if isinstance(claims, dict) else None
+    if not isinstance(report, dict):
+        return None
+    return str(report.get("name", ""))[:80], str(report.get("sha256", ""))
 
 
 def run_digest(origin: Origin) -> Digest:
@@ -239,7 +279,11 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     """
     engine()
     data = content_of(path)
+    magic = MAGIC.get(path.suffix.lower())
     try:
+        if magic is not None and data and not re.match(magic, data, re.DOTALL):
+            kind = f"its first bytes are {data[:4]!r}, which is not how the {path.suffix.lower()} files begin"
+            return Credential("unreadable", f"can't be checked: {kind} that the engine reads")
         store = held_store(path, data)
         if store is None:
             return Credential("none", "no credential")
@@ -248,6 +292,8 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
         credential = _judge(report)
     except Malformed as error:
+        if magic is not None and MARK not in data:
+            return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
         return Credential("tampered", f"tampered: {error}")
     if credential.verdict not in ("trusted", "unknown"):
         return credential
@@ -270,6 +316,11 @@ def _of_signer(
             trust.check_revoked(_key_id(certificate), known)
         except KeyRevoked as error:
             return Credential("revoked", f"revoked: {error}", credential.manifest)
+    keys = [_key_id(certificate) for certificate in signers if _key_id(certificate) in trust]
+    if credential.verdict == "trusted" and keys:
+        named = credential.detail.partition(" signed by ")[2]
+        text = named.replace(_signer(credential.manifest), f"key {keys[0][:16]}...", 1)
+        credential = replace(credential, detail=f"trusted: signed by {text}")
     fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
     if credential.verdict == "unknown" or fit:
         return credential
@@ -286,8 +337,7 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     stamped = any(status["code"] == "timeStamp.trusted" for status in groups[0].get("success", ()))
     signature = manifest.get("signature_info", {})
     time = datetime.fromisoformat(signature["time"]) if stamped and "time" in signature else None
-    # Names are the signer's own words: quoted, they can't steer a terminal or pass for ours.
-    signer = repr((signature.get("common_name") or signature.get("issuer") or "nobody")[:80])
+    signer = _signer(manifest)
     if report["validation_state"] == "Trusted":
         when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
         return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
@@ -299,6 +349,12 @@ def _judge(report: Mapping[str, Any]) -> Credential:
         return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
     named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
     return Credential("tampered", f"tampered: {named}", manifest)
+
+
+def _signer(manifest: Mapping[str, Any]) -> str:
+    """Return the name in the signer's certificate, quoted: it is the signer's own word, and can't pass for ours."""
+    signature = manifest.get("signature_info", {})
+    return repr((signature.get("common_name") or signature.get("issuer") or "nobody")[:80])
 
 
 def _with_what_it_says(credential: Credential) -> Credential:
@@ -337,7 +393,8 @@ def context_of(authorities: str, allowed: str) -> Context:
 def content_of(path: Path) -> bytes:
     """Return the bytes of a regular file; raises `PathRefused`."""
     if path.is_symlink() or not path.is_file():
-        raise PathRefused(f"{path} is not a regular file; only regular files carry credentials")
+        kind = LinkRefused if path.is_symlink() else PathRefused
+        raise kind(f"{path} is not a regular file; only regular files carry credentials")
     try:
         return path.read_bytes()
     except OSError as error:

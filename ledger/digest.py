@@ -6,14 +6,17 @@ JSON that is read is read strictly: one value, UTF-8, no duplicate names, no NaN
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any, NoReturn
 
 import rfc8785
 
-from ledger.errors import LedgerError, Malformed, PathRefused
+from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused
 
 __all__ = [
     "MAX_JSON_BYTES",
@@ -32,6 +35,8 @@ __all__ = [
     "hash_file",
     "parse_json",
     "read_bytes",
+    "temporary_beside",
+    "temporary_file",
     "write_atomic",
 ]
 
@@ -43,6 +48,11 @@ MAX_JSON_DEPTH = 100
 
 BUFFER_BYTES = 256 * 1024
 """Bytes read at once; larger and smaller buffers and memory maps took the same time here."""
+
+TEMPORARY = ".contraste-tmp"
+LITTER = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(TEMPORARY), re.DOTALL)
+LITTER_AGE_S = 2
+"""A file in use is locked, but for the moment between its making and its lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,7 @@ def hash_file(path: Path, start: int = 0, end: int | None = None) -> Digest:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if os.path.islink(path):
-            raise PathRefused(f"{path} is a symlink, and links are not hashed; put the file itself there") from None
+            raise LinkRefused(f"{path} is a symlink, and links are not hashed; put the file itself there") from None
         raise PathRefused(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise PathRefused(f"cannot read {str(path)!r}: {error}") from None
@@ -237,19 +247,79 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool 
         stays as it was.
     """
     finish: Callable[[str, Path], None] = os.replace if overwrite else os.link
-    temporary = None
+    with temporary_file(path, data, mode) as temporary:
+        try:
+            finish(temporary, path)
+        except FileExistsError:
+            raise LedgerError(f"{path} exists already and is not overwritten; choose another place") from None
+        except OSError as error:
+            raise LedgerError(f"cannot write {path}: {error.strerror}; nothing was changed there") from None
+
+
+def temporary_beside(path: Path) -> str:
+    """Return a name for a temporary file in the folder of `path` that nobody can guess.
+
+    What runs that were killed left in that folder is removed, once in the life of a process.
+    """
+    _sweep(path.parent)
+    return str(path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}{TEMPORARY}"))
+
+
+@contextmanager
+def temporary_file(path: Path, data: bytes, mode: int = 0o644) -> Iterator[str]:
+    """Write the coming content of `path` to a temporary file beside it, flushed to disk, and give its name.
+
+    It is locked, so that no sweep takes it away, and removed at the end unless it was renamed.
+
+    Raises
+    ------
+    LedgerError
+        If it cannot be written; nothing is left then.
+    """
+    temporary = temporary_beside(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        finish(temporary, path)
-    except FileExistsError:
-        raise LedgerError(f"{path} exists already and is not overwritten; choose another place") from None
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LedgerError(f"cannot write {path}: {error.strerror}; nothing was changed there") from None
-    finally:
-        if temporary is not None and os.path.lexists(temporary):
-            os.unlink(temporary)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        try:
+            try:
+                with suppress(OSError):  # some file systems have no locks
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.fchmod(descriptor, mode)
+                left = memoryview(data)
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(descriptor)
+            except OSError as error:
+                raise LedgerError(f"cannot write {path}: {error.strerror}; nothing was changed there") from None
+            yield temporary
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files of runs that were killed from a folder."""
+    place = os.path.realpath(folder)
+    if place in _swept:
+        return
+    _swept.add(place)
+    try:
+        names = [entry.name for entry in os.scandir(place) if LITTER.fullmatch(entry.name)]
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):  # gone meanwhile, in use, or somebody else's
+            descriptor = os.open(os.path.join(place, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                old = time.time() - os.fstat(descriptor).st_ctime > LITTER_AGE_S
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if old:
+                    os.unlink(os.path.join(place, name))
+            finally:
+                os.close(descriptor)
+
+
+_swept: set[str] = set()
+"""Folders that this process has looked through."""

@@ -27,6 +27,7 @@ from ledger.evidence import Block, Event, MinedReceipt
 from ledger.keys import data_folder
 from ledger.merkle import keccak256
 from ledger.networks import ChainIdentity
+from ledger.paths import make_folder
 
 if TYPE_CHECKING:
     from eth.abc import MiningChainAPI
@@ -127,7 +128,7 @@ class EmbeddedChain(Chain):
                 )
             return
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.file.parent, 0o755)  # a chain may be handed to others
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerError(f"cannot write the embedded chain {self.file}: {error.strerror}") from None

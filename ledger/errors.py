@@ -17,7 +17,9 @@ __all__ = [
     "KeyRevoked",
     "KeyUnusable",
     "LedgerError",
+    "LinkRefused",
     "LogBroken",
+    "LogIncomplete",
     "Malformed",
     "ManifestMismatch",
     "NotFinal",
@@ -42,6 +44,12 @@ class PathRefused(LedgerError):
     """A path cannot be read, or is of a kind that is never hashed (symlink, device, non-UTF-8 name)."""
 
     code = "path-refused"
+
+
+class LinkRefused(PathRefused):
+    """A path is a symlink, or holds one: what it leads to is not looked at, so nothing is said about it."""
+
+    code = "link-refused"
 
 
 class Malformed(LedgerError):
@@ -90,6 +98,12 @@ class LogBroken(LedgerError):
     """The transparency log does not hold what was put in, or does not only grow."""
 
     code = "log-broken"
+
+
+class LogIncomplete(LogBroken):
+    """The transparency log, or entries of it, are not there any more."""
+
+    code = "log-incomplete"
 
 
 class Unsigned(LedgerError):

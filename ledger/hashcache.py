@@ -5,8 +5,12 @@ set by the system alone, so a file that was overwritten and given its old modifi
 written within the last `SETTLING_NS` is not kept: clocks of file systems tick coarsely, and a second write in the
 same tick would leave no trace (the "racy" entries of git's index).
 
-The cache is a SQLite file of this user. Who can write to it can write anything of this user's; ``--no-cache``
-reads every byte all the same. A damaged cache is thrown away.
+One way around it is left: a process that mapped a file into its memory and wrote to it before it was hashed can go on
+writing there, and the times stay as they are until the system writes the page back (on tmpfs: for ever). So the cache
+is for those who know what runs on their machine: ``contraste verify`` reads every byte unless ``--cache`` is given.
+
+The cache is a SQLite file of this user. Who can write to it can write anything of this user's. A damaged cache is
+thrown away.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.digest import Digest
+from ledger.errors import LedgerError
+from ledger.paths import make_folder
 
 __all__ = ["HashCache", "Part", "State", "state_of"]
 
@@ -86,14 +92,14 @@ class HashCache:
             if now - max(state[1], state[2]) > SETTLING_NS
         ]
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.file.parent)
             with closing(self._open()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 database.executemany(
                     "DELETE FROM hashes WHERE base = ? AND name = ? AND start = ? AND stop = ?",
                     [(key, *part) for part in gone],
                 )
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, LedgerError):
             return  # a full or read-only disk: the digests are right all the same, and only worked out again
 
     def _open(self) -> sqlite3.Connection:

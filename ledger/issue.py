@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ from ledger.credential import (
     read_credential,
     run_digest,
 )
-from ledger.digest import canonical_json, hash_file, write_atomic
+from ledger.digest import canonical_json, hash_file
 from ledger.envelope import SigningKey
 from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavailable
 from ledger.keys import key_id
-from ledger.provenance import Record, digest_of, read_record, write_record
+from ledger.provenance import Record, digest_of, read_record, record_path
 from ledger.signer import URI_SCHEME, Signer
+from ledger.staging import Staged
 from ledger.statement import Material, Origin
 from ledger.trust import Trust
 
@@ -107,12 +108,12 @@ class Issuer:
     tsa: str | None = None
     _datasets: dict[Path, Material | None] = field(default_factory=dict, repr=False)
 
-    def issue(self, path: Path, report: Path | None = None) -> list[Path]:
+    def issue(self, path: Path, report: Path | None = None, staged: Staged | None = None) -> list[Path]:
         """Give a track and its further files, such as its rendering, their credentials.
 
         The record of the track names the files that have one, so that the statement signed next tells when one
         was stripped; a track without a record gets one. A file that carries this very credential is left as it
-        is. No file is replaced before all credentials are made.
+        is. Nothing is written before all credentials are made.
 
         Parameters
         ----------
@@ -120,6 +121,8 @@ class Issuer:
             The track, see `owner_of` and `is_music`.
         report : Path, optional
             Its audit report, to be named.
+        staged : Staged, optional
+            Where the new files go, for the caller to put them there together with others; written at once if not given.
 
         Returns
         -------
@@ -146,16 +149,16 @@ class Issuer:
         origin = record.origin
         claims = self._claims(path, origin, report)
         made = [(holder, self._credential(file, claims)) for file, holder in zip(files, holders, strict=True)]
-        for holder, content in made:  # only now, so that a track has all of its credentials renewed or none
+        kept = staged or Staged()
+        for holder, content in made:
             if content is not None:
-                write_atomic(holder, content, mode=holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
+                kept.put(holder, content, holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
         named = [file.relative_to(path.parent).as_posix() for file in files]
         beside_them = [holder.relative_to(path.parent).as_posix() for holder in holders if holder not in files]
-        parameters = {**origin.parameters, "credentials": named}
-        write_record(
-            path, origin.kind, materials=origin.materials, parameters=parameters, environment=origin.environment,
-            also=[*also, *beside_them],
-        )  # fmt: skip
+        said = replace(origin, parameters={**origin.parameters, "credentials": named})
+        kept.put(record_path(path), Record(said, (*also, *beside_them)).to_bytes())
+        if staged is None:
+            kept.commit()
         return holders
 
     def _claims(self, path: Path, origin: Origin, report: Path | None) -> dict[str, Any]:

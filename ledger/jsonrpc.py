@@ -1,7 +1,8 @@
 """One JSON-RPC endpoint: a request, its answer, and every way in which there is none.
 
 Whatever comes back is checked before it is used; an answer that makes no sense is `ChainUnreachable`, one that says no
-is `ChainRefused`. Each answer has a time limit as a whole, however slowly it drips.
+is `ChainRefused`. Each answer has a time limit as a whole, however slowly it drips, and a limit on its size; redirects
+are not followed. A node that let one request time out is not asked again, so that it costs a run one time limit.
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ledger.abi import requires_extra, revert_reason
 from ledger.errors import ChainRefused, ChainUnreachable
 
+if TYPE_CHECKING:
+    from requests import Session
+
 __all__ = ["Node"]
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes of one answer; the receipts of a full block have one or two million."""
 
 
 class Node:
@@ -45,28 +52,31 @@ class Node:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ChainRefused(f"the URL of the chain must start with http:// or https://, not {parts.scheme!r}")
         with requires_extra():
-            from requests import Session
             from web3.providers import HTTPProvider
         # Retries would repeat eth_sendRawTransaction and triple the wait for a dead node.
         self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_s}, session=Session(), exception_retry_configuration=None
+            url, request_kwargs={"timeout": timeout_s}, session=_bounded_session(), exception_retry_configuration=None
         )
         self._timeout_s = timeout_s
+        self._hung = ""
 
     def request(self, method: str, *parameters: object) -> Any:
         """Return the result of a method, None where the node has none."""
         with requires_extra():
-            from requests.exceptions import RequestException
+            from requests.exceptions import RequestException, Timeout
             from web3.exceptions import Web3Exception
             from web3.types import RPCEndpoint
+        if self._hung:
+            raise ChainUnreachable(self._hung)
         try:
             answer: Any = self._within(lambda: self._provider.make_request(RPCEndpoint(method), list(parameters)))
         except (RequestException, Web3Exception, TimeoutError, ValueError, RecursionError) as error:
             # Only the kind of error: its text may hold the whole URL.
-            raise ChainUnreachable(
-                f"the chain at {self.host} did not answer {method} ({type(error).__name__}); "
-                "check the URL and the network"
-            ) from None
+            why = str(error) if isinstance(error, _BadAnswerError) else type(error).__name__
+            text = f"the chain at {self.host} did not answer {method} ({why}); check the URL and the network"
+            if isinstance(error, TimeoutError | Timeout):
+                self._hung = text
+            raise ChainUnreachable(text) from None
         if not isinstance(answer, dict) or not ("result" in answer or "error" in answer):
             raise ChainUnreachable(f"{self.host} answered {method} with something that is not JSON-RPC")
         if answer.get("error") is not None:
@@ -124,6 +134,31 @@ class Node:
             return int(value, 16)
         except ValueError:
             raise ChainUnreachable(f"{self.host} sent {value[:80]!r} as {field}, which is no number") from None
+
+
+class _BadAnswerError(ValueError):
+    """An answer that is not read to its end."""
+
+
+def _bounded_session() -> Session:
+    """Return an HTTP session that reads no more than `MAX_ANSWER` bytes and follows no redirect."""
+    with requires_extra():
+        import requests
+
+    class Bounded(requests.Session):
+        def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+            response = super().request(method, url, *args, **(options | {"stream": True, "allow_redirects": False}))
+            if response.is_redirect:
+                raise _BadAnswerError("it sends elsewhere, and redirects are not followed")
+            content = bytearray()
+            for part in response.iter_content(64 * 1024):
+                content += part
+                if len(content) > MAX_ANSWER:
+                    raise _BadAnswerError(f"more than {MAX_ANSWER} bytes")
+            response._content = bytes(content)
+            return response
+
+    return Bounded()
 
 
 def _explain(error: object) -> str:

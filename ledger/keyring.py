@@ -33,7 +33,7 @@ from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_
 from ledger.envelope import Envelope, sign_statement
 from ledger.errors import Malformed, SignatureInvalid
 from ledger.keys import check_curve, data_folder, key_id, load_public, public_pem, read_key
-from ledger.paths import make_folder
+from ledger.paths import make_folder, refuse_writable
 from ledger.signer import Signer
 from ledger.statement import Statement, json_array, json_object
 from ledger.trust import Revocation, Trust, format_time, parse_time, verify_envelope
@@ -69,11 +69,13 @@ def trusted_keys() -> Trust:
     Raises
     ------
     KeyUnusable
-        If a file in the trusted folder is no public key or certificate.
+        If a file in the trusted folder is no public key or certificate, or everybody can write there.
     Malformed, SignatureInvalid
         If a revocation list or binding that was kept is damaged.
     """
     folder = data_folder()
+    places = [folder / kind for kind in ("trusted", "revoked", "accounts")]
+    refuse_writable(folder, *places, *(file for place in places for file in sorted(place.glob("*"))))
     keys = [load_public(file) for file in sorted((folder / "trusted").glob("*.pem"))]
     roots = [root for file in sorted((folder / "trusted").glob("*.crt")) for root in load_roots(file)]
     trust = Trust({key_id(key): key for key in keys}, tuple(roots))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.digest import Digest, hash_file
-from ledger.errors import Malformed, PathRefused
+from ledger.errors import LinkRefused, Malformed, PathRefused
 from ledger.hashcache import HashCache, Part, State, state_of
 
 __all__ = [
@@ -37,6 +37,23 @@ DEFAULT_SHARD_BYTES = 1_000_000_000
 """Shard size of model signing where none is given."""
 WORKERS = min(32, (os.cpu_count() or 1) + 4)  # some wait for the disk while others hash
 SHARD_NAME = re.compile(r"(.+):(0|[1-9][0-9]*):([1-9][0-9]*)", re.DOTALL)
+
+
+def check_name(name: object) -> str:
+    """Return `name` if it is a relative POSIX path without empty, ``.`` or ``..`` parts.
+
+    Raises
+    ------
+    Malformed
+        Otherwise, and for NUL bytes and names that are not UTF-8.
+    """
+    if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+        raise Malformed(f"{name!r} is not a relative POSIX path without empty, '.' or '..' parts")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Malformed(f"the name {name!r} is not UTF-8") from None
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +107,9 @@ class Method:
         return [(name, at, min(at + self.shard_bytes, size)) for at in range(0, size, self.shard_bytes)]
 
 
-FILES = Method()
-"""What this program signs by: every file whole, nothing left out."""
+FILES = Method(ignored=(".git", ".gitattributes", ".github", ".gitignore"))
+"""What this program signs folders by: every file whole, and git's own files at the top left out, as the reference
+implementation does unless it is told otherwise; the statement names them (``ignore_paths``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +138,6 @@ class ManifestDiff:
             if names
         ]
         return "; ".join(groups) or "no difference"
-
-
-def check_name(name: object) -> str:
-    """Return `name` if it is a relative POSIX path without empty, ``.`` or ``..`` parts.
-
-    Raises
-    ------
-    Malformed
-        Otherwise, and for NUL bytes and names that are not UTF-8.
-    """
-    if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
-        raise Malformed(f"{name!r} is not a relative POSIX path without empty, '.' or '..' parts")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise Malformed(f"the name {name!r} is not UTF-8") from None
-    return name
 
 
 def root_digest(digests: Iterable[Digest]) -> Digest:
@@ -210,10 +211,10 @@ class Manifest:
             device, changes meanwhile, or has a name that is not UTF-8 or is another's in another Unicode form.
         """
         if path.is_symlink():
-            raise PathRefused(f"{path} is a symlink, and links are not hashed; name the folder or file itself")
+            raise LinkRefused(f"{path} is a symlink, and links are not hashed; name the folder or file itself")
         if not path.exists():
             raise PathRefused(f"cannot read {path}: no such file or folder")
-        names = sorted(name for name in _walk(path, "") if not method.ignores(name)) if path.is_dir() else ["."]
+        names = sorted(_walk(path, method)) if path.is_dir() else ["."]
         if not names:
             raise PathRefused(f"{path} holds no files; there is nothing to hash")
         base = Path(os.path.realpath(path))
@@ -263,13 +264,12 @@ class Manifest:
 
 
 def left_out(path: Path, ignored: Iterable[str]) -> list[str]:
-    """Return the files of a folder that a method with these ignored names leaves out, sorted; none for a file."""
-    method = Method(None, tuple(ignored))
-    return sorted(name for name in _walk(path, "") if method.ignores(name)) if method.ignored and path.is_dir() else []
+    """Return those of some names that are there below a folder, sorted; none for a file."""
+    return sorted(name for name in set(ignored) if os.path.lexists(path / name)) if path.is_dir() else []
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the names of the files below `folder`, and refuse what is not a plain file or folder."""
+def _walk(folder: Path, method: Method, prefix: str = "") -> Iterator[str]:
+    """Yield the names of the files below `folder` that a method takes, and refuse what is no plain file or folder."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -279,10 +279,14 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
             entry.name.encode("utf-8")
         except UnicodeEncodeError:
             raise PathRefused(f"{folder}: the name {entry.name!r} is not UTF-8; rename it") from None
+        name = prefix + entry.name
+        if method.ignores(name):
+            continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
+            yield from _walk(folder / entry.name, method, f"{name}/")
         elif entry.is_file(follow_symlinks=False):
-            yield prefix + entry.name
+            yield name
+        elif entry.is_symlink():
+            raise LinkRefused(f"{folder / entry.name} is a symlink and cannot be signed; remove it or copy the file")
         else:
-            kind = "a symlink" if entry.is_symlink() else "neither a file nor a folder"
-            raise PathRefused(f"{folder / entry.name} is {kind} and cannot be signed; remove it or copy the file")
+            raise PathRefused(f"{folder / entry.name} is neither a file nor a folder and cannot be signed; remove it")

@@ -36,6 +36,7 @@ from ledger.sidecar import (
     whole,
 )
 from ledger.statement import Material, sha256_object
+from ledger.transparency import TransparencyLog
 
 __all__ = ["TOKEN_SCHEMA", "TokenFile", "mint_tracks", "read_token", "token_file"]
 
@@ -151,6 +152,7 @@ def mint_tracks(
     royalty: int | None = None,
     on_chain: bool = False,
     keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    log: TransparencyLog | None = None,
 ) -> tuple[Token, ...]:
     """Mint the tokens of signed tracks, and write metadata and token file beside each.
 
@@ -179,6 +181,8 @@ def mint_tracks(
         Whether the metadata is stored on the chain too, so that the token's URI is a ``data:`` URI.
     keys : mapping of str to public key, optional
         Keys that may have signed; default are the trusted keys.
+    log : TransparencyLog, optional
+        Where it is noted that there is a token.
 
     Raises
     ------
@@ -196,8 +200,10 @@ def mint_tracks(
     if len(paths) > 1 and (listing.name or media is not None or (report is not None and not report.is_dir())):
         raise Malformed("a name, an audio file or the report of one track does not fit several; mint them one by one")
     prepared: dict[Path, tuple[Digest, bytes]] = {}
+    payloads: dict[Path, Digest] = {}
     for path in paths:
-        prepared[path] = _prepare(path, listing, _report_of(path, report), media, keys)
+        content, data, payloads[path] = _prepare(path, listing, _report_of(path, report), media, keys)
+        prepared[path] = content, data
     owned = chain.minted([content for content, _ in prepared.values()], locked=locked)
     for path, (content, data) in prepared.items():
         if owned.get(content) not in (None, hash_bytes(data)):
@@ -212,6 +218,8 @@ def mint_tracks(
             content, data = prepared[path]
             chain.publish(token.contract, content, data.decode())
         write_atomic(token_file(path), _file_of(token).to_bytes())
+        if log is not None:
+            log.note(payloads[path], "token")
     return tokens
 
 
@@ -221,8 +229,8 @@ def _prepare(
     report: Path | None,
     media: Path | None,
     keys: Mapping[str, ec.EllipticCurvePublicKey],
-) -> tuple[Digest, bytes]:
-    """Return the digest and the metadata of a track."""
+) -> tuple[Digest, bytes, Digest]:
+    """Return the digest of a track, the metadata, and the digest of the track's statement."""
     track, materials, payload = _signed_origin(path, keys)
     digests = {"track": track}
     model = next((material for material in materials if material.kind == "model"), None)
@@ -245,7 +253,7 @@ def _prepare(
     cover = Path(listing.image) if listing.image and "://" not in listing.image else None
     roles = {"track": path if path.is_file() else None, "audio": sound, "cover": cover}
     files = [media_of(role, file) for role, file in roles.items() if file is not None]
-    return track, metadata_json(path.resolve().stem, listing, digests, files, receipt)
+    return track, metadata_json(path.resolve().stem, listing, digests, files, receipt), payload
 
 
 def _report_of(path: Path, report: Path | None) -> Path | None:

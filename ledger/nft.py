@@ -18,14 +18,14 @@ from typing import Any
 from ledger.chain import Receipt
 from ledger.cid import CHUNK, cid_of_digest, cid_of_file
 from ledger.credential import media_type
-from ledger.digest import Digest, canonical_json, hash_bytes, hash_file
+from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, read_bytes
 from ledger.disclosure import disclosure
-from ledger.errors import Malformed
+from ledger.errors import LedgerError, Malformed
 from ledger.networks import ChainIdentity
 from ledger.paths import beside
 from ledger.sidecar import hex_text
 
-__all__ = ["Listing", "Media", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
+__all__ = ["Listing", "Media", "anchor_in", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
 # Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
@@ -151,6 +151,16 @@ def metadata_uris(data: bytes) -> tuple[str, str]:
 def metadata_file(path: Path) -> Path:
     """Return where the metadata of a track lies: ``<path>.nft.json``."""
     return beside(path, ".nft.json")
+
+
+def anchor_in(file: Path) -> bool:
+    """Whether a metadata file names an anchor; raises nothing, since what else is wrong with it is said elsewhere."""
+    try:
+        said = parse_json(read_bytes(file), source=str(file))
+    except LedgerError:
+        return False
+    provenance = said.get("provenance") if isinstance(said, dict) else None
+    return isinstance(provenance, dict) and "anchor" in provenance
 
 
 def _anchor(receipt: Receipt, chain: ChainIdentity) -> dict[str, Any]:

@@ -6,6 +6,7 @@ a block is part of the chain and final, that nothing was revoked since, who owns
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -136,6 +137,8 @@ def _compare(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -
         f"root 0x{receipt.root.hex()[:16]}... in block {entry.block} of chain {receipt.chain.chain_id}, "
         f"{_date(entry.time)}, by {entry.issuer}"
     )
+    if receipt.evidence is None:
+        text += "; the file holds no evidence of the block, so the time is the node's word alone"
     if simulated:
         return "simulated", f"{text}; simulated: an embedded chain on this machine"
     if not entry.final:
@@ -153,6 +156,8 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judg
     """
     try:
         file = read_token(path)
+        if not os.path.lexists(metadata_file(path)):
+            return Judged("missing", f"there is no {metadata_file(path)}, and the token's file names it", "removed")
         metadata = read_bytes(metadata_file(path))
         file.check(content or file.content, metadata)
         if chain is None:

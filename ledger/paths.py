@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
-from ledger.errors import LedgerError
+from ledger.errors import KeyUnusable, LedgerError
 
-__all__ = ["beside", "make_folder", "named"]
+__all__ = ["beside", "make_folder", "named", "refuse_writable"]
 
 
 def named(path: Path) -> Path:
@@ -19,9 +20,30 @@ def beside(path: Path, suffix: str) -> Path:
     return named(path).with_name(named(path).name + suffix)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none; raises `LedgerError` if that is not possible."""
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder, and those above it, where there is none; nobody else can write there, whatever the umask.
+
+    Raises
+    ------
+    LedgerError
+        If that is not possible.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for place in reversed([folder, *folder.parents]):
+            if not place.is_dir():
+                place.mkdir(mode, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+def refuse_writable(*paths: Path) -> None:
+    """Return None if none of some paths can be written to by every user of the machine, else raise `KeyUnusable`.
+
+    What does not exist passes.
+    """
+    for path in paths:
+        if path.exists() and (mode := path.stat().st_mode) & stat.S_IWOTH:
+            raise KeyUnusable(
+                f"everybody on this machine can write to {path} (mode {mode & 0o7777:04o}), so it can't say whom to "
+                f"trust; see what is in it, then take that away: chmod o-w {path}"
+            )

@@ -12,7 +12,7 @@ model, ``x.contributions.sig`` about what people did (`ledger.contributions`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +22,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
-from ledger.digest import Digest, canonical_json, hash_file, parse_json, read_bytes, write_atomic
+from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, read_bytes, write_atomic
 from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashcache import HashCache
-from ledger.manifest import FILES, Manifest, Method, check_name
+from ledger.manifest import FILES, Manifest, ManifestDiff, Method, check_name
 from ledger.paths import beside, named
 from ledger.predicates import (
     CONTENT_PREDICATE,
@@ -37,7 +37,9 @@ from ledger.predicates import (
     run_statement,
     signed_manifest,
 )
+from ledger.staging import Staged
 from ledger.statement import Material, Origin, Statement
+from ledger.timestamp import stamp_file
 from ledger.transparency import TransparencyLog
 from ledger.trust import verify_envelope
 
@@ -47,10 +49,14 @@ __all__ = [
     "SIGNATURES",
     "Record",
     "Signed",
+    "check_about",
     "check_content",
+    "check_pages",
     "digest_of",
+    "index_of",
     "material_of",
     "measure",
+    "place_of",
     "read_as_signed",
     "read_record",
     "read_signed",
@@ -89,6 +95,11 @@ class Record:
             raise Malformed(f"record kind {self.origin.kind!r} is not one of {', '.join(RECORD_KINDS)}")
         for name in self.also:
             check_name(name)
+
+    def to_bytes(self) -> bytes:
+        """Return the record file: canonical JSON with a final newline."""
+        value = {"schema": RECORD_SCHEMA, "also": list(self.also)} | self.origin.to_json()
+        return canonical_json(value) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +209,13 @@ def write_record(
     if not path.exists():
         raise PathRefused(f"{path} does not exist; a record is written for an existing artefact")
     record = Record(Origin(kind, tuple(materials), parameters or {}, environment or {}), tuple(also))
-    value = {"schema": RECORD_SCHEMA, "also": list(record.also)} | record.origin.to_json()
     target = record_path(path)
-    write_atomic(target, canonical_json(value) + b"\n")
+    write_atomic(target, record.to_bytes())
     return target
 
 
-def read_record(path: Path) -> Record | None:
-    """Return the provenance record of an artefact, or None if it has none.
+def read_record(path: Path, staged: Staged | None = None) -> Record | None:
+    """Return the provenance record of an artefact, or None if it has none; that which is `staged`, if one is.
 
     Raises
     ------
@@ -214,10 +224,10 @@ def read_record(path: Path) -> Record | None:
     PathRefused
         If it cannot be read.
     """
-    file = record_path(path)
-    if not os.path.lexists(file):
+    file, staged = record_path(path), staged or Staged()
+    if not os.path.lexists(file) and staged.content(file) is None:
         return None
-    value = parse_json(read_bytes(file), source=str(file))
+    value = parse_json(staged.read(file), source=str(file))
     if not isinstance(value, dict) or value.pop("schema", None) != RECORD_SCHEMA:
         raise Malformed(f"{file}: the schema is not {RECORD_SCHEMA}")
     also = value.pop("also", [])
@@ -230,6 +240,53 @@ def read_record(path: Path) -> Record | None:
         raise Malformed(f"{file}: {error}") from None
 
 
+def index_of(path: Path) -> Path | None:
+    """Return the index page of several reports whose record lists a report, or None.
+
+    It is ``index.html`` in the folder above the report's, and lists the reports by digest under ``reports``.
+    """
+    index = Path(os.path.normpath(named(path).parent / "..")) / "index.html"
+    record = read_record(index) if index.is_file() else None
+    listed = record.origin.parameters.get("reports") if record else None
+    return index if isinstance(listed, dict) and place_of(path) in listed else None
+
+
+def place_of(report: Path) -> str:
+    """Return what the index of several reports calls a report: its folder's name and its own."""
+    return f"{os.path.basename(os.path.realpath(named(report).parent))}/{report.name}"
+
+
+def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+    """Return None if a report is about a track as it is now.
+
+    Parameters
+    ----------
+    report : Path
+        Its report.json; where it is signed it has to be so by one of `keys`, and as signed.
+    track : Path
+        The file that the report should be about.
+    keys : mapping of str to public key
+        Who may have signed.
+
+    Raises
+    ------
+    Malformed
+        If it is no report, or one about something else.
+    LedgerError
+        If it can't be read, or its signature does not fit.
+    """
+    if os.path.lexists(beside(report, ".sig")):
+        origin = read_as_signed(report, keys)[0].origin
+    else:
+        found = read_record(report)
+        origin = found.origin if found else Origin("file")
+        hash_file(report)  # refuses what is no file
+        check_pages(report, origin)
+    digest = digest_of(track)
+    if origin.kind != "report" or not any((m.kind, m.digest) == ("track", digest) for m in origin.materials):
+        raise Malformed(f"{report} is not the report of an audit of {track} ({digest.hex[:16]}...)")
+
+
 def sign_path(
     path: Path,
     key: SigningKey,
@@ -238,11 +295,14 @@ def sign_path(
     method: Method = FILES,
     cache: HashCache | None = None,
     log: TransparencyLog | None = None,
+    staged: Staged | None = None,
+    stamp: Callable[[bytes], bytes] | None = None,
 ) -> Path:
     """Sign a folder or a file as it is now, with its provenance record if it has one.
 
     A folder's statement names every file in it. A track's or report's names the file, its record, and the files that
-    the record lists under ``also``. Older signatures are replaced. Nothing is written before all is signed.
+    the record lists under ``also``. Older signatures are replaced, and an older time stamp is removed. All files are
+    put there at the end, together with the entry in the log, so that a failure leaves the older state as it was.
 
     Parameters
     ----------
@@ -258,6 +318,10 @@ def sign_path(
         For digests of unchanged files.
     log : TransparencyLog, optional
         Where the statements are put down.
+    staged : Staged, optional
+        Files of the artefact that do not lie there yet, such as its credentials; they are put there as well.
+    stamp : callable, optional
+        Gives the time stamp of a signature (`ledger.timestamp.time_stamp`).
 
     Returns
     -------
@@ -269,23 +333,35 @@ def sign_path(
     PathRefused, Malformed, LedgerError
         If something cannot be hashed, the record breaks its schema, or a signature cannot be written.
     """
-    statements = _statements(path, method, cache)
-    envelopes = {suffix: sign_statement(statement, key, certificates) for suffix, statement in statements.items()}
-    if log is not None:
-        log.append(list(envelopes.values()), key, certificates)
-    for suffix, envelope in envelopes.items():
-        write_atomic(beside(path, suffix), envelope.to_bytes())
-    if ".run.sig" not in envelopes:  # of an earlier state of the artefact
-        beside(path, ".run.sig").unlink(missing_ok=True)
-    return beside(path, ".sig")
+    staged = staged or Staged()
+    statements = _statements(path, method, cache, staged)
+    envelopes = {
+        beside(path, suffix): sign_statement(statement, key, certificates) for suffix, statement in statements.items()
+    }
+    file, old_run = beside(path, ".sig"), beside(path, ".run.sig")
+    for place, envelope in envelopes.items():
+        staged.put(place, envelope.to_bytes())
+    if stamp is None:
+        staged.remove(stamp_file(file))
+    else:
+        staged.put(stamp_file(file), stamp(envelopes[file].signature))
+    if old_run not in envelopes:  # of an earlier state of the artefact
+        staged.remove(old_run)
+    if log is None:
+        staged.commit()
+    else:
+        log.append(envelopes, key, certificates, staged.commit)
+        if stamp is not None:
+            log.note(hash_bytes(envelopes[file].payload), "time stamp")
+    return file
 
 
-def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str, Statement]:
+def _statements(path: Path, method: Method, cache: HashCache | None, staged: Staged) -> dict[str, Statement]:
     """Return what is to be signed about an artefact, by the suffix of the signature."""
-    record, name = read_record(path), named(path).name
+    record, name = read_record(path, staged), named(path).name
     kind = record.origin.kind if record else "folder" if path.is_dir() else "file"
     origin = record.origin if record else Origin(kind)
-    measured = measure(path, cache)
+    measured = measure(path, cache) if staged.content(path) is None else staged.digest(path)
     content = root_of(measured)
     found = {}
     if path.is_dir() or kind in ("dataset", "model", "file"):
@@ -294,11 +370,13 @@ def _statements(path: Path, method: Method, cache: HashCache | None) -> dict[str
         if method != FILES:
             manifest = Manifest.of_path(path, method, cache)
         else:
-            manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured})
+            manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured}, Method())
         found[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
-        digests = {other: hash_file(named(path).parent / other) for other in others}
+        check_pages(path, origin)
+        check_pages(path, origin, "reports")
+        digests = {other: staged.digest(named(path).parent / other) for other in others}
         found[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
         found[".run.sig"] = run_statement({name: content}, origin)
@@ -439,11 +517,44 @@ def check_content(
         expected = Manifest(statement.subjects)
     if diff := expected.diff(found):
         raise ManifestMismatch(f"{path} is not as signed", diff)
+    check_pages(path, signed.origin)
     if signed.told:
         record = read_record(path)
+        if record is not None and record.also and statement.predicate_type == CONTENT_PREDICATE:
+            raise Malformed(f"{record_path(path)} names further files, and the signature is about {path} alone")
         origin = record.origin if record else Origin(signed.origin.kind)
         if (record is None and signed.origin.kind not in ("folder", "file")) or origin != signed.origin:
             raise Malformed(f"{record_path(path)} does not say what was signed; sign again if it is right")
+
+
+def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
+    """Return None if the files that a report names by digest are as they were; nothing is asked of other kinds.
+
+    Those that are not there say nothing wrong, so a report may be handed on without its pages.
+
+    Parameters
+    ----------
+    path : Path
+        The report.
+    origin : Origin
+        What its record or its signed statement says.
+    what : str
+        ``files`` of a report, or ``reports`` that an index lists.
+
+    Raises
+    ------
+    ManifestMismatch
+        If one has another digest.
+    Malformed, PathRefused
+        If the names are none, or a file can't be read.
+    """
+    told = origin.parameters.get(what, {}) if origin.kind == "report" else {}
+    if not isinstance(told, Mapping):
+        raise Malformed(f"{path}: {what} is no JSON object")
+    folder = named(path).parent
+    there = [name for name in told if os.path.lexists(folder / check_name(name))]
+    if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
+        raise ManifestMismatch(f"files of {path} are not as it names them", ManifestDiff(changed=changed))
 
 
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:

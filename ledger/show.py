@@ -96,11 +96,10 @@ def log_state(log: TransparencyLog, trust: Trust, since: str | None = None) -> d
     LogBroken
         If an entry was altered or taken out, or the log does not extend the older state.
     """
-    entries = log.entries()
-    if not entries:
+    if not log.exists:
         return {"size": 0, "root": None, "entries": []}
-    log.verify(trust)
-    size, root = log.head(trust)
+    size, root = log.verify(trust)
+    entries = log.entries()
     state: dict[str, Any] = {
         "size": size,
         "root": root.hex(),

@@ -5,14 +5,20 @@ predicate type and subjects. Leaf hashes are ``SHA-256(0x00 || leaf)``, nodes ``
 are the hashes of complete subtrees, so adding and proving cost a logarithm of the size. After each addition the signer
 signs the tree head (size and root), so that taking an entry out or changing one needs the key; who kept an older head
 sees by a consistency proof whether the log only grew. The latest head of each signer is kept: what somebody signs here
-with a key that is not trusted here takes nothing from the entries before.
+with a key that is not trusted here takes nothing from the entries before. A copy of each head lies outside the file, in
+``heads`` beside it, so that a log that was deleted, or put back as it was earlier, is missed.
+
+An entry also names the signature file, so that `ledger.memory` can tell the latest statement about an artefact.
+What is done without a signing key (anchors, tokens, revocations of anchors) is noted beside the entries, unsigned: the
+notes tell what should be there, and prove nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +28,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.digest import Digest, canonical_json, hash_bytes, parse_json
+from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
 from ledger.envelope import Envelope, SigningKey, sign_statement
-from ledger.errors import LedgerError, LogBroken, Malformed, SignerUnknown
+from ledger.errors import LedgerError, LogBroken, LogIncomplete, Malformed, SignerUnknown
+from ledger.paths import make_folder
 from ledger.statement import Statement
 from ledger.trust import format_time, verify_envelope
 
@@ -35,6 +42,7 @@ __all__ = [
     "check_consistency",
     "check_inclusion",
     "leaf_hash",
+    "place_of_file",
 ]
 
 HEAD_PREDICATE = "https://contraste.dev/tree-head/v1"
@@ -43,7 +51,10 @@ CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, payload BLOB, 
 CREATE INDEX IF NOT EXISTS entries_payload ON entries (payload);
 CREATE TABLE IF NOT EXISTS nodes (level INTEGER, position INTEGER, hash BLOB, PRIMARY KEY (level, position));
 CREATE TABLE IF NOT EXISTS head (key TEXT PRIMARY KEY, bundle BLOB);
+CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, time TEXT, PRIMARY KEY (payload, what));
 """
+HEADS = "heads"
+"""Folder beside the log with a copy of each signer's latest tree head."""
 
 BYTES = "COALESCE(CAST({} AS BLOB), x'')"
 """A column read as bytes, whatever type somebody gave its values."""
@@ -66,7 +77,7 @@ class LogEntry:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The leaf's JSON: ``time``, ``payload``, ``key``, ``predicateType``, ``subject``."""
+        """The leaf's JSON: ``time``, ``payload``, ``key``, ``predicateType``, ``subject``, ``file`` (signature)."""
         try:
             value = parse_json(self.leaf, source=f"log entry {self.position}")
         except Malformed as error:
@@ -74,6 +85,11 @@ class LogEntry:
         if not isinstance(value, dict):
             raise LogBroken(f"log entry {self.position} is no JSON object")
         return value
+
+
+def place_of_file(file: Path) -> str:
+    """Return where a file lies on this machine, links in its folders resolved."""
+    return os.path.join(os.path.realpath(file.parent), file.name)
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -148,23 +164,36 @@ class TransparencyLog:
     file: Path
 
     def append(
-        self, envelopes: Sequence[Envelope], key: SigningKey, certificates: Sequence[x509.Certificate] = ()
+        self,
+        envelopes: Mapping[Path, Envelope],
+        key: SigningKey,
+        certificates: Sequence[x509.Certificate] = (),
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         """Add signed statements, and sign the new tree head with the same key, in one transaction.
+
+        Parameters
+        ----------
+        envelopes : mapping of Path to Envelope
+            By the signature file that they go to.
+        key, certificates
+            Of the signer.
+        then : callable
+            What puts the files there; the entries are kept only where it succeeds.
 
         Raises
         ------
         LogBroken
             If the log that is there is damaged.
         LedgerError
-            If it cannot be written, or another process holds it for more than 30 s.
+            If it cannot be written, or another process holds it for more than 30 s; and what `then` raises.
         """
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.file.parent)
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
             size = self._size(database)
-            for envelope in envelopes:
-                leaf = canonical_json(_entry(envelope))
+            for file, envelope in envelopes.items():
+                leaf = canonical_json(_entry(file, envelope))
                 row = (size, hash_bytes(envelope.payload).value, leaf)
                 database.execute("INSERT INTO entries VALUES (?, ?, ?)", row)
                 node, level, position = leaf_hash(leaf), 0, size
@@ -179,7 +208,39 @@ class TransparencyLog:
             statement = Statement({"log": Digest("sha256", root)}, HEAD_PREDICATE, head)
             signed = sign_statement(statement, key, certificates)
             database.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (signed.keyid, signed.to_bytes()))
+            then()
             database.execute("COMMIT")
+            # Read again, since another process may have added to it: the copy is never newer than the log.
+            (latest,) = database.execute("SELECT bundle FROM head WHERE key = ?", (signed.keyid,)).fetchone()
+        make_folder(self._heads)
+        write_atomic(self._heads / f"{signed.keyid}.sig", latest)
+
+    @property
+    def _heads(self) -> Path:
+        return self.file.with_name(HEADS)
+
+    def note(self, payload: Digest, what: str) -> None:
+        """Note that something else was made for a signed statement: ``anchor``, ``token``, ``time stamp``...
+
+        Parameters
+        ----------
+        payload : Digest
+            SHA-256 of the statement.
+        what : str
+            ``anchor``, ``token``, ``time stamp`` or ``revoked`` (an anchor that was).
+        """
+        make_folder(self.file.parent)
+        with self._database() as database:
+            row = (payload.value, what, format_time(datetime.now(UTC)))
+            database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", row)
+
+    def notes(self) -> list[tuple[str, str, str]]:
+        """Return what was noted: SHA-256 of the statement (hex), what was made for it, and when."""
+        if not self.file.exists():
+            return []
+        with self._database() as database:
+            rows = database.execute(f"SELECT {BYTES.format('payload')}, what, time FROM notes")
+            return [(payload.hex(), str(what), str(time)) for payload, what, time in rows]
 
     def entries(self) -> list[LogEntry]:
         """Return all entries, oldest first; empty where there is no log."""
@@ -218,19 +279,26 @@ class TransparencyLog:
         ------
         LogBroken
             If there is no head, one is not what its signer signed, or the log does not hold the trees that were signed.
+        LogIncomplete
+            If the log, or entries of it, are not there any more.
         SignerUnknown
             If no head is signed by anybody who is trusted.
         """
+        kept = self._kept_heads()
+        if kept and not self.file.exists():
+            raise LogIncomplete(f"{self.file}: the log is not there, and {HEADS} beside it says that there was one")
         with self._database() as database:
             rows = database.execute(f"SELECT key, {BYTES.format('bundle')} FROM head ORDER BY key").fetchall()
             size = self._size(database)
             count = int(database.execute("SELECT count(*) FROM entries").fetchone()[0])
+            hashed = int(database.execute("SELECT count(*) FROM nodes WHERE level = 0").fetchone()[0])
         if not rows:
             raise LogBroken(f"{self.file}: the log has no signed tree head")
         if count != size:
-            raise LogBroken(f"{self.file}: {count} entries, numbered up to {size}; some were taken out or added")
+            kind = LogIncomplete if count < hashed else LogBroken
+            raise kind(f"{self.file}: {count} entries, numbered up to {size}; some were taken out or added")
         heads, unknown = [], None
-        for key, data in rows:
+        for key, data in [*rows, *kept]:
             envelope = Envelope.from_bytes(data, source=f"{self.file}: head")
             if envelope.keyid != key:
                 raise LogBroken(f"{self.file}: the tree head of {key[:16]}... is signed by another key")
@@ -247,7 +315,7 @@ class TransparencyLog:
             ):
                 raise LogBroken(f"{self.file}: the statement signed by {key[:16]}... is no tree head")
             if not 0 < signed <= size:
-                raise LogBroken(f"{self.file}: {size} entries, and {signed} were signed")
+                raise LogIncomplete(f"{self.file}: {size} entries, and {signed} were signed")
             heads.append((signed, statement.subjects["log"].value))
         if not heads and unknown is not None:
             raise SignerUnknown(f"{self.file}: {unknown}")
@@ -257,6 +325,15 @@ class TransparencyLog:
                     f"{self.file}: the first {signed} entries do not lead to the signed root {root.hex()[:16]}..."
                 )
         return max(heads)
+
+    def _kept_heads(self) -> list[tuple[str, bytes]]:
+        """Return the copies of tree heads, by the key id of their signers."""
+        return [(file.stem, read_bytes(file)) for file in sorted(self._heads.glob("*.sig"))]
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a log, or something says that there was one."""
+        return self.file.exists() or bool(self._kept_heads())
 
     def inclusion_proof(self, position: int, size: int) -> list[bytes]:
         """Return the proof that an entry is in the tree of the first `size` entries (RFC 9162, 2.1.3.1)."""
@@ -301,8 +378,14 @@ class TransparencyLog:
         with self._database() as database:
             return self._range(database, 0, size)
 
-    def verify(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
-        """Return None if entries, stored hashes and signed head belong together; else raise `LogBroken`."""
+    def verify(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
+        """Return size and root of the signed tree (see `head`) if entries and stored hashes belong to it.
+
+        Raises
+        ------
+        LogBroken, LogIncomplete, SignerUnknown
+            Otherwise; see `head`.
+        """
         size, root = self.head(keys)
         entries, expected = self.entries(), {}
         row, level = [leaf_hash(entry.leaf) for entry in entries], 0
@@ -320,6 +403,7 @@ class TransparencyLog:
             )
         if [entry.fields.get("payload") for entry in entries] != named:
             raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
+        return size, root
 
     def proof_of(
         self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]
@@ -336,13 +420,15 @@ class TransparencyLog:
     def _database(self) -> Iterator[sqlite3.Connection]:
         """Open the file; errors of SQLite become ours."""
         try:
+            if not self.file.exists():  # names of what was signed are nobody else's business, whatever the umask
+                os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             database = sqlite3.connect(self.file, timeout=30, isolation_level=None)
             try:
                 database.executescript(SCHEMA)
                 yield database
             finally:
                 database.close()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise LedgerError(f"{self.file}: the log cannot be used: {error}") from None
         except sqlite3.DatabaseError as error:
             raise LogBroken(f"{self.file}: the log is damaged: {error}") from None
@@ -372,7 +458,7 @@ def _split(count: int) -> int:
     return 1 << ((count - 1).bit_length() - 1)
 
 
-def _entry(envelope: Envelope) -> dict[str, Any]:
+def _entry(file: Path, envelope: Envelope) -> dict[str, Any]:
     statement = Statement.from_bytes(envelope.payload)
     return {
         "time": format_time(datetime.now(UTC)),
@@ -380,4 +466,5 @@ def _entry(envelope: Envelope) -> dict[str, Any]:
         "key": envelope.keyid,
         "predicateType": statement.predicate_type,
         "subject": {name: digest.hex for name, digest in statement.subjects.items()},
+        "file": place_of_file(file),
     }

@@ -1,9 +1,10 @@
 """Whom a signature is believed from: trusted keys, trusted certificate authorities, and what was revoked.
 
 A signature counts where its key is trusted, or its certificate chain leads to a trusted root (RFC 5280; the leaf must
-be for signatures). A revoked key, or an expired certificate, counts only for what is shown to be older: revocation says
-*since when*, and only a time that the signer can't make up (that of a block, or of a trusted authority's time stamp)
-shows that a signature was there before.
+be for signatures). Who it is by is told by what made it trusted: a trusted key by its id, whatever certificate somebody
+wrapped around it, and only a chain that was checked by the name in its leaf. A revoked key, or an expired certificate,
+counts only for what is shown to be older: revocation says *since when*, and only a time that the signer can't make up
+(that of a block, or of a trusted authority's time stamp) shows that a signature was there before.
 Times inside a signature are the signer's own word and are never used for this.
 """
 
@@ -12,18 +13,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from ledger.certificates import is_for_time_stamps
+from ledger.certificates import CLAIM_SIGNING, UNREADABLE
 from ledger.envelope import Envelope, check_signature
 from ledger.errors import KeyRevoked, Malformed, SignerUnknown
 from ledger.statement import Statement
 
 __all__ = ["Revocation", "Trust", "format_time", "parse_time", "verify_envelope"]
+
+ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
+PURPOSES = {
+    ExtendedKeyUsageOID.CODE_SIGNING,
+    ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    ObjectIdentifier("1.3.6.1.5.5.7.3.36"),  # documentSigning (RFC 9336)
+    CLAIM_SIGNING,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+}
+"""Purposes of certificates whose keys may sign statements; one for servers or time stamps may not."""
+CHECKED_NAMES = (x509.DNSName, x509.RFC822Name, x509.IPAddress)
+"""Kinds of name constraints that `cryptography` checks."""
 
 
 def format_time(time: datetime) -> str:
@@ -121,6 +135,12 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
             "if it should be, get the signer's public.pem from a source you trust and add it"
         )
 
+    def name_of(self, envelope: Envelope) -> str:
+        """Return who signed an envelope that was verified: a trusted key by its id, else as its certificate says."""
+        if envelope.keyid in self.keys_by_id or not envelope.certificates:
+            return f"key {envelope.keyid[:16]}..."
+        return envelope.certificates[0].subject.rfc4514_string()
+
     def check_revoked(self, identifier: str, at: datetime | None) -> None:
         """Return None if a key counts for a signature that was there at the time `at` (None: unknown).
 
@@ -204,12 +224,15 @@ def _key_of_chain(
         .extension_policies(ca_policy=authority, ee_policy=anybody)
     )
     try:
-        policy.build_client_verifier().verify(leaf, list(chain[1:]))
+        found = policy.build_client_verifier().verify(leaf, list(chain[1:]))
     except verification.VerificationError as error:
         raise SignerUnknown(f"the certificate of {name!r} does not lead to a trusted authority: {error}") from None
-    # Who trusts an authority for the time has not trusted its stamps to sign anything else.
-    if is_for_time_stamps(leaf) or not _may_sign(leaf):
-        raise SignerUnknown(f"the certificate of {name!r} is not for signatures (digitalSignature or codeSigning)")
+    try:
+        reason = _unfit(leaf, found.chain[1:], leaf in roots)
+    except UNREADABLE as error:
+        reason = f"an extension can't be read: {error}"
+    if reason:
+        raise SignerUnknown(f"the certificate of {name!r} is not for signatures: {reason}")
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):  # refused by Envelope.from_bytes already
         raise SignerUnknown(f"the certificate of {name!r} holds no elliptic curve key")
@@ -222,12 +245,38 @@ def _may_certify(_: verification.Policy, __: x509.Certificate, usage: x509.KeyUs
         raise ValueError("keyCertSign must be asserted in a CA certificate")
 
 
-def _may_sign(leaf: x509.Certificate) -> bool:
-    """Return whether a leaf is for signatures: key usage digitalSignature, or extended usage codeSigning."""
-    for extension in leaf.extensions:
-        value = extension.value
-        if isinstance(value, x509.KeyUsage) and value.digital_signature:
-            return True
-        if isinstance(value, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.CODE_SIGNING in value:
-            return True
-    return False
+def _unfit(leaf: x509.Certificate, authorities: list[x509.Certificate], is_root: bool) -> str:
+    """Say what RFC 5280 has against a signature by a leaf, beyond what the verifier checks; "" for nothing.
+
+    The verifier checks signatures, validity, path lengths, that issuers are authorities (basicConstraints, keyUsage),
+    constraints on the names `CHECKED_NAMES`, and that no critical extension is unknown. `is_root`: the leaf is itself
+    trusted as an authority, whose own signatures count as well.
+    """
+    constraints = _extension(leaf, x509.BasicConstraints)
+    if constraints is not None and constraints.ca and not is_root:
+        return "it is one of a certificate authority"
+    usage, purposes = _extension(leaf, x509.KeyUsage), _extension(leaf, x509.ExtendedKeyUsage)
+    if (usage is None and purposes is None) or (usage is not None and not usage.digital_signature):
+        return "its usage is not digitalSignature"
+    for certificate in (leaf, *authorities):
+        named = _extension(certificate, x509.ExtendedKeyUsage)
+        # Who trusts an authority for the time, or for its servers, has not trusted those to sign anything else.
+        if named is not None and (ExtendedKeyUsageOID.TIME_STAMPING in named or not PURPOSES & set(named)):
+            return f"the purposes of {certificate.subject.rfc4514_string()!r} are others"
+    limits = [found for found in (_extension(one, x509.NameConstraints) for one in authorities) if found is not None]
+    names = [name for limit in limits for name in (*(limit.permitted_subtrees or ()), *(limit.excluded_subtrees or ()))]
+    if not all(isinstance(name, CHECKED_NAMES) for name in names):
+        return "an authority of it constrains names of a kind that is not checked here"
+    # RFC 5280, 4.2.1.10: without a subjectAltName the constraints on mail apply to the subject's.
+    mail = any(isinstance(name, x509.RFC822Name) for name in names)
+    if mail and leaf.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
+        return "its subject holds a mail address, which its authority constrains, and which belongs in subjectAltName"
+    return ""
+
+
+def _extension(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+    """Return an extension's value; None where the certificate has none."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None

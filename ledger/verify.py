@@ -5,141 +5,78 @@ way must carry a signature by a trusted key, be as signed, and have the digest t
 before it names. Every anchor and token met is checked, its proof offline and the rest on the chain, and so are time
 stamps and the credentials of tracks. The time of the anchor's block, or of a trusted time stamp, decides whether a
 signature is older than the revocation of its key. The walk does not stop at the first fault: all links are listed.
+
+What is not there is not passed over: wherever a record, a file beside an artefact or this machine's log says that
+something was signed, anchored or minted, its absence is a link, ``missing``.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
 from ledger.credential import credential_links, owner_of
-from ledger.digest import Digest, hash_bytes
-from ledger.errors import ExtraMissing, KeyRevoked, LedgerError, Malformed, PathRefused, Unsigned
+from ledger.digest import Digest, hash_bytes, read_bytes
+from ledger.envelope import Envelope
+from ledger.errors import (
+    ExtraMissing,
+    KeyRevoked,
+    LedgerError,
+    LinkRefused,
+    LogIncomplete,
+    Malformed,
+    PathRefused,
+    Unsigned,
+)
 from ledger.hashcache import HashCache
+from ledger.keyring import with_files
+from ledger.links import Assured, Link, LinkVerdict, Verification
 from ledger.manifest import Manifest, left_out
-from ledger.paths import beside
+from ledger.memory import Known, Memory
+from ledger.paths import beside, named
 from ledger.predicates import CONTENT_PREDICATE, CONTRIBUTIONS_PREDICATE, RUN_PREDICATE, origin_of, signed_manifest
 from ledger.provenance import (
     Signed,
     check_content,
+    check_pages,
     measure,
+    place_of,
     read_record,
     read_signed,
     read_statement,
+    record_path,
     root_of,
 )
 from ledger.statement import Material, Statement
-from ledger.timestamp import check_time_stamp, is_stamped
+from ledger.timestamp import check_time_stamp, is_stamped, stamp_file
 from ledger.transparency import TransparencyLog
 from ledger.trust import Trust, format_time, verify_envelope
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     from ledger.chain import Chain
 
-__all__ = ["Link", "LinkVerdict", "Verification", "verify_path"]
+__all__ = ["Assured", "Link", "LinkVerdict", "Verification", "verify_path"]
 
-ANCHOR_SUFFIX, TOKEN_SUFFIX = ".anchor.json", ".token.json"
-LinkVerdict = Literal["ok", "simulated", "pending", "absent", "unchecked", "missing", "broken"]
-"""Verdict of a link.
-
-ok
-    Checked, and right.
-simulated
-    An anchor that holds, on the embedded chain.
-pending
-    An anchor that is on the chain, in a block that is not finalized yet.
-absent
-    Nothing there to check, and nothing demanded it: not anchored; the policy file is not at hand.
-unchecked
-    It could not be checked: the chain was not asked, did not answer, or is another chain.
-missing
-    A signature, a material or a demanded anchor is not there; or the chain does not hold the anchor (any more).
-broken
-    It is wrong.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One link of the chain of provenance.
-
-    Parameters
-    ----------
-    name : str
-        ``report``, ``track``, ``run``, ``model``, ``data set``, ``policy``, ``folder``, ``file``, ``contributions``,
-        ``time stamp``, ``anchor``, ``token``, ``key`` (only where it is revoked or expired, or an account is bound to
-        it), ``credential``, ``log``.
-    subject : str
-        The path it is about, or the name of a material that was not found.
-    verdict : str
-        See `LinkVerdict`.
-    detail : str
-        Why, in one line for people.
-    code : str
-        Why, for programs: ``ok``, or the `code` of the error in `ledger.errors`, or a word of this module.
-    """
-
-    name: str
-    subject: str
-    verdict: LinkVerdict
-    detail: str
-    code: str = "ok"
-
-    @property
-    def needs_chain(self) -> bool:
-        """Whether only a chain that was not asked can tell."""
-        return self.code == "chain-not-asked"
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The links of one artefact, in walking order.
-
-    Parameters
-    ----------
-    path : Path
-        What was verified.
-    links : tuple of Link
-        At least one.
-    """
-
-    path: Path
-    links: tuple[Link, ...]
-
-    @property
-    def verdict(self) -> Literal["ok", "incomplete", "broken"]:
-        """``broken`` if any link is; else ``incomplete`` if one is missing or unchecked; else ``ok``."""
-        found = {link.verdict for link in self.links}
-        if "broken" in found:
-            return "broken"
-        return "incomplete" if found & {"missing", "unchecked"} else "ok"
-
-    @property
-    def fault(self) -> Link | None:
-        """The first broken link, or else the first that is missing or unchecked; None if there is none."""
-        for verdicts in (("broken",), ("missing", "unchecked")):
-            for link in self.links:
-                if link.verdict in verdicts:
-                    return link
-        return None
-
-    @property
-    def needs_chain(self) -> tuple[Link, ...]:
-        """The links that only a chain can tell, which was not asked."""
-        return tuple(link for link in self.links if link.needs_chain)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return path, verdict, the index of the first fault (or None), and all links as a JSON object."""
-        links = [asdict(link) | {"needs_chain": link.needs_chain} for link in self.links]
-        fault = None if self.fault is None else self.links.index(self.fault)
-        return {"path": str(self.path), "verdict": self.verdict, "fault": fault, "links": links}
+ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX = ".anchor.json", ".token.json", ".nft.json"
+TRACES = (
+    *(".sig.tsr", ".run.sig", ".contributions.sig", ".contributions.json"),
+    *(ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX),
+)
+"""Files beside an artefact that are made after it was signed, or for what will be."""
+DOUBTS = {
+    "unchecked": "the anchor's time would show it, if the chain confirms it",
+    "pending": "the anchor's time would show it, if the chain confirms it",
+    "simulated": "the anchor's time says nothing, since whoever runs an embedded chain sets its clock",
+    "unproven": "the anchor's time is the node's word alone, since the file holds no evidence of the block",
+}
+"""Why an anchor does not show that a signature is older than a revocation, by what was found out about the anchor."""
 
 
 def verify_path(
@@ -152,16 +89,19 @@ def verify_path(
     signature: Path | None = None,
     ignored: Sequence[str] = (),
     strict: bool = False,
+    allow_unsigned: bool = False,
     cache: HashCache | None = None,
-    log: TransparencyLog | None = None,
+    log: TransparencyLog | Memory | None = None,
+    shipped: Path | None = None,
+    about: Path | None = None,
 ) -> Verification:
     """Verify a folder or a file, everything it was made from, their anchors, and the credentials of tracks.
 
     Parameters
     ----------
     path : Path
-        What to verify; its signature is ``<path>.sig``. For a file that belongs to another, such as the WAV of a
-        MIDI file, that one is verified.
+        What to verify; its signature is ``<path>.sig``. A file that belongs to another, such as the WAV of a MIDI
+        file, has to be among what the other's signature names, and that one is verified.
     keys : mapping of str to public key
         Trusted keys by key id; a `Trust`, e.g. of `ledger.keyring.trusted_keys`, knows authorities and revocations too.
     chain : Chain, optional
@@ -170,17 +110,26 @@ def verify_path(
         Folders whose direct members are tried, by digest, for a material that is not where the signed
         statement says it was.
     require_anchor : bool
-        Whether `path` must be anchored. If not, an anchor that is not there is ``absent``.
+        Whether `path` must be anchored. If not, an anchor that is not there is ``absent``, unless something says that
+        there was one.
     signature : Path, optional
         The signature of `path`, where it lies elsewhere.
     ignored : sequence of str
         Names below `path` to leave out, see `ledger.provenance.check_content`.
     strict : bool
         Whether files that a statement leaves out (``.git`` for other tools) break the link; if not, they are named.
+    allow_unsigned : bool
+        Whether what has no signature at all is ``absent`` instead of ``missing``. What is signed must be as signed
+        all the same.
     cache : HashCache, optional
-        Digests of unchanged files.
-    log : TransparencyLog, optional
-        This machine's log, in which the statement about `path` is looked up.
+        Digests of unchanged files, to be believed (see there when they may be).
+    log : TransparencyLog or Memory, optional
+        This machine's log, which says what was signed here; a `Memory` where several paths are verified.
+    shipped : Path, optional
+        A folder of models that came with the program, each with its signature, and ``public.pem``: that key is
+        believed for these alone, and models are looked for there too.
+    about : Path, optional
+        The track that the report at `path` must be about.
 
     Raises
     ------
@@ -189,14 +138,29 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
-    walk = _Walk(Trust.of(keys), chain, tuple(search), strict, cache)
+    trust = Trust.of(keys)
+    memory = None if log is None else Memory.of(log, trust)
+    walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, cache, memory, shipped)
     owner = _owner(path) if signature is None else path
     signed = walk.artefact(owner, None, _measure(owner, cache), signature, tuple(ignored))
-    if not os.path.lexists(beside(owner, ANCHOR_SUFFIX)):
+    if signed is not None and "reports" in signed.origin.parameters:
+        walk.listed(signed)
+    if about is not None:
+        walk.about(owner, signed, about)
+    if owner != path and (signed is None or not _names(signed, path)):
+        walk.uncovered(path, owner)
+    if not any(link.name == "anchor" and link.subject == str(owner) for link in walk.links):
         walk.add("anchor", owner, "missing" if require_anchor else "absent", "not anchored", "not-anchored")
-    if log is not None and signed is not None:
-        walk.logged(log, signed)
-    return Verification(path, tuple(walk.links))
+    if memory is not None:
+        walk.logged(memory, owner, signed)
+    return Verification(path, tuple(walk.links), tuple(walk.assured))
+
+
+def _names(signed: Signed, path: Path) -> bool:
+    """Whether a statement names a file beside its artefact; `check_content` has compared all that it names."""
+    folder, place = (os.path.realpath(of) for of in (named(signed.path).parent, path.parent))
+    name = Path(os.path.relpath(os.path.join(place, path.name), folder)).as_posix()
+    return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
 
 def _owner(path: Path) -> Path:
@@ -223,22 +187,55 @@ class _Walk:
     """The links found so far, and what they are checked against."""
 
     def __init__(
-        self, keys: Trust, chain: Chain | None, search: tuple[Path, ...], strict: bool, cache: HashCache | None
+        self,
+        keys: Trust,
+        chain: Chain | None,
+        search: tuple[Path, ...],
+        strict: bool,
+        allow_unsigned: bool,
+        cache: HashCache | None,
+        memory: Memory | None,
+        shipped: Path | None,
     ) -> None:
         self.keys = keys
         self.chain = chain
-        self.search = search
+        self.search = search if shipped is None else (*search, shipped)
         self.strict = strict
+        self.allow_unsigned = allow_unsigned
         self.cache = cache
+        self.memory = memory
+        self.shipped = shipped
         self.links: list[Link] = []
+        self.assured: list[Assured] = []
         self._seen: set[str] = set()
+        self._places: dict[str, Path] = {}
+        self._reported: dict[str, list[tuple[Path, str, str]]] = {}
 
     def add(self, name: str, subject: Path | str, verdict: LinkVerdict, detail: str, code: str = "ok") -> None:
         self.links.append(Link(name, str(subject), verdict, detail, code))
 
     def fault(self, name: str, subject: Path | str, error: LedgerError) -> None:
-        """Add what an error says: ``missing`` where there is no signature, else ``broken``."""
-        self.add(name, subject, "missing" if isinstance(error, Unsigned) else "broken", str(error), error.code)
+        """Add what an error says: ``missing`` where something is not there, else ``broken``."""
+        verdict: LinkVerdict = "broken"
+        if isinstance(error, Unsigned):
+            verdict = "absent" if self.allow_unsigned else "missing"
+        elif isinstance(error, LogIncomplete):
+            verdict = "missing"
+        elif isinstance(error, LinkRefused):
+            verdict = "unchecked"
+        self.add(name, subject, verdict, str(error), error.code)
+
+    def _trust(self, path: Path) -> Trust:
+        """Return whom a signature of `path` is believed from: what came with the program has a key of its own."""
+        if self.shipped is None or Path(os.path.realpath(path)).parent != Path(os.path.realpath(self.shipped)):
+            return self.keys
+        return with_files(self.keys, [self.shipped])
+
+    def uncovered(self, path: Path, owner: Path) -> None:
+        """Say first that a file is named by nothing signed: the record beside it is anybody's word."""
+        text = f"{record_path(owner).name} lists it, and no signature that can be believed names it"
+        verdict: LinkVerdict = "absent" if self.allow_unsigned else "missing"
+        self.links.insert(0, Link("file", str(path), verdict, text, "not-covered"))
 
     def artefact(
         self,
@@ -254,16 +251,19 @@ class _Walk:
             return None
         self._seen.add(place)
         name = _link_name(kind or _said_kind(path))
+        trust = self._trust(path)
         try:
             # Whether the key counts still is asked once the anchor has said when the signature was there.
-            signed = read_signed(path, self.keys, file=signature, timeless=True)
+            signed = read_signed(path, trust, file=signature, timeless=True)
         except LedgerError as error:
             links = self._credentials(path)
+            trace = self._trace(path, measured) if isinstance(error, Unsigned) else ""
             # A track that travels alone has only its credential, which vouches for it where it was asked for itself.
-            if isinstance(error, Unsigned) and kind is None and any(link.verdict == "ok" for link in links):
+            alone = isinstance(error, Unsigned) and kind is None and not trace
+            if alone and any(link.verdict == "ok" for link in links):
                 self.add(name, path, "absent", str(error), error.code)
             else:
-                self.fault(name, path, error)
+                self.fault(name, path, Unsigned(f"{error}, and {trace}") if trace else error)
             self.links += links
             return None
         # A track from outside is signed as a plain file, and another tool's bundle says no kind at all.
@@ -273,19 +273,67 @@ class _Walk:
             self.add(_link_name(kind), path, "broken", text, "wrong-kind")
             return None
         name = name if kind is not None and foreign else _link_name(signed.origin.kind)
-        intact = self._content(name, signed, measured, ignored)
+        intact = self._content(name, signed, measured, ignored, trust)
         stamped = self._time_stamp(signed, signature or beside(path, ".sig"))
         mined, anchored = self._anchor(signed, measured)
-        time = min((known for known in (stamped, mined) if known is not None), default=None)
-        self._key(signed, time, anchored)
+        final = mined if anchored == "ok" else None
+        time = min((known for known in (stamped, final) if known is not None), default=None)
+        if self._key(signed, time, anchored, mined, trust) and intact:
+            since = format_time(time) if time else None
+            self.assured.append(Assured(name, str(path), trust.name_of(signed.envelope), since))
         self.links += self._credentials(path, signed, time if intact else None)
         self._statements(signed, measured)
+        if signature is None:
+            self._remembered(signed, measured)
         for material in signed.origin.materials:
             self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
+        if signed.origin.kind == "report":
+            self._report(signed, _root(measured))
         return signed
 
+    def _trace(self, path: Path, measured: Manifest | Digest | PathRefused) -> str:
+        """Say what tells that an artefact without a signature was signed, or should be; "" where nothing does."""
+        if self.memory is not None and (known := self.memory.latest(path)):
+            return f"it was signed on this machine on {known.time}"
+        files = [file for file in (record_path(path), *(beside(path, suffix) for suffix in TRACES))]
+        there = [file.name for file in files if os.path.lexists(file)]
+        return f"{there[0]} beside it says that there should be one" if there else ""
+
+    def _remembered(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
+        """Say where the log knows of a later statement about an artefact, or one that is not there any more."""
+        if self.memory is None:
+            return
+        content, payload = _root(measured), hash_bytes(signed.envelope.payload)
+        self._later(signed.path, ".sig", payload, self.memory.latest(signed.path))
+        for suffix, name in ((".run.sig", "run"), (".contributions.sig", "contributions")):
+            known, file = self.memory.companion(payload, content, suffix), beside(signed.path, suffix)
+            if known is not None and not os.path.lexists(file):
+                text = f"there is no {file}, and it was signed on this machine on {known.time}"
+                self.fault(name, signed.path, Unsigned(text))
+            elif known is not None:
+                with suppress(LedgerError):  # said where it is read as a statement
+                    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+                    self._later(signed.path, suffix, hash_bytes(envelope.payload), known)
+        revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
+        anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
+        if revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
+            text = f"revoked on this machine on {revoked}, and the chain does not say so (any more)"
+            self.add("anchor", signed.path, "broken", text, "anchor-refuted")
+
+    def _later(self, path: Path, suffix: str, payload: Digest, known: Known | None) -> None:
+        """Say where the statement that lies beside an artefact is older than one that the log has."""
+        here = self.memory.entry(payload) if self.memory else None
+        if here is not None and known is not None and here.position < known.position:
+            text = f"{path.name}{suffix} is of {here.time}, and this machine's log has a later one of {known.time}"
+            self.add("log", path, "missing", f"{text}: the older state was put back", "superseded")
+
     def _content(
-        self, name: str, signed: Signed, measured: Manifest | Digest | PathRefused, ignored: tuple[str, ...]
+        self,
+        name: str,
+        signed: Signed,
+        measured: Manifest | Digest | PathRefused,
+        ignored: tuple[str, ...],
+        trust: Trust,
     ) -> bool:
         """Compare an artefact with its statement; return whether it is as signed."""
         path, what, extra = signed.path, "content", []
@@ -301,9 +349,7 @@ class _Walk:
         except LedgerError as error:
             self.fault(name, path, error)
             return False
-        chain = signed.envelope.certificates
-        by = chain[0].subject.rfc4514_string() if chain else f"key {signed.envelope.keyid[:16]}..."
-        text = f"{what} as signed by {by}"
+        text = f"{what} as signed by {trust.name_of(signed.envelope)}"
         if extra:
             text += f"; the signature leaves out {', '.join(extra[:3])}{' and more' if len(extra) > 3 else ''}"
         self.add(name, path, "broken" if extra and self.strict else "ok", text, "not-covered" if extra else "ok")
@@ -312,6 +358,7 @@ class _Walk:
     def _time_stamp(self, signed: Signed, file: Path) -> datetime | None:
         """Check the time stamp of a signature file, if any; return the time that a trusted authority vouches for."""
         if not is_stamped(file):
+            self._noted(signed, "time stamp", stamp_file(file))
             return None
         try:
             time = check_time_stamp(file, signed.envelope.signature, self.keys.roots)
@@ -331,27 +378,47 @@ class _Walk:
     def _credentials(self, path: Path, signed: Signed | None = None, time: datetime | None = None) -> list[Link]:
         """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
         older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
-        found = credential_links(path, signed.origin if signed else None, self.keys, older)
-        return [Link("credential", str(file), verdict, detail, code) for file, verdict, detail, code in found]
+        found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
+        reports = [(one.file, *one.report) for one in found if one.report is not None]
+        self._reported[os.path.realpath(path)] = reports
+        return [Link("credential", str(one.file), one.verdict, one.detail, one.code) for one in found]
 
-    def _key(self, signed: Signed, time: datetime | None, anchored: LinkVerdict | None) -> None:
-        """Say whether the signer's key still counts, where there is a doubt, and whether its account anchored."""
+    def _noted(self, signed: Signed, what: str, file: Path) -> bool:
+        """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
+        time = self.memory.noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
+        if time is None:
+            return False
+        text = f"there is no {file}, and this machine noted {'an' if what == 'anchor' else 'a'} {what} on {time}"
+        self.add(what, signed.path, "missing", text, "removed")
+        return True
+
+    def _key(
+        self, signed: Signed, time: datetime | None, anchored: str | None, claimed: datetime | None, trust: Trust
+    ) -> bool:
+        """Say whether the signer's key still counts, where there is a doubt; return whether it does.
+
+        `time` is vouched for by somebody other than the signer; `claimed` is the anchor's, whoever vouches for it.
+        """
         try:
-            verify_envelope(signed.envelope, self.keys, at=time)
+            verify_envelope(signed.envelope, trust, at=time)
         except KeyRevoked as error:
-            if anchored in ("unchecked", "pending"):
-                text = f"{error}; the anchor's time would show it, if the chain confirms it"
-                self.add("key", signed.path, "unchecked", text, "chain-not-asked" if not self.chain else error.code)
+            revoked = trust.revoked.get(signed.envelope.keyid)
+            late = claimed is not None and revoked is not None and claimed >= revoked.since
+            why = DOUBTS.get(anchored or "", "") if time is None or anchored in ("unchecked", "pending") else ""
+            if why and not late:
+                code = "chain-not-asked" if not self.chain and anchored == "unchecked" else error.code
+                self.add("key", signed.path, "unchecked", f"{error}; {why}", code)
             else:
                 self.fault("key", signed.path, error)
-            return
+            return False
         except LedgerError as error:
             self.fault("key", signed.path, error)
-            return
-        if signed.envelope.keyid in self.keys.revoked and time is not None:
-            since = format_time(self.keys.revoked[signed.envelope.keyid].since)
+            return False
+        if signed.envelope.keyid in trust.revoked and time is not None:
+            since = format_time(trust.revoked[signed.envelope.keyid].since)
             text = f"revoked since {since}; the signature was there on {format_time(time)}"
             self.add("key", signed.path, "ok", text, "signed-before-revocation")
+        return True
 
     def _statements(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
         """Check what else was signed about an artefact: the run that made it, and what people did."""
@@ -384,7 +451,7 @@ class _Walk:
         file = beside(signed.path, suffix)
         if not os.path.lexists(file):
             raise Unsigned(f"not signed: there is no {file}")
-        envelope, statement = read_statement(file, self.keys, timeless=True)
+        envelope, statement = read_statement(file, self._trust(signed.path), timeless=True)
         if envelope.keyid != signed.envelope.keyid:
             raise Malformed(f"{file}: signed by another key than {signed.path}")
         if statement.predicate_type != predicate_type or list(statement.subjects.values()) != [content]:
@@ -410,18 +477,19 @@ class _Walk:
             text = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
             self.add("contributions", path, "ok", f"{text}; as signed")
 
-    def logged(self, log: TransparencyLog, signed: Signed) -> None:
-        """Look a statement up in this machine's log."""
-        try:
-            entry = log.find(hash_bytes(signed.envelope.payload))
+    def logged(self, memory: Memory, path: Path, signed: Signed | None) -> None:
+        """Look a statement up in this machine's log, and say what is wrong with that."""
+        if memory.fault is not None:
+            self.fault("log", path, memory.fault)
+        elif signed is not None:
+            entry = memory.entry(hash_bytes(signed.envelope.payload))
             if entry is None:
-                self.add("log", signed.path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
-                return
-            size, _, _ = log.proof_of(entry, self.keys)
-        except LedgerError as error:
-            self.fault("log", signed.path, error)
-            return
-        self.add("log", signed.path, "ok", f"entry {entry.position + 1} of {size}, put down on {entry.fields['time']}")
+                self.add("log", path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
+            elif entry.position >= memory.size:
+                text = f"entry {entry.position + 1} of this machine's log is under no head that a trusted key signed"
+                self.add("log", path, "broken", text, "signer-unknown")
+            elif not any(link.name == "log" and link.subject == str(path) for link in self.links):
+                self.add("log", path, "ok", f"entry {entry.position + 1} of {memory.size}, put down on {entry.time}")
 
     def _run(self, signed: Signed) -> None:
         made, wanted = ("made by the model", "model") if signed.origin.kind == "track" else ("trained on", "dataset")
@@ -471,17 +539,19 @@ class _Walk:
     def _stated(self, material: Material, path: Path) -> bool:
         """Whether the signed statement of a data set is here; the data itself is seldom handed on with a model."""
         try:
-            signed = read_signed(path, self.keys)
+            signed = read_signed(path, self._trust(path))
             manifest = signed_manifest(signed.statement)
         except LedgerError:
             return False
         if manifest.root != material.digest:
             return False
-        text = f"not here; its statement is: {len(manifest.files)} files, signed by key {signed.envelope.keyid[:16]}..."
+        by = self._trust(path).name_of(signed.envelope)
+        text = f"not here; its statement is: {len(manifest.files)} files, signed by {by}"
         self.add(_link_name(material.kind), path, "absent", text, "stated")
         return True
 
     def _found(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> None:
+        self._places[material.digest.hex] = path
         if material.kind == "policy":  # a policy is named by its digest and needs no signature
             self.add("policy", path, "ok", "content as named in the signed statement")
         else:
@@ -497,7 +567,7 @@ class _Walk:
             f"here is {found.hex[:16] if found else 'nothing'}..."
         )
         try:
-            check_content(read_signed(path, self.keys, timeless=True), measured, cache=self.cache)
+            check_content(read_signed(path, self._trust(path), timeless=True), measured, cache=self.cache)
         except LedgerError as error:
             return f"{text} ({error})"
         return f"{text} (it was changed and signed again)"
@@ -519,12 +589,20 @@ class _Walk:
             ]
         return found
 
-    def _anchor(
-        self, signed: Signed, measured: Manifest | Digest | PathRefused
-    ) -> tuple[datetime | None, LinkVerdict | None]:
-        """Check anchor and token, if any; return the time that the chain vouches for, and the anchor's verdict."""
+    def _anchor(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> tuple[datetime | None, str | None]:
+        """Check anchor and token, if any; return the block's time as the chain says, and the anchor's verdict.
+
+        The verdict is ``unproven`` where the anchor file holds no evidence of the block: then the node alone says when.
+        """
         path, content = signed.path, _root(measured)
-        anchored, minted = (os.path.lexists(beside(path, suffix)) for suffix in (ANCHOR_SUFFIX, TOKEN_SUFFIX))
+        anchored, minted, described = (
+            os.path.lexists(beside(path, suffix)) for suffix in (ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX)
+        )
+        if not anchored and not self._noted(signed, "anchor", beside(path, ANCHOR_SUFFIX)) and described:
+            self._described(path)
+        if not minted and not self._noted(signed, "token", beside(path, TOKEN_SUFFIX)) and described:
+            text = f"there is no {beside(path, TOKEN_SUFFIX).name} beside {beside(path, METADATA_SUFFIX).name}"
+            self.add("token", path, "missing", text, "removed")
         if not anchored and not minted:
             return None, None
         from ledger.onchain import judge_anchor, judge_token
@@ -541,7 +619,64 @@ class _Walk:
             own = account.lower() == found.receipt.issuer.lower()
             text = f"the account {account} is bound to the signer's key; {'it' if own else 'another account'} anchored"
             self.add("key", path, "ok" if own else "absent", text, "ok" if own else "other-account")
-        return datetime.fromtimestamp(found.receipt.time, UTC), found.verdict
+        proven = found.verdict != "ok" or found.receipt.evidence is not None
+        return datetime.fromtimestamp(found.receipt.time, UTC), found.verdict if proven else "unproven"
+
+    def _described(self, path: Path) -> None:
+        """Say where the metadata of a token names an anchor that is not there."""
+        from ledger.nft import anchor_in
+
+        if anchor_in(beside(path, METADATA_SUFFIX)):
+            text = f"there is no {beside(path, ANCHOR_SUFFIX).name}, and {beside(path, METADATA_SUFFIX).name} names one"
+            self.add("anchor", path, "missing", text, "removed")
+
+    def _report(self, signed: Signed, content: Digest | None) -> None:
+        """Check that a report lies with the track that it is about, and that the track's credential names no other."""
+        track = next((material for material in signed.origin.materials if material.kind == "track"), None)
+        made_in = signed.origin.parameters.get("folder")
+        folder = Path(os.path.realpath(signed.path)).parent
+        if track is not None and isinstance(made_in, str) and folder.name != made_in:
+            text = (
+                f"the report is about {track.name} and was made in the folder {made_in!r}, and lies in {folder.name!r}"
+            )
+            self.add("report", signed.path, "missing", f"{text}, which is that of another track", "moved")
+        if signed.origin.parameters.get("index") and content is not None:
+            self._index(signed, content)
+        place = None if track is None else self._places.get(track.digest.hex)
+        if place is None or content is None:
+            return
+        for file, name, digest in self._reported.get(os.path.realpath(place), ()):
+            if digest != content.hex:
+                text = (
+                    f"the credential names another report ({name!r} {digest[:16]}...); contraste sign --report names it"
+                )
+                self.add("credential", file, "missing", text, "other-report")
+
+    def _index(self, signed: Signed, content: Digest) -> None:
+        """Check the page of several reports that lies above this one, where the report says that there is one."""
+        index = Path(os.path.normpath(named(signed.path).parent / "..")) / "index.html"
+        if not os.path.lexists(index):
+            self.add("page", index, "absent", "not here; the report was made together with others", "not-found")
+            return
+        listing = self.artefact(index, "report", _measure(index, self.cache))
+        reports = listing.origin.parameters.get("reports") if listing else None
+        if listing and (not isinstance(reports, Mapping) or reports.get(place_of(signed.path)) != content.hex):
+            text = f"it lists another state of {place_of(signed.path)} than this; contraste audit writes it anew"
+            self.add("page", index, "broken", text, "other-report")
+
+    def about(self, path: Path, signed: Signed | None, track: Path) -> None:
+        """Say whether a report is about the track that was meant."""
+        meant = _root(_measure(track, self.cache))
+        materials = signed.origin.materials if signed else ()
+        if not any((material.kind, material.digest) == ("track", meant) for material in materials):
+            self.add("report", path, "broken", f"it is not about {track}", "other-track")
+
+    def listed(self, signed: Signed) -> None:
+        """Compare the reports that an index lists with those that lie there."""
+        try:
+            check_pages(signed.path, signed.origin, "reports")
+        except LedgerError as error:
+            self.fault("page", signed.path, error)
 
 
 def _said_kind(path: Path) -> str:

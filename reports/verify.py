@@ -9,7 +9,7 @@ which the signature covers. Without a signature, digests only show what was alte
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,13 +21,17 @@ from reports.formats import FORMS, PAGE
 from reports.json_report import ReportError, read_report
 from reports.pdf import attached_json
 
-POLICY = "policy.toml"
-FoundVerdict = Literal["ok", "absent", "unchecked", "broken"]
+POLICY, INDEX = "policy.toml", "index.html"
+FoundVerdict = Literal["ok", "absent", "unchecked", "missing", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found about one file: "absent" where nothing demanded it, "broken" where it was altered."""
+    """What was found about one file.
+
+    The verdict is "absent" where nothing demanded it, "missing" where a signature is not there, "broken" where it was
+    altered.
+    """
 
     file: str
     verdict: FoundVerdict
@@ -67,6 +71,18 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
             by_json = _policy(path, report) if name == POLICY else _by_json(name, content, data, report)
         found.append(by_json or by_digest)
     return found
+
+
+def beside_index(
+    path: Path, found: Sequence[tuple[Path, Sequence[Found]]], allow_unsigned: bool
+) -> list[tuple[Path, list[Found]]]:
+    """Return what is to be said of an index page in a folder of reports that none of them knows."""
+    index = path / INDEX
+    below = (some for file, some in found if file.resolve().parent.parent == path.resolve())
+    if not index.is_file() or any(one.file == INDEX for some in below for one in some):
+        return []
+    said = "no report here says that it belongs to it: whoever can write here could have made it"
+    return [(index, [Found(INDEX, "absent" if allow_unsigned else "missing", said)])]
 
 
 def _digest(name: str, content: bytes, digests: Mapping[str, str], well: str) -> Found:

@@ -108,3 +108,11 @@ def chain(request, tmp_path, home):
         return open_chain(chain_dir=tmp_path / "chain")
     node = request.getfixturevalue("anvil")
     return open_chain(rpc=node.url, account_key=node.new_key())
+
+
+@pytest.fixture
+def proven(monkeypatch):
+    """Have the evidence in anchor files believed: chains of these tests have no blocks to prove anything by."""
+    from ledger.evidence import Evidence
+
+    monkeypatch.setattr(Evidence, "check", lambda *_: None)

@@ -264,7 +264,7 @@ TAMPER = {
     "wav: tag added": Case("wav", tagged, "tampered", "dataHash.mismatch"),
     "wav: stripped": Case("wav", strip, "none", "no credential"),
     "wav: a second credential": Case("wav", second_credential, "tampered", ""),
-    "wav: emptied": Case("wav", lambda w, p: p.write_bytes(b""), "tampered", "can't be read"),
+    "wav: emptied": Case("wav", lambda w, p: p.write_bytes(b""), "unreadable", "no trace of a credential"),
     "mp3: one bit of the sound": Case("mp3", lambda w, p: flip(p, -100), "tampered", "dataHash.mismatch"),
     "mp3: bytes appended": Case("mp3", lambda w, p: p.write_bytes(p.read_bytes() + b"more"), "tampered", "dataHash"),
     "mp3: stripped": Case("mp3", strip, "none", "no credential"),

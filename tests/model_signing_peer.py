@@ -22,7 +22,7 @@ def main(action, kind, method, model, signature, *words):
         config.use_shard_serialization(shard_size=1000)
     paths = [Path(word) for word in words]
     if action == "sign":
-        signer = signing.Config().set_hashing_config(config.set_ignored_paths(paths=[], ignore_git_paths=False))
+        signer = signing.Config().set_hashing_config(config)  # which leaves git's files out
         if kind == "key":
             signer.use_elliptic_key_signer(private_key=paths[0])
         else:

@@ -375,7 +375,8 @@ def test_bad_words_for_search(house: House, words: tuple[str, ...], code: int, s
 
 def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path: Path) -> None:
     store = shutil.copytree(house / "store", tmp_path / "store")
-    shutil.copy(house / "store.sig", tmp_path)
+    for end in ("sig", "anchor.json"):
+        shutil.copy(house / f"store.{end}", tmp_path)
     shutil.rmtree(store / "index")
     assert contraste("search", store, house / "copied.mid").code == 1
     assert tree(store) == tree(house / "store")
@@ -594,7 +595,7 @@ def test_an_audit_of_several_tracks(house: House, tmp_path: Path) -> None:
         f"{name}/report.{end}" for name in ("copied", "clean") for end in ("json", "html", "json.provenance.json")
     }
     rules = {f"{name}/policy.toml" for name in ("copied", "clean")}
-    assert files == {"index.html"} | rules | of_each
+    assert files == {"index.html", "index.html.provenance.json"} | rules | of_each
     report = json.loads((tmp_path / "one" / "copied" / "report.json").read_bytes())
     assert report["outcome"] == "fail"
     assert "07.mid" in report["sentence"]
@@ -859,7 +860,7 @@ TAMPERED: dict[str, tuple[Callable[[House], Path], Callable[[House], Path], str]
     "record": (lambda h: Path(f"{h.first}.provenance.json"), lambda h: h.first, "track"),
     "report": (lambda h: h.report, lambda h: h.report, "report"),
     "the report's track": (lambda h: h.first, lambda h: h.report, "track"),
-    "the report's policy": (lambda h: h.report.with_name("policy.toml"), lambda h: h.report, "policy"),
+    "the report's policy": (lambda h: h.report.with_name("policy.toml"), lambda h: h.report, "report"),
 }
 
 
@@ -898,6 +899,11 @@ def test_an_altered_artefact_signed_again_still_breaks_what_was_made_from_it(hou
         ran = contraste("verify", house.first)
         for file, data in zip(signatures, before, strict=True):
             file.write_bytes(data)
+    again = contraste("verify", house.first)  # all is as it was before, and an older state was put back
+    assert (again.code, "the older state was put back" in again.out) == (4, True)
+    done("sign", model, "--key", house / "keys")
+    assert [file.read_bytes() for file in signatures] == before
+    done("verify", house.first)
     assert ran.code == 1
     assert "broken at model" in ran.out.splitlines()[0]
     assert "changed and signed again" in ran.out
@@ -1009,6 +1015,61 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     assert contraste("verify", folder, "--signature", sig, "--ignore", "notes.txt", "--strict").code == 1
     refused(contraste("verify", folder, house / "store", "--signature", sig), 2, "about one path")
     refused(contraste("verify", folder, "--signature", sig, "--ignore", "../x"), 2, "--ignore", "relative POSIX path")
+
+
+def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path: Path) -> None:
+    from ledger.hashcache import HashCache, state_of
+    from ledger.keys import data_folder
+    from ledger.provenance import digest_of
+
+    file = tmp_path / "x.bin"
+    file.write_bytes(b"as signed")
+    done("sign", file, "--key", house / "keys")
+    own = done("keys", "list").out[:16]
+    ran = done("verify", file)
+    assert f"  assured    file x.bin by key {own}...; since when, only the signer says\n" in ran.out
+    assert json.loads(done("verify", "--json", file).out)[0]["assured"] == [
+        {"name": "file", "subject": str(file), "signer": f"key {own}...", "since": None}
+    ]
+    assert done("verify", "--short", file).out == f"{file}: ok\n"
+    good = digest_of(file)
+    file.write_bytes(b"altered..")
+    # What a process could do that mapped the file before it was hashed: other bytes, and no change of any time.
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ledger.hashcache.SETTLING_NS", 0)
+        HashCache(data_folder() / "hashes.sqlite").save(tmp_path / "x.bin", {(".", 0, -1): (state_of(file), good)}, [])
+    assert contraste("verify", file).code == 1
+    assert contraste("verify", file, "--no-cache").code == 1
+    assert contraste("verify", file, "--cache").code == 0  # who asks for it believes it
+
+
+def test_the_exceptions_from_missing_is_not_ok_are_named(house: House, tmp_path: Path) -> None:
+    file = shutil.copy(house / "clean.mid", tmp_path)
+    assert contraste("verify", file).code == 4
+    assert "absent     file" in done("verify", file, "--allow-unsigned").out
+    done("sign", file, "--key", house / "keys")
+    done("verify", file)
+    ran = contraste("verify", file, "--require-anchor")
+    assert (ran.code, "incomplete at anchor: not anchored" in ran.out) == (4, True)
+    done("verify", house.report, "--track", house.first)
+    ran = contraste("verify", house.report, "--track", file)
+    assert (ran.code, "it is not about" in ran.out) == (1, True)
+    refused(contraste("verify", house.report, file, "--track", file), 2, "about one path")
+
+
+def test_without_a_terminal_no_password_is_asked_for(house: House) -> None:
+    """In a session of its own, without a terminal: exit 2, and one line."""
+    environment = {name: value for name, value in os.environ.items() if name != "CONTRASTE_PASSWORD"}
+    program = "import sys, cli; sys.argv = ['contraste', 'sign', sys.argv[1], '--key', sys.argv[2]]; cli.main()"
+    for stdin in (subprocess.DEVNULL, subprocess.PIPE):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, house / "clean.mid", house / "keys"], stdin=stdin, capture_output=True,
+            text=True, check=False, start_new_session=True, cwd=Path(cli.__file__).parent, env=environment,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stdout) == (2, ""), ran
+        assert ran.stderr.startswith("contraste: a password is needed, and there is no terminal"), ran.stderr
+        assert "Warning" not in ran.stderr
 
 
 def test_a_password_comes_from_a_file_descriptor(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1156,7 +1217,8 @@ def test_a_trained_model_and_a_track_carry_slsa_provenance(house: House) -> None
     (shown,) = json.loads(done("ledger", "show", house.report, "--json").out)
     said = json.loads(house.report.read_bytes())
     told = shown["statement"]["predicate"]["parameters"]
-    assert told == {"outcome": said["outcome"], "sentence": said["sentence"], "files": told["files"]}
+    place = {"folder": "track-0-1", "index": True}
+    assert told == {"outcome": said["outcome"], "sentence": said["sentence"], "files": told["files"], **place}
     assert set(told["files"]) == {"report.json", "report.html", "policy.toml"}
     assert told["files"]["report.json"] == hashlib.sha256(house.report.read_bytes()).hexdigest()
 

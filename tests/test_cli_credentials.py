@@ -100,7 +100,7 @@ def test_signing_is_refused_before_anything_changes(place):
 
 def test_a_certificate_of_ones_own(place):
     (place / "chain.pem").write_text((place / "keys/certificate.pem").read_text() + (place / "keys/ca.pem").read_text())
-    words = ("--certificate", "chain.pem", "--source-type", "composite", "--mining", "allowed", "--report", "song.ogg")
+    words = ("--certificate", "chain.pem", "--source-type", "composite", "--mining", "allowed")
     done("sign", "song.mp3", "--key", "keys/private.p12", *words)
     assert b"compositeWithTrainedAlgorithmicMedia" in (place / "song.mp3").read_bytes()
     ran = contraste("sign", "song.mp3", "--key", "keys", "--source-type", "human")

@@ -204,3 +204,30 @@ def test_policy_explain(name):
 def test_policy_explain_of_what_is_none(tmp_path):
     refused(contraste("policy", "explain", "nobody"), 2, "nobody: cannot be read", "the profiles are default")
     assert "default" in done("policy", "explain").out
+
+
+@pytest.mark.parametrize("attack", ["neighbour's signature", "signature taken away", "older state put back"])
+def test_the_gate_believes_no_more_than_verify(house, tmp_path, attack):
+    """Under the profile `distributor`, a trusted key must have signed this track, as it is."""
+    track = shutil.copy(house / "clean.mid", tmp_path / "hit.mid")
+    if attack == "neighbour's signature":
+        (tmp_path / "hit.bin").write_bytes(b"weights")
+        done("sign", tmp_path / "hit.bin", "--key", house / "keys")
+        value = {"schema": "contraste-provenance/1", "kind": "track", "also": ["hit.mid"]}
+        (tmp_path / "hit.bin.provenance.json").write_text(json.dumps(value))
+    else:
+        done("sign", track, "--key", house / "keys")
+        files = [tmp_path / f"hit.mid{end}" for end in ("", ".sig", ".provenance.json", ".c2pa")]
+        kept = {file: file.read_bytes() for file in files}
+        if attack == "signature taken away":
+            (tmp_path / "hit.mid.sig").unlink()
+        else:
+            done("sign", track, "--key", house / "keys", "--mining", "allowed")
+            for file, content in kept.items():
+                file.write_bytes(content)
+    verified = contraste("verify", track)
+    assert verified.code in (1, 4)
+    ran, report = audited(house, tmp_path / "r", track, "--policy", "distributor")
+    assert rules_of(report)["provenance.require_signature"] == "fail"
+    assert ran.code == 1
+    assert "signed_by" not in report["track"]

@@ -26,6 +26,8 @@ WRITTEN = {
     *("disclosure/data_sheet.md", "policy.toml", "report.json.provenance.json", "report.json.sig"),
 }
 
+INDEX = {"index.html", "index.html.provenance.json", "index.html.sig"}
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
@@ -63,14 +65,14 @@ def copy(house, tmp_path):
 
 def test_every_format_is_there_and_the_same_twice(house, tmp_path):
     one = files(house / "r")
-    assert set(one) == {f"{name}/{file}" for name in ("copied", "clean") for file in WRITTEN} | {"index.html"}
+    assert set(one) == {f"{name}/{file}" for name in ("copied", "clean") for file in WRITTEN} | INDEX
     audited(house, tmp_path / "again")
     two = files(tmp_path / "again")
     changed = {name for name in one if one[name] != two.get(name)}
     # Records hold paths relative to themselves, and a signature is never the same twice.
     assert changed == {
         f"{name}/report.json.{end}" for name in ("copied", "clean") for end in ("sig", "provenance.json")
-    }
+    } | {"index.html.sig"}
 
 
 def test_every_json_and_sarif_obeys_its_schema(house, node_tools):
@@ -130,7 +132,12 @@ def test_who_alters_the_record_too_breaks_the_signature(copy):
     assert "report.json.provenance.json" in ran.out
     (folder / "report.json.sig").unlink()
     ran = contraste("report", "verify", folder)
-    assert (ran.code, "not signed: whoever can write here" in ran.out) == (0, True)
+    assert (ran.code, "incomplete at report.json.sig" in ran.out, "not signed: there is no" in ran.out) == (
+        4,
+        True,
+        True,
+    )
+    assert done("report", "verify", folder, "--allow-unsigned").out.count("absent     report.json.sig") == 1
 
 
 def test_strangers_and_damaged_records(copy, house, monkeypatch, tmp_path):
@@ -189,7 +196,7 @@ def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkey
     if reason := reports.pdf.pdf_unavailable():
         pytest.skip(f"no PDF here: {reason}")
     done(*words, "pdf")
-    assert done("report", "verify", tmp_path / "r").out.count("report.pdf: as the record says") == 1
+    assert done("report", "verify", tmp_path / "r", "--allow-unsigned").out.count("report.pdf: as the record says") == 1
     refused(contraste(*words, "json", "--sign-key", tmp_path / "nokey"), 2, "nokey")
 
 
@@ -290,3 +297,50 @@ def test_the_index_names_what_could_not_be_read(house, tmp_path):
     assert "1 track could not be read, and nothing is known of what they hold." in page
     assert "&lt;b&gt;.mid" in page
     assert "could not be read" not in (house / "r/index.html").read_text()
+
+
+def test_the_index_is_signed_with_its_reports_and_compared(copy):
+    (copy / "index.html").write_bytes((copy / "index.html").read_bytes().replace(b"Fail", b"Pass") + b" ")
+    for words in (("report", "verify", copy), ("verify", "--short", copy / "clean" / "report.json")):
+        ran = contraste(*words)
+        assert (ran.code, "index.html" in ran.out) == (1, True), ran
+    for end in (".sig", ".provenance.json"):
+        (copy / f"index.html{end}").unlink()
+    ran = contraste("report", "verify", copy)
+    assert (ran.code, ran.out.count("incomplete at index.html")) == (4, 2)
+
+
+def test_an_index_that_no_report_knows_is_not_passed_over(copy):
+    shutil.rmtree(copy / "copied")
+    for file in copy.glob("index.html*"):
+        file.unlink()
+    done("report", "verify", copy)  # one of two was handed on
+    (copy / "clean" / "index.html").write_bytes(b"<p>somebody's page</p>")
+    ran = contraste("report", "verify", copy / "clean")
+    assert (ran.code, "no report here says that it belongs to it" in ran.out) == (4, True)
+    done("report", "verify", copy / "clean", "--allow-unsigned")
+
+
+def test_a_report_is_not_signed_with_pages_of_another(house, copy):
+    page = copy / "copied" / "report.html"
+    before = page.read_bytes()
+    page.write_bytes(before.replace(b"Fail", b"Pass"))
+    ran = contraste("sign", copy / "copied" / "report.json", "--key", house / "keys")
+    assert (ran.code, "changed report.html" in ran.err) == (1, True)
+    page.write_bytes(before)
+    (copy / "index.html.sig").unlink()
+    ran = done("sign", copy / "copied" / "report.json", "--key", house / "keys")
+    assert [Path(line).name for line in ran.out.splitlines()] == ["report.json.sig", "index.html.sig"]
+    (copy / "index.html").write_bytes(b"<p>somebody's page</p>")
+    assert contraste("sign", copy / "copied" / "report.json", "--key", house / "keys").code == 1
+
+
+def test_a_report_in_the_folder_of_another_track_is_not_ok(copy):
+    for name in ("clean", "copied"):
+        (copy / name).rename(copy / f"{name}-old")
+    shutil.copytree(copy / "clean-old", copy / "copied")
+    ran = contraste("report", "verify", copy / "copied")
+    assert (ran.code, "made in the folder 'clean'" in ran.out) == (1, True)
+    for file in copy.glob("index.html*"):
+        file.unlink()
+    assert contraste("report", "verify", copy / "copied").code == 4

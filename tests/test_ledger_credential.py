@@ -1,15 +1,18 @@
 """C2PA credentials: every format, every way to alter one, and what may change without harm."""
 
+import io
 import json
 import os
 import shutil
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,7 +30,7 @@ from ledger.signer import Signer
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, TAMPER, World, holder, roots
-from tests.test_ledger_verify import FakeChain
+from tests.test_ledger_verify import RealChain
 
 pytest.importorskip("c2pa")
 
@@ -450,11 +453,11 @@ def test_without_the_library_it_is_said_what_is_missing(world, monkeypatch):
     assert _links(world, plain)[1][0].verdict == "absent"
 
 
-def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world):
+def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world, proven):
     identifier = key_id(world.key.public_key())
     since = datetime.fromtimestamp(1001, UTC)
     trust = Trust(world.trust, revoked={identifier: Revocation(identifier, since, "stolen")})
-    path, chain = world.track("mid"), FakeChain()  # its blocks are from second 1000
+    path, chain = world.track("mid"), RealChain()  # its blocks are from second 1000
     before, after = (datetime.fromtimestamp(second, UTC) for second in (1000, 1001))
     found = [read_credential(path, trust, at).verdict for at in (before, after, None)]
     assert found == ["trusted", "revoked", "revoked"]
@@ -484,3 +487,88 @@ def test_a_key_in_a_hardware_module_needs_its_certificate(world):
     path = world.write("wav")
     Issuer(key, world.chain).issue(path)
     assert read_credential(path, world.trust).verdict == "trusted"
+
+
+def test_a_signer_is_told_by_the_key_and_not_by_a_name_around_it(world):
+    """Anybody can write a certificate with a famous name around somebody's public key."""
+    from ledger.certificates import _name, _usage
+
+    authority, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    famous = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Famous Label Inc")])
+    builder = x509.CertificateBuilder(_name("x"), famous, world.key.public_key(), 7)
+    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=9))
+    builder = builder.add_extension(_usage(False), critical=True)
+    builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=True)
+    key_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+    builder = builder.add_extension(key_identifier, critical=False)
+    path = world.write("wav")
+    Issuer(world.key, pem_text(builder.sign(authority, hashes.SHA256()))).issue(path)
+    found = read_credential(path, world.trust)
+    assert found.verdict == "trusted"
+    assert found.detail.startswith(f"trusted: signed by key {key_id(world.key.public_key())[:16]}...; trained")
+    assert "Famous" not in found.detail
+    # Under a trusted authority it is the name that was checked.
+    named = world.track("wav", "named")
+    assert "signed by 'contraste" in read_credential(named, Trust({}, roots(world.authority))).detail
+
+
+def _container(kind):
+    """Return sound of a format that the engine does not look into, as writers of large files make it."""
+    out = io.BytesIO()
+    soundfile.write(out, 0.1 * np.sin(np.arange(4410) / 20), 44100, format=kind, subtype="PCM_16")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["RF64", "W64", "AU", "CAF", "AIFF"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a"])
+def test_what_cannot_be_looked_into_is_unchecked_and_not_tampered(world, kind, suffix):
+    path = world.folder / f"large.{suffix}"
+    path.write_bytes(_container(kind))
+    verification, (link,) = _links(world, path)
+    assert (link.verdict, link.code) == ("unchecked", "credential-unreadable")
+    assert "can't be checked" in link.detail
+    assert verification.verdict == "incomplete"
+    sign_path(path, world.key)  # the statement says nothing of a credential, and covers every byte
+    verification, (link,) = _links(world, path)
+    assert (verification.verdict, link.verdict) == ("ok", "absent")
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF\0\0\0\0WAVE", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"hello"])
+def test_a_damaged_file_without_a_trace_of_a_credential_is_unchecked(world, content):
+    path = world.folder / "cut.wav"
+    path.write_bytes(content)
+    found = read_credential(path, world.trust)
+    assert found.verdict in ("unreadable", "none")
+    assert verify_path(path, world.trust).verdict == "incomplete"
+
+
+def test_a_link_is_unchecked_wherever_it_leads(world):
+    path = world.track("wav")
+    for name, target in (("link.wav", path), ("dangling.wav", world.folder / "nowhere")):
+        (world.folder / name).symlink_to(target)
+        assert verify_path(world.folder / name, world.trust).verdict == "incomplete"
+    path.rename(world.folder / "real.bin")
+    path.symlink_to(world.folder / "real.bin")  # as tools that save room do; the bytes are the same
+    verification = verify_path(path, world.trust)
+    assert verification.verdict == "incomplete"
+    assert {link.code for link in verification.links if link.verdict == "unchecked"} == {"link-refused"}
+
+
+def test_the_report_that_a_credential_names_is_compared(world):
+    path = world.write("mid")
+    reports = []
+    for number in (1, 2):
+        report = world.folder / f"r{number}" / "report.json"
+        report.parent.mkdir()
+        report.write_bytes(b'{"n":%d}' % number)
+        write_record(report, "report", materials=[material_of("track", path, artefact=report)])
+        sign_path(report, world.key)
+        reports.append(report)
+    world.issuer().issue(path, reports[0])
+    sign_path(path, world.key)
+
+    def said(report):
+        return [link.code for link in verify_path(report, world.trust).links if link.name == "credential"]
+
+    assert [said(report) for report in reports] == [["ok"], ["ok", "other-report"]]

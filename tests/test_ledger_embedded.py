@@ -167,7 +167,7 @@ def test_absent_and_empty_chains_say_so_and_are_not_made_by_reading(tmp_path):
     with pytest.raises(ChainUnreachable, match="anchor something first"):
         EmbeddedChain(tmp_path).identity()
     (tmp_path / "file").touch()
-    with pytest.raises(LedgerError, match="cannot write the embedded chain"):
+    with pytest.raises(LedgerError, match="cannot make the folder"):
         EmbeddedChain(tmp_path / "file").anchor(keccak256(b"x"))
 
 

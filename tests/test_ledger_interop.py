@@ -210,6 +210,39 @@ def test_both_accept_each_other_and_neither_what_was_altered(case, tmp_path):
 
 
 @needs_peer
+@pytest.mark.parametrize("method", ["files", "shards"])
+def test_both_leave_the_files_of_git_out_and_say_so(method, tmp_path):
+    make_model(tmp_path)
+    key, _ = make_keys(tmp_path, "p256")
+    model, private, public = (tmp_path / name for name in ("model", "p256.private.pem", "p256.public.pem"))
+    ours, theirs = tmp_path / "model.sig", tmp_path / "theirs.sig"
+    for name in (
+        ".git/HEAD",
+        ".git/objects/ab",
+        ".github/workflow.yml",
+        ".gitattributes",
+        ".gitignore",
+        "a/.gitignore",
+    ):
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_bytes(name.encode())
+    assert peer("sign", "key", method, model, theirs, private) == (0, "")
+    how = FILES if method == "files" else Method(1000, FILES.ignored)
+    sign_path(model, key, method=how)
+    trust = trusted(tmp_path, "p256", "key")[1]
+    for step in (lambda: None, (model / ".git/HEAD").unlink, lambda: (model / ".git/new").write_bytes(b"x")):
+        step()
+        assert peer("verify", "key", method, model, ours, public) == (0, "")
+        check(model, theirs, trust)
+        check(model, ours, trust)
+    (model / "a/.gitignore").write_bytes(b"further down it is a file like any other")
+    assert peer("verify", "key", method, model, ours, public)[0] == 1
+    for file in (theirs, ours):
+        with pytest.raises(ManifestMismatch, match=r"a/\.gitignore"):
+            check(model, file, trust)
+
+
+@needs_peer
 def test_runs_are_provenance_to_the_tools_of_in_toto_and_sigstore(tmp_path):
     make_model(tmp_path)
     key, _ = make_keys(tmp_path, "p256")

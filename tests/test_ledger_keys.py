@@ -507,3 +507,45 @@ def test_malformed_uris_say_why(uri, message):
     pytest.importorskip("pkcs11", reason="the extra 'hsm' (python-pkcs11) is not installed")
     with pytest.raises(KeyUnusable, match=message):
         _load(uri, "1234")
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(home, tmp_path, open_umask):
+    from ledger.hashcache import HashCache
+    from ledger.provenance import sign_path
+    from ledger.transparency import TransparencyLog
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    keyring.trust_key(key.public_key())
+    signer.create_keys(tmp_path / "a" / "keys", "secret")
+    (tmp_path / "x").write_bytes(b"x")
+    sign_path(tmp_path / "x", key, log=TransparencyLog(home / "log.sqlite"))
+    HashCache(home / "hashes.sqlite").save(tmp_path, {}, [])
+    places = [home, tmp_path / "a", *home.rglob("*"), *(tmp_path / "a").rglob("*"), tmp_path / "x.sig"]
+    assert len(places) > 9
+    assert {str(place): place.stat().st_mode & 0o022 for place in places} == {str(place): 0 for place in places}
+    assert all(place.stat().st_mode & 0o077 == 0 for place in places if place.is_dir())
+    assert (home / "log.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("place", ["", "trusted", "trusted/KEY.pem", "revoked", "accounts", "trusted/other.crt"])
+def test_trust_that_everybody_can_write_to_is_refused(home, place):
+    key = ec.generate_private_key(ec.SECP256R1())
+    identifier = keyring.trust_key(key.public_key())
+    for folder in ("revoked", "accounts"):
+        (home / folder).mkdir()
+    found = home / place.replace("KEY", identifier)
+    if not found.exists():
+        found.write_bytes(b"")
+    found.chmod(found.stat().st_mode | 0o002)
+    with pytest.raises(KeyUnusable, match=r"everybody on this machine can write to .* chmod o-w"):
+        keyring.trusted_keys()
+    found.chmod(found.stat().st_mode & ~0o002)
+    if place != "trusted/other.crt":
+        assert identifier in keyring.trusted_keys()

@@ -114,7 +114,7 @@ def test_shards_are_hand_worked_sorted_by_offset_and_leave_empty_files_out(tmp_p
 def test_ignored_names_are_left_out_whole_and_named(folder):
     method = Method(None, ("a", ".hidden"))
     assert list(Manifest.of_path(folder, method).files) == ["a.txt", "b.txt"]
-    assert left_out(folder, method.ignored) == [".hidden", "a/z.txt"]
+    assert left_out(folder, method.ignored) == [".hidden", "a"]
     assert left_out(folder, ()) == left_out(folder / "b.txt", ("x",)) == []
     with pytest.raises(Malformed, match="relative POSIX path"):
         Method(None, ("../b",))
@@ -215,3 +215,16 @@ def test_what_was_just_written_is_not_kept(folder, tmp_path):
     cache = HashCache(tmp_path / "hashes.sqlite")
     Manifest.of_path(folder, FILES, cache)
     assert cache.load(folder) == {}
+
+
+def test_files_of_git_at_the_top_are_left_out_and_those_further_down_are_not(folder):
+    before = Manifest.of_path(folder)
+    for name in (".git/HEAD", ".github/x.yml", ".gitattributes", ".gitignore"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / ".git/link").symlink_to("nowhere")  # what is left out is not looked at
+    assert Manifest.of_path(folder) == before
+    assert left_out(folder, FILES.ignored) == [".git", ".gitattributes", ".github", ".gitignore"]
+    (folder / ".gitmodules").write_bytes(b"x")
+    (folder / "a/.gitignore").write_bytes(b"x")
+    assert before.diff(Manifest.of_path(folder)).extra == (".gitmodules", "a/.gitignore")

@@ -428,3 +428,91 @@ def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path, monkeypatch)
             load_account_key(keystore, "pw")
     with pytest.raises(KeyUnusable, match="cannot read"):
         load_account_key(tmp_path / "no", "pw")
+
+
+@contextlib.contextmanager
+def answering(respond):
+    """Serve `respond(handler)` to every POST, on a free loopback port; yield the URL and the requests so far."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.path)
+            with contextlib.suppress(OSError):
+                respond(self)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _headers(handler, code, **headers):
+    handler.send_response(code)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+
+
+def test_a_node_that_hangs_is_waited_for_once():
+    from ledger.jsonrpc import Node
+
+    with answering(lambda handler: time.sleep(5)) as (url, asked):
+        node, start = Node(url, 0.3), time.monotonic()
+        for _ in range(20):
+            with pytest.raises(ChainUnreachable, match="did not answer eth_chainId"):
+                node.request("eth_chainId")
+        assert len(asked) == 1
+        assert time.monotonic() - start < 5
+
+
+def test_a_node_that_is_refused_once_is_asked_again():
+    from ledger.jsonrpc import Node
+
+    with answering(lambda handler: _headers(handler, 503)) as (url, asked):
+        node = Node(url, 5)
+        for _ in range(2):
+            with pytest.raises(ChainUnreachable):
+                node.request("eth_chainId")
+        assert len(asked) == 2
+
+
+@pytest.mark.parametrize("length", ["told", "not told", "packed"])
+def test_an_answer_without_end_is_not_read(monkeypatch, length):
+    import gzip
+
+    from ledger import jsonrpc
+
+    monkeypatch.setattr(jsonrpc, "MAX_ANSWER", 1 << 20)
+
+    def respond(handler):
+        if length == "packed":
+            _headers(handler, 200, Content_Encoding="gzip", Content_Type="application/json")
+            handler.wfile.write(gzip.compress(b" " * (64 << 20)))
+            return
+        _headers(handler, 200, **({"Content_Length": str(1 << 40)} if length == "told" else {}))
+        while True:
+            handler.wfile.write(b" " * (1 << 16))
+
+    with answering(respond) as (url, _), pytest.raises(ChainUnreachable, match="more than 1048576 bytes"):
+        jsonrpc.Node(url, 20).request("eth_chainId")
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_redirects_are_not_followed(code):
+    from ledger.jsonrpc import Node
+
+    good = b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'
+    with answering(lambda handler: (_headers(handler, 200), handler.wfile.write(good))) as (elsewhere, asked):
+        assert Node(elsewhere, 5).request("eth_chainId") == "0x1"
+        sending = answering(lambda handler: _headers(handler, code, Location=elsewhere))
+        with sending as (url, _), pytest.raises(ChainUnreachable, match="redirects are not followed"):
+            Node(url, 5).request("eth_chainId")
+        assert len(asked) == 1

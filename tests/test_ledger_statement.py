@@ -77,7 +77,7 @@ def test_a_folder_statement_has_the_fields_of_model_signing_1_0():
         "method": "files",
         "hash_type": "sha256",
         "allow_symlinks": False,
-        "ignore_paths": [],
+        "ignore_paths": [".git", ".gitattributes", ".github", ".gitignore"],
     }
     assert signed_manifest(statement) == MANIFEST
     assert origin_of(statement) == origin

@@ -377,7 +377,7 @@ CASES = {
         "differ from what the chain says",
     ),
     "token: metadata of another track": (about_another, "token", "broken", "metadata is about another track"),
-    "token: metadata gone": (lambda w: metadata_file(w.track).unlink(), "token", "broken", "cannot read"),
+    "token: metadata gone": (lambda w: metadata_file(w.track).unlink(), "token", "missing", "there is no"),
     "token: metadata no object": (no_object, "token", "broken", "about another track"),
     "token file: that of another track": (
         lambda w: shutil.copy(token_file(w.second), token_file(w.track)),

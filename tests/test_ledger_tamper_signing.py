@@ -244,6 +244,13 @@ def older_head(w):
     database(("UPDATE head SET bundle = ?", (old,)))(w)
 
 
+def earlier_log(w):
+    """Put the log back as it was before the last signature."""
+    before = (w / "home/log.sqlite").read_bytes()
+    sign_path(w / "single.bin", KEY, log=TransparencyLog(w / "home/log.sqlite"))
+    (w / "home/log.sqlite").write_bytes(before)
+
+
 def replay(w):
     """Put back the content and the record of a track, under the newer signature of another content."""
     before = (w / "single.bin").read_bytes()
@@ -285,6 +292,8 @@ def track_named_otherwise(w):
         (w / f"out/t.mid{suffix}").rename(w / f"out/u.mid{suffix}")
 
 
+GAPS = ("unsigned", "log-incomplete", "link-refused")
+"""Codes of what is not there, or can't be looked into: that is not altered, and not well either."""
 S, T, R = "store", "out/t.mid", "audit/report.json"
 
 CASES = {
@@ -297,9 +306,9 @@ CASES = {
     "added": (write("store/notes/b.bin", b"b"), S, "data set", "content-changed", "extra notes/b.bin"),
     "empty file added": (write("store/b", b""), S, "data set", "content-changed", "extra b"),
     "hidden file added": (write("store/.b", b"b"), S, "data set", "content-changed", "extra .b"),
-    "file hidden in .git": (
-        both(lambda w: (w / "store/.git").mkdir(), write("store/.git/x", b"")),
-        S, "data set", "content-changed", "extra .git/x",
+    "file hidden in a .git further down": (
+        both(lambda w: (w / "store/notes/.git").mkdir(), write("store/notes/.git/x", b"")),
+        S, "data set", "content-changed", "extra notes/.git/x",
     ),
     "renamed": (
         rename("store/notes/a.bin", "store/notes/b.bin"), S, "data set", "content-changed",
@@ -320,13 +329,13 @@ CASES = {
         rename("store/notes/a.bin", "store/a.bin"), S, "data set", "content-changed", "missing notes/a.bin",
     ),
     "contents swapped": (swap, S, "data set", "content-changed", "changed a.txt, notes/a.bin"),
-    "link added": (link("store/x", "a.txt"), S, "data set", "path-refused", "x is a symlink"),
-    "dangling link added": (link("store/x", "nowhere"), S, "data set", "path-refused", "x is a symlink"),
+    "link added": (link("store/x", "a.txt"), S, "data set", "link-refused", "x is a symlink"),
+    "dangling link added": (link("store/x", "nowhere"), S, "data set", "link-refused", "x is a symlink"),
     "file became a link to its copy": (
         both(lambda w: shutil.copy(w / "store/a.txt", w / "copy"), link("store/a.txt", "../copy")),
-        S, "data set", "path-refused", "a.txt is a symlink",
+        S, "data set", "link-refused", "a.txt is a symlink",
     ),
-    "link to a folder outside": (link("store/x", "/etc"), S, "data set", "path-refused", "x is a symlink"),
+    "link to a folder outside": (link("store/x", "/etc"), S, "data set", "link-refused", "x is a symlink"),
     "named pipe added": (lambda w: os.mkfifo(w / "store/x"), S, "data set", "path-refused", "neither a file nor"),
     "file became a folder": (
         both(remove("store/a.txt"), lambda w: (w / "store/a.txt").mkdir(), write("store/a.txt/x", b"text")),
@@ -606,12 +615,20 @@ CASES = {
     # the log
     "log entry altered": (
         database("""UPDATE entries SET leaf = replace(leaf, '"time":"2', '"time":"1') WHERE position = 0"""),
-        S, "log", "log-broken", "not lead",
+        S, "log", "log-broken", "do not agree",
     ),
     "last log entry taken out": (
         database("DELETE FROM entries WHERE position = (SELECT max(position) FROM entries)"),
-        S, "log", "log-broken", "were signed",
+        S, "log", "log-incomplete", "were signed",
     ),
+    "log entry taken out of the middle": (
+        database("DELETE FROM entries WHERE position = 1"), S, "log", "log-incomplete", "some were taken out",
+    ),
+    "all log entries taken out": (
+        database("DELETE FROM entries", "DELETE FROM nodes"), S, "log", "log-incomplete", "were signed",
+    ),
+    "log put back as it was earlier": (earlier_log, S, "log", "log-incomplete", "were signed"),
+    "log deleted": (remove("home/log.sqlite"), S, "log", "log-incomplete", "says that there was one"),
     "log entry added": (
         database("INSERT INTO entries SELECT position + 100, payload, leaf FROM entries WHERE position = 0"),
         S, "log", "log-broken", "taken out or added",
@@ -620,21 +637,21 @@ CASES = {
         database(
             "UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE position = 1) WHERE position = 0",
         ),
-        S, "log", "log-broken", "digest of another",
+        S, "log", "log-broken", "do not agree",
     ),
     "log hash altered": (
         database("UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND position = 1"),
-        S, "log", "log-broken", "not lead",
+        S, "log", "log-broken", "do not agree",
     ),
     "log hash taken out": (
-        database("DELETE FROM nodes WHERE level = 1 AND position = 1"), S, "log", "log-broken", "is not there",
+        database("DELETE FROM nodes WHERE level = 1 AND position = 1"), S, "log", "log-broken", "do not agree",
     ),
     "log entry filed for another": (
         database("UPDATE entries SET payload = (SELECT payload FROM entries WHERE position = 0) WHERE position = 4"),
         S, "log", "log-broken", "digest of another statement",
     ),
     "log entry that is no JSON": (
-        database("UPDATE entries SET leaf = x'00' WHERE position = 0"), S, "log", "log-broken", "not valid JSON",
+        database("UPDATE entries SET leaf = x'00' WHERE position = 0"), S, "log", "log-broken", "do not agree",
     ),
     "log head taken out": (database("DELETE FROM head"), S, "log", "log-broken", "no signed tree head"),
     "log head of a stranger": (head_by(STRANGER), S, "log", "log-broken", "signed by another key"),
@@ -649,7 +666,7 @@ def test_tampering_is_found_at_its_link_with_its_code(world, case, monkeypatch):
     tamper, path, name, code, message = CASES[case]
     tamper(world)
     found = verify(world, path, cache=HashCache(world / "home/hashes.sqlite"))
-    assert found.verdict == ("incomplete" if code == "unsigned" else "broken"), found.links
+    assert found.verdict == ("incomplete" if code in GAPS else "broken"), found.links
     assert found.fault.name == name, found.links
     if code is not None:
         assert found.fault.code == code, found.fault
@@ -701,7 +718,7 @@ def test_what_a_signature_leaves_out_is_named_and_refused_when_strict(world):
     flip("store/notes/a.bin")(world)
     (kept,) = [link for link in verify(world, S).links if link.name == "data set"]
     assert (kept.verdict, kept.code) == ("ok", "not-covered")
-    assert "leaves out notes/a.bin" in kept.detail
+    assert "leaves out notes" in kept.detail
     assert verify(world, S, strict=True).fault.code == "not-covered"
 
 
@@ -754,6 +771,12 @@ def archive(w):
 def renamed_artefact(w):
     for suffix in ("", ".sig"):
         (w / f"single.bin{suffix}").rename(w / f"renamed.bin{suffix}")
+
+
+def forget(w):
+    """Take the log away with all that tells of it: another machine."""
+    shutil.rmtree(w / "home/heads")
+    (w / "home/log.sqlite").unlink()
 
 
 def moved(w):
@@ -813,8 +836,13 @@ BENIGN = {
     "names sorted as plain text": signed("store.sig", plain_sort),
     "annotated subject": signed("store.sig", lambda v, p: v["subject"][0]["annotations"].update(by="us")),
     "further predicate key": signed("store.sig", lambda v, p: p.update(theirs={"card": 1})),
-    "no contributions": lambda w: [(w / f"out/t.mid.contributions.{end}").unlink() for end in ("json", "sig")],
-    "no log": remove("home/log.sqlite"),
+    "no contributions, where nothing says that there were": both(
+        remove("out/t.mid.contributions.json"), remove("out/t.mid.contributions.sig"), forget,
+    ),
+    "no log here": forget,
+    "git's own files": both(
+        lambda w: (w / "store/.git").mkdir(), write("store/.git/HEAD", b"ref"), write("store/.gitignore", b"*.tmp"),
+    ),
     "more in the log": sign_more(SECOND),
     "more in the log by a key that is not trusted": sign_more(STRANGER),
     "one more trusted key": lambda w: keyring.trust_key(STRANGER.public_key()),
@@ -823,7 +851,7 @@ BENIGN = {
     ),
     "cache damaged": write("home/hashes.sqlite", b"junk" * 4096),
     "policy not at hand": remove("audit/policy.toml"),
-    "run statement not at hand": remove("model.run.sig"),
+    "run statement not at hand, where nothing says that there was one": both(remove("model.run.sig"), forget),
 }  # fmt: skip
 
 

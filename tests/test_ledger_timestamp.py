@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from ledger.errors import Malformed, SignatureInvalid, SignerUnknown, TimeStampU
 from ledger.issue import Issuer
 from ledger.keys import key_id, load_certificates
 from ledger.provenance import read_record, read_signed, sign_path, write_record
-from ledger.timestamp import check_time_stamp, stamp_file, write_time_stamp
+from ledger.timestamp import check_time_stamp, in_order, stamp_file, time_stamp
 from ledger.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, World, holder, roots
@@ -93,7 +93,7 @@ def tsa(world):
 def _stamped(world, tsa, path):
     file = sign_path(path, world.key)
     signature = read_signed(path, world.trust).envelope.signature
-    write_time_stamp(file, signature, tsa.url)
+    stamp_file(file).write_bytes(time_stamp(signature, tsa.url))
     return file, signature
 
 
@@ -197,8 +197,8 @@ def test_an_authority_that_does_not_answer_rightly(world, tsa, wrong):
     old_answer = tsa.answer(query.read_bytes())
     with serving(answers.get(wrong, lambda query: b"")) as server:
         url = {"nobody there": "http://127.0.0.1:1/", "no URL": "file:///etc/passwd"}.get(wrong, server)
-        with pytest.raises(TimeStampUnavailable, match="gave no time stamp for"):
-            write_time_stamp(file, b"signature", url)
+        with pytest.raises(TimeStampUnavailable, match="gave no time stamp of"):
+            time_stamp(b"signature", url)
         with pytest.raises(TimeStampUnavailable, match="gave no time stamp for"):
             world.issuer(tsa=url).issue(path)
     assert path.read_bytes() == before
@@ -245,3 +245,69 @@ def test_a_certificate_for_time_stamps_signs_no_statements(world):
     sign_path(path, key, load_certificates(world.folder / "keys-stamps" / "certificate.pem"))
     with pytest.raises(SignerUnknown, match="is not for signatures"):
         read_signed(path, Trust({}, roots(authority)))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_answer_with_several_certificates_is_read_in_any_order(world, tsa, order):
+    """OpenSSL and public authorities send leaf and chain as they come, which is not always the order of DER."""
+    chain = [tsa.folder / name for name in ("ca.pem", "certificate.pem")][::order]
+    (tsa.folder / "chain.pem").write_text("".join(file.read_text() for file in chain))
+    with (tsa.folder / "ts.cnf").open("a") as config:
+        config.write(f"certs = {tsa.folder}/chain.pem\n")
+    path = world.track("mid")
+    file, signature = _stamped(world, tsa, path)
+    answer = stamp_file(file).read_bytes()
+    held = [load_certificates(one)[0].public_bytes(serialization.Encoding.DER) for one in chain]
+    assert all(der in answer for der in held)
+    swapped = answer.replace(held[0] + held[1], held[1] + held[0])
+    for found in {answer, swapped, in_order(answer)}:
+        assert sorted(in_order(found)) == sorted(answer)
+        stamp_file(file).write_bytes(found)
+        assert check_time_stamp(file, signature, tsa.roots) is not None
+        links = verify_path(path, Trust(world.trust, tsa.roots)).links
+        assert [link.verdict for link in links if link.name == "time stamp"] == ["ok"]
+
+
+def test_what_is_no_answer_comes_back_as_it_is():
+    for junk in (
+        b"",
+        b"junk",
+        b"\x30",
+        b"\x30\x80\0\0",
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x03\x02\x01\0",
+        b"\x1f\x81\0",
+    ):
+        assert in_order(junk) == junk
+
+
+def test_an_authority_that_sends_elsewhere_or_drips_is_not_waited_for(world, tsa, monkeypatch):
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(307)
+            self.send_header("Location", tsa.url)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Drip(Elsewhere):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"0")
+                    time.sleep(0.05)
+
+    monkeypatch.setattr("ledger.timestamp.TIMEOUT_S", 0.4)
+    for handler, reason in ((Elsewhere, "Temporary Redirect"), (Drip, "within 0.4 s")):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(TimeStampUnavailable, match=reason):
+                time_stamp(b"signature", f"http://127.0.0.1:{server.server_port}/")
+        finally:
+            server.shutdown()
+            server.server_close()

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,12 +35,17 @@ def envelope(number):
     return sign_statement(Statement({f"x{number}": hash_bytes(bytes([number]))}, "https://example.com/x", {}), KEY)
 
 
+def filed(*numbers):
+    """Return envelopes by the signature files that they would lie in."""
+    return {Path(f"{number}/x{number % 256}.sig"): envelope(number % 256) for number in numbers}
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     made = TransparencyLog(tmp_path_factory.mktemp("log") / "log.sqlite")
     for number in range(5):
-        made.append([envelope(number)], KEY)
-    made.append([envelope(number) for number in range(5, 17)], KEY)
+        made.append(filed(number), KEY)
+    made.append(filed(*range(5, 17)), KEY)
     return made
 
 
@@ -113,7 +119,7 @@ def test_where_there_is_no_log_nothing_is_found_and_none_is_made(tmp_path):
 
 def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
     log = TransparencyLog(tmp_path / "log.sqlite")
-    log.append([envelope(1)], KEY)
+    log.append(filed(1), KEY)
 
     class Broken:
         public_key = staticmethod(KEY.public_key)
@@ -123,7 +129,7 @@ def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
             raise LedgerError("the token was taken out")
 
     with pytest.raises(LedgerError, match="taken out"):
-        log.append([envelope(2)], Broken())
+        log.append(filed(2), Broken())
     assert len(log.entries()) == 1
     log.verify(KEYS)
 
@@ -131,7 +137,7 @@ def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
 def test_processes_that_sign_at_once_wait_for_each_other(tmp_path):
     log = TransparencyLog(tmp_path / "log.sqlite")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: log.append([envelope(number)], KEY), range(24)))
+        list(pool.map(lambda number: log.append(filed(number), KEY), range(24)))
     assert len(log.entries()) == 24
     log.verify(KEYS)
 
@@ -139,15 +145,15 @@ def test_processes_that_sign_at_once_wait_for_each_other(tmp_path):
 def test_a_log_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "log.sqlite").mkdir()
     with pytest.raises(LedgerError, match="the log cannot be used"):
-        TransparencyLog(tmp_path / "log.sqlite").append([envelope(1)], KEY)
+        TransparencyLog(tmp_path / "log.sqlite").append(filed(1), KEY)
 
 
 def test_adding_costs_a_logarithm_of_the_size(tmp_path):
     log = TransparencyLog(tmp_path / "log.sqlite")
-    log.append([envelope(number % 256) for number in range(1000)], KEY)
+    log.append(filed(*range(1000)), KEY)
     with closing(sqlite3.connect(log.file)) as database:
         before = database.execute("SELECT count(*) FROM nodes").fetchone()[0]
-        log.append([envelope(0)], KEY)
+        log.append(filed(0), KEY)
         assert database.execute("SELECT count(*) FROM nodes").fetchone()[0] - before <= 11
     assert len(log.inclusion_proof(0, 1001)) <= 10
 
@@ -164,7 +170,7 @@ def test_adding_costs_a_logarithm_of_the_size(tmp_path):
 )
 def test_the_whole_log_is_checked(tmp_path, statement, message):
     log = TransparencyLog(tmp_path / "log.sqlite")
-    log.append([envelope(number) for number in range(9)], KEY)
+    log.append(filed(*range(9)), KEY)
     with closing(sqlite3.connect(log.file)) as database, database:
         database.execute(statement)
     with pytest.raises(LedgerError, match=message):

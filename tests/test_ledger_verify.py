@@ -20,6 +20,7 @@ from ledger.errors import (
     SignatureInvalid,
     Unsigned,
 )
+from ledger.evidence import Evidence
 from ledger.keys import key_id
 from ledger.networks import ChainIdentity
 from ledger.provenance import material_of, sign_path, write_record
@@ -36,6 +37,7 @@ class FakeChain(Chain):
     """A chain of one dictionary, so that the walk is tested without an EVM."""
 
     simulated = True
+    evidence = None
 
     def __init__(self, genesis="0x" + "11" * 32):
         self.entries = {}
@@ -51,7 +53,9 @@ class FakeChain(Chain):
     def anchor(self, root):
         entry = self.entries.setdefault(root, Entry("0x" + "33" * 20, self.account, 1000, 5, 0, self.final))
         transaction, place = "0x" + "44" * 32, (entry.contract, entry.issuer)
-        return Receipt(root, self.chain, self.simulated, *place, transaction, entry.block, entry.time, None, None)
+        return Receipt(
+            root, self.chain, self.simulated, *place, transaction, entry.block, entry.time, None, self.evidence
+        )
 
     def lookup(self, root, leaf=bytes(32), contract=None):
         if self.fault:
@@ -64,12 +68,19 @@ class FakeChain(Chain):
         return 5 if transaction == "0x" + "44" * 32 else None
 
     def block_hash(self, number):
-        return "0x" + "77" * 32
+        return self.evidence.block_hash if self.evidence else "0x" + "77" * 32
 
     def _unused(self, *_, **__):
         raise ChainRefused("not in the fake chain")
 
     _session = _transact = _call = _code = _block = _emitted_in = is_final = _remembered = _unused
+
+
+class RealChain(FakeChain):
+    """A chain that others run, whose anchors come with evidence (which `proven` has believed)."""
+
+    simulated = False
+    evidence = Evidence(b"\xc0", 0, (b"\x80",))
 
 
 @pytest.fixture
@@ -450,8 +461,13 @@ def _revoked(since, **more):
     return Trust(KEYS, revoked={KEY_ID: Revocation(KEY_ID, datetime.fromtimestamp(since, UTC), "stolen")}, **more)
 
 
-def test_what_was_anchored_before_a_revocation_stays_good(world):
-    # The fake chain's blocks are from second 1000.
+def _on_a_real_chain(world):
+    world.chain = RealChain()
+    anchor_paths(world.all, world.chain, keys=KEYS)
+
+
+def test_what_was_anchored_before_a_revocation_stays_good(world, proven):
+    _on_a_real_chain(world)  # whose blocks are from second 1000
     verification = verify_path(world.report, _revoked(1001), world.chain)
     assert verification.verdict == "ok"
     said = {(link.name, link.code) for link in verification.links if link.name == "key"}
@@ -459,8 +475,28 @@ def test_what_was_anchored_before_a_revocation_stays_good(world):
     assert "the signature was there on 1970-01-01T00:16:40Z" in str(verification.links)
 
 
+def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world):
+    fault = verify_path(world.track, _revoked(1001), world.chain).fault
+    assert (fault.name, fault.verdict, fault.code) == ("key", "unchecked", "key-revoked")
+    assert "whoever runs an embedded chain sets its clock" in fault.detail
+
+
+def test_a_nodes_word_without_evidence_saves_no_revoked_key(world, proven):
+    _on_a_real_chain(world)
+    for path in world.all:
+        _edit(_beside(path, ".anchor.json"), evidence=None)
+    verification = verify_path(world.track, _revoked(1001), world.chain)
+    assert (verification.fault.name, verification.fault.verdict) == ("key", "unchecked")
+    assert "the node's word alone" in verification.fault.detail
+    anchors = [link for link in verification.links if link.name == "anchor"]
+    assert all("no evidence of the block" in link.detail for link in anchors)
+
+
 @pytest.mark.parametrize("since", [1000, 999, 0])
-def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(world, since):
+@pytest.mark.parametrize("real", [True, False])
+def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(world, since, real, proven):
+    if real:
+        _on_a_real_chain(world)
     fault = verify_path(world.track, _revoked(since), world.chain).fault
     assert (fault.name, fault.verdict, fault.code) == ("key", "broken", "key-revoked")
 
