@@ -497,7 +497,6 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
-    from audit.index import verify_index
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from ledger.memory import Memory
@@ -511,11 +510,7 @@ def audit(
         stop(f"--format {formats}: {reason}", USAGE)
     signer = _signer(sign_key, password_fd) if sign_key else None
     rules, given = read_policy(policy), _waivers(waivers, today)
-    opened = _store(store, partial)
-    opened.verify()
-    corpus = _corpus(opened, partial)
-    verify_index(corpus.index)
-    _name_unmatched(rules, opened)
+    corpus = _checked_corpus(store, partial, rules)
     files, left_out = _music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
     heard = _sounds(corpus, files)
@@ -557,6 +552,18 @@ def audit(
     outcomes |= {"fail"} if unused and rules.entries_must_match else set()
     lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
     raise typer.Exit(_gate(outcomes, lost, rules.review_blocks))
+
+
+def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
+    """Open a store to judge by: every byte of it is compared with its manifests, and the policy's entries with it."""
+    from audit.index import verify_index
+
+    opened = _store(store, partial)
+    opened.verify()
+    corpus = _corpus(opened, partial)
+    verify_index(corpus.index)
+    _name_unmatched(rules, opened)
+    return corpus
 
 
 def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
