@@ -103,8 +103,12 @@ def test_a_piece_that_opts_out_later_is_taken_out(folder: Path) -> None:
     assert taken(folder, "*,,opt_out,").removed == (unicodedata.normalize("NFD", CANCION),)
     assert taken(folder, "album/Track 01.mid,,opt_out,").removed == ("album/Track 01.mid",)
     assert len(Store.open(folder / "store").pieces) == 0
-    (folder / "src/new.mid").write_bytes((folder / "kept.mid").read_bytes())
-    assert taken(folder).added >= 1
+    # What opted out does not come back unasked, under no name.
+    (folder / "kept.mid").rename(folder / "src/other name.mid")
+    report = taken(folder)
+    assert report.added == 0
+    assert "opted out earlier" in report.refused[0].reason
+    assert taken(folder, "plain.mid,CC0-1.0,granted,").added == 1
 
 
 def test_recordings_follow_their_rights_too(tmp_path: Path) -> None:
