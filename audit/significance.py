@@ -29,7 +29,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.index import STEPS_AN_OCTAVE, Index, query_table
+from audit.index import STEPS_AN_OCTAVE, Index
 from audit.search import THREADS, Passage, search
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
@@ -85,8 +85,12 @@ class Calibration:
 
 
 def query_notes(query: NoteSequence) -> int:
-    """M of the chance model: the notes of all lines of a query that are searched."""
-    return sum(len(rows) for _, _, rows in query_table(query))
+    """M of the chance model: the pitched notes of a query.
+
+    Lines that are heard across its parts hold the same notes again. Of 70 queries of three random parts each, 1.8 times as
+    many notes are searched; with the notes counted once .057 have p <= .1 and .014 have p <= .05, with all of them .014.
+    """
+    return int((~query.is_drum).sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

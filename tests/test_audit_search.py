@@ -489,4 +489,4 @@ def test_a_copy_dealt_out_to_several_parts_is_found(tmp_path: Path, parts: int) 
     assert store.pieces[best.piece].path == "07.mid"
     assert len(best.query_rows) >= 34
     assert best.transposition == 2
-    assert query_notes(query) == sum(len(rows) for _, _, rows in query_table(query))
+    assert query_notes(query) == int((~query.is_drum).sum()) < sum(len(rows) for _, _, rows in query_table(query))
