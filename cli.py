@@ -1698,13 +1698,14 @@ def sign(
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
     for path in paths:
         staged = Staged()  # the statement is about the file with its credential, and both are put there together
-        holders = issuer.issue(path, report, staged) if issuer and path in tracks else []
+        holders = issuer.issue(path, report, staged) if issuer and path in tracks else {}
         signature = sign_path(
             path, signer.key, signer.certificates, method=method, cache=_cache(no_cache), log=_log(), staged=staged,
             stamp=functools.partial(time_stamp, url=tsa) if tsa else None,
         )  # fmt: skip
-        for holder in holders:
-            say(f"{holder}: C2PA credential")
+        for holder, lost in holders.items():
+            reason = f", beside the file, which stays as it was: inside, it would not keep {lost}" if lost else ""
+            say(f"{holder}: C2PA credential{reason}")
         typer.echo(signature)
 
 
