@@ -201,6 +201,9 @@ def ingest(
         say(f"refused {refused.path}: {refused.reason}")
     for partly in report.partly:
         say(f"read in part {partly.path}: {partly.reason}")
+    if report.remarks:
+        first = report.remarks[0]
+        say(f"remarks on reading {many(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
     for path in report.removed:
         say(f"taken out {path}: its rights say opt_out")
     for reason in report.unmatched:
@@ -261,7 +264,8 @@ def search(
                 record = unreadable_record(str(file), _reason(file, error))
             else:
                 gaps = [skipped.reason for skipped in unsearchable(query)]
-                record = search_record(str(file), worst([f.verdict for f in findings]), findings, unsearched, gaps)
+                verdict = worst([f.verdict for f in findings])
+                record = search_record(str(file), verdict, findings, unsearched, gaps, query.remarks)
             verdicts.append(record["verdict"])
             if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
                 lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -323,6 +327,17 @@ def _corpus(store: Store, partial: bool) -> Corpus:
     return corpus
 
 
+def _verified_corpus(path: Path, partial: bool) -> Corpus:
+    """Open a store as `_corpus` does, after all of it was compared with its digests."""
+    from audit.index import verify_index
+
+    opened = _store(path, partial)
+    opened.verify()
+    corpus = _corpus(opened, partial)
+    verify_index(corpus.index)
+    return corpus
+
+
 def _music(paths: list[Path], sound: bool = False) -> tuple[list[Path], list[LeftOut]]:
     """List notes at or below the paths, and sound where asked; name what is left out, and return what of that weighs.
 
@@ -364,6 +379,8 @@ def _print_search(record: dict[str, Any]) -> None:
     typer.echo(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
     for gap in record.get("not_searched", ()):
         typer.echo(f"  not searched: {gap}")
+    for remark in record.get("remarks", ()):
+        typer.echo(f"  in reading: {remark}")
     for f in record.get("findings", ()):
         (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
         typer.echo(
@@ -497,7 +514,6 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
-    from audit.index import verify_index
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from ledger.memory import Memory
@@ -511,11 +527,8 @@ def audit(
         stop(f"--format {formats}: {reason}", USAGE)
     signer = _signer(sign_key, password_fd) if sign_key else None
     rules, given = read_policy(policy), _waivers(waivers, today)
-    opened = _store(store, partial)
-    opened.verify()
-    corpus = _corpus(opened, partial)
-    verify_index(corpus.index)
-    _name_unmatched(rules, opened)
+    corpus = _verified_corpus(store, partial)
+    _name_unmatched(rules, corpus.store)
     files, left_out = _music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
     heard = _sounds(corpus, files)
