@@ -26,7 +26,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,11 +188,12 @@ def voice_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntA
     return [(sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in voices(sequence)]
 
 
-def query_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntArray]]:
+@lru_cache(maxsize=8)  # the same track is asked for by its search, its significance and each of its findings
+def query_table(sequence: NoteSequence) -> tuple[tuple[IntArray, FloatArray, IntArray], ...]:
     """`voice_table` of a query, and behind it the lines that are heard across its parts: all that is searched."""
     apart = voices(sequence)
     lines = (*apart, *heard(sequence, apart))
-    return [(sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in lines]
+    return tuple((sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in lines)
 
 
 def time_steps(onset: FloatArray) -> Bytes:

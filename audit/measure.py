@@ -29,7 +29,7 @@ from metrics.tokens import MetricError, melody_tokens
 from music.notes import FloatArray, MusicError, NoteSequence
 
 CHANCE, STYLE = "chance.json", "style.json"
-SAMPLE = 40  # pieces; their 12 opening seconds are rendered, which takes most of the time
+SAMPLE = 32  # pieces; their 12 opening seconds are rendered, which takes most of the time
 PAIRS = 300
 STYLE_PIECES = 10  # at least, for a range
 SEED = 20260802

@@ -8,7 +8,9 @@ index are searched by threads side by side; the compiled code runs without the i
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +83,11 @@ def lines(index: Index, query: NoteSequence) -> list[Line]:
 
 
 def search(
-    index: Index, query: NoteSequence | list[Line], top: int = 10, among: NDArray[np.bool_] | None = None
+    index: Index,
+    query: NoteSequence | list[Line],
+    top: int = 10,
+    among: NDArray[np.bool_] | None = None,
+    threads: int = THREADS,
 ) -> list[Passage]:
     """Find the passages of `query` that the store also holds, strongest piece first.
 
@@ -93,6 +99,8 @@ def search(
         Pieces to return; each with its passages that do not overlap in the query.
     among : bool, one for each piece of the store, optional
         The pieces to look at; all by default.
+    threads : int
+        One for a caller that searches for several queries side by side.
 
     Raises
     ------
@@ -117,11 +125,11 @@ def search(
             found.append(places)
         return _strongest(np.concatenate(found))
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *pool.map(look, range(len(index.segments)))]))
+    with _pool(threads) as mapped:
+        places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *mapped(look, range(len(index.segments)))]))
         places = places[np.lexsort((places["line"], places["segment"]))]
         scores = np.concatenate(
-            [np.zeros(0, _SCORE), *pool.map(lambda part: _scored(index, voices, part), _lots(places))]
+            [np.zeros(0, _SCORE), *mapped(lambda part: _scored(index, voices, part), _lots(places))]
         )
     best: dict[int, list[int]] = {}
     for k in np.flatnonzero(scores["pairs"] >= MIN_PAIRS).tolist():
@@ -133,6 +141,16 @@ def search(
         for _, found in ranked
         for k in _apart(found, places, scores, voices)
     ]
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yield `map`, or that of a pool of so many threads."""
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
 
 
 def _piece(index: Index, place: Any) -> int:

@@ -149,10 +149,11 @@ def random_melody(chain: Chain, notes: int, rng: np.random.Generator) -> NoteSeq
     pitches, beats = [pitch], [0.0]
     while len(pitches) < notes:
         pool = chain.after[chain.bounds[move] : chain.bounds[move + 1]] if move >= 0 and chain.known[move] else None
-        move = int(rng.choice(chain.after if pool is None or not len(pool) else pool))
+        pool = chain.after if pool is None or not len(pool) else pool
+        move = int(pool[rng.integers(len(pool))])
         pitch += int(chain.step[move])
         pitch -= 12 * math.ceil(max(pitch - 90, 0) / 12) - 12 * math.ceil(max(40 - pitch, 0) / 12)
-        gap = float(np.clip(gap * 2.0 ** (chain.pace[move] / PACES_AN_OCTAVE), 1 / 16, 8.0))
+        gap = min(max(gap * 2.0 ** (float(chain.pace[move]) / PACES_AN_OCTAVE), 1 / 16), 8.0)
         pitches.append(pitch)
         beats.append(beats[-1] + gap)
     return build(beats, np.diff([*beats, beats[-1] + gap]), pitches)
@@ -169,7 +170,6 @@ def calibrate(
         When the result can't be written.
     """
     rng = np.random.default_rng(SEED)
-    rng.permutation(np.flatnonzero(store.present))
     sample = human_sample(store)
     lengths = rng.integers(*CHANCE_NOTES, size=CHANCE_QUERIES)
     chain = chain_of(index, rng) if index.notes else None
@@ -177,11 +177,11 @@ def calibrate(
     total = len(melodies) + len(sample)
     chance = np.zeros(CHANCE_QUERIES)
     with ThreadPoolExecutor(THREADS) as pool:  # the compiled code runs without the interpreter's lock
-        for i, bits in enumerate(pool.map(lambda m: strongest(search(index, m, top=TOP)), melodies)):
+        for i, bits in enumerate(pool.map(lambda m: strongest(search(index, m, top=TOP, threads=1)), melodies)):
             chance[i] = bits
             progress(i + 1, total)
         human = []
-        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row), sample)):
+        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
             human.append(strongest(found.passages))
             progress(len(melodies) + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
@@ -267,11 +267,11 @@ def human_sample(store: Store) -> list[int]:
     return [int(row) for row in rows]
 
 
-def borrowed(store: Store, index: Index, row: int) -> Borrowed:
+def borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Borrowed:
     """Search the store for piece `row` among other works; kept in ``index.borrowed``."""
     if row not in index.borrowed:
         own, others = store.notes(row), store.present & (index.works != index.works[row])
-        found = search(index, own, top=len(store.pieces), among=others)
+        found = search(index, own, len(store.pieces), others, threads)
         others[[p.piece for p in found if _is_version(p)]] = False
         index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)
     return cast(Borrowed, index.borrowed[row])

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def ratio_symbols(onset: FloatArray) -> IntArray:
     return (np.clip(np.round(RATIO_STEPS * np.diff(steps)), -RATIO_LIMIT, RATIO_LIMIT) + RATIO_LIMIT).astype(np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class StyleModel:
     """Long-term probabilities of a corpus.
 
@@ -66,6 +67,14 @@ class StyleModel:
 
     interval: Floats
     ratio: Floats
+
+    @cached_property
+    def lower(self) -> dict[int, list[Floats]]:
+        """Means of each table, by its dimensions, over the contexts that a voice's first notes do not have."""
+        return {
+            t.ndim: [t.mean(axis=tuple(range(k))) for k in range(t.ndim - 1, 0, -1)]
+            for t in (self.interval, self.ratio)
+        }
 
 
 def transitions(voices: Sequence[tuple[IntArray, FloatArray]]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -136,12 +145,14 @@ def surprise(model: StyleModel, pitch: IntArray, onset: FloatArray) -> tuple[Flo
         (rhythm_bits, ratio_symbols(onset), model.ratio, 2),
     ):
         if len(symbols):
-            likely = np.maximum(_long_term(symbols, table), _short_term(symbols, table.shape[0]))
+            likely = np.maximum(
+                _long_term(symbols, table, model.lower[table.ndim]), _short_term(symbols, table.shape[0])
+            )
             bits[first:] = -np.log2(likely)
     return pitch_bits, rhythm_bits
 
 
-def _long_term(symbols: IntArray, table: Floats) -> Floats:
+def _long_term(symbols: IntArray, table: Floats, lower: Sequence[Floats]) -> Floats:
     order, size = table.ndim - 1, table.shape[0]
     # A context that reaches before the first note is averaged over, which is close to the lower order.
     flat = table.reshape(-1)
@@ -151,7 +162,7 @@ def _long_term(symbols: IntArray, table: Floats) -> Floats:
         code = code * size + symbols[order - back : len(symbols) - back]
     chance[order:] = flat[code]
     for i in range(min(order, len(symbols))):
-        chance[i] = table.mean(axis=tuple(range(order - i)))[tuple(symbols[: i + 1])]
+        chance[i] = lower[i][tuple(symbols[: i + 1])]
     return chance
 
 

@@ -206,6 +206,7 @@ def _plan(
     known = 0
     refused: list[Refused] = []
     rows: dict[str, RightsRow] = {}  # of what is in the store
+    opted_out = frozenset(store.opted_out)
     for source in map(Path, sources):
         found = listing(source)
         refused += [
@@ -222,10 +223,7 @@ def _plan(
             row = table.look_up(name)
             rights = row.rights if row else Rights()
             held = _digest_of(_held(store, sounds, name))
-            reason = rights.refusal
-            if not reason and require_rights and not rights.cleared:
-                reason = "no licence and consent on file, and --require-rights was given"
-                reason += "; the store holds it from an earlier run" if held else ""
+            reason = _refusal(file, rights, held, opted_out, require_rights)
             if not reason and held and held != _file_digest(file):
                 reason = f"the store holds another file under {name!r}; pieces are never overwritten"
             if reason:
@@ -248,6 +246,19 @@ def _plan(
         )
     changed = {name: row for name, row in rows.items() if _changes(_held(store, sounds, name), row)}
     return _Plan(notes, sound, known, refused, changed, unmatched)
+
+
+def _refusal(file: Path, rights: Rights, held: bytes, opted_out: frozenset[str], require_rights: bool) -> str:
+    """Say why a file's rights keep it outside, or ""."""
+    if rights.refusal:
+        return rights.refusal
+    if require_rights and not rights.cleared:
+        reason = "no licence and consent on file, and --require-rights was given"
+        return reason + ("; the store holds it from an earlier run" if held else "")
+    asked_for = rights.consent in ("granted", "not_required")
+    if opted_out and not held and not asked_for and _file_digest(file).hex() in opted_out:
+        return "it opted out earlier; only a consent on file brings it back"
+    return ""
 
 
 def _unmatched(table: RightsTable, names: Iterable[str], store: Store, sounds: Recordings) -> list[str]:
@@ -289,8 +300,8 @@ def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) ->
             [],
         )
         entries.append(_write_segment(store, segment.entry.name[:5], whole))
-    if entries != [*store.segments]:
-        store = store.replaced(entries)
+    out = [r for name, row in rows.items() if row.rights.refusal and (r := _held(store, sounds, name))]
+    store = store.replaced(entries, [record.file_digest for record in out])
     sounds = replace(sounds.amended(rows), store=store)
     _clean_up(store)
     sounds.clean_up()

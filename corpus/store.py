@@ -22,7 +22,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -89,12 +89,15 @@ class Store:
         SHA-256 (hex) of the manifest, which holds the digests of all other files.
     missing : tuple of (str, str)
         Names of the segments that were left out, each with the reason; () unless opened with `partial`.
+    opted_out : tuple of str
+        SHA-256 (hex) of files that were taken out as their rights said opt_out, so that none comes back unasked.
     """
 
     path: Path
     segments: tuple[SegmentEntry, ...]
     digest: str
     missing: tuple[tuple[str, str], ...] = ()
+    opted_out: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Store:
@@ -122,7 +125,8 @@ class Store:
             ) from None
         except OSError as error:
             raise StoreError(f"{path / 'manifest.json'}: cannot be read: {error.strerror}") from error
-        store = cls(path, _read_manifest(path / "manifest.json", data), hashlib.sha256(data).hexdigest())
+        entries, opted_out = _read_manifest(path / "manifest.json", data)
+        store = cls(path, entries, hashlib.sha256(data).hexdigest(), opted_out=opted_out)
         missing = []
         for segment in store.opened:
             try:
@@ -164,11 +168,15 @@ class Store:
         """
         return self.replaced((*self.segments, entry))
 
-    def replaced(self, entries: Sequence[SegmentEntry]) -> Store:
-        """Name these segments, whose files are on disk, in the manifest instead of the present ones; as `extend`."""
-        data = _manifest(entries)
+    def replaced(self, entries: Sequence[SegmentEntry], opted_out: Iterable[str] = ()) -> Store:
+        """Name these segments, whose files are on disk, in the manifest instead of the present ones; as `extend`.
+
+        `opted_out` are digests that join those of before.
+        """
+        out = tuple(sorted({*self.opted_out, *opted_out}))
+        data = _manifest(entries, out)
         write_synced(self.path / "manifest.json", data)
-        return Store(self.path, tuple(entries), hashlib.sha256(data).hexdigest())
+        return Store(self.path, tuple(entries), hashlib.sha256(data).hexdigest(), opted_out=out)
 
     @property
     def music_digest(self) -> str:
@@ -180,7 +188,8 @@ class Store:
         entries = self.segments[:count]
         names = {entry.name for entry in entries}
         missing = tuple((name, reason) for name, reason in self.missing if name in names)
-        return Store(self.path, entries, hashlib.sha256(_manifest(entries)).hexdigest(), missing)
+        data = _manifest(entries, self.opted_out)
+        return Store(self.path, entries, hashlib.sha256(data).hexdigest(), missing, self.opted_out)
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -301,12 +310,14 @@ class Store:
             raise StoreDamagedError(segment.folder, f"pieces.jsonl: line {row + 1}: {error!r}") from error
 
 
-def _manifest(segments: Sequence[SegmentEntry]) -> bytes:
-    data = {"schema": SCHEMA, "segments": [asdict(entry) for entry in segments]}
+def _manifest(segments: Sequence[SegmentEntry], opted_out: Sequence[str] = ()) -> bytes:
+    data: dict[str, Any] = {"schema": SCHEMA, "segments": [asdict(entry) for entry in segments]}
+    if opted_out:
+        data["opted_out"] = list(opted_out)
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _read_manifest(manifest: Path, data: bytes) -> tuple[SegmentEntry, ...]:
+def _read_manifest(manifest: Path, data: bytes) -> tuple[tuple[SegmentEntry, ...], tuple[str, ...]]:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -334,9 +345,10 @@ def _read_manifest(manifest: Path, data: bytes) -> tuple[SegmentEntry, ...]:
                 raise ValueError(f"segment {e.name!r} has a negative count")
         if len({e.name for e in entries}) < len(entries):
             raise ValueError("a segment stands there twice")
+        opted_out = tuple(bytes.fromhex(digest).hex() for digest in found.get("opted_out", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{manifest}: is malformed ({error}); restore the store from its source") from error
-    return entries
+    return entries, opted_out
 
 
 @contextmanager

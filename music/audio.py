@@ -318,21 +318,23 @@ def mel_db(samples: Samples, sample_rate: int) -> FloatArray:
     if len(signal) < 2 * MEL_WINDOW:  # one window and its padding
         signal = np.pad(signal, (0, 2 * MEL_WINDOW - len(signal)))
     frames = 1 + (len(signal) - MEL_WINDOW) // MEL_HOP
+    bands = librosa.filters.mel(sr=MEL_RATE, n_fft=MEL_WINDOW, n_mels=MEL_BANDS)
     power = np.concatenate(
         [
-            librosa.feature.melspectrogram(
-                y=signal[start * MEL_HOP : (start + MEL_BLOCK - 1) * MEL_HOP + MEL_WINDOW],
-                sr=MEL_RATE,
-                n_fft=MEL_WINDOW,
-                n_mels=MEL_BANDS,
-                hop_length=MEL_HOP,
-                center=False,
-            )
+            # as librosa.feature.melspectrogram, whose einsum takes four times as long as this product
+            bands @ np.abs(_spectrum(signal[start * MEL_HOP : (start + MEL_BLOCK - 1) * MEL_HOP + MEL_WINDOW])) ** 2
             for start in range(0, frames, MEL_BLOCK)
         ],
         axis=1,
     )
     return np.asarray(librosa.power_to_db(power, ref=np.max, top_db=-FLOOR_DB), np.float64)
+
+
+def _spectrum(signal: Samples) -> NDArray[np.complex64]:
+    import librosa
+
+    found: NDArray[np.complex64] = librosa.stft(signal, n_fft=MEL_WINDOW, hop_length=MEL_HOP, center=False)
+    return found
 
 
 def mel_grey(mel: FloatArray) -> NDArray[np.uint8]:

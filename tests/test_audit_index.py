@@ -423,7 +423,7 @@ def test_verify_finds_one_altered_byte(two: Path, tmp_path: Path) -> None:
     assert index is not None
     verify_index(index)
     arrays = [path for folder in (index.path, *segments(Store.open(tmp_path / "s"))) for path in folder.glob("*.npy")]
-    assert len(arrays) == 2 + 2 * 8
+    assert len(arrays) == 3 + 2 * 8
     for path in arrays:
         data = bytearray(path.read_bytes())
         data[-1] ^= 1

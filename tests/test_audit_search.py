@@ -1,6 +1,7 @@
 """Copy search on tunes made here: what was copied is found, where it lies on both sides, and nothing else."""
 
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -387,7 +388,10 @@ def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: 
     # Up a whole tone after a crotchet, down one after a quaver, for ever: the two moves, and each follows the other.
     figure = build(np.cumsum([0, *[1, 0.5] * 15, 1]), [1, 0.5] * 16, [60, 62] * 16)
     made = chain_store(tmp_path, [figure.transpose(k) for k in range(SUPPORT)])
-    chain = chain_of(made.index, np.random.default_rng(0))
+    assert (made.index.works == 0).all()  # one tune, which one piece then makes known to nobody
+    assert not chain_of(made.index, np.random.default_rng(0)).known.any()
+    apart = replace(made.index, works=np.arange(SUPPORT, dtype=np.int32))
+    chain = chain_of(apart, np.random.default_rng(0))
     assert sorted(zip(chain.step.tolist(), chain.pace.tolist(), strict=True)) == [(-2, -4), (2, 4)]
     assert chain.known.all()
     melody = random_melody(chain, 50, np.random.default_rng(1))

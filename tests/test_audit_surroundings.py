@@ -109,13 +109,13 @@ def test_style_that_can_not_be_measured_is_skipped(corpus: Corpus, track: Path) 
 
 
 def test_an_older_store_makes_the_audit_incomplete(corpus: Corpus, track: Path) -> None:
-    found = around(policy(store={"min_pieces": 22, "min_index": 2, "complete": True}), corpus, track)
+    found = around(policy(store={"min_pieces": 22, "min_index": 3, "complete": True}), corpus, track)
     assert {rule.verdict for rule in found.values()} == {"pass"}
-    of = policy(store={"min_pieces": 23, "min_index": 3})
+    of = policy(store={"min_pieces": 23, "min_index": 4})
     found = around(of, corpus, track)
     assert {name: (rule.verdict, rule.required, rule.detail) for name, rule in found.items()} == {
         "store.min_pieces": ("skipped", True, "22 pieces of the 23 that the policy asks for"),
-        "store.min_index": ("skipped", True, "version 2 of at least 3"),
+        "store.min_index": ("skipped", True, "version 3 of at least 4"),
     }
     report = audit({"name": "song.mid"}, corpus, of, [], around=tuple(found.values()))
     assert report.outcome == "incomplete"

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.compiled import unwatched
+from audit.index import build_index
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.track import open_corpus
+from audit.significance import calibrate
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
@@ -48,7 +48,9 @@ def opened(folder: Path, extra: list[NoteSequence]) -> Corpus:
     for number, piece in enumerate(extra):
         write_midi(piece, folder / f"src/version{number:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
-    return open_corpus(Store.open(folder / "store"), unwatched)
+    store = Store.open(folder / "store")
+    index = build_index(store)
+    return Corpus(store, index, calibrate(store, index), {})
 
 
 EXTRA = {

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audit.compiled import unwatched
-from audit.index import open_index
-from audit.track import open_corpus
+from audit.index import build_index, open_index
 from corpus.ingest import IngestReport, ingest
 from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights
@@ -73,7 +71,7 @@ def test_a_table_of_forty_thousand_rows_with_one_path_twice_is_refused_at_once(f
 def test_rights_that_come_later_are_taken_in_and_cost_no_new_index(folder: Path) -> None:
     taken(folder)
     before = Store.open(folder / "store")
-    open_corpus(before, unwatched)
+    build_index(before)
     report = taken(folder, "album/*,CC-BY-4.0,granted,Somebody\nplain.mid,CC0-1.0,,")
     assert (report.updated, report.removed, report.known) == (("album/Track 01.mid", "plain.mid"), (), 3)
     store = Store.open(folder / "store")
@@ -99,14 +97,18 @@ def test_a_piece_that_opts_out_later_is_taken_out(folder: Path) -> None:
     assert "plain.mid" not in {piece.path for piece in store.pieces}
     assert len(store.pieces) == 2
     assert b"plain.mid" not in b"".join(p.read_bytes() for p in (folder / "store").rglob("*") if p.is_file())
-    assert len(open_corpus(store, unwatched).index.works) == 2
+    assert len(build_index(store).works) == 2
     # Also where its file is no longer among the sources; a pattern alone speaks of the sources only.
     (folder / "src/album/Track 01.mid").rename(folder / "kept.mid")
     assert taken(folder, "*,,opt_out,").removed == (unicodedata.normalize("NFD", CANCION),)
     assert taken(folder, "album/Track 01.mid,,opt_out,").removed == ("album/Track 01.mid",)
     assert len(Store.open(folder / "store").pieces) == 0
-    (folder / "src/new.mid").write_bytes((folder / "kept.mid").read_bytes())
-    assert taken(folder).added >= 1
+    # What opted out does not come back unasked, under no name.
+    (folder / "kept.mid").rename(folder / "src/other name.mid")
+    report = taken(folder)
+    assert report.added == 0
+    assert "opted out earlier" in report.refused[0].reason
+    assert taken(folder, "plain.mid,CC0-1.0,granted,").added == 1
 
 
 def test_recordings_follow_their_rights_too(tmp_path: Path) -> None:

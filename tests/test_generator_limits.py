@@ -27,7 +27,7 @@ def test_density_and_thickness_by_hand() -> None:
 
 
 def test_what_is_far_beyond_the_learned_is_degenerate() -> None:
-    limits = Limits(densest=4.0, thickest=4)
+    limits = Limits(densest=9.0, thickest=4)
     assert limits.degenerate(build(np.arange(20) / 5, np.full(20, 0.2), np.full(20, 60))) == ()
     assert "15 notes a quarter" in limits.degenerate(build(np.arange(60) / 15, np.full(60, 0.05), np.full(60, 60)))[0]
     assert "60 notes at once" in Limits().degenerate(CLUSTER)[1]
