@@ -201,6 +201,9 @@ def ingest(
         say(f"refused {refused.path}: {refused.reason}")
     for partly in report.partly:
         say(f"read in part {partly.path}: {partly.reason}")
+    if report.remarks:
+        first = report.remarks[0]
+        say(f"remarks on reading {many(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
     for path in report.removed:
         say(f"taken out {path}: its rights say opt_out")
     for reason in report.unmatched:
@@ -261,7 +264,8 @@ def search(
                 record = unreadable_record(str(file), _reason(file, error))
             else:
                 gaps = [skipped.reason for skipped in unsearchable(query)]
-                record = search_record(str(file), worst([f.verdict for f in findings]), findings, unsearched, gaps)
+                verdict = worst([f.verdict for f in findings])
+                record = search_record(str(file), verdict, findings, unsearched, gaps, query.remarks)
             verdicts.append(record["verdict"])
             if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
                 lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -364,6 +368,8 @@ def _print_search(record: dict[str, Any]) -> None:
     typer.echo(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
     for gap in record.get("not_searched", ()):
         typer.echo(f"  not searched: {gap}")
+    for remark in record.get("remarks", ()):
+        typer.echo(f"  in reading: {remark}")
     for f in record.get("findings", ()):
         (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
         typer.echo(
@@ -1705,13 +1711,14 @@ def sign(
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
     for path in paths:
         staged = Staged()  # the statement is about the file with its credential, and both are put there together
-        holders = issuer.issue(path, report, staged) if issuer and path in tracks else []
+        holders = issuer.issue(path, report, staged) if issuer and path in tracks else {}
         signature = sign_path(
             path, signer.key, signer.certificates, method=method, cache=_cache(no_cache), log=_log(), staged=staged,
             stamp=functools.partial(time_stamp, url=tsa) if tsa else None,
         )  # fmt: skip
-        for holder in holders:
-            say(f"{holder}: C2PA credential")
+        for holder, lost in holders.items():
+            reason = f", beside the file, which stays as it was: inside, it would not keep {lost}" if lost else ""
+            say(f"{holder}: C2PA credential{reason}")
         typer.echo(signature)
 
 

@@ -101,6 +101,9 @@ class Finding(CanBeWaived):
     query_span_s, piece_span_s : (float, float)
         From the first aligned note's onset to the last one's end.
     query_bars, piece_bars : (int, int)
+        Counted from 1.
+    query_printed, piece_printed : (str, str)
+        The same bars as the score prints them, where pickups, split bars and repeats make that another number; else "".
     transposition : int
         Semitones from the piece up to the track.
     tempo_ratio : float
@@ -165,6 +168,29 @@ class Finding(CanBeWaived):
     query_notes: tuple[PassageNote, ...] = ()
     piece_notes: tuple[PassageNote, ...] = ()
     waiver: Waiver | None = None
+    query_printed: tuple[str, str] = ("", "")
+    piece_printed: tuple[str, str] = ("", "")
+
+    @property
+    def query_shown(self) -> tuple[str, str]:
+        """First and last bar of the track for people: as printed, or counted."""
+        return _shown(self.query_bars, self.query_printed)
+
+    @property
+    def piece_shown(self) -> tuple[str, str]:
+        """First and last bar of the piece for people: as printed, or counted."""
+        return _shown(self.piece_bars, self.piece_printed)
+
+    @property
+    def first_bar(self) -> int:
+        """Number of the track's first bar, to count on from: as printed, where that is a number."""
+        first = self.query_shown[0]
+        return int(first) if first.isdecimal() else self.query_bars[0]
+
+
+def _shown(counted: tuple[int, int], printed: tuple[str, str]) -> tuple[str, str]:
+    first, last = (name or str(number) for number, name in zip(counted, printed, strict=True))
+    return first, last
 
 
 @dataclass(frozen=True, slots=True)

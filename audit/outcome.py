@@ -70,8 +70,8 @@ def _metric_reason(metric: MetricResult) -> str:
 
 
 def _copy_reason(finding: Finding) -> str:
-    first, last = finding.query_bars
-    there, end = finding.piece_bars
+    first, last = finding.query_shown
+    there, end = finding.piece_shown
     return (
         f"bars {first}\u2013{last} match bars {there}\u2013{end} of {finding.piece} "
         f"({finding.matched} of {finding.notes} notes, {finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
@@ -119,8 +119,8 @@ def sentence(
         return f"The audit is incomplete: {reasons[0]}."
     if flagged and outcome == worst([f.verdict for f in flagged]):
         strongest = flagged[0]
-        first, last = strongest.query_bars
-        there, end = strongest.piece_bars
+        first, last = strongest.query_shown
+        there, end = strongest.piece_shown
         what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
         return (
             f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "

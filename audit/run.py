@@ -135,12 +135,13 @@ def flagged(corpus: Corpus, track: NoteSequence, policy: Policy) -> bool:
 
 
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
-    """Say why the copy search has nothing to compare in `track`; () when it has."""
+    """Say what of `track` the copy search has nothing to compare by, or was not given; () when it has all."""
+    gaps = tuple(Skipped("copy", f"part of the file was not read: {reason}") for reason in track.unread)
     if query_table(track):
-        return ()
+        return gaps
     if len(track) and track.is_drum.all():
-        return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"),)
-    return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"),)
+        return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"), *gaps)
+    return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"), *gaps)
 
 
 class _Judged(NamedTuple):
@@ -207,7 +208,10 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
     there = _span(notes, piece_rows)
     rights = {name: getattr(piece.rights, name) for name in piece.rights.__slots__}
     pairs = _all_parts(track, notes, passage, piece_rows)
-    query_bars, piece_bars = _bars(track, passage.query_rows), _bars(notes, piece_rows)
+    (query_bars, query_printed), (piece_bars, piece_printed) = (
+        _bars(track, passage.query_rows),
+        _bars(notes, piece_rows),
+    )
     query_notes = _excerpt(track, {q: (k, in_time) for k, (q, _, in_time) in enumerate(pairs)}, span, query_voice)
     return Finding(
         piece=piece.path,
@@ -221,6 +225,8 @@ def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSe
         piece_span_s=there,
         query_bars=query_bars,
         piece_bars=piece_bars,
+        query_printed=query_printed,
+        piece_printed=piece_printed,
         transposition=passage.transposition,
         tempo_ratio=_tempo_ratio(track, notes, passage, piece_rows),
         matched=len(passage.query_rows),
@@ -247,9 +253,12 @@ def _span(sequence: NoteSequence, rows: Any) -> tuple[float, float]:
     return float(sequence.onset_s[rows[0]]), float(sequence.onset_s[last] + sequence.duration_s[last])
 
 
-def _bars(sequence: NoteSequence, rows: Any) -> tuple[int, int]:
-    first, last = (sequence.bar_at(float(sequence.onset_beat[rows[i]]) + 1e-6) for i in (0, -1))
-    return int(first), int(last)
+def _bars(sequence: NoteSequence, rows: Any) -> tuple[tuple[int, int], tuple[str, str]]:
+    """Return first and last bar of a passage: counted, and as the score prints them where that is another number."""
+    first, last = (float(sequence.onset_beat[rows[i]]) + 1e-6 for i in (0, -1))
+    counted = int(sequence.bar_at(first)), int(sequence.bar_at(last))
+    printed = sequence.printed_bar(first), sequence.printed_bar(last)
+    return counted, ("", "") if printed == tuple(map(str, counted)) else printed
 
 
 def _tempo_ratio(track: NoteSequence, notes: NoteSequence, passage: Passage, piece_rows: Any) -> float:

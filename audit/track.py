@@ -228,6 +228,8 @@ def _of_notes(
         "key": estimate_key(track),
         "tempo_bpm": track.tempos[0].bpm,
     }
+    if track.remarks:
+        about["remarks"] = list(track.remarks)
     passages = passages_of(corpus, track)
     findings = find(corpus, track, policy, every=passages)
     piece = closest_piece(corpus, track, findings)

@@ -48,6 +48,8 @@ class IngestReport:
         Paths in the store of which the rights were brought up to date, and of those taken out as they opted out.
     unmatched : tuple of str
         Rows of the rights file that match nothing, in words.
+    remarks : tuple of Refused
+        Files in which reading left something out or mended it, with what.
     """
 
     added: int
@@ -58,6 +60,7 @@ class IngestReport:
     updated: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    remarks: tuple[Refused, ...] = ()
 
 
 Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
@@ -82,6 +85,7 @@ class Chunk:
     lines: list[bytes]
     refused: list[Refused]
     partly: list[Refused]
+    remarks: list[Refused]
 
 
 def ingest(
@@ -133,6 +137,7 @@ def ingest(
         todo, heard, refused = plan.notes, plan.sound, plan.refused
         planned = len(todo) + len(heard)
         partly: list[Refused] = []
+        remarks: list[Refused] = []
         workers = workers or os.cpu_count() or 1
         if len(todo) < FEW:
             engine, workers = "local", 1
@@ -151,6 +156,7 @@ def ingest(
                         progress(done, planned)
                     refused += [r for chunk in chunks for r in chunk.refused]
                     partly += [r for chunk in chunks for r in chunk.partly]
+                    remarks += [r for chunk in chunks for r in chunk.remarks]
                     pieces = sum(len(chunk.lines) for chunk in chunks)
                     if pieces:
                         store = store.extend(_write_segment(store, _next_number(store), _joined(chunks)))
@@ -171,8 +177,9 @@ def ingest(
     removed = tuple(sorted(name for name, row in plan.rights.items() if row.rights.refusal))
     updated = tuple(sorted(plan.rights.keys() - set(removed)))
     return IngestReport(
-        added + taken, plan.known, tuple(refused), taken, tuple(partly), updated, removed, tuple(plan.unmatched)
-    )
+        added + taken, plan.known, tuple(refused), taken, tuple(partly), updated, removed, tuple(plan.unmatched),
+        tuple(remarks),
+    )  # fmt: skip
 
 
 def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
@@ -290,6 +297,7 @@ def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) ->
             [_json_line(line) for line in kept],
             [],
             [],
+            [],
         )
         entries.append(_write_segment(store, segment.entry.name[:5], whole))
     out = [r for name, row in rows.items() if row.rights.refusal and (r := _held(store, sounds, name))]
@@ -384,6 +392,7 @@ def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
         [_line(piece) for piece in pieces],
         [one for one in made if isinstance(one, Refused)],
         [Refused(piece.record.path, reason) for piece in pieces for reason in piece.sequence.unread],
+        [Refused(p.record.path, "; ".join(p.sequence.remarks)) for p in pieces if p.sequence.remarks],
     )
 
 
@@ -395,6 +404,7 @@ def _joined(chunks: Sequence[Chunk]) -> Chunk:
         [line for chunk in chunks for line in chunk.lines],
         [refused for chunk in chunks for refused in chunk.refused],
         [partly for chunk in chunks for partly in chunk.partly],
+        [remark for chunk in chunks for remark in chunk.remarks],
     )
 
 

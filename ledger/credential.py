@@ -1,7 +1,8 @@
 """C2PA credentials of tracks: issued, kept, and judged (C2PA 2.1; CAWG training and data mining 1.1).
 
-A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside; beside any other ``x`` it lies as
-``x.c2pa``. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for each signature.
+A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside, unless something else in them would not
+stay as it is (`ledger.contents`); beside those and any other ``x`` it lies as ``x.c2pa``, which is the one that counts
+where it is there. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for each signature.
 
 What a credential says:
 
@@ -71,7 +72,10 @@ MAGIC = {
 """How files of these formats begin, of those kinds that the engine reads."""
 MARK = b"c2pa"
 """Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
-BESIDE = {".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".aiff": "audio/aiff"}
+BESIDE = {
+    ".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
+    ".aif": "audio/aiff", ".aiff": "audio/aiff",
+}  # fmt: skip
 """Other formats of music, known by their names."""
 SIDECAR = ".c2pa"
 PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
@@ -170,7 +174,8 @@ def is_music(path: Path) -> bool:
 
 def credential_file(path: Path) -> Path:
     """Return where the credential of a file lies: in itself, or beside it."""
-    return path if path.suffix.lower() in EMBEDDED else beside(path, SIDECAR)
+    apart = beside(path, SIDECAR)
+    return path if path.suffix.lower() in EMBEDDED and not os.path.lexists(apart) else apart
 
 
 def carries(path: Path) -> bool:

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from ledger.certificates import chain_text, load_chain
+from ledger.contents import difference
 from ledger.credential import (
     ACTIONS,
+    EMBEDDED,
     MINING,
     PROVENANCE,
     SIDECAR,
@@ -36,6 +38,7 @@ from ledger.digest import canonical_json, hash_file
 from ledger.envelope import SigningKey
 from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavailable
 from ledger.keys import key_id
+from ledger.paths import beside
 from ledger.provenance import Record, digest_of, read_record, record_path
 from ledger.signer import URI_SCHEME, Signer
 from ledger.staging import Staged
@@ -52,6 +55,7 @@ SOURCE_TYPES = {
 """IPTC digital source types: all of it made by a model; human work with parts made by one."""
 ALGORITHMS = {256: ("ES256", hashes.SHA256()), 384: ("ES384", hashes.SHA384()), 521: ("ES512", hashes.SHA512())}
 """COSE algorithm and hash by the bits of the curve."""
+OPAQUE = "application/octet-stream"
 MINING_ENTRIES = ("cawg.data_mining", "cawg.ai_training", "cawg.ai_generative_training", "cawg.ai_inference")
 
 
@@ -108,12 +112,13 @@ class Issuer:
     tsa: str | None = None
     _datasets: dict[Path, Material | None] = field(default_factory=dict, repr=False)
 
-    def issue(self, path: Path, report: Path | None = None, staged: Staged | None = None) -> list[Path]:
+    def issue(self, path: Path, report: Path | None = None, staged: Staged | None = None) -> dict[Path, str]:
         """Give a track and its further files, such as its rendering, their credentials.
 
         The record of the track names the files that have one, so that the statement signed next tells when one
         was stripped; a track without a record gets one. A file that carries this very credential is left as it
-        is. Nothing is written before all credentials are made.
+        is, and one in which something else would not stay as it is gets its credential beside it. Nothing is
+        written before all credentials are made.
 
         Parameters
         ----------
@@ -126,8 +131,9 @@ class Issuer:
 
         Returns
         -------
-        list of Path
-            The files with a credential inside, and the ``.c2pa`` files.
+        dict of Path to str
+            The files with a credential inside, and the ``.c2pa`` files; each with what in a file could not have stayed
+            as it is, where its credential lies beside it for that reason, or else "".
 
         Raises
         ------
@@ -145,12 +151,12 @@ class Issuer:
         record = read_record(path) or Record(Origin("track"))
         also = [name for name in record.also if not name.endswith(SIDECAR)]
         files = [path, *(path.parent / name for name in also if media_type(Path(name)) is not None)]
-        holders = [credential_file(file) for file in files]
         origin = record.origin
         claims = self._claims(path, origin, report)
-        made = [(holder, self._credential(file, claims)) for file, holder in zip(files, holders, strict=True)]
+        made = [self._credential(file, claims) for file in files]
+        holders = {holder: why for holder, _, why in made}
         kept = staged or Staged()
-        for holder, content in made:
+        for holder, content, _ in made:
             if content is not None:
                 kept.put(holder, content, holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
         named = [file.relative_to(path.parent).as_posix() for file in files]
@@ -187,45 +193,72 @@ class Issuer:
             self._datasets[place] = next((m for m in materials if m.kind == "dataset"), None)
         return self._datasets[place]
 
-    def _credential(self, file: Path, claims: Mapping[str, Any]) -> bytes | None:
-        """Return a file with its credential, or the credential to lie beside it; None where it has just this one."""
-        c2pa = engine()
-        data = content_of(file)
+    def _credential(self, file: Path, claims: Mapping[str, Any]) -> tuple[Path, bytes | None, str]:
+        """Return what holds the credential of a file, its content, and why it lies beside, see `issue`.
+
+        The content is None where it has just this credential.
+        """
+        data, place = content_of(file), credential_file(file)
         held = held_store(file, data)
         source = SOURCE_TYPES.get(self.source or ("trained" if "model" in claims else ""))
         mining = {"entries": {name: {"use": self.mining} for name in MINING_ENTRIES}}
         if held is not None and self._says(file, source, mining, claims):
-            return None
-        definition, resources = _definition(file, source, mining, claims, original=held is None)
-        kind = media_type(file) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        sidecar, context = credential_file(file) != file, context_of("", self.chain)
-        if held is not None and sidecar:
+            return place, None, ""
+        definition, resources = _definition(
+            file, source, mining, claims, original=held is None, apart=held is not None and place != file
+        )
+        if held is not None and place != file:
             # A manifest store from outside the asset can only be handed over with the results of its validation.
-            found = engine_report(file, data, held, context)
+            found = engine_report(file, data, held, context_of("", self.chain))
             definition["ingredients"][0] |= {
                 "active_manifest": found["active_manifest"],
                 "validation_results": found["validation_results"],
                 "manifest_data": {"format": "application/c2pa", "identifier": "parent"},
             }
             resources["parent"] = held
-        out = io.BytesIO()
+        parent = held is not None and place == file
+        why = ""
+        if place == file:
+            signed = self._signed(file, data, definition, resources, parent=parent, inside=True)
+            why = difference(data, signed, file.suffix.lower())
+            if not why:
+                return file, signed, ""
+            place = beside(file, SIDECAR)
+        return place, self._signed(file, data, definition, resources, parent=parent, inside=False), why
+
+    def _signed(
+        self,
+        file: Path,
+        data: bytes,
+        definition: Mapping[str, Any],
+        resources: Mapping[str, bytes],
+        *,
+        parent: bool,
+        inside: bool,
+    ) -> bytes:
+        """Return a file with its credential, or the credential alone; `parent`: the one in it becomes the parent."""
+        c2pa = engine()
         name, _ = ALGORITHMS[self.key.public_key().curve.key_size]
+        known = media_type(file) or mimetypes.guess_type(file.name)[0] or OPAQUE
+        # told the format, the engine would take out the credential that is in the file, and sign what is left
+        kind = known if inside or media_type(file) not in EMBEDDED.values() else OPAQUE
+        out = io.BytesIO()
         try:
             with (
                 c2pa.Signer.from_callback(self._sign, c2pa.C2paSigningAlg[name], self.chain, self.tsa) as signer,
-                c2pa.Builder(definition, context=context) as builder,
+                c2pa.Builder(definition, context=context_of("", self.chain)) as builder,
             ):
                 for identifier, content in resources.items():
                     builder.add_resource(identifier, io.BytesIO(content))
-                if held is not None and not sidecar:
-                    parent = {"title": file.name, "relationship": "parentOf", "label": "parent"}
-                    builder.add_ingredient(parent, kind, io.BytesIO(data))
-                if sidecar:
+                if parent:
+                    ingredient = {"title": file.name, "relationship": "parentOf", "label": "parent"}
+                    builder.add_ingredient(ingredient, known, io.BytesIO(data))
+                if not inside:
                     builder.set_no_embed()
                 store = builder.sign(signer, kind, io.BytesIO(data), out)
         except c2pa.C2paError as error:
             raise self._refusal(file, str(error)) from None
-        return bytes(store) if sidecar else out.getvalue()
+        return out.getvalue() if inside else bytes(store)
 
     def _says(self, file: Path, source: str | None, mining: Any, claims: Any) -> bool:
         """Whether a file carries just this credential already, by this key."""
@@ -252,12 +285,13 @@ class Issuer:
 
 
 def _definition(
-    file: Path, source: str | None, mining: Any, claims: Mapping[str, Any], *, original: bool
+    file: Path, source: str | None, mining: Any, claims: Mapping[str, Any], *, original: bool, apart: bool
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the manifest to sign, and the resources it binds by hash.
 
     `original`: the file had no credential before. Then it was created by the model, or opened where nothing says
-    that; otherwise it was opened, and the caller adds its credential to the parent.
+    that; otherwise it was opened, and the caller adds its credential to the parent, which is an ingredient here
+    where that credential lies `apart` from the file.
     """
     created = original and source is not None
     action: dict[str, Any] = {"action": "c2pa.created" if created else "c2pa.opened"}
@@ -278,9 +312,9 @@ def _definition(
         }
         for kind in inputs
     ]
-    if not created and (original or credential_file(file) != file):
+    if not created and (original or apart):
         parent: dict[str, Any] = {"label": "parent", "title": file.name, "relationship": "parentOf"}
-        parent["format"] = media_type(file) or "application/octet-stream"
+        parent["format"] = media_type(file) or OPAQUE
         if original:
             resources["parent.json"] = canonical_json({"name": file.name, "sha256": hash_file(file).hex})
             parent["data"] = {"format": "application/json", "identifier": "parent.json"}

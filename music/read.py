@@ -115,9 +115,10 @@ def listing(*sources: str | Path) -> Listing:
             raise MusicError(f"{source}: no such file or folder")
         for file in _files(source, left_out) if source.is_dir() else [source]:
             kind = _kind(file)
-            if any("\udc80" <= letter <= "\udcff" for letter in file.name):
+            if any("\udc80" <= letter <= "\udcff" for letter in str(file)):
                 harmless = kind == "" and not _may_be_music(file)
-                reason = "its name is not UTF-8; give it another one"
+                what = "its name" if file.name != printable(file.name) else "the name of a folder above it"
+                reason = f"{what} is not UTF-8; give it another one"
                 left_out.append(LeftOut(file, reason, "none" if harmless else "unreadable"))
             elif kind == "sound":
                 sound.append(file)

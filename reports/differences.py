@@ -39,7 +39,7 @@ def differences(finding: Finding) -> list[Difference]:
     seen = 0  # notes of the piece that were dealt with
 
     def told(note: PassageNote, kind: str, here: PassageNote | None, other: PassageNote | None) -> Difference:
-        bar = finding.query_bars[0] + int((note.onset_beat + 1e-6) // finding.query_bar_beats)
+        bar = finding.first_bar + int((note.onset_beat + 1e-6) // finding.query_bar_beats)
         return Difference(bar, kind, *(pitch_name(n.pitch) if n else "" for n in (here, other)))
 
     def beside(rest: list[PassageNote]) -> list[Difference]:

@@ -214,7 +214,7 @@ def timeline(findings: Sequence[tuple[int, Finding]], duration_s: float, say: La
             "Finding {n}, {verdict}: {bars}, {title}",
             n=index,
             verdict=say(finding.verdict),
-            bars=say.words.bars(finding.query_bars),
+            bars=say.words.bars(finding.query_shown),
             title=title,
         )
         box = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="20" rx="3"'

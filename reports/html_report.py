@@ -256,7 +256,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
         here = {"k": strongest.matched, "notes": say.words.counted(strongest.notes, "note")}
         title = strongest.title or strongest.piece
         match["word"] = say("{k} of {notes}", **here)
-        match["detail"] = say("{bars} of {title}", bars=say.words.bars(strongest.piece_bars), title=title)
+        match["detail"] = say("{bars} of {title}", bars=say.words.bars(strongest.piece_shown), title=title)
         if strongest.verdict == "clear":
             match["detail"] = say("closest: {match}, {detail}", match=match["word"], detail=match["detail"])
             match["word"] = say("none past the policy")

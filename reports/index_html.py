@@ -68,7 +68,7 @@ def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> Inde
     best = found[0]
     if isinstance(best, Finding):
         match = say("{k} of {notes}", k=best.matched, notes=say.words.counted(best.notes, "note")).unescape()
-        where = f"{say.words.bars(best.query_bars)} \u2194 {say.words.bars(best.piece_bars)}"
+        where = f"{say.words.bars(best.query_shown)} \u2194 {say.words.bars(best.piece_shown)}"
     else:
         match = say("{k} of {n} bits differ", k=best.distance, n=best.bits).unescape()
         where = f"{words.span(best.query_span_s)} \u2194 {words.span(best.piece_span_s)}"

@@ -115,6 +115,7 @@ def search_record(
     findings: Sequence[Finding],
     left_out: tuple[int, Sequence[str]] = (0, ()),
     not_searched: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return one line of ``contraste search --jsonl``: what was found for one query.
 
@@ -130,16 +131,20 @@ def search_record(
         How many pieces were not searched, and the names of their segments.
     not_searched : sequence of str
         What of the query was not searched, and why. A verdict that would be "clear" is "incomplete" then.
+    remarks : sequence of str
+        What reading the query left out or mended.
 
     Returns
     -------
     dict
         ``query``, ``verdict`` and ``findings``, each with ``piece, query_span_s, piece_span_s, query_bars,
-        piece_bars, transposition, tempo_ratio, matched, notes, in_time, bits, evalue, percentile, verdict``;
-        where pieces were left out, also ``partial``: ``pieces_left_out`` and ``segments``.
+        piece_bars, query_printed, piece_printed, transposition, tempo_ratio, matched, notes, in_time, bits, evalue,
+        percentile, other_works, commonplace, allowed``; where they apply, ``not_searched``, ``remarks``, and
+        ``partial``: ``pieces_left_out`` and ``segments``.
     """
     names = (
-        *("piece", "verdict", "query_span_s", "piece_span_s", "query_bars", "piece_bars", "transposition"),
+        *("piece", "verdict", "query_span_s", "piece_span_s", "query_bars", "piece_bars"),
+        *("query_shown", "piece_shown", "transposition"),
         *(
             "tempo_ratio",
             "matched",
@@ -156,12 +161,16 @@ def search_record(
     record: dict[str, Any] = {
         "query": query,
         "verdict": "incomplete" if not_searched and verdict == "clear" else verdict,
-        "findings": [{name: getattr(finding, name) for name in names} for finding in findings],
+        "findings": [
+            {name.replace("shown", "printed"): getattr(finding, name) for name in names} for finding in findings
+        ],
     }
     if left_out[0]:
         record["partial"] = {"pieces_left_out": left_out[0], "segments": list(left_out[1])}
     if not_searched:
         record["not_searched"] = list(not_searched)
+    if remarks:
+        record["remarks"] = list(remarks)
     return dict(plain(record))
 
 
@@ -260,7 +269,7 @@ def _finding(entry: dict[str, Any]) -> Finding:
         **{
             **_numbers(entry, "tempo_ratio", "bits", "evalue", "percentile"),
             **{name: tuple(math.nan if s is None else s for s in entry[name]) for name in spans},
-            **{name: tuple(entry[name]) for name in ("query_bars", "piece_bars")},
+            **{n: tuple(entry[n]) for n in ("query_bars", "piece_bars", "query_printed", "piece_printed")},
             **{n: tuple(PassageNote(**_numbers(note, "onset_s", "duration_s")) for note in entry[n]) for n in notes},
             "waiver": _waiver(entry["waiver"]),
         }

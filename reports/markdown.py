@@ -46,6 +46,7 @@ def report_markdown(report: AuditReport) -> bytes:
         "",
         *_list("Not checked", [f"{c.rule}: {c.text}" for c in every if c.state in ("open", "skipped")]),
         *_list("Waivers", [f"{w.finding}: {waiver_words(w)}" for w in report.waivers]),
+        *_list("Remarks on reading the file", [str(remark) for remark in report.track.get("remarks", ())]),
         *_list("Limits", list(report.limits)),
         "## To reproduce",
         "",

@@ -82,7 +82,7 @@ def notation(finding: Finding, key: str) -> Score | None:
     until = count * bar
     signature = _signature(key)
     staves = [_events([n for n in notes if 0 <= n.onset_beat * 8 < until], until) for notes in (track, piece)]
-    svg = mei_to_svg(_mei(staves, bar, count, finding.query_bars[0], signature), "notation")
+    svg = mei_to_svg(_mei(staves, bar, count, finding.first_bar, signature), "notation")
     width, height, drawn, glyphs = _tidied(svg)
     return Score(Markup(drawn), width, height, glyphs, count * bar > last * 8)
 

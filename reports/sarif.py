@@ -156,7 +156,7 @@ def _span(finding: Finding | SoundMatch, side: Literal["query", "piece"]) -> dic
 
 
 def _piece(finding: Finding | SoundMatch) -> dict[str, Any]:
-    where = words.span(finding.piece_span_s) if isinstance(finding, SoundMatch) else words.bars(finding.piece_bars)
+    where = words.span(finding.piece_span_s) if isinstance(finding, SoundMatch) else words.bars(finding.piece_shown)
     named = f"{where} of {finding.title or finding.piece}"
     return {
         "physicalLocation": {

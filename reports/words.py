@@ -43,7 +43,7 @@ def span(seconds: tuple[float, float]) -> str:
     return f"{clock(seconds[0])}\u2013{clock(seconds[1])}"
 
 
-def bars(numbers: tuple[int, int]) -> str:
+def bars(numbers: tuple[int, int] | tuple[str, str]) -> str:
     """Name bars, e.g. ``bars 17\u201327`` or ``bar 7``."""
     first, last = numbers
     return f"bar {first}" if first == last else f"bars {first}\u2013{last}"
@@ -136,7 +136,7 @@ def finding_words(finding: Finding) -> str:
     if finding.all_notes > finding.notes:
         sounding = counted(finding.all_notes, "note")
         others = f" With the other parts, {finding.all_matched:,} of the {sounding} that sound there agree."
-    here, there = bars(finding.query_bars), bars(finding.piece_bars)
+    here, there = bars(finding.query_shown), bars(finding.piece_shown)
     verb = "matches" if here.startswith("bar ") else "match"
     title = f"\u201c{finding.title or finding.piece}\u201d{f' by {finding.artist}' if finding.artist else ''}"
     return (

@@ -29,7 +29,7 @@ NOUNS = {
 }
 
 
-def bars(numbers: tuple[int, int]) -> str:
+def bars(numbers: tuple[int, int] | tuple[str, str]) -> str:
     """Name bars, e.g. ``compases 17\u201327`` or ``compás 7``."""
     first, last = numbers
     return f"compás {first}" if first == last else f"compases {first}\u2013{last}"
@@ -104,9 +104,9 @@ def finding_words(finding: Finding) -> str:
     if finding.all_notes > finding.notes:
         sounding = counted(finding.all_notes, "note")
         others = f" Con las demás partes coinciden {finding.all_matched:,} de las {sounding} que suenan ahí."
-    several = finding.query_bars[0] != finding.query_bars[1]
-    here, there = bars(finding.query_bars), bars(finding.piece_bars)
-    to_there = f"con {'los' if finding.piece_bars[0] != finding.piece_bars[1] else 'el'} {there}"
+    several = finding.query_shown[0] != finding.query_shown[1]
+    here, there = bars(finding.query_shown), bars(finding.piece_shown)
+    to_there = f"con {'los' if finding.piece_shown[0] != finding.piece_shown[1] else 'el'} {there}"
     title = f"«{finding.title or finding.piece}»{f', de {finding.artist}' if finding.artist else ''}"
     return (
         f"{'Los' if several else 'El'} {here} de la pista {'coinciden' if several else 'coincide'} {to_there} de "

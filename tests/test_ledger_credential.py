@@ -251,7 +251,7 @@ def test_the_rendering_of_a_track_gets_its_own(world):
     write_record(path, "track", materials=[material], also=[wav.name])
     assert owner_of(wav) == path
     assert owner_of(path) == path
-    assert world.issuer().issue(path) == [holder(path), wav]
+    assert world.issuer().issue(path) == {holder(path): "", wav: ""}
     sign_path(path, world.key)
     for asked in (path, wav):
         verification, links = _links(world, asked)
