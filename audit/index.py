@@ -304,7 +304,7 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
         works = np.load(folder / "works.npy")
         if works.dtype != np.int32 or works.shape != (len(store.pieces),):
             raise ValueError(f"works.npy holds {works.dtype} {works.shape}, and the store {len(store.pieces)} pieces")
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise IndexDamagedError(folder, str(error)) from error
     segments, missing = [], []
     for name in names:
@@ -327,7 +327,7 @@ def newest_indexed(store: Store) -> Store | None:
         try:
             if _state(state_folder(state), state.music_digest) is not None:
                 return state
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return None
 
@@ -366,7 +366,7 @@ def _open_segment(folder: Path) -> IndexSegment:
         segment = IndexSegment(folder.name, tuple(about["covers"]), **arrays)
         _check_segment(segment)
         return segment
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise IndexDamagedError(folder, str(error)) from error
 
 
@@ -402,7 +402,7 @@ def verify_index(index: Index) -> None:
             for name, wanted in json.loads((folder / about).read_bytes())["files"].items():
                 if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted["sha256"]:
                     raise ValueError(f"{name} has another SHA-256 than {about} says")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise IndexDamagedError(folder, str(error)) from error
 
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from ledger.abi import requires_extra
-from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import canonical_json, read_json, write_atomic
 from ledger.errors import KeyUnusable, LedgerError
 from ledger.keys import refuse_shared
 
@@ -97,7 +97,7 @@ def load_keystore(file: Path, password: str) -> bytes:
     with requires_extra():
         from eth_keyfile.keyfile import decode_keyfile_json
     try:
-        content = parse_json(read_bytes(file), source=str(file))
+        content = read_json(file)
         if int(content["crypto"]["kdfparams"].get("n", 0)) > MAX_SCRYPT_N:
             raise KeyUnusable(f"{file}: scrypt n is over {MAX_SCRYPT_N}")
         return bytes(decode_keyfile_json(content, password.encode()))
