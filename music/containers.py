@@ -212,7 +212,8 @@ def _boxes(data: bytes, at: int) -> Walk:
 
 def _ogg(data: bytes, at: int) -> Walk:
     """One link of a chain: pages up to those that begin other streams after the first have ended."""
-    place, remarks, serials, order, lost = at, [], dict[int, bool](), dict[int, int](), 0
+    place, serials, order, lost = at, dict[int, bool](), dict[int, int](), 0
+    remarks: list[str] = []
     begun = parts = 0  # streams that have no last page yet; pages
     while place + 27 <= len(data) and bytes(data[place : place + 4]) == b"OggS":
         parts += 1
