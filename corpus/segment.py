@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -98,7 +99,8 @@ def check_types(what: type[Any], line: Mapping[str, Any]) -> None:
         wanted = PLAIN.get(str(field.type))
         if field.name not in line or wanted is None:
             continue
-        if type(value) not in wanted or (type(value) is float and not math.isfinite(value)):
+        lone = type(value) is str and re.search("[\ud800-\udc7f\udd00-\udfff]", value)  # no bytes of any name
+        if type(value) not in wanted or (type(value) is float and not math.isfinite(value)) or lone:
             raise TypeError(f"{field.name} {value!r:.80} is no {field.type}")
 
 

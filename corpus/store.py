@@ -256,7 +256,7 @@ class Store:
                 remarks=line["remarks"],
                 unread=line["unread"],
             )
-        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error
 
     def verify(self) -> None:

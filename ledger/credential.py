@@ -145,7 +145,9 @@ class Credential:
 
     def assertion(self, label: str) -> Any:
         """Return the data of the first assertion with a label, or None."""
-        return next((one["data"] for one in self.manifest.get("assertions") or () if one.get("label") == label), None)
+        said = self.manifest.get("assertions")
+        found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        return next((one.get("data") for one in found if one.get("label") == label), None)
 
     @property
     def action(self) -> Mapping[str, Any]:
@@ -292,7 +294,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
         try:
             credential = _judge(report)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise Malformed(f"the engine's report on it can't be understood: {type(error).__name__}") from None
     except Malformed as error:
         if magic is not None and MARK not in data:

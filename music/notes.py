@@ -286,7 +286,8 @@ def build(
     Raises
     ------
     MusicError
-        When a column has another length or a value out of range, or with more than `MAX_BARS` bars.
+        When a column has another length or a value out of range, a tempo or meter is none, or with more than
+        `MAX_BARS` bars.
     """
     onset = np.asarray(onset_beat, dtype=np.float64).reshape(-1)
     n = len(onset)
@@ -316,6 +317,14 @@ def build(
     meters = sorted(time_signatures, key=lambda t: t.beat)
     if not meters or meters[0].beat > 0:
         meters.insert(0, TimeSignature(0.0, 4, 4))
+    for tempo in bpm:
+        if not (0 < tempo.bpm < np.inf and np.isfinite(tempo.beat)):
+            raise MusicError(f"tempo {tempo.bpm} at quarter {tempo.beat}; tempos are finite and > 0")
+    for meter in meters:
+        if not (meter.numerator > 0 < meter.denominator and 0 < meter.bar_beats < np.inf and np.isfinite(meter.beat)):
+            raise MusicError(f"meter {meter.numerator}/{meter.denominator} at quarter {meter.beat}")
+    if ticks_per_quarter < 1:
+        raise MusicError(f"{ticks_per_quarter} ticks a quarter; there is at least one")
     order = np.lexsort((owners, pitches, onset))
     onset, duration = onset[order], duration[order]
     onset_s = beats_to_seconds(onset, bpm)

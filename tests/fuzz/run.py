@@ -14,12 +14,13 @@ import random
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 OWN = ["audit", "corpus", "generator", "ledger", "music", "reports"]
 ODD = [
-    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, 10**30, 253402300800, 0.5, -1e308, "", "x", "\x1b[2J", "\n",
+    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, 10**30, 253402300800, 0.5, -1e308, "", "x", "\x1b[2J",
     "\u202e", "0x", "0x00", "..", "/a", "a/b", "é", "2026-05-01T12:00:00Z", "12" * 32, [], {}, [[]], [None], {"": {}},
 ]  # fmt: skip
 MAX_BYTES = 1 << 14
@@ -68,10 +69,8 @@ def _fuzz(name: str, runs: int, seconds: int, seed: int) -> None:
     target = TARGETS[name]
 
     def once(data: bytes) -> None:
-        try:
+        with suppress(*OURS):
             target.run(data)
-        except OURS:
-            pass
 
     def mutate(data: bytes, size: int, number: int) -> bytes:
         """Replace a value of a JSON text by an odd one; every third time, and what is no JSON, bytes."""

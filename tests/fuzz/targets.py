@@ -5,8 +5,10 @@ A target takes bytes and may raise the errors that the command line turns into a
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -69,7 +71,9 @@ OURS = (LedgerError, MusicError, StoreError, RightsError, TomlError, GeneratorEr
 KEY = ec.derive_private_key(1, ec.SECP256R1())
 KEY_ID = key_id(KEY.public_key())
 ADDRESS, HASH = "0x" + "12" * 20, "0x" + "34" * 32
-FOLDER_OF_FILES = Path(tempfile.mkdtemp(prefix="contraste-fuzz-"))
+MEMORY = Path("/dev/shm")  # files that are written thousands of times a second
+FOLDER_OF_FILES = Path(tempfile.mkdtemp(prefix="contraste-fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
+atexit.register(shutil.rmtree, FOLDER_OF_FILES, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,9 @@ class Target:
 def _written(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     """Return what writes bytes to a file and reads it."""
     file = FOLDER_OF_FILES / name
-    file.parent.mkdir(parents=True, exist_ok=True)
 
     def run(data: bytes) -> object:
+        file.parent.mkdir(exist_ok=True)
         file.write_bytes(data)
         return read(file)
 
@@ -303,9 +307,9 @@ def _credential(data: bytes) -> None:
     file = FOLDER_OF_FILES / "c.mid"
     file.write_bytes(b"MThd")
     with (
-        mock.patch.object(credential, "held_store", lambda *_: b""),
-        mock.patch.object(credential, "engine_report", lambda *_: engine),
-        mock.patch.object(credential, "context_of", lambda *_: None),
+        mock.patch.object(credential, "held_store", return_value=b""),
+        mock.patch.object(credential, "engine_report", return_value=engine),
+        mock.patch.object(credential, "context_of", return_value=None),
     ):
         found = credential.read_credential(file, Trust({}))
         found.assertion(credential.PROVENANCE)
@@ -461,7 +465,8 @@ def _midis() -> list[bytes]:
 SCORE = b"""<?xml version="1.0"?><score-partwise><part-list><score-part id="P1"><part-name>V</part-name></score-part>
 </part-list><part id="P1"><measure number="1"><attributes><divisions>2</divisions><key><fifths>0</fifths></key><time>
 <beats>4</beats><beat-type>4</beat-type></time><transpose><chromatic>-2</chromatic></transpose></attributes>
-<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration><tie type="start"/><type>quarter</type></note>
+<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration><tie type="start"/>
+<type>quarter</type></note>
 <note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration><tie type="stop"/><time-modification>
 <actual-notes>3</actual-notes><normal-notes>2</normal-notes></time-modification></note><backup><duration>4</duration>
 </backup><forward><duration>4</duration></forward><note><rest/><duration>4</duration></note>
@@ -480,9 +485,11 @@ def _sounds() -> list[bytes]:
     page = b"OggS\0\2" + b"\0" * 8 + b"\1\0\0\0" + b"\0" * 8 + b"\1\4abcd"
     return [
         b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\4\0\0\0\0\0\0\0",
-        page + page.replace(b"\2\0", b"\4\0", 1), b"fLaC\x80\0\0\x22" + b"\0" * 34, b"ID3\4\0\0\0\0\0\4abcd\xff\xfb\x90\0",
+        page + page.replace(b"\2\0", b"\4\0", 1), b"fLaC\x80\0\0\x22" + b"\0" * 34,
+        b"ID3\4\0\0\0\0\0\4abcd\xff\xfb\x90\0",
         b"\0\0\0\x10ftypM4A \0\0\0\0\0\0\0\x08mdat", b"FORM\0\0\0\x10AIFFSSND\0\0\0\4abcd",
-        b"caff\0\1\0\0desc\0\0\0\0\0\0\0\4abcddata\xff\xff\xff\xff\xff\xff\xff\xff", b".snd\0\0\0\x18\0\0\0\4" + b"\0" * 16,
+        b"caff\0\1\0\0desc\0\0\0\0\0\0\0\4abcddata\xff\xff\xff\xff\xff\xff\xff\xff",
+        b".snd\0\0\0\x18\0\0\0\4" + b"\0" * 16,
     ]  # fmt: skip
 
 
@@ -518,16 +525,22 @@ def _policies() -> Iterator[bytes]:
 
 
 TARGETS: dict[str, Target] = {
-    "json": Target(lambda data: parse_json(data, source="x"), lambda: [b'{"a": [1, -2.5e3, "\\u00e9\\"", null, true]}']),
+    "json": Target(
+        lambda data: parse_json(data, source="x"), lambda: [b'{"a": [1, -2.5e3, "\\u00e9\\"", null, true]}']
+    ),
     "envelope": Target(Envelope.from_bytes, _envelopes),
     "statement": Target(_statement, _statements),
     "signed": Target(_signed, _predicates),
     "record": Target(_written("r.provenance.json", lambda f: read_record(f.with_name("r"))), _records),
     "anchor": Target(_written("a.anchor.json", _anchor), _anchors),
     "token": Target(_written("t.token.json", _token), _tokens),
-    "contributions": Target(_written("c.contributions.json", lambda f: read_contributions(f.with_name("c"))), _contributions),
+    "contributions": Target(
+        _written("c.contributions.json", lambda f: read_contributions(f.with_name("c"))), _contributions
+    ),
     "metadata": Target(_written("m.nft.json", _metadata), lambda: [b'{"ai_disclosure": {"lyrics": "none"}}']),
-    "ddex": Target(_written("d.ddex.xml", _ddex), lambda: [b"<SoundRecording><IsAI>true</IsAI></SoundRecording>"], False),
+    "ddex": Target(
+        _written("d.ddex.xml", _ddex), lambda: [b"<SoundRecording><IsAI>true</IsAI></SoundRecording>"], False
+    ),
     "evidence": Target(_evidence, _evidences, False),
     "node": Target(_node, _answers),
     "credential": Target(_credential, _engine_reports),
@@ -544,7 +557,9 @@ TARGETS: dict[str, Target] = {
     "midi": Target(lambda data: parse_midi(data, "x.mid"), _midis, False),
     "musicxml": Target(lambda data: parse_musicxml(data, "x.xml"), _scores, False),
     "containers": Target(streams, _sounds, False),
-    "listing": Target(_written("files/any", lambda f: listing(f.parent)), lambda: [*_sounds(), *_midis(), *_scores()], False),
+    "listing": Target(
+        _written("files/any", lambda f: listing(f.parent)), lambda: [*_sounds(), *_midis(), *_scores()], False
+    ),
     "text": Target(_text, lambda: [b"a\x1b[2J\n\xe2\x80\xae\xff"], False),
 }  # fmt: skip
 
