@@ -589,7 +589,7 @@ def _clean_up(state: Path, before: Store | None) -> None:
     for folder in keep:
         try:
             used |= set(json.loads((folder / "index.json").read_bytes())["segments"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             keep = keep - {folder}
     for folder in root.iterdir():
         if folder not in keep and folder.name != "segments":

@@ -199,7 +199,7 @@ class Recordings(Sequence[Recording]):
         root, named = self.store.path / FOLDER, {"manifest.json", *(entry.name for entry in self.segments)}
         for stray in [*root.iterdir()] if root.is_dir() else []:
             if stray.name not in named:
-                shutil.rmtree(stray) if stray.is_dir() else stray.unlink()
+                shutil.rmtree(stray) if stray.is_dir() and not stray.is_symlink() else stray.unlink()
 
     @cached_property
     def _records(self) -> tuple[Recording, ...]:
