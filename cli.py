@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport
@@ -47,8 +48,37 @@ FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds
 OK, FAILED, USAGE, UNREADABLE, UNCHECKED = range(5)
 INTERRUPTED = 130  # as a shell reports it
 
+USAGE_ERROR: Any = typer.BadParameter.__base__  # that of click, of which typer has a copy of its own or not
+
+
+class Commands(TyperGroup):
+    """Commands whose complaints show what was typed as text: a shell that expands ``*`` types what others named."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read what stands before the command."""
+        with _as_text():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's own arguments, and run it."""
+        with _as_text():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _as_text() -> Iterator[None]:
+    try:
+        yield
+    except USAGE_ERROR as error:
+        from music.read import printable
+
+        error.message = printable(error.message)
+        raise
+
+
 app = typer.Typer(
     name="contraste",
+    cls=Commands,
     help="Tests and certifies AI-generated music: copy search, metrics, signed provenance, release gate.",
     no_args_is_help=True,
     add_completion=False,
@@ -135,10 +165,7 @@ def tell_json(value: Any) -> None:
 
     text = json.dumps(value, indent=1, ensure_ascii=False)
     typer.echo(
-        "".join(
-            c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] if c < "\x20" else f"\\u{ord(c):04x}"
-            for c in text
-        )
+        "".join(c if c.isprintable() or c == "\n" else "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1] for c in text)
     )
 
 
@@ -365,14 +392,14 @@ def _is_notes(file: Path) -> bool:
 
 
 def _print_search(record: dict[str, Any]) -> None:
-    typer.echo(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
+    tell(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
     for gap in record.get("not_searched", ()):
-        typer.echo(f"  not searched: {gap}")
+        tell(f"  not searched: {gap}")
     for remark in record.get("remarks", ()):
-        typer.echo(f"  in reading: {remark}")
+        tell(f"  in reading: {remark}")
     for f in record.get("findings", ()):
         (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
-        typer.echo(
+        tell(
             f"  {f['verdict']:6s} {f['piece']}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {f['transposition']:+d} st  "
             f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  "
             f"E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
@@ -422,8 +449,7 @@ def originality(
         write_atomically(path, originality_json(report))
     if out:
         write_atomically(out / "originality.html", originality_html(report).encode())
-    for line in originality_lines(report):
-        typer.echo(line)
+    tell(*originality_lines(report))
     for skipped in report.skipped:
         say(f"skipped {skipped.check}: {skipped.reason}")
     say(originality_sentence(report), *([f"report: {out / 'originality.html'}"] if out else []))
@@ -445,19 +471,18 @@ def compare(
 
     rows = compare(rendered(read_music(reference)), rendered(read_music(candidate)))
     if as_json:
-        import json
         from dataclasses import asdict
 
-        typer.echo(json.dumps([plain(asdict(row)) for row in rows], indent=1))
+        tell_json([plain(asdict(row)) for row in rows])
         return
-    typer.echo(f"{'metric':24s} {'value':>8s} {'chance':>8s} {'5 % pass':>9s}")
+    tell(f"{'metric':24s} {'value':>8s} {'chance':>8s} {'5 % pass':>9s}")
     for row in rows:
         if isinstance(row, MetricValue):
             mark = {True: "more alike than chance", False: "", None: "no chance level"}[row.beyond_chance]
             chance = (f"{x:.3g}" if x is not None else "-" for x in (row.chance_mean, row.chance_p95))
-            typer.echo(f"{row.name:24s} {row.value:8.3g} {next(chance):>8s} {next(chance):>9s}  {mark}".rstrip())
+            tell(f"{row.name:24s} {row.value:8.3g} {next(chance):>8s} {next(chance):>9s}  {mark}".rstrip())
         else:
-            typer.echo(f"{row.name:24s} skipped: {row.reason}")
+            tell(f"{row.name:24s} skipped: {row.reason}")
 
 
 Lang = Annotated[
@@ -549,7 +574,7 @@ def audit(
             )
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
-            typer.echo(f"{report.outcome:10s} {file}: {report.sentence}")
+            tell(f"{report.outcome:10s} {file}: {report.sentence}")
     unused = bool(waivers and given and _name_unused(waivers, given, reports, [file.name for file in files]))
     if several:
         _record_index(_index_of(out, rows, corpus, windows, [*unread, *beside], lang), listed, signer)
@@ -748,10 +773,10 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
                 waivers = read_waivers(file, datetime.now(UTC).date())
                 late = sum(waiver.state == "expired" for waiver in waivers.entries)
                 expired = f", {late} of them expired" if late else ""
-                typer.echo(f"{file}: valid, {many(len(waivers.entries), 'waiver')}{expired}")
+                tell(f"{file}: valid, {many(len(waivers.entries), 'waiver')}{expired}")
             else:
                 policy = read_policy(file)
-                typer.echo(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
+                tell(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
         except TomlError as error:
             wrong = True
             for problem in error.problems:
@@ -775,13 +800,11 @@ def policy_explain(
         for path, value, origin, about in explained(rules)
     ]
     if as_json:
-        typer.echo(
-            json.dumps({"name": rules.name, "digest": rules.digest, "values": entries}, ensure_ascii=False, indent=1)
-        )
+        tell_json({"name": rules.name, "digest": rules.digest, "values": entries})
         return
     for entry in entries:
-        typer.echo(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}  [{entry['from']}]")
-        typer.echo(f"    {entry['about']}")
+        tell(f"{entry['key']} = {json.dumps(entry['value'], ensure_ascii=False)}  [{entry['from']}]")
+        tell(f"    {entry['about']}")
 
 
 @functools.cache
@@ -913,14 +936,14 @@ def report_diff(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is new, fixed and unchanged between two reports; 1 where something new is not clear."""
-    import json
-
     from reports.diff import compare_paths, diff_json, diff_lines
 
     diffs = compare_paths(old, new)
     found = diff_json(diffs)
-    for line in [json.dumps(found, indent=1, ensure_ascii=False)] if as_json else diff_lines(diffs):
-        typer.echo(line)
+    if as_json:
+        tell_json(found)
+    else:
+        tell(*diff_lines(diffs))
     say(", ".join(f"{number} {kind}" for kind, number in found["counts"].items()))
     raise typer.Exit(FAILED if any(diff.worse for diff in diffs) else OK)
 
@@ -933,7 +956,6 @@ def report_verify(
     allow_unsigned: AllowUnsigned = False,
 ) -> None:
     """Check that reports and the files beside them are as the audit wrote and a trusted key signed them."""
-    import json
     from dataclasses import asdict
 
     from ledger.memory import Memory
@@ -948,11 +970,11 @@ def report_verify(
         verdicts += [one.verdict for one in found]
         printed.append({"report": str(file), "files": [asdict(one) for one in found]})
         if not as_json:
-            typer.echo(f"{file}: {_headline(found)}")
+            tell(f"{file}: {_headline(found)}")
             for one in found:
-                typer.echo(f"  {one.verdict:10s} {one.file}: {one.detail}")
+                tell(f"  {one.verdict:10s} {one.file}: {one.detail}")
     if as_json:
-        typer.echo(json.dumps(printed, indent=1, ensure_ascii=False))
+        tell_json(printed)
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if {"unchecked", "missing"} & {*verdicts} else OK)
 
 
@@ -1379,7 +1401,7 @@ def evaluate(
     if html:
         write_atomically(html, evaluation_html(data).encode())
     for row in evaluation_rows(data):
-        typer.echo(f"{row[0]:44s} {row[1]:>12s}  {row[2]}".rstrip())
+        tell(f"{row[0]:44s} {row[1]:>12s}  {row[2]}".rstrip())
     for skipped in data["skipped"]:
         say(f"skipped {skipped['check']}: {skipped['reason']}")
 
@@ -1436,7 +1458,7 @@ def _write_tracks(
                 path, "track", materials=[material_of("model", model, artefact=path)], parameters=said,
                 environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
-            typer.echo(path)
+            tell(path)
             show(number, len(made))
 
 
@@ -1471,7 +1493,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
                 path, "track", materials=[material_of("model", model, artefact=path)],
                 parameters={**sample.settings, **said}, environment=_environment(str(pick_device(device))),
             )  # fmt: skip
-            typer.echo(f"{path}  {_nearness(said)}".rstrip())
+            tell(f"{path}  {_nearness(said)}".rstrip())
             show(number, n)
 
 
@@ -1505,11 +1527,11 @@ def keys_new(
 ) -> None:
     """Make a key pair, encrypted with a password, with a certificate; trust it on this machine."""
     password = _password(password_fd, confirm=True)
-    typer.echo(_new_key(folder, password, curve))
+    tell(_new_key(folder, password, curve))
     if account:
         from ledger.account import create_account
 
-        typer.echo(create_account(folder / "account.json", password))
+        tell(create_account(folder / "account.json", password))
 
 
 def _new_key(folder: Path, password: str, curve: str = "P-256") -> str:
@@ -1532,7 +1554,7 @@ def keys_trust(
     """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
     from ledger.keyring import import_trusted
 
-    typer.echo(import_trusted(file))
+    tell(import_trusted(file))
 
 
 @keys_app.command("list")
@@ -1545,9 +1567,9 @@ def keys_list() -> None:
     for identity in trust:
         revoked, account = trust.revoked.get(identity), trust.accounts.get(identity)
         notes = f"  revoked since {format_time(revoked.since)}: {revoked.reason}" if revoked else ""
-        typer.echo(f"{identity}{notes}{f'  account {account}' if account else ''}")
+        tell(f"{identity}{notes}{f'  account {account}' if account else ''}")
     for root in trust.roots:
-        typer.echo(f"authority {root.subject.rfc4514_string()}")
+        tell(f"authority {root.subject.rfc4514_string()}")
 
 
 @keys_app.command("rotate")
@@ -1564,7 +1586,7 @@ def keys_rotate(
 
     password = _password(password_fd)
     old = load_signer(key, lambda: password)
-    typer.echo(_new_key(folder, password))
+    tell(_new_key(folder, password))
     write_atomic(folder / "rotation.sig", rotate(old, load_public(folder)).to_bytes())
     say(f"give {folder / 'rotation.sig'} to those who trust the old key: contraste keys trust rotation.sig")
 
@@ -1600,7 +1622,7 @@ def keys_revoke(
     rotation = Envelope.from_bytes(read_bytes(named), source=str(named)) if revoked and named.is_file() else None
     envelope = revoke(signer, revoked or own, since=moment, reason=reason, rotation=rotation)
     write_atomic(out, envelope.to_bytes())
-    typer.echo(out)
+    tell(out)
 
 
 @keys_app.command("bind")
@@ -1621,7 +1643,7 @@ def keys_bind(
     password = _password(password_fd)
     envelope = bind_account(load_signer(key, lambda: password), load_keystore(account, password))
     write_atomic(out, envelope.to_bytes())
-    typer.echo(out)
+    tell(out)
 
 
 @contribution_app.command("add")
@@ -1639,7 +1661,7 @@ def contribution_add(
     content = digest_of(path)
     with _argument("--kind, --text, --author"):
         entries = add_contribution(path, kind, text, content, author=author)
-    typer.echo(contributions_file(path))
+    tell(contributions_file(path))
     say(f"{len(entries)} {'entries' if len(entries) > 1 else 'entry'}; sign {path} again to cover all of them")
 
 
@@ -1652,7 +1674,7 @@ def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]
     if not entries and not path.exists():
         stop(f"cannot read {path}: no such file or folder", UNREADABLE)
     for entry in entries:
-        typer.echo(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
+        tell(f"{entry['time']}  {entry['kind']:9s}  {entry['author'] or '-'}: {entry['text']}")
     if not entries:
         say(f"no contributions to {path} are noted")
 
@@ -1719,7 +1741,7 @@ def sign(
         for holder, lost in holders.items():
             reason = f", beside the file, which stays as it was: inside, it would not keep {lost}" if lost else ""
             say(f"{holder}: C2PA credential{reason}")
-        typer.echo(signature)
+        tell(signature)
 
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
@@ -1755,8 +1777,6 @@ def verify(
     ] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
-    import json
-
     from ledger.manifest import Method
     from ledger.memory import Memory
     from ledger.verify import verify_path
@@ -1781,24 +1801,24 @@ def verify(
         verdicts += [found.verdict, store := _verify_store(path, quiet=as_json)]
         printed.append(found.to_json() | {"store": store})
     if as_json:
-        typer.echo(json.dumps(printed, indent=1))
+        tell_json(printed)
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
 
 def _print_links(found: Verification, short: bool) -> None:
     """Print the verdict of a path and, unless `short`, the table of its links."""
     fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
-    typer.echo(f"{found.path}: {found.verdict}{fault}")
+    tell(f"{found.path}: {found.verdict}{fault}")
     if short:
         return
     if found.assurance and found.verdict != "broken":
-        typer.echo(f"  assured    {found.assurance}")
+        tell(f"  assured    {found.assurance}")
     width = max(10, *(len(link.name) for link in found.links))
     for link in found.links:
-        typer.echo(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
+        tell(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
     if found.needs_chain:
         names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in found.needs_chain)
-        typer.echo(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
+        tell(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
 
 
 @ledger_app.command("show")
@@ -1807,27 +1827,25 @@ def ledger_show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the statements and their proofs as JSON.")] = False,
 ) -> None:
     """Show the statements about an artefact, who signed them, and where they stand in this machine's log."""
-    import json
-
     from ledger.show import signed_about
 
     found = signed_about(path, _trusted(None), _log())
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        tell_json(found)
         return
     for item in found:
         statement, entry = item["statement"], item["log"]
-        typer.echo(f"{item['file']}: {statement['predicateType']}")
-        typer.echo(f"  signer   {item['signer']}")
+        tell(f"{item['file']}: {statement['predicateType']}")
+        tell(f"  signer   {item['signer']}")
         for subject in statement["subject"]:
-            typer.echo(f"  subject  {subject['name']} {subject['digest']['sha256']}")
+            tell(f"  subject  {subject['name']} {subject['digest']['sha256']}")
         for material in item["materials"]:
-            typer.echo(f"  from     {material['kind']} {material['name']} {material['digest']['sha256']}")
+            tell(f"  from     {material['kind']} {material['name']} {material['digest']['sha256']}")
         where = "not in this machine's log"
         if entry:
             proof = f"{len(entry['proof'])} hashes to {entry['root']}"
             where = f"entry {entry['position'] + 1} of {entry['size']}, {entry['time']}, {proof}"
-        typer.echo(f"  log      {where}")
+        tell(f"  log      {where}")
 
 
 @ledger_app.command("log")
@@ -1838,23 +1856,19 @@ def ledger_log(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what was signed on this machine, after checking every entry against the signed head."""
-    import json
-
     from ledger.show import log_state
 
     if since is not None and not _is_state(since):
         stop(f"--since {since}: SIZE:ROOT is a number, a colon and 64 hexadecimal digits", USAGE)
     state = log_state(_log(), _trusted(None), since)
     if as_json:
-        typer.echo(json.dumps(state, indent=1))
+        tell_json(state)
         return
     for entry in state["entries"]:
         names = ", ".join(entry["subject"])
-        typer.echo(
-            f"{entry['position'] + 1:6d}  {entry['time']}  {entry['key'][:16]}  {entry['predicateType']}  {names}"
-        )
+        tell(f"{entry['position'] + 1:6d}  {entry['time']}  {entry['key'][:16]}  {entry['predicateType']}  {names}")
     if state["entries"]:
-        typer.echo(f"{state['size']}:{state['root']}")
+        tell(f"{state['size']}:{state['root']}")
     say(f"{state['size']} entries, as signed" + ("; they begin with the older ones" if since else ""))
 
 
@@ -1894,7 +1908,7 @@ def _verify_store(path: Path, quiet: bool = False) -> str:
     except StoreError as error:
         verdict = "broken" if isinstance(error, StoreAlteredError) else "incomplete"
         if not quiet:
-            typer.echo(f"  {verdict:10s} {'store':10s} {error}")
+            tell(f"  {verdict:10s} {'store':10s} {error}")
         return verdict
     return "ok"
 
@@ -1950,7 +1964,7 @@ def anchor(
     made = anchor_again if again else anchor_paths
     receipts = made(paths, chain, keys=trusted, log=_log())
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
-        typer.echo(f"0x{receipt.root.hex()}")
+        tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
         say(f"{many(len(paths), 'path')} anchored in block {receipt.block}, {state}")
         if receipt.known:
@@ -1982,7 +1996,7 @@ def revoke(
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     for path in paths:
         mined = revoke_path(path, chain, reason, whole_root=whole_root, log=_log())
-        typer.echo(mined.transaction)
+        tell(mined.transaction)
         say(f"{path}: {'root' if whole_root else 'anchor'} revoked in block {mined.block}")
 
 
@@ -2025,7 +2039,7 @@ def mint(
     options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": _trusted(key)}
     tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, log=_log(), **options)
     for track, token in zip(dict.fromkeys(tracks), tokens, strict=True):
-        typer.echo(metadata_file(track))
+        tell(metadata_file(track))
         state = ", simulated" if token.simulated else f" on chain {token.chain.chain_id}"
         say(f"token {token.token_id:#x} of {token.owner}{state}{', locked' if token.locked else ''}")
 
@@ -2063,7 +2077,7 @@ def demo(
     # The demo's key has a public password, so it is trusted inside the demo's own folder only.
     os.environ.update(CONTRASTE_HOME=str(out / "home"), CONTRASTE_PASSWORD="demo")
     wrong = run_demo(out, _step, say)
-    say(f"\nopen {(out / 'reports' / 'index.html').resolve()}")
+    say("", f"open {(out / 'reports' / 'index.html').resolve()}")
     if wrong:
         stop("not as it should be: " + "; ".join(wrong), FAILED)
 
@@ -2073,7 +2087,7 @@ def _step(*words: object, expect: int = OK) -> None:
     import shlex
 
     arguments = [str(word) for word in words]
-    say(f"\n$ contraste {shlex.join(arguments)}")
+    say("", f"$ contraste {shlex.join(arguments)}")
     code = app(arguments, standalone_mode=False) or OK
     if code != expect:
         stop(f"'contraste {arguments[0]}' ended with {code} instead of {expect}", int(code))

@@ -305,7 +305,7 @@ def open_index(store: Store, *, partial: bool = False) -> Index | None:
         works = np.load(folder / "works.npy")
         if works.dtype != np.int32 or works.shape != (len(store.pieces),):
             raise ValueError(f"works.npy holds {works.dtype} {works.shape}, and the store {len(store.pieces)} pieces")
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise IndexDamagedError(folder, str(error)) from error
     segments, missing = [], []
     for name in names:
@@ -328,7 +328,7 @@ def newest_indexed(store: Store) -> Store | None:
         try:
             if _state(state_folder(state), state.music_digest) is not None:
                 return state
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return None
 
@@ -367,7 +367,7 @@ def _open_segment(folder: Path) -> IndexSegment:
         segment = IndexSegment(folder.name, tuple(about["covers"]), **arrays)
         _check_segment(segment)
         return segment
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise IndexDamagedError(folder, str(error)) from error
 
 
@@ -403,7 +403,7 @@ def verify_index(index: Index) -> None:
             for name, wanted in json.loads((folder / about).read_bytes())["files"].items():
                 if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted["sha256"]:
                     raise ValueError(f"{name} has another SHA-256 than {about} says")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise IndexDamagedError(folder, str(error)) from error
 
 
@@ -590,7 +590,7 @@ def _clean_up(state: Path, before: Store | None) -> None:
     for folder in keep:
         try:
             used |= set(json.loads((folder / "index.json").read_bytes())["segments"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             keep = keep - {folder}
     for folder in root.iterdir():
         if folder not in keep and folder.name != "segments":

@@ -87,8 +87,9 @@ class Calibration:
 def query_notes(query: NoteSequence) -> int:
     """M of the chance model: the pitched notes of a query.
 
-    Lines that are heard across its parts hold the same notes again. Of 70 queries of three random parts each, 1.8 times as
-    many notes are searched; with the notes counted once .057 have p <= .1 and .014 have p <= .05, with all of them .014.
+    Lines that are heard across its parts hold the same notes again. Of 70 queries of three random parts each, 1.8 times
+    as many notes are searched; with the notes counted once .057 have p <= .1 and .014 have p <= .05, with all of them
+    .014 have p <= .1.
     """
     return int((~query.is_drum).sum())
 

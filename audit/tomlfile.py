@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
-MAX_BYTES = 2**20
+MAX_BYTES = 2**17  # some 600 waivers; saying of each line what is wrong with it takes long
 CLOSING = ("]", '"""', "'''")  # one of these stands on the last line of a statement of several lines
 MAX_TRIALS = 100  # of ends of a statement; what stands after one that takes more is named without a line
+MAX_TRIED = 4  # times the text, in all statements together; likewise
 MAX_DEPTH = 20
 MAX_LINE = 10_000
 SHOWN = 3  # problems named in one message
@@ -72,12 +73,13 @@ def _inside(value: Any) -> list[Any]:
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
     """Line, from 1, on which each table and key of a valid TOML text begins; of tables named twice, the first."""
-    lines, at = text.replace("\r\n", "\n").split("\n"), 0
+    lines, at, room = text.replace("\r\n", "\n").split("\n"), 0, MAX_TRIED * len(text)
     found: dict[KeyPath, int] = {(): 1}
     counts: dict[KeyPath, int] = {}  # tables of each array so far
     table: KeyPath = ()
     while at < len(lines):
-        statement, end = _statement(lines, at)
+        statement, end, tried = _statement(lines, at, room)
+        room -= tried
         if statement is None:
             break
         if lines[at].lstrip().startswith("["):
@@ -91,19 +93,24 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
     return found
 
 
-def _statement(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
-    """Parse the statement that begins on a line; return it, and where the next one begins."""
-    trials = 0
+def _statement(lines: list[str], at: int, room: int) -> tuple[dict[str, Any] | None, int, int]:
+    """Parse the statement that begins on a line; return it, where the next one begins, and the characters tried.
+
+    None where that takes more than `room` characters, or `MAX_TRIALS`.
+    """
+    trials = tried = 0
     for end in range(at + 1, len(lines) + 1):
         if end > at + 1 and not any(mark in lines[end - 1] for mark in CLOSING):
             continue
-        try:
-            return tomllib.loads("\n".join(lines[at:end])), end
-        except tomllib.TOMLDecodeError:
-            trials += 1
-        if trials == MAX_TRIALS:
+        text = "\n".join(lines[at:end])
+        trials, tried = trials + 1, tried + len(text)
+        if trials > MAX_TRIALS or tried > room:
             break
-    return None, len(lines)
+        try:
+            return tomllib.loads(text), end, tried
+        except tomllib.TOMLDecodeError:
+            continue
+    return None, len(lines), tried
 
 
 def _header(statement: dict[str, Any], counts: dict[KeyPath, int]) -> KeyPath:

@@ -30,7 +30,15 @@ from numpy.typing import NDArray
 
 from corpus.prepare import Refused, split_of
 from corpus.rights import Rights, RightsRow, with_rights
-from corpus.segment import FileEntry, StoreDamagedError, StoreError, check_sizes, verify_folder, write_folder
+from corpus.segment import (
+    FileEntry,
+    StoreDamagedError,
+    StoreError,
+    check_sizes,
+    check_types,
+    verify_folder,
+    write_folder,
+)
 from corpus.store import Store, write_synced
 from music.audio import MEL_BANDS, decode, loudness, mel_db, mel_grey
 from music.notes import MusicError, NoteSequence
@@ -191,7 +199,7 @@ class Recordings(Sequence[Recording]):
         root, named = self.store.path / FOLDER, {"manifest.json", *(entry.name for entry in self.segments)}
         for stray in [*root.iterdir()] if root.is_dir() else []:
             if stray.name not in named:
-                shutil.rmtree(stray) if stray.is_dir() else stray.unlink()
+                shutil.rmtree(stray) if stray.is_dir() and not stray.is_symlink() else stray.unlink()
 
     @cached_property
     def _records(self) -> tuple[Recording, ...]:
@@ -199,6 +207,8 @@ class Recordings(Sequence[Recording]):
         for entry in self.segments:
             for line in self._lines(entry):
                 try:
+                    for what, said in ((Recording, line), (Rights, line["rights"])):
+                        check_types(what, said)
                     about = {
                         **line,
                         "beat_s": tuple(line["beat_s"]),
@@ -206,7 +216,7 @@ class Recordings(Sequence[Recording]):
                         "rights": Rights(**line["rights"]),
                     }
                     found.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
-                except (KeyError, TypeError) as error:
+                except (AttributeError, KeyError, TypeError) as error:
                     raise StoreDamagedError(self._folder(entry), f"recordings.jsonl: {error!r}") from error
         return tuple(found)
 
@@ -287,6 +297,8 @@ def open_recordings(store: Store) -> Recordings:
                 raise ValueError(f"segment {entry.name!r} has a wrong name or files")
             if not all(type(count) is int and count > 0 for count in counts):
                 raise ValueError(f"segment {entry.name!r} has wrong counts")
+            if entry.files["mel.npy"].bytes < max(entry.frames * MEL_BANDS, entry.recordings):
+                raise ValueError(f"segment {entry.name!r} has more frames than mel.npy has room for")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{manifest}: is malformed ({error}); restore the folder, or remove and ingest again"

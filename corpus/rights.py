@@ -20,6 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+MAX_BYTES = 64 * 2**20
+MAX_PATTERNS = 1000
+"""Rows with wildcards, each of which is compared with every path; rows of whole paths are looked up."""
 CONSENTS = ("", "granted", "not_required", "unknown", "opt_out")
 _ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # ISO 3901
 _ISWC = re.compile(r"T-?\d{3}\.?\d{3}\.?\d{3}-?\d")  # ISO 15707
@@ -137,9 +140,11 @@ def read_rights(path: str | Path) -> RightsTable:
     ------
     RightsError
         When the file can't be read, has no ``path`` column, an unknown column, a consent that is none of
-        `CONSENTS`, a malformed ISRC or ISWC, or the same path twice.
+        `CONSENTS`, a malformed ISRC or ISWC, the same path twice, or more than `MAX_PATTERNS` patterns.
     """
     try:
+        if (size := Path(path).stat().st_size) > MAX_BYTES:
+            raise RightsError(f"{path}: {size} bytes; the limit is {MAX_BYTES}")
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             known = {"path", "title", "artist", *(f.name for f in fields(Rights))}
@@ -155,6 +160,9 @@ def read_rights(path: str | Path) -> RightsTable:
     twice = [name for name, count in Counter(row.path for row in rows).items() if count > 1]
     if twice:
         raise RightsError(f"{path}: {sorted(twice)[0]!r} stands there twice; one line a path")
+    patterns = sum(row.is_pattern for row in rows)
+    if patterns > MAX_PATTERNS:
+        raise RightsError(f"{path}: {patterns} paths with wildcards; the limit is {MAX_PATTERNS}, so name folders")
     return RightsTable(tuple(rows))
 
 

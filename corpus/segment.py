@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -28,6 +30,7 @@ from corpus.prepare import PieceRecord
 NOTE = np.dtype([("onset", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1"), ("part", "<u2")])
 OFFSET = np.dtype([("note", "<i8"), ("line", "<i8")])
 KEYS = np.dtype([("path", "<u8"), ("file", "u1", (32,)), ("content", "<u8"), ("melody", "<u8")])
+PLAIN: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}
 LINE_FIELDS = tuple(f.name for f in fields(PieceRecord) if f.name not in ("rights", "group", "split"))
 FILES = {"keys.npy", "notes.npy", "offsets.npy", "pieces.jsonl"}
 
@@ -81,6 +84,24 @@ class SegmentEntry:
     def music(self) -> str:
         """Name of its notes: what is said about its pieces, such as their rights, may change beside them."""
         return "-".join(self.name.split("-")[:2])
+
+
+def check_types(what: type[Any], line: Mapping[str, Any]) -> None:
+    """Return None if what a line says of a record has the types of its fields, as far as they are plain.
+
+    Raises
+    ------
+    TypeError
+        Naming the first that has another, or is no finite number.
+    """
+    for field in fields(what):
+        value = line.get(field.name)
+        wanted = PLAIN.get(str(field.type))
+        if field.name not in line or wanted is None:
+            continue
+        lone = type(value) is str and re.search("[\ud800-\udc7f\udd00-\udfff]", value)  # no bytes of any name
+        if type(value) not in wanted or (type(value) is float and not math.isfinite(value)) or lone:
+            raise TypeError(f"{field.name} {value!r:.80} is no {field.type}")
 
 
 class Segment:

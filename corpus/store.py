@@ -38,6 +38,7 @@ from corpus.segment import (
     FILES,
     KEYS,
     LINE_FIELDS,
+    NOTE,
     FileEntry,
     Segment,
     SegmentEntry,
@@ -45,6 +46,7 @@ from corpus.segment import (
     StoreBusyError,
     StoreDamagedError,
     StoreError,
+    check_types,
     path_hash,
     sync,
     verify_folder,
@@ -263,7 +265,7 @@ class Store:
                 remarks=line["remarks"],
                 unread=line["unread"],
             )
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise StoreDamagedError(segment.folder, f"notes of piece {row}: {error}") from error
 
     def verify(self) -> None:
@@ -304,9 +306,11 @@ class Store:
         group = line if oldest == index else self._line(oldest)
         try:
             about = {name: line[name] for name in LINE_FIELDS}
+            for what, said in ((PieceRecord, line), (PieceRecord, group), (Rights, line["rights"])):
+                check_types(what, said)
             split = split_of(group["content_key"])
             return PieceRecord(**about, rights=Rights(**line["rights"]), group=group["path"], split=split)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise StoreDamagedError(segment.folder, f"pieces.jsonl: line {row + 1}: {error!r}") from error
 
 
@@ -343,6 +347,9 @@ def _read_manifest(manifest: Path, data: bytes) -> tuple[tuple[SegmentEntry, ...
                 raise ValueError(f"segment {e.name!r} has a wrong name, files or counts")
             if min(counts) < 0:
                 raise ValueError(f"segment {e.name!r} has a negative count")
+            for file, held in (("keys.npy", e.pieces * KEYS.itemsize), ("notes.npy", e.notes * NOTE.itemsize)):
+                if e.files[file].bytes < held:
+                    raise ValueError(f"segment {e.name!r} has more pieces or notes than {file} has room for")
         if len({e.name for e in entries}) < len(entries):
             raise ValueError("a segment stands there twice")
         opted_out = tuple(bytes.fromhex(digest).hex() for digest in found.get("opted_out", ()))

@@ -13,14 +13,13 @@ all others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from generator.checkpoint import write_json
+from generator.checkpoint import read_object, write_json
 from generator.tokens import GeneratorError, IntArray, encode
 from music.notes import build
 
@@ -56,13 +55,13 @@ def read_canaries(folder: str | Path) -> list[IntArray]:
     """
     path = Path(folder) / CANARIES
     try:
-        content = json.loads(path.read_bytes())
+        content = read_object(path)
         seed, count = int(content["seed"]), int(content["count"])
         if content["notes"] != NOTES or seed < 0 or not 0 < count <= 256:
             raise ValueError(f"seed {seed}, count {count}, notes {content['notes']}")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise GeneratorError(f"{path}: says no canaries that this version plants ({error})") from error
     return canaries(seed, count)
 

@@ -36,6 +36,7 @@ from music.midi import write_atomically
 FORMAT, SPECTROGRAMS = "contraste-model/1", "contraste-specgan/1"
 """What ``config.json`` says of a model of notes, and of one of spectrograms (`generator.specgan`)."""
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
+MAX_JSON_BYTES = 16 * 2**20
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
 SHIPPED = Path(__file__).with_name("pretrained") / "chorales"
@@ -57,6 +58,29 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Read the JSON object in a file of a model folder, which anybody may have written.
+
+    Raises
+    ------
+    OSError
+        When the file can't be read.
+    ValueError
+        When it is no JSON object, is nested deeper than the interpreter calls, or has more than `MAX_JSON_BYTES`.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"more than {MAX_JSON_BYTES} bytes")
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"no object, but {type(content).__name__}")
+    return content
+
+
 def write_description(folder: Path, description: Description) -> None:
     """Write ``config.json``."""
     write_json(folder / CONFIG, {"format": FORMAT, **asdict(description)})
@@ -72,14 +96,14 @@ def read_description(folder: str | Path) -> Description:
     """
     path = Path(folder) / CONFIG
     try:
-        content = json.loads(path.read_bytes())
+        content = read_object(path)
     except OSError as error:
         raise GeneratorError(
             f"{path}: {error.strerror}; a model folder holds {CONFIG} and {WEIGHTS}: run contraste train"
         ) from error
     except ValueError as error:
         raise GeneratorError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if content.get("format") != FORMAT:
         raise GeneratorError(f"{path}: says no {FORMAT!r}; it was not written by this program or by another version")
     if content.get("vocabulary_digest") != VOCABULARY_DIGEST:
         raise GeneratorError(
@@ -109,10 +133,10 @@ def read_description(folder: str | Path) -> Description:
 def is_spectrogram(folder: str | Path) -> bool:
     """Tell whether a model folder says that it holds a spectrogram model; False where that can't be read."""
     try:
-        config = json.loads((Path(folder) / CONFIG).read_bytes())
+        config = read_object(Path(folder) / CONFIG)
     except (OSError, ValueError):
         return False
-    return isinstance(config, dict) and config.get("format") == SPECTROGRAMS
+    return config.get("format") == SPECTROGRAMS
 
 
 def read_training(folder: str | Path) -> dict[str, Any]:
@@ -125,12 +149,12 @@ def read_training(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / TRAINING
     try:
-        content = json.loads(path.read_bytes())
+        content = read_object(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise GeneratorError(f"{path}: can't be read ({error}); `contraste train` writes it") from error
-    if not isinstance(content, dict) or not isinstance(content.get("settings", {}), dict):
+    if not isinstance(content.get("settings", {}), dict):
         raise GeneratorError(f"{path}: is not what `contraste train` writes: an object with settings")
     return content
 
@@ -140,7 +164,7 @@ def held_out_nats(folder: str | Path) -> float | None:
     scored = read_training(folder).get("validation") or {}
     try:
         return math.log(float(scored["perplexity"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -39,6 +39,11 @@ from generator.tokens import (
     GeneratorError,
 )
 
+MOST = {"width": 8192, "layers": 128, "heads": 128, "context": 8192, "vocabulary": 65_536, "latent": 4096}
+"""Upper limits of sizes."""
+MAX_HELD = 2**24
+"""Most numbers that a sequence may keep in each half of the `Cache`; twice those of the size "large"."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -60,7 +65,7 @@ class ModelConfig:
     Raises
     ------
     GeneratorError
-        When a size is out of range.
+        When a size is out of range, or over the limits of `MOST` and `MAX_HELD`.
     """
 
     width: int
@@ -77,6 +82,11 @@ class ModelConfig:
             raise GeneratorError(f"width {self.width} must be >= 128 and a multiple of 2 * heads = {2 * self.heads}")
         if min(self.layers, self.context, self.vocabulary) < 1 or not 0 <= self.dropout < 1 or self.latent < 0:
             raise GeneratorError(f"{self}: layers, context and vocabulary are >= 1, latent >= 0; dropout is in [0, 1)")
+        for name, most in MOST.items():  # of the memory that reading would set aside, only the weights' is in the file
+            if getattr(self, name) > most:
+                raise GeneratorError(f"{name} {getattr(self, name)}; the limit is {most}")
+        if (held := self.layers * self.width * self.context) > MAX_HELD:
+            raise GeneratorError(f"layers * width * context = {held}; the limit is {MAX_HELD}")
 
 
 SIZES = {

@@ -46,6 +46,7 @@ from generator.checkpoint import (
     beside,
     is_spectrogram,
     pick_device,
+    read_object,
     read_weights,
     write_json,
 )
@@ -583,7 +584,7 @@ def load_generator(folder: str | Path, device: str = "auto") -> tuple[Generator,
         When a file is missing, damaged or does not belong; the message names file and rule.
     """
     path = Path(folder) / CONFIG
-    width = json.loads(path.read_bytes()).get("width") if is_spectrogram(folder) else None
+    width = read_object(path).get("width") if is_spectrogram(folder) else None
     if type(width) is not int or not 1 <= width <= 256:
         raise GeneratorError(
             f"{path}: says no {SPECTROGRAMS!r} of a width of 1 to 256; run contraste train --spectrogram"

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from ledger.abi import requires_extra
-from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import canonical_json, read_json, write_atomic
 from ledger.errors import KeyUnusable, LedgerError
 from ledger.keys import refuse_shared
 
@@ -18,6 +18,7 @@ __all__ = ["ACCOUNT_VARIABLE", "PUBLIC_ACCOUNTS", "create_account", "load_accoun
 
 ACCOUNT_VARIABLE = "CONTRASTE_ETH_KEY"
 SCRYPT_N, MAX_SCRYPT_N = 2**18, 2**20
+MAX_ROUNDS = 2**22  # of PBKDF2; Ethereum's clients write 262,144
 # Accounts of the mnemonic "test test ... junk", whose keys every developer has: whoever sends them money loses it.
 PUBLIC_ACCOUNTS = {
     "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
@@ -97,9 +98,12 @@ def load_keystore(file: Path, password: str) -> bytes:
     with requires_extra():
         from eth_keyfile.keyfile import decode_keyfile_json
     try:
-        content = parse_json(read_bytes(file), source=str(file))
+        content = read_json(file)
         if int(content["crypto"]["kdfparams"].get("n", 0)) > MAX_SCRYPT_N:
             raise KeyUnusable(f"{file}: scrypt n is over {MAX_SCRYPT_N}")
+        for name, most in (("r", 64), ("p", 64), ("c", MAX_ROUNDS)):
+            if int(content["crypto"]["kdfparams"].get(name, 0)) > most:
+                raise KeyUnusable(f"{file}: {name} of the key's derivation is over {most}")
         return bytes(decode_keyfile_json(content, password.encode()))
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise KeyUnusable(f"{file} does not open: {error}; check the password and the file") from None

@@ -28,6 +28,7 @@ from ledger.sidecar import (
     chain_json,
     evidence_json,
     hex_text,
+    moment,
     parse_chain,
     parse_evidence,
     read_sidecar,
@@ -269,8 +270,6 @@ def _parse(value: dict[str, Any]) -> Anchor:
     (chain, simulated), proof = parse_chain(value["chain"]), value["proof"]
     if not isinstance(proof, list) or len(proof) > MAX_PROOF:
         raise Malformed(f"proof must be an array of at most {MAX_PROOF} hashes")
-    for name in ("block", "time"):
-        whole(value[name], name)
     receipt = Receipt(
         root=unhex(value["root"], 32),
         chain=chain,
@@ -278,8 +277,8 @@ def _parse(value: dict[str, Any]) -> Anchor:
         contract=address_text(value["contract"]),
         issuer=address_text(value["issuer"]),
         transaction=hex_text(unhex(value["transaction"], 32)),
-        block=value["block"],
-        time=value["time"],
+        block=whole(value["block"], "block"),
+        time=moment(value["time"], "time"),
         gas_used=None,
         evidence=parse_evidence(value["evidence"]),
     )

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ledger.digest import parse_json, read_bytes
+from ledger.digest import read_json
 from ledger.errors import Malformed, PathRefused
 from ledger.manifest import Manifest
 from ledger.provenance import read_record
@@ -104,7 +104,7 @@ def _metrics(file: Path) -> list[dict[str, str]]:
     """Return what training reached on the validation split, beside the baseline on the same tokens."""
     if not file.exists():
         return []
-    report: Any = parse_json(read_bytes(file), source=str(file))
+    report: Any = read_json(file)
     scores = [("network", "validation"), ("count n-gram baseline", "baseline")]
     found = [(who, report.get(name)) for who, name in scores] if isinstance(report, dict) else []
     return [

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import Digest, canonical_json, read_json, write_atomic
 from ledger.errors import Malformed
 from ledger.paths import beside
 from ledger.predicates import CONTRIBUTIONS_PREDICATE, validate
@@ -43,7 +43,7 @@ def read_contributions(path: Path) -> list[dict[str, Any]]:
     file = contributions_file(path)
     if not os.path.lexists(file):
         return []
-    value = parse_json(read_bytes(file), source=str(file))
+    value = read_json(file)
     if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
         raise Malformed(f"{file}: the schema is not {SCHEMA}")
     try:

@@ -27,7 +27,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -149,7 +149,9 @@ class Credential:
 
     def assertion(self, label: str) -> Any:
         """Return the data of the first assertion with a label, or None."""
-        return next((found["data"] for found in self.manifest.get("assertions", ()) if found["label"] == label), None)
+        said = self.manifest.get("assertions")
+        found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        return next((one.get("data") for one in found if one.get("label") == label), None)
 
     @property
     def action(self) -> Mapping[str, Any]:
@@ -295,7 +297,10 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         found = list(_certificates(store))
         pinned = [c for c in found if _key_id(c) in trust]
         report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
-        credential = _judge(report)
+        try:
+            credential = _judge(report)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Malformed(f"the engine's report on it can't be understood: {type(error).__name__}") from None
     except Malformed as error:
         if magic is not None and MARK not in data:
             return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
@@ -303,7 +308,9 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     if credential.verdict not in ("trusted", "unknown"):
         return credential
     serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
-    return _of_signer(credential, [c for c in found if str(c.serial_number) == serial], trust, at)
+    numbers = ((c.serial_number, c) for c in found)  # at most 20 bytes (RFC 5280, 4.1.2.2)
+    signers = [c for number, c in numbers if number.bit_length() <= 160 and str(number) == serial]
+    return _of_signer(credential, signers, trust, at)
 
 
 def _of_signer(
@@ -341,7 +348,7 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     codes = {failure["code"] for failure in failures}
     stamped = any(status["code"] == "timeStamp.trusted" for status in groups[0].get("success", ()))
     signature = manifest.get("signature_info", {})
-    time = datetime.fromisoformat(signature["time"]) if stamped and "time" in signature else None
+    time = _time(signature["time"]) if stamped and "time" in signature else None
     signer = _signer(manifest)
     if report["validation_state"] == "Trusted":
         when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
@@ -354,6 +361,15 @@ def _judge(report: Mapping[str, Any]) -> Credential:
         return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
     named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
     return Credential("tampered", f"tampered: {named}", manifest)
+
+
+def _time(text: object) -> datetime | None:
+    """Return the time that the engine read out of a time stamp; None where it is none that this program knows."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _signer(manifest: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """SHA-256 digests and canonical JSON.
 
 JSON that is hashed or signed is written in the form of RFC 8785 (JCS), so equal values have equal bytes.
-JSON that is read is read strictly: one value, UTF-8, no duplicate names, no NaN, a size limit.
+JSON that is read is read strictly: one value, UTF-8, no duplicate names, no NaN, limits of size, depth and count.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import secrets
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,12 +31,15 @@ from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused
 __all__ = [
     "MAX_JSON_BYTES",
     "MAX_JSON_DEPTH",
+    "MAX_JSON_VALUES",
+    "MAX_RECORD_BYTES",
     "Digest",
     "canonical_json",
     "hash_bytes",
     "hash_file",
     "parse_json",
     "read_bytes",
+    "read_json",
     "temporary_beside",
     "temporary_file",
     "write_atomic",
@@ -45,6 +50,15 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_JSON_DEPTH = 100
 """Deepest nesting of arrays and objects. Not left to the interpreter: its limit can be raised by any package
 (py-evm does), and then a deep text overruns the C stack in the parser."""
+
+MAX_JSON_VALUES = 2**21
+"""Most values in one file: four for each of 400,000 files. Small ones take ten times the memory of their text."""
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""Largest file beside an artefact: records, anchors, tokens, contributions, the signature of a single file."""
+
+STRING = re.compile(rb'"[^"]*+"')
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 BUFFER_BYTES = 256 * 1024
 """Bytes read at once; larger and smaller buffers and memory maps took the same time here."""
@@ -163,46 +177,69 @@ def canonical_json(value: Any) -> bytes:
         raise Malformed(f"cannot be written as canonical JSON (RFC 8785): {error}") from None
 
 
-def parse_json(data: bytes, *, source: str) -> Any:
-    """Parse one JSON value strictly.
+def parse_json(data: bytes, *, source: str, limit: int = MAX_JSON_BYTES) -> Any:
+    """Parse one JSON value strictly, in a time that is linear in its size.
 
     Parameters
     ----------
     data : bytes
-        UTF-8 text, at most `MAX_JSON_BYTES`.
+        UTF-8 text.
     source : str
         What the bytes are, for the message, e.g. the file name.
+    limit : int
+        Most bytes.
 
     Raises
     ------
     Malformed
-        For too many bytes, nesting beyond `MAX_JSON_DEPTH`, other encodings, syntax errors, duplicate names,
-        NaN or infinity, and integers of more than 4,300 digits.
+        For too many bytes, nesting beyond `MAX_JSON_DEPTH`, more values than `MAX_JSON_VALUES`, other encodings,
+        syntax errors, duplicate names, NaN or infinity, lone surrogates, and integers of more than 4,300 digits.
     """
 
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
+        raise ValueError(f"{constant[:40]} is not JSON")
+
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else refuse(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the name {twice!r} stands twice in one object")
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
         return found
 
-    if len(data) > MAX_JSON_BYTES:
-        raise Malformed(f"{source}: {len(data)} bytes is over the limit of {MAX_JSON_BYTES}")
-    brackets = re.sub(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', b"", data)
-    if max(accumulate(1 if byte in b"[{" else -1 for byte in brackets), default=0) > MAX_JSON_DEPTH:
-        raise Malformed(f"{source}: nested deeper than the limit of {MAX_JSON_DEPTH}")
+    if len(data) > limit:
+        raise Malformed(f"{source}: {len(data)} bytes is over the limit of {limit}")
+    _check_size(data, source)
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
+        if SURROGATE.search(data):  # a pair of them is a character, one alone is none
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         raise Malformed(f"{source}: not valid JSON: {error}") from None
+    return value
 
 
-def read_bytes(path: Path) -> bytes:
+def _check_size(data: bytes, source: str) -> None:
+    """Return None if JSON text is neither too deep nor of too many values, whatever else may be wrong with it.
+
+    Strings go first, and before them escapes, so that every quotation mark that is left begins or ends one. The
+    patterns are possessive: none of them is tried again, and no place is kept to go back to.
+    """
+    bare = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    if bare.count(b'"') <= 4 * MAX_JSON_VALUES:  # a name and a value for each
+        bare = STRING.sub(b"", bare)
+        if sum(map(bare.count, (b",", b"[", b"{"))) <= MAX_JSON_VALUES:
+            depths = accumulate(1 if byte in b"[{" else -1 for byte in bare.translate(None, NO_BRACKETS))
+            if max(depths, default=0) > MAX_JSON_DEPTH:
+                raise Malformed(f"{source}: nested deeper than the limit of {MAX_JSON_DEPTH}")
+            return
+    raise Malformed(f"{source}: holds more than {MAX_JSON_VALUES} values")
+
+
+def read_bytes(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     """Return the bytes of a small regular file.
 
     Raises
@@ -210,18 +247,25 @@ def read_bytes(path: Path) -> bytes:
     PathRefused
         If it is absent, unreadable or not a regular file.
     Malformed
-        If it is larger than `MAX_JSON_BYTES`.
+        If it is larger than `limit` bytes.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise PathRefused(f"{path} is not a regular file")
         with open(path, "rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
+            data = file.read(limit + 1)
     except OSError as error:
         raise PathRefused(f"cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_JSON_BYTES:
-        raise Malformed(f"{path}: more than the limit of {MAX_JSON_BYTES} bytes")
+    except ValueError as error:
+        raise PathRefused(f"cannot read {str(path)!r}: {error}") from None
+    if len(data) > limit:
+        raise Malformed(f"{path}: more than the limit of {limit} bytes")
     return data
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file that lies beside an artefact, of at most `MAX_RECORD_BYTES`; as `read_bytes`, `parse_json`."""
+    return parse_json(read_bytes(file, MAX_RECORD_BYTES), source=str(file))
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, overwrite: bool = True) -> None:

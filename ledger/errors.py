@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+LONGEST = 2000  # characters of a message
+
+
 class LedgerError(Exception):
     """Base of every error of the ledger; the message says what, which value, which rule and what to do.
 
@@ -38,6 +41,11 @@ class LedgerError(Exception):
     """
 
     code = "error"
+
+    def __init__(self, message: str) -> None:
+        if len(message) > LONGEST:  # it may quote a file of megabytes
+            message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class PathRefused(LedgerError):

@@ -28,7 +28,10 @@ HEADER_FIELDS = (
 )  # fmt: skip
 NUMBERS = {"difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas"}
 RECEIPTS_ROOT, NUMBER, TIMESTAMP = (HEADER_FIELDS.index(name) for name in ("receiptsRoot", "number", "timestamp"))
-MAX_HEADER, MAX_NODES, MAX_NODE = 4096, 16, 1 << 20
+MAX_HEADER, MAX_NODES, MAX_PROOF = 4096, 16, 1 << 18
+"""Bytes of a header, and nodes and bytes of a proof; ours have about 600, 4 and 3,000."""
+MAX_DEPTH = 16
+"""Of lists in one another: a receipt's topics are four deep, and small nodes of a trie lie in one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,10 @@ class Evidence:
             odd = import_module("trie.exceptions")
             garbage = import_module("rlp.exceptions").RLPException
         wrong = (odd.BadTrieProof, odd.ValidationError, odd.InvalidNode, odd.InvalidNibbles, garbage)
-        if len(self.header) > MAX_HEADER or len(self.proof) > MAX_NODES or any(len(n) > MAX_NODE for n in self.proof):
+        if len(self.header) > MAX_HEADER or len(self.proof) > MAX_NODES or sum(map(len, self.proof)) > MAX_PROOF:
             raise Malformed("the block's header or the receipt's proof is too long")
+        if any(map(_is_deep, (self.header, *self.proof))):
+            raise Malformed("the block's header or the receipt's proof is nested too deeply")
         try:
             fields = rlp.decode(self.header)
             if not 15 <= len(fields) <= 64 or any(not isinstance(field, bytes) for field in fields):
@@ -111,7 +116,10 @@ class Evidence:
             receipt = trie.HexaryTrie.get_from_proof(fields[RECEIPTS_ROOT], key, nodes)
             if not receipt:
                 raise Malformed("the header's receipts root covers no receipt at this index")
-            status, _, _, logs = rlp.decode(receipt if receipt[0] >= 0xC0 else receipt[1:])
+            body = receipt if receipt[0] >= 0xC0 else receipt[1:]
+            if _is_deep(body):
+                raise Malformed("the receipt is nested too deeply")
+            status, _, _, logs = rlp.decode(body)
             events = [Event(contract, tuple(topics)) for contract, topics, _ in logs]
         except wrong as error:
             raise Malformed(f"the receipt's proof does not lead to the header: {type(error).__name__}") from None
@@ -144,7 +152,7 @@ def evidence_of(block: Block, event: Event) -> tuple[str, int, Evidence | None]:
     nodes = tuple(rlp.encode(node) for node in receipts.get_proof(rlp.encode(found)))
     evidence = Evidence(block.header, found, nodes)
     root = rlp.decode(block.header)[RECEIPTS_ROOT]
-    whole = evidence.block_hash == block.hash and receipts.root_hash == root
+    whole = evidence.block_hash == block.hash and receipts.root_hash == root and sum(map(len, nodes)) <= MAX_PROOF
     return block.receipts[found].transaction, block.receipts[found].gas_used, evidence if whole else None
 
 
@@ -175,6 +183,26 @@ def encode_receipt(receipt: dict[str, Any]) -> bytes:
     status, gas = _quantity(receipt["status"]), _quantity(receipt["cumulativeGasUsed"])
     body = _rlp([status, gas, _bytes(receipt["logsBloom"]), logs])
     return _quantity(receipt.get("type", "0x0")) + body
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether lists of an RLP text lie in one another deeper than `MAX_DEPTH`; its decoder calls itself for each."""
+    at, ends = 0, list[int]()
+    while at < len(data):
+        while ends and at >= ends[-1]:
+            ends.pop()
+        first, at = data[at], at + 1
+        length = first - (0xC0 if first >= 0xC0 else 0x80)
+        if length > 55:  # so many bytes hold the length
+            size = length - 55
+            length, at = int.from_bytes(data[at : at + size], "big"), at + size
+        if first >= 0xC0:
+            ends.append(at + length)
+            if len(ends) > MAX_DEPTH:
+                return True
+        else:
+            at += max(length, 0)
+    return False
 
 
 def _rlp(value: Sequence[Any]) -> bytes:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from ledger.certificates import load_roots, pem_text
-from ledger.digest import Digest, canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import MAX_RECORD_BYTES, Digest, canonical_json, parse_json, read_bytes, write_atomic
 from ledger.envelope import Envelope, sign_statement
 from ledger.errors import Malformed, SignatureInvalid
 from ledger.keys import check_curve, data_folder, key_id, load_public, public_pem, read_key
@@ -85,7 +85,7 @@ def trusted_keys() -> Trust:
             if entry.since < known.since:  # the earliest counts: a later entry can't give a key back
                 trust.revoked[entry.key] = entry
     for file in sorted((folder / "accounts").glob("*.sig")):
-        envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+        envelope = Envelope.from_bytes(read_bytes(file, MAX_RECORD_BYTES), source=str(file))
         trust.accounts[envelope.keyid] = check_binding(envelope, trust)
     return trust
 
@@ -180,7 +180,7 @@ class _RevocationList:
 
     @classmethod
     def read(cls, file: Path, trust: Trust) -> _RevocationList:
-        return cls.of(Envelope.from_bytes(read_bytes(file), source=str(file)), trust, str(file))
+        return cls.of(Envelope.from_bytes(read_bytes(file, MAX_RECORD_BYTES), source=str(file)), trust, str(file))
 
     @classmethod
     def of(cls, envelope: Envelope, trust: Trust, source: str) -> _RevocationList:
@@ -357,7 +357,10 @@ def check_binding(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePublicK
         raise SignatureInvalid(f"the binding's account {account} is not that of the public key in it")
     signature = bytes.fromhex(entry["signature"][2:])
     der = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]))
-    digest = binding_digest(envelope.keyid, account, int(parse_time(entry["issued"]).timestamp()))
+    issued = int(parse_time(entry["issued"]).timestamp())
+    if issued < 0:
+        raise Malformed(f"binding: issued {entry['issued']} is before 1970")
+    digest = binding_digest(envelope.keyid, account, issued)
     try:
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), b"\x04" + raw)
         public.verify(der, digest, ec.ECDSA(Prehashed(hashes.SHA256())))  # the hash is Keccak's, of the same length

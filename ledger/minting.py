@@ -29,6 +29,7 @@ from ledger.sidecar import (
     chain_json,
     evidence_json,
     hex_text,
+    moment,
     parse_chain,
     parse_evidence,
     read_sidecar,
@@ -304,8 +305,7 @@ def _parse(value: dict[str, Any]) -> TokenFile:
     mined = None
     if value["transaction"] is not None:
         transaction = hex_text(unhex(value["transaction"], 32))
-        block, time = (whole(value[name], name) for name in ("block", "time"))
-        mined = Mined(transaction, block, time)
+        mined = Mined(transaction, whole(value["block"], "block"), moment(value["time"], "time"))
     metadata = sha256_object(value["metadata"])
     if value["cid"] != cid_of_digest(metadata):
         raise Malformed(f"the CID of the metadata is {cid_of_digest(metadata)}, not {str(value['cid'])[:80]!r}")

@@ -18,7 +18,7 @@ from typing import Any
 from ledger.chain import Receipt
 from ledger.cid import CHUNK, cid_of_digest, cid_of_file
 from ledger.credential import media_type
-from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, read_bytes
+from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, read_json
 from ledger.disclosure import disclosure
 from ledger.errors import LedgerError, Malformed
 from ledger.networks import ChainIdentity
@@ -156,7 +156,7 @@ def metadata_file(path: Path) -> Path:
 def anchor_in(file: Path) -> bool:
     """Whether a metadata file names an anchor; raises nothing, since what else is wrong with it is said elsewhere."""
     try:
-        said = parse_json(read_bytes(file), source=str(file))
+        said = read_json(file)
     except LedgerError:
         return False
     provenance = said.get("provenance") if isinstance(said, dict) else None

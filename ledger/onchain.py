@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from ledger.anchor import Anchor, read_anchor
 from ledger.chain import Chain, Entry, Receipt
-from ledger.digest import Digest, read_bytes
+from ledger.digest import MAX_RECORD_BYTES, Digest, read_bytes
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.minting import TokenFile, read_token
 from ledger.nft import metadata_file, metadata_uris
@@ -158,7 +158,7 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judg
         file = read_token(path)
         if not os.path.lexists(metadata_file(path)):
             return Judged("missing", f"there is no {metadata_file(path)}, and the token's file names it", "removed")
-        metadata = read_bytes(metadata_file(path))
+        metadata = read_bytes(metadata_file(path), MAX_RECORD_BYTES)
         file.check(content or file.content, metadata)
         if chain is None:
             text = f"token 0x{file.content.hex[:16]}... of {file.owner}; no chain was asked for it"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import canonical_json, read_json, write_atomic
 from ledger.errors import ChainUnreachable, LedgerError, Malformed
 from ledger.paths import make_folder
 
@@ -69,7 +69,7 @@ class Pending:
         """
         if not file.exists():
             return None
-        value = parse_json(read_bytes(file), source=str(file))
+        value = read_json(file)
         if (
             not isinstance(value, dict)
             or set(value) != {field.name for field in fields(cls)}

@@ -155,7 +155,7 @@ def origin_of(statement: Statement) -> Origin | None:
         {"buildType", "externalParameters", "internalParameters", "resolvedDependencies"},
     )
     kinds = {build_type: kind for kind, build_type in BUILD_TYPES.items()}
-    if build["buildType"] not in kinds:
+    if not isinstance(build["buildType"], str) or build["buildType"] not in kinds:
         raise Malformed(f"buildType {build['buildType']!r} is not one of {', '.join(kinds)}")
     materials = []
     for item in json_array(build["resolvedDependencies"], "resolvedDependencies"):

@@ -22,7 +22,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
-from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, read_bytes, write_atomic
+from ledger.digest import (
+    MAX_JSON_BYTES,
+    MAX_RECORD_BYTES,
+    Digest,
+    canonical_json,
+    hash_bytes,
+    hash_file,
+    parse_json,
+    read_bytes,
+    write_atomic,
+)
 from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashcache import HashCache
@@ -227,7 +237,7 @@ def read_record(path: Path, staged: Staged | None = None) -> Record | None:
     file, staged = record_path(path), staged or Staged()
     if not os.path.lexists(file) and staged.content(file) is None:
         return None
-    value = parse_json(staged.read(file), source=str(file))
+    value = parse_json(staged.read(file), source=str(file), limit=MAX_RECORD_BYTES)
     if not isinstance(value, dict) or value.pop("schema", None) != RECORD_SCHEMA:
         raise Malformed(f"{file}: the schema is not {RECORD_SCHEMA}")
     also = value.pop("also", [])
@@ -405,9 +415,10 @@ def read_statement(
     *,
     at: datetime | None = None,
     timeless: bool = False,
+    limit: int = MAX_RECORD_BYTES,
 ) -> tuple[Envelope, Statement]:
-    """Check a signature file; `at`, `timeless` and what is raised are those of `ledger.trust.verify_envelope`."""
-    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+    """Check a signature file of at most `limit` bytes; for the rest see `ledger.trust.verify_envelope`."""
+    envelope = Envelope.from_bytes(read_bytes(file, limit), source=str(file))
     try:
         return envelope, verify_envelope(envelope, keys, at=at, timeless=timeless)
     except (SignatureInvalid, Malformed) as error:
@@ -447,7 +458,8 @@ def read_signed(
     file = file or beside(path, ".sig")
     if not os.path.lexists(file):
         raise Unsigned(f"not signed: there is no {file}")
-    envelope, statement = read_statement(file, keys, at=at, timeless=timeless)
+    limit = MAX_JSON_BYTES if path.is_dir() else MAX_RECORD_BYTES  # only a folder's names many files
+    envelope, statement = read_statement(file, keys, at=at, timeless=timeless, limit=limit)
     try:
         origin = origin_of(statement)
     except Malformed as error:

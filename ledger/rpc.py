@@ -17,7 +17,7 @@ from typing import Any
 from ledger.abi import requires_extra
 from ledger.account import ACCOUNT_VARIABLE, PUBLIC_ACCOUNTS
 from ledger.chain import Chain, Mined
-from ledger.digest import canonical_json, parse_json, read_bytes, write_atomic
+from ledger.digest import canonical_json, read_json, write_atomic
 from ledger.errors import ChainRefused, ChainUnreachable, KeyUnusable, NotFinal
 from ledger.evidence import Block, Event, MinedReceipt, encode_header, encode_receipt
 from ledger.jsonrpc import Node
@@ -327,7 +327,7 @@ class RpcChain(Chain):
         file = self._folder / "contracts.json"
         if not file.exists():
             return {}
-        content = parse_json(read_bytes(file), source=str(file))
+        content = read_json(file)
         return content if isinstance(content, dict) else {}
 
     def _remembered(self, contract: str) -> str | None:

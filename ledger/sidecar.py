@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ledger.digest import parse_json, read_bytes
+from ledger.digest import read_json
 from ledger.errors import Malformed
 from ledger.evidence import Evidence
 from ledger.networks import ChainIdentity
@@ -16,6 +16,7 @@ __all__ = [
     "chain_json",
     "evidence_json",
     "hex_text",
+    "moment",
     "parse_chain",
     "parse_evidence",
     "read_sidecar",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+YEAR_10000 = 253_402_300_800
 
 
 def read_sidecar(file: Path, schema: str, names: Collection[str], parse: Callable[[dict[str, Any]], T]) -> T:
@@ -36,7 +38,7 @@ def read_sidecar(file: Path, schema: str, names: Collection[str], parse: Callabl
     Malformed
         If it is of another schema, has other fields, or `parse` refuses one; the message names the file.
     """
-    value = parse_json(read_bytes(file), source=str(file))
+    value = read_json(file)
     if not isinstance(value, dict) or value.get("schema") != schema or set(value) != set(names):
         raise Malformed(f"{file}: not a file of the schema {schema} with exactly its fields")
     try:
@@ -113,6 +115,13 @@ def address_text(text: object) -> str:
     """Return an address as it stands there; raises `Malformed` unless it has 20 bytes."""
     unhex(text, 20)
     return str(text)
+
+
+def moment(value: object, name: str) -> int:
+    """Return a time in seconds after 1970 that is before the year 10000, where dates end; raises `Malformed`."""
+    if (time := whole(value, name)) >= YEAR_10000:
+        raise Malformed(f"{name} {time} s after 1970 is beyond the year 9999")
+    return time
 
 
 def whole(value: object, name: str) -> int:

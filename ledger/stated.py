@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ledger.ddex import CONTRIBUTORS, check_ai_fields
-from ledger.digest import parse_json, read_bytes
+from ledger.digest import MAX_RECORD_BYTES, read_bytes, read_json
 from ledger.errors import LedgerError, Malformed
 from ledger.nft import metadata_file
 from ledger.paths import beside
@@ -37,7 +37,7 @@ def stated_roles(path: Path) -> dict[str, str]:
 
 
 def _metadata(file: Path) -> dict[str, str]:
-    data = parse_json(read_bytes(file), source=str(file))
+    data = read_json(file)
     shares = data.get("ai_disclosure", {}) if isinstance(data, dict) else None
     if not isinstance(shares, dict) or not all(isinstance(share, str) for share in shares.values()):
         raise Malformed(f"{file}: ai_disclosure is no object of role and share")
@@ -46,7 +46,7 @@ def _metadata(file: Path) -> dict[str, str]:
 
 def _ddex(file: Path) -> dict[str, str]:
     """Read the AI fields of one ``SoundRecording``, as `ledger.ddex.disclosure_xml` writes them."""
-    data = read_bytes(file)
+    data = read_bytes(file, MAX_RECORD_BYTES)
     try:
         if b"<!DOCTYPE" in data:  # DDEX has none, and entities can grow without bounds
             raise Malformed(f"{file}: a document type is not allowed")

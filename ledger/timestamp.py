@@ -110,7 +110,7 @@ def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x50
     """
     client, file = _client(), stamp_file(signature_file)
     try:
-        found = client.decode_timestamp_response(in_order(read_bytes(file)))
+        found = client.decode_timestamp_response(in_order(read_bytes(file, MAX_RESPONSE)))
         _check_imprint(found, signature)
         moment: datetime = found.tst_info.gen_time
     except ValueError as error:

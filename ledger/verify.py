@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
 from ledger.credential import credential_links, owner_of
-from ledger.digest import Digest, hash_bytes, read_bytes
+from ledger.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
 from ledger.envelope import Envelope
 from ledger.errors import (
     ExtraMissing,
@@ -312,7 +312,7 @@ class _Walk:
                 self.fault(name, signed.path, Unsigned(text))
             elif known is not None:
                 with suppress(LedgerError):  # said where it is read as a statement
-                    envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
+                    envelope = Envelope.from_bytes(read_bytes(file, MAX_RECORD_BYTES), source=str(file))
                     self._later(signed.path, suffix, hash_bytes(envelope.payload), known)
         revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
         anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]

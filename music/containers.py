@@ -24,6 +24,10 @@ MPEG_KBITS = {  # (MPEG-1, layer): of bitrate index 0..14
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 UNKNOWN_SIZES = (0xFFFFFFFF, 2**63 - 1, 2**64 - 1)  # of a stream whose writer could not go back to its header
+MAX_STREAMS, MAX_TAGS = 1000, 10_000
+"""Streams in one file, each of which is decoded by itself; and streams, tags and runs of zeros."""
+MAX_PARTS = 500_000
+"""Chunks, boxes or pages of one stream: three hours of Ogg pages of 20 ms. What stands after more is not walked."""
 W64_RIFF, W64_DATA = b"riff\x2e\x91\xcf\x11", b"data\xf3\xac\xd3\x11"
 
 
@@ -66,8 +70,12 @@ def streams(data: bytes) -> tuple[list[Stream], list[str]]:
     """
     found: list[Stream] = []
     unread: list[str] = []
-    at = 0
+    at = pieces = 0
     while at < len(data):
+        pieces += 1
+        if len(found) == MAX_STREAMS or pieces > MAX_TAGS:
+            unread.append(f"too many streams and tags: {len(data) - at} bytes from byte {at} on are not looked at")
+            break
         kind = sniff(bytes(data[at : at + 64]))
         if not kind and (skipped := _tag(data, at)):
             at += skipped
@@ -87,6 +95,7 @@ def streams(data: bytes) -> tuple[list[Stream], list[str]]:
 
 Walk = tuple[int, float | None, list[str]]
 """Where a stream ends, the seconds that its header promises, and what is missing or left over in it."""
+TOO_MANY = f"it has more than {MAX_PARTS} parts, and what comes after them is not looked at"
 
 
 def _tag(data: bytes, at: int) -> int:
@@ -109,9 +118,12 @@ def _chunks(
 ) -> Walk:
     """Walk chunks from `first` on: `head` reads a chunk's name and the bytes from its beginning to its end."""
     length = {8: 24, 2: 8, 1: 12}[align]
-    place, held = first, 0
+    place, held, parts = first, 0, 0
     remarks: list[str] = []
     while place + length <= len(data):
+        parts += 1
+        if parts > MAX_PARTS:
+            return len(data), None, [*remarks[:3], TOO_MANY]
         name, size = head(bytes(data[place : place + length]))
         if name == sound:
             held += 1
@@ -129,7 +141,7 @@ def _chunks(
         place += -(-size // align) * align
     if held > 1:
         remarks.append(f"it holds {held} chunks of sound, of which one is read")
-    return min(max(place, at + 12), len(data)), None, remarks
+    return min(max(place, at + 12), len(data)), None, remarks[:3]
 
 
 def _riff(data: bytes, at: int) -> Walk:
@@ -177,8 +189,11 @@ def _flac(data: bytes, at: int) -> Walk:
 
 
 def _boxes(data: bytes, at: int) -> Walk:
-    place = at
+    place, parts = at, 0
     while place + 8 <= len(data):
+        parts += 1
+        if parts > MAX_PARTS:
+            return len(data), None, [TOO_MANY]
         size, name = struct.unpack(">I4s", bytes(data[place : place + 8]))
         if name == b"ftyp" and place > at:
             return place, None, []
@@ -197,11 +212,16 @@ def _boxes(data: bytes, at: int) -> Walk:
 
 def _ogg(data: bytes, at: int) -> Walk:
     """One link of a chain: pages up to those that begin other streams after the first have ended."""
-    place, remarks, serials, order, lost = at, [], dict[int, bool](), dict[int, int](), 0
+    place, serials, order, lost = at, dict[int, bool](), dict[int, int](), 0
+    remarks: list[str] = []
+    begun = parts = 0  # streams that have no last page yet; pages
     while place + 27 <= len(data) and bytes(data[place : place + 4]) == b"OggS":
+        parts += 1
+        if parts > MAX_PARTS:
+            return len(data), None, [*remarks[:3], TOO_MANY]
         flags = data[place + 5]
         serial, sequence = struct.unpack("<II", bytes(data[place + 14 : place + 22]))
-        if flags & 2 and serials and (all(serials.values()) or serial in serials):
+        if flags & 2 and serials and (not begun or serial in serials):
             break  # another link
         segments = data[place + 26]
         size = 27 + segments + sum(bytes(data[place + 27 : place + 27 + segments]))
@@ -209,17 +229,19 @@ def _ogg(data: bytes, at: int) -> Walk:
             break
         lost += max(sequence - order.get(serial, sequence - 1) - 1, 0)
         order[serial] = sequence
-        if serials.get(serial):
+        ended = serials.get(serial)
+        if ended and len(remarks) < 3:
             remarks.append(f"pages of stream {serial:08x} follow its end")
+        begun += (ended is not False) - bool(flags & 4)
         serials[serial] = bool(flags & 4)
         place += size
-        if bytes(data[place : place + 4]) != b"OggS" and not all(serials.values()):
-            ahead = bytes(data[place : place + 2**20]).find(b"OggS")
+        if bytes(data[place : place + 4]) != b"OggS" and begun:
+            ahead = data.find(b"OggS", place, place + 2**20)
             if ahead > 0:  # damaged between two pages
-                place += ahead
+                place = ahead
     if lost:
         remarks.append(f"{lost} of its pages are missing")
-    if not all(serials.values()):
+    if begun:
         remarks.append("it is cut off: its last page is missing")
         place = len(data) if place + 27 > len(data) or bytes(data[place : place + 4]) == b"OggS" else place
     if len(serials) > 1:

@@ -286,7 +286,8 @@ def build(
     Raises
     ------
     MusicError
-        When a column has another length or a value out of range, or with more than `MAX_BARS` bars.
+        When a column has another length or a value out of range, a tempo or meter is none, or with more than
+        `MAX_BARS` bars.
     """
     onset = np.asarray(onset_beat, dtype=np.float64).reshape(-1)
     n = len(onset)
@@ -316,6 +317,7 @@ def build(
     meters = sorted(time_signatures, key=lambda t: t.beat)
     if not meters or meters[0].beat > 0:
         meters.insert(0, TimeSignature(0.0, 4, 4))
+    _check_times(bpm, meters, ticks_per_quarter)
     order = np.lexsort((owners, pitches, onset))
     onset, duration = onset[order], duration[order]
     onset_s = beats_to_seconds(onset, bpm)
@@ -361,6 +363,17 @@ def bars_of(meters: Sequence[TimeSignature], end: float) -> FloatArray:
     found = np.concatenate(starts)
     found[0] = 0.0
     return found
+
+
+def _check_times(tempos: Sequence[Tempo], meters: Sequence[TimeSignature], ticks_per_quarter: int) -> None:
+    for tempo in tempos:
+        if not (0 < tempo.bpm < np.inf and np.isfinite(tempo.beat)):
+            raise MusicError(f"tempo {tempo.bpm} at quarter {tempo.beat}; tempos are finite and > 0")
+    for meter in meters:
+        if not (meter.numerator > 0 < meter.denominator and 0 < meter.bar_beats < np.inf and np.isfinite(meter.beat)):
+            raise MusicError(f"meter {meter.numerator}/{meter.denominator} at quarter {meter.beat}")
+    if ticks_per_quarter < 1:
+        raise MusicError(f"{ticks_per_quarter} ticks a quarter; there is at least one")
 
 
 def _check(name: str, column: FloatArray | IntArray, low: float, high: float) -> None:

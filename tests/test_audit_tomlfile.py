@@ -92,7 +92,7 @@ def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
         (b"a = " + b"[" * 9_000, "is not valid TOML"),
         (b"a." * 4000 + b"a = 1\n", "lie more than 20 deep"),
         (b"a = " + b"[" * 30 + b"]" * 30, "lie more than 20 deep"),
-        (b"#" * (2**20 + 1), "larger than 1048576 bytes; a list is a short text"),
+        (b"#" * (2**17 + 1), "larger than 131072 bytes; a list is a short text"),
     ):
         file.write_bytes(data)
         with pytest.raises(TomlError, match=says):
@@ -102,6 +102,6 @@ def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    (tmp_path / "p.toml").write_text(f"x = 1\n{'.'.join(['a'] * 100_000)} = 1\n")
-    with pytest.raises(TomlError, match="line 2: 200003 characters; 10000 are the limit"):
+    (tmp_path / "p.toml").write_text(f"x = 1\n{'.'.join(['a'] * 50_000)} = 1\n")
+    with pytest.raises(TomlError, match="line 2: 100003 characters; 10000 are the limit"):
         read_toml(tmp_path / "p.toml", "a policy")

@@ -63,7 +63,7 @@ FRAGMENTS: dict[str, set[str]] = {
     "ledger/verify.py": {
         *("7 7s", "7 7", "key 7...", "; the signature leaves out 7 and more", "; the signature leaves out 7", "7 7; 7"),
         *("made by the model", "trained on", "not at 7", "its place is not known", "7 (7)"),
-        "7, nor in the search folders; its digest is 7...",
+        *("7, nor in the search folders; its digest is 7...", "7; 7", "7, and 7"),
     },
     "ledger/onchain.py": {
         *("root 0x7...", "token 0x7...", "7 of 7, locked, contract 7 on 7", "7 of 7, contract 7 on 7"),
