@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import zlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from markupsafe import Markup
 
@@ -68,12 +69,27 @@ def report_pdf(report: AuditReport) -> bytes:
         relationship="Source",
     )  # fmt: skip
     page = weasyprint.HTML(string=_html(report), url_fetcher=URLFetcher(allowed_protocols={"data"}))
-    made: bytes = page.write_pdf(
-        pdf_variant="pdf/a-3b",
-        attachments=[attachment],
-        pdf_identifier=hashlib.sha256(content).hexdigest()[:32].encode(),
-    )
+    with _clock_stopped():
+        made: bytes = page.write_pdf(
+            pdf_variant="pdf/a-3b",
+            attachments=[attachment],
+            pdf_identifier=hashlib.sha256(content).hexdigest()[:32].encode(),
+        )
     return made
+
+
+@contextlib.contextmanager
+def _clock_stopped() -> Iterator[None]:
+    """Give fontTools, which cuts the fonts where HarfBuzz's subsetting is not installed, one time for all fonts."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = str(int(MOMENT.replace(tzinfo=UTC).timestamp()))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+        else:
+            os.environ["SOURCE_DATE_EPOCH"] = before
 
 
 def _html(report: AuditReport) -> str:
