@@ -1708,13 +1708,16 @@ def sign(
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
     from ledger.credential import is_music, owner_of
-    from ledger.manifest import FILES, Method
+    from ledger.manifest import FILES, Method, check_name
+    from ledger.paths import named
     from ledger.provenance import sign_path
     from ledger.signer import load_signer
     from ledger.staging import Staged
     from ledger.timestamp import time_stamp
 
     signer = load_signer(key, lambda: _password(password_fd), certificate)
+    for path in paths:
+        check_name(named(path).name)
     paths = _with_indexes(list(dict.fromkeys(owner_of(path) for path in paths)))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:

@@ -164,10 +164,12 @@ def window_hashes(mel: FloatArray, hop_seconds: float, bits: int = 256) -> tuple
     -------
     hashes : bool (n, bits)
     eventful : bool (n,)
-        Whether something happens in the window: the hash of one that is `plain` says nothing, and is all False.
+        Whether something happens in both halves of the window: the hash of one that is `plain` says nothing, that of
+        one with a `plain` half little more than when the nothing ended. Such hashes are all False.
     """
     windows = [mel[:, start : start + WINDOW_FRAMES] for start in window_starts(mel.shape[1], hop_seconds)]
-    eventful = np.array([not plain(window) for window in windows], bool)
+    half = WINDOW_FRAMES // 2
+    eventful = np.array([not any(map(plain, (w, w[:, :half], w[:, half:]))) for w in windows], bool)
     hashes = np.zeros((len(windows), bits), bool)
     for k in np.flatnonzero(eventful):
         hashes[k] = mel_hash(windows[k], bits)

@@ -357,6 +357,50 @@ def test_search_prints_what_it_found_and_ends_as_the_worst(house: House) -> None
     assert contraste("search", house / "store", house / "text.mid", house / "clean.mid").code == 3
 
 
+def test_what_was_not_read_is_not_passed_and_what_was_mended_is_said(house: House, tmp_path: Path) -> None:
+    """A file cut short, and one whose last notes have no end: both hold music that is clear as far as it goes."""
+    whole = (house / "clean.mid").read_bytes()
+    (tmp_path / "cut.mid").write_bytes(whole[:-40])
+    at = whole.rindex(b"MTrk")
+    length = int.from_bytes(whole[at + 4 : at + 8], "big")
+    body = whole[at + 8 : at + 8 + length - 4]
+    tail = b"\x00\x90\x30\x50\x60\xff\x2f\x00"  # a note that begins and never ends
+    endless = tmp_path / "endless.mid"
+    endless.write_bytes(whole[: at + 4] + (len(body) + len(tail)).to_bytes(4, "big") + body + tail)
+    ran = contraste("search", house / "store", tmp_path / "cut.mid", "--top", 1)
+    assert (ran.code, "cut.mid: incomplete" in ran.out) == (4, True)
+    assert "not searched: part of the file was not read: chunk 'MTrk' at byte" in ran.out
+    ran = contraste("search", house / "store", endless, "--top", 1)
+    assert (ran.code, "in reading: notes without an end, held to the end of their track: 1" in ran.out) == (0, True)
+    out = tmp_path / "reports"
+    ran = contraste(
+        "audit", tmp_path / "cut.mid", "--store", house / "store", "--out", out / "a", "--format", "json,md"
+    )
+    assert ran.code == 4
+    assert "the policy requires copy, which was not checked: part of the file was not read" in ran.out
+    contraste("audit", endless, "--store", house / "store", "--out", out / "b", "--format", "json,html,md")
+    (report,) = out.glob("b/**/report.json")
+    assert json.loads(report.read_bytes())["track"]["remarks"] == [
+        "notes without an end, held to the end of their track: 1"
+    ]
+    page = report.with_name("report.html").read_text()
+    assert "In reading the file:" in page
+    assert "Al leer el archivo:" in page
+    assert "notas sin final, mantenidas hasta el final de su pista: 1" in page
+    assert "Remarks on reading the file" in report.with_name("report.md").read_text()
+    ran = contraste("ingest", endless, tmp_path / "cut.mid", "--into", tmp_path / "store", "--workers", 1)
+    assert "remarks on reading 1 file, as on endless.mid: notes without an end" in ran.err
+    assert "read in part cut.mid" in ran.err
+
+
+def test_a_file_of_a_name_that_is_not_utf8_is_not_signed(house: House, tmp_path: Path) -> None:
+    bad = tmp_path / os.fsdecode(b"b_\xe9.mid")
+    bad.write_bytes((house / "clean.mid").read_bytes())
+    ran = contraste("sign", bad, "--key", house / "keys")
+    assert (ran.code, "is not UTF-8" in ran.err) == (3, True)
+    assert list(tmp_path.iterdir()) == [bad]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

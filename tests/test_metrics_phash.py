@@ -7,7 +7,15 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from metrics.phash import mel_hash, nearest_hash, opening_mel, phash_distance
+from metrics.phash import (
+    FRAMES_PER_SECOND,
+    WINDOW_FRAMES,
+    mel_hash,
+    nearest_hash,
+    opening_mel,
+    phash_distance,
+    window_hashes,
+)
 from metrics.tokens import MetricError
 from music.notes import NoteSequence, Part, build
 
@@ -50,6 +58,20 @@ def test_undefined_cases(mels: list[np.ndarray]) -> None:
         mel_hash(mels[0], 128)
     with pytest.raises(MetricError, match=r"shape \(128, 0\)"):
         mel_hash(mels[0][:, :0])
+
+
+@pytest.mark.parametrize("seconds", [6, 7, 10, 12])
+@pytest.mark.parametrize("level", [-80.0, -31.5])
+def test_a_window_with_a_half_in_which_nothing_happens_has_no_hash(
+    mels: list[np.ndarray], seconds: float, level: float
+) -> None:
+    frames = int(seconds * FRAMES_PER_SECOND) + 2
+    for before in (False, True):
+        mel = np.resize(mels[0].T, (WINDOW_FRAMES, mels[0].shape[0])).T.copy()
+        assert window_hashes(mel, 1.0)[1].tolist() == [True]
+        mel[:, slice(frames) if before else slice(-frames, None)] = level
+        hashes, eventful = window_hashes(mel, 1.0)
+        assert (eventful.tolist(), hashes.any()) == ([False], False)
 
 
 def test_a_second_and_a_half_is_enough(mels: list[np.ndarray]) -> None:

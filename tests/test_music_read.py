@@ -103,6 +103,16 @@ def test_names_that_are_not_utf8_are_unreadable(tmp_path: Path) -> None:
     ]
 
 
+def test_so_are_those_below_a_folder_with_such_a_name(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    (folder / "song.mid").write_bytes(MIDI)
+    for asked in (tmp_path, folder, folder / "song.mid"):
+        (one,) = listing(asked).left_out
+        assert (one.name, one.weight) == ("song.mid", "unreadable")
+        assert "the name of a folder above it is not UTF-8" in one.reason
+
+
 def test_a_file_named_outright_is_taken_so_that_reading_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(zipped("a", b""))
     assert listing(tmp_path / "x.zip").notes == (tmp_path / "x.zip",)

@@ -9,11 +9,8 @@ import pytest
 
 from bench.scores import EXPLAINED, corpus, differences
 
-SMALL, A_FOLDER, CHORALES = (
-    14_000,
-    6,
-    20,
-)  # bytes packed; scores of one folder: music21 takes a second for a few hundred notes
+SMALL = 14_000  # bytes packed: music21 takes a second for a few hundred notes
+A_FOLDER, CHORALES = 6, 20  # scores of one folder
 
 
 def chosen() -> list[Path]:

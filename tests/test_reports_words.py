@@ -31,6 +31,14 @@ FINDING = Finding(
 )
 
 
+def test_bars_are_named_as_they_are_printed() -> None:
+    printed = dataclasses.replace(FINDING, query_printed=("2", "5"), piece_printed=("8", "X1"))
+    assert words.finding_words(printed).startswith("Bars 2\u20135 of the track match bars 8\u2013X1 of")
+    assert words.finding_words(FINDING).startswith("Bars 3\u20136 of the track match bars 9\u201312 of")
+    assert (printed.first_bar, FINDING.first_bar) == (2, 3)
+    assert dataclasses.replace(FINDING, query_printed=("X1", "2")).first_bar == 3
+
+
 @pytest.mark.parametrize(
     ("evalue", "wanted"),
     [
