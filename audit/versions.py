@@ -14,6 +14,7 @@ chorales of different tunes .5 or less.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class _Items:
         for number, segment in enumerate(segments):
             voices = len(segment.voice_piece)
             cuts = np.arange(voices) if by_voice else np.flatnonzero(np.diff(segment.voice_piece, prepend=-1))
-            spans += [(number, int(a), int(b)) for a, b in zip(cuts, [*cuts[1:], voices], strict=True)]
+            spans += [(number, int(a), int(b)) for a, b in pairwise([*cuts, voices])]
         self._segments, self._spans = segments, spans
         self.piece = np.array([segments[number].voice_piece[first] for number, first, _ in spans], np.int64)
 
