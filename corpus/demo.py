@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 from corpus.store import Store
 from ledger.provenance import material_of, write_record
 from music.midi import read_midi, write_atomically, write_midi
-from music.notes import NoteSequence, build
+from music.notes import NoteSequence, TimeSignature, build
 from music.read import read_music
 from music.render import render_wav
 
@@ -78,12 +79,10 @@ def plant(host: NoteSequence, source: NoteSequence, first_bar: int, at_bar: int,
     semitones : int
         Upward.
     """
-    source_bar, host_bar = source.time_signatures[0].bar_beats, host.time_signatures[0].bar_beats
-    # A pickup makes the first bar short, so bars are counted from its end.
-    start, length = (first_bar - 1) * source_bar, PLANT_BARS * source_bar
-    cut = source.select((source.onset_beat >= start - 1e-9) & (source.onset_beat < start + length - 1e-9))
+    start, end = (float(source.bar_starts[first_bar - 1 + bars]) for bars in (0, PLANT_BARS))
+    length, at = end - start, float(host.bar_starts[at_bar - 1])
+    cut = source.select((source.onset_beat >= start - 1e-9) & (source.onset_beat < end - 1e-9))
     cut = cut.transpose(semitones)
-    at = (at_bar - 1) * host_bar
     moved = np.where(host.onset_beat >= at - 1e-9, host.onset_beat + length, host.onset_beat)
     crossing = (host.onset_beat < at - 1e-9) & (host.onset_beat + host.duration_beat > at)
     held = np.where(crossing, at - host.onset_beat, host.duration_beat)
@@ -96,9 +95,28 @@ def plant(host: NoteSequence, source: NoteSequence, first_bar: int, at_bar: int,
         np.concatenate([host.part, cut.part]),
         parts=parts,
         tempos=host.tempos[:1],
-        time_signatures=host.time_signatures[:1],
+        time_signatures=_joined_meters(host, source, (start, at, length)),
         ticks_per_quarter=max(host.ticks_per_quarter, cut.ticks_per_quarter),
     )
+
+
+def _joined_meters(host: NoteSequence, source: NoteSequence, where: tuple[float, float, float]) -> list[TimeSignature]:
+    """Return the host's meters with those of the source in between, from beat `at` on for `length` beats."""
+    start, at, length = where
+
+    def held(sequence: NoteSequence, beat: float) -> TimeSignature:
+        return next(t for t in reversed(sequence.time_signatures) if t.beat <= beat + 1e-9)
+
+    before = [t for t in host.time_signatures if t.beat < at - 1e-9]
+    inside = [t for t in source.time_signatures if start < t.beat < start + length - 1e-9]
+    behind = [t for t in host.time_signatures if t.beat > at + 1e-9]
+    return [
+        *before,
+        replace(held(source, start), beat=at),
+        *(replace(t, beat=t.beat - start + at) for t in inside),
+        replace(held(host, at), beat=at + length),
+        *(replace(t, beat=t.beat + length) for t in behind),
+    ]
 
 
 def choose_source(store: Store) -> int:
