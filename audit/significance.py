@@ -2,8 +2,8 @@
 
 Chance
 ------
-Of a query with m notes against n corpus notes, the number of unrelated passages that score S bits or more is
-taken as ``E = K m n 2**(-lambda S)`` (Karlin and Altschul, PNAS 87, 1990). K and lambda are fitted on melodies
+Of a query with m places for a passage against n corpus notes, the number of unrelated passages that score S bits or
+more is taken as ``E = K m n 2**(-lambda S)`` (Karlin and Altschul, PNAS 87, 1990). K and lambda are fitted on melodies
 of a Markov chain over the corpus' own music, searched in the corpus like any query. The chain goes from note to note
 by step and change of pace together: drawn apart, as the style model has them, they never meet in the turns that a
 tradition makes of them, and clean music by people then seemed to share five to ten times more than chance.
@@ -29,6 +29,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.align import MIN_PAIRS
 from audit.index import STEPS_AN_OCTAVE, Index
 from audit.search import THREADS, Passage, search
 from corpus.store import Store
@@ -46,7 +47,7 @@ MOST_STEP, MOVES_A_STEP = 24, 128  # larger leaps count as two octaves; 128 hold
 VERSION_SHARE, VERSION_NOTES = 0.4, 16
 TOP = 20  # pieces of a search for a random melody that are looked through for one that is no commonplace
 SEED = 20260802
-FITTED_FROM = 0.3  # quantile
+ISLANDS = 3  # unrelated passages a query that the chance model is fitted to
 SLOPES = (0.1, 3.0)  # a fit outside is none: 0.45 to 0.6 were measured
 FALLBACK = (0.5, 0.0)  # for a store too small to fit: K = 1 is a thousand times and more what was measured, so cautious
 
@@ -72,7 +73,7 @@ class Calibration:
 
     def evalue(self, bits: float, query_notes: int) -> float:
         """Return the number of unrelated passages expected to score `bits` or more; > 0."""
-        exponent = self.log2_k + np.log2(max(query_notes, 1)) + np.log2(self.notes) - self.slope * bits
+        exponent = self.log2_k + np.log2(places(query_notes)) + np.log2(self.notes) - self.slope * bits
         return float(2.0 ** min(max(exponent, -1000.0), 1000.0))
 
     def percentile(self, bits: float) -> float:
@@ -82,6 +83,14 @@ class Calibration:
         """
         below = float(np.searchsorted(self.human_bits, bits, side="left"))
         return below / len(self.human_bits) if self.human_bits else 1.0
+
+
+def places(notes: int) -> int:
+    """Return the places of a query of so many notes at which a passage, which has `MIN_PAIRS` of them, can begin.
+
+    The edge of a short query matters: of random melodies of 12 to 17 notes, .018 have p <= .05 with all notes counted.
+    """
+    return max(notes - MIN_PAIRS + 1, 1)
 
 
 def query_notes(query: NoteSequence) -> int:
@@ -180,55 +189,57 @@ def calibrate(
     chain = chain_of(index, rng) if index.notes else None
     melodies = [random_melody(chain, int(notes), rng) for notes in lengths] if chain else []
     total = len(melodies) + len(sample)
-    chance = np.zeros(CHANCE_QUERIES)
+    chance: list[list[float]] = []
     with ThreadPoolExecutor(THREADS) as pool:  # the compiled code runs without the interpreter's lock
-        for i, bits in enumerate(pool.map(lambda m: strongest(search(index, m, top=TOP, threads=1)), melodies)):
-            chance[i] = bits
+        for i, found in enumerate(pool.map(lambda m: of_works(index, search(index, m, TOP, threads=1)), melodies)):
+            chance.append(found)
             progress(i + 1, total)
         human = []
-        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
-            human.append(strongest(found.passages))
+        for i, shared in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
+            human.append(strongest(shared.passages))
             progress(len(melodies) + i + 1, total)
-    scored = chance > 0  # a melody that hangs on one note names no candidate
-    if scored.sum() < CHANCE_QUERIES // 4:
-        slope, log2_k = FALLBACK
-    else:
-        slope, log2_k = fit(chance[scored], np.asarray(lengths[scored] * float(index.notes), np.float64))
+    counts = [len(found) for found in chance]
+    bits = np.array([score for found in chance for score in found])
+    space = np.repeat([float(places(int(m)) * index.notes) for m in lengths[: len(chance)]], counts)
+    slope, log2_k = fit(bits, space, len(melodies))
     made = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
     index.write(CALIBRATION, asdict(made))
     return made
 
 
-def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
-    """Fit lambda and log2 K to the best scores of chance queries.
+def fit(bits: FloatArray, space: FloatArray, queries: int) -> tuple[float, float]:
+    """Fit lambda and log2 K to the scores of unrelated passages.
 
     Parameters
     ----------
     bits : (k,)
-        Best score of each query.
+        Scores of passages of chance queries, several a query, no two of one work.
     space : (k,)
-        m n of each.
+        m n of the query of each.
+    queries : int
+        Their number.
 
     Returns
     -------
     slope, log2_k : float
-        The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
-        scale depends on lambda through the correction for length, so the two are solved in turn, by least squares over
-        the upper quantiles: what matters is the tail, and the lowest scores are cut off by the search. `FALLBACK` where
-        no such curve fits, as with scores that are all alike.
+        Passages of S bits or more are a Poisson process of intensity K m n 2**(-lambda S), so beyond a threshold the
+        scores are exponential: lambda is the inverse of the mean excess, K follows from how many there are (the island
+        method of Olsen, Bundschuh and Hwa, ISMB 1999; Altschul et al., Nucleic Acids Research 29, 2001). The threshold
+        is where `ISLANDS` a query are left, corrected for length; as the correction holds lambda, the two are solved in
+        turn. From draw to draw lambda varies by a hundredth so; by the best score of each query alone it did by four.
+        `FALLBACK` where there are too few, or scores that are all alike.
     """
-    rank = (np.arange(len(bits)) + 0.5) / len(bits)
-    upper = rank >= FITTED_FROM
-    reduced = -np.log(-np.log(rank[upper]))
-    slope, place = 1.0, 0.0
-    for _ in range(20):
-        scores = np.sort(bits - np.log2(space) / slope)[upper]
-        scale = float(np.mean((reduced - reduced.mean()) * scores) / max(reduced.var(), 1e-12))
-        place = float(scores.mean() - scale * reduced.mean())
-        slope = 1.0 / max(scale * np.log(2.0), 1e-6)
-        if not SLOPES[0] <= slope <= SLOPES[1]:
+    kept = min(ISLANDS * queries, len(bits) // 2)
+    if kept < max(queries // 2, 1):
+        return FALLBACK
+    slope, threshold = 1.0, 0.0
+    for _ in range(30):
+        scores = np.sort(bits - np.log2(space) / slope)[::-1]
+        threshold = float(scores[kept])
+        slope = 1.0 / max(float(np.mean(scores[:kept] - threshold)) * math.log(2.0), 1e-9)
+        if not SLOPES[0] / 10 <= slope <= 10 * SLOPES[1]:
             return FALLBACK
-    return float(slope), float(place * slope)
+    return (slope, math.log2(kept / queries) + slope * threshold) if SLOPES[0] <= slope <= SLOPES[1] else FALLBACK
 
 
 def open_calibration(index: Index) -> Calibration | None:
@@ -280,6 +291,16 @@ def borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Bo
         others[[p.piece for p in found if _is_version(p)]] = False
         index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)
     return cast(Borrowed, index.borrowed[row])
+
+
+def of_works(index: Index, passages: Sequence[Passage]) -> list[float]:
+    """Bits of the strongest passage of each work, without commonplace figures."""
+    best: dict[int, float] = {}
+    for passage in passages:
+        if not passage.commonplace:
+            work = int(index.works[passage.piece])
+            best[work] = max(best.get(work, 0.0), passage.bits)
+    return list(best.values())
 
 
 def strongest(passages: Sequence[Passage]) -> float:
