@@ -47,7 +47,7 @@ MOST_STEP, MOVES_A_STEP = 24, 128  # larger leaps count as two octaves; 128 hold
 VERSION_SHARE, VERSION_NOTES = 0.4, 16
 TOP = 20  # pieces of a search for a random melody that are looked through for one that is no commonplace
 SEED = 20260802
-ISLANDS = 3  # unrelated passages a query that the chance model is fitted to
+FITTED_FROM = 0.3  # quantile
 SLOPES = (0.1, 3.0)  # a fit outside is none: 0.45 to 0.6 were measured
 FALLBACK = (0.5, 0.0)  # for a store too small to fit: K = 1 is a thousand times and more what was measured, so cautious
 
@@ -189,57 +189,55 @@ def calibrate(
     chain = chain_of(index, rng) if index.notes else None
     melodies = [random_melody(chain, int(notes), rng) for notes in lengths] if chain else []
     total = len(melodies) + len(sample)
-    chance: list[list[float]] = []
+    chance = np.zeros(CHANCE_QUERIES)
     with ThreadPoolExecutor(THREADS) as pool:  # the compiled code runs without the interpreter's lock
-        for i, found in enumerate(pool.map(lambda m: of_works(index, search(index, m, TOP, threads=1)), melodies)):
-            chance.append(found)
+        for i, bits in enumerate(pool.map(lambda m: strongest(search(index, m, top=TOP, threads=1)), melodies)):
+            chance[i] = bits
             progress(i + 1, total)
         human = []
-        for i, shared in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
-            human.append(strongest(shared.passages))
+        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
+            human.append(strongest(found.passages))
             progress(len(melodies) + i + 1, total)
-    counts = [len(found) for found in chance]
-    bits = np.array([score for found in chance for score in found])
-    space = np.repeat([float(places(int(m)) * index.notes) for m in lengths[: len(chance)]], counts)
-    slope, log2_k = fit(bits, space, len(melodies))
+    scored = chance > 0  # a melody that hangs on one note names no candidate
+    if scored.sum() < CHANCE_QUERIES // 4:
+        slope, log2_k = FALLBACK
+    else:
+        slope, log2_k = fit(chance[scored], np.array([places(int(m)) * float(index.notes) for m in lengths[scored]]))
     made = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
     index.write(CALIBRATION, asdict(made))
     return made
 
 
-def fit(bits: FloatArray, space: FloatArray, queries: int) -> tuple[float, float]:
-    """Fit lambda and log2 K to the scores of unrelated passages.
+def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:
+    """Fit lambda and log2 K to the best scores of chance queries.
 
     Parameters
     ----------
     bits : (k,)
-        Scores of passages of chance queries, several a query, no two of one work.
+        Best score of each query.
     space : (k,)
-        m n of the query of each.
-    queries : int
-        Their number.
+        m n of each.
 
     Returns
     -------
     slope, log2_k : float
-        Passages of S bits or more are a Poisson process of intensity K m n 2**(-lambda S), so beyond a threshold the
-        scores are exponential: lambda is the inverse of the mean excess, K follows from how many there are (the island
-        method of Olsen, Bundschuh and Hwa, ISMB 1999; Altschul et al., Nucleic Acids Research 29, 2001). The threshold
-        is where `ISLANDS` a query are left, corrected for length; as the correction holds lambda, the two are solved in
-        turn. From draw to draw lambda varies by a hundredth so; by the best score of each query alone it did by four.
-        `FALLBACK` where there are too few, or scores that are all alike.
+        The maximum of a query is Gumbel distributed with scale 1/(lambda ln 2) around log2(K m n)/lambda. The
+        scale depends on lambda through the correction for length, so the two are solved in turn, by least squares over
+        the upper quantiles: what matters is the tail, and the lowest scores are cut off by the search. `FALLBACK` where
+        no such curve fits, as with scores that are all alike.
     """
-    kept = min(ISLANDS * queries, len(bits) // 2)
-    if kept < max(queries // 2, 1):
-        return FALLBACK
-    slope, threshold = 1.0, 0.0
-    for _ in range(30):
-        scores = np.sort(bits - np.log2(space) / slope)[::-1]
-        threshold = float(scores[kept])
-        slope = 1.0 / max(float(np.mean(scores[:kept] - threshold)) * math.log(2.0), 1e-9)
-        if not SLOPES[0] / 10 <= slope <= 10 * SLOPES[1]:
+    rank = (np.arange(len(bits)) + 0.5) / len(bits)
+    upper = rank >= FITTED_FROM
+    reduced = -np.log(-np.log(rank[upper]))
+    slope, place = 1.0, 0.0
+    for _ in range(20):
+        scores = np.sort(bits - np.log2(space) / slope)[upper]
+        scale = float(np.mean((reduced - reduced.mean()) * scores) / max(reduced.var(), 1e-12))
+        place = float(scores.mean() - scale * reduced.mean())
+        slope = 1.0 / max(scale * np.log(2.0), 1e-6)
+        if not SLOPES[0] <= slope <= SLOPES[1]:
             return FALLBACK
-    return (slope, math.log2(kept / queries) + slope * threshold) if SLOPES[0] <= slope <= SLOPES[1] else FALLBACK
+    return float(slope), float(place * slope)
 
 
 def open_calibration(index: Index) -> Calibration | None:
@@ -291,16 +289,6 @@ def borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Bo
         others[[p.piece for p in found if _is_version(p)]] = False
         index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)
     return cast(Borrowed, index.borrowed[row])
-
-
-def of_works(index: Index, passages: Sequence[Passage]) -> list[float]:
-    """Bits of the strongest passage of each work, without commonplace figures."""
-    best: dict[int, float] = {}
-    for passage in passages:
-        if not passage.commonplace:
-            work = int(index.works[passage.piece])
-            best[work] = max(best.get(work, 0.0), passage.bits)
-    return list(best.values())
 
 
 def strongest(passages: Sequence[Passage]) -> float:
