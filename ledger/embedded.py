@@ -145,6 +145,7 @@ class EmbeddedChain(Chain):
         self._evm = chain.evm(chain.database(self._connection))
 
     def _create(self) -> None:
+        _import_evm()
         from eth.constants import (
             BLANK_ROOT_HASH,
             POST_MERGE_DIFFICULTY,
@@ -271,10 +272,22 @@ class EmbeddedChain(Chain):
             raise ChainRefused(f"the contract at {to} refused the call: {said}") from None
 
 
+def _import_evm() -> None:
+    """Import py-evm, which raises the interpreter's recursion limit to 100,000, and put the limit back.
+
+    Parsers of nested files rely on it: beyond what the stack holds, there would be no error but the end of the process.
+    """
+    limit = sys.getrecursionlimit()
+    import eth  # noqa: F401
+
+    sys.setrecursionlimit(limit)
+
+
 class _Classes:
     """The py-evm classes made here; py-evm takes 0.7 s to import, so not before they are needed."""
 
     def __init__(self) -> None:
+        _import_evm()
         from eth.chains.base import MiningChain
         from eth.db.backends.base import BaseAtomicDB
         from eth.exceptions import PyEVMError, TransactionNotFound

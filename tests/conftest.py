@@ -6,11 +6,18 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+LIMIT = sys.getrecursionlimit()
+with suppress(ImportError):  # py-evm raises the limit when a test imports it; the program puts it back, and so do tests
+    import eth  # noqa: F401
+sys.setrecursionlimit(LIMIT)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for one another where cores are busy
 

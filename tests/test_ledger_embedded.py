@@ -219,3 +219,14 @@ def test_committed_artefacts_have_what_is_called():
             assert known or error["name"] in reason
     assert revert_reason(b"") == "reverted without a reason"
     assert revert_reason(b"\x01\x02\x03\x04") == "reverted with 0x01020304"
+
+
+def test_the_chain_leaves_the_recursion_limit_as_it_was(tmp_path: Path) -> None:
+    """Beyond what the stack holds, a nested file would end the process instead of being refused."""
+    code = (
+        "import sys; before = sys.getrecursionlimit(); from pathlib import Path; "
+        "from ledger.embedded import EmbeddedChain; EmbeddedChain(Path(sys.argv[1])).account; "
+        "assert 'eth' in sys.modules; assert sys.getrecursionlimit() == before"
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=True)
