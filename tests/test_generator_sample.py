@@ -279,12 +279,14 @@ def foreign(folder):
     [
         (lambda f: (f / "config.json").unlink(), r"config\.json: No such file.*contraste train"),
         (lambda f: (f / "config.json").write_text("{"), r"config\.json: is not JSON"),
-        (lambda f: (f / "config.json").write_text("[]"), r"config\.json: says no 'contraste-model/1'"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config\.json: is not JSON \(no object, but list\)"),
+        (lambda f: (f / "config.json").write_text("{}"), r"config\.json: says no 'contraste-model/1'"),
         (lambda f: config_with(f, vocabulary_digest="0"), r"config\.json: vocabulary '0'"),
         (lambda f: config_with(f, model={"width": 128}), r"config\.json: model sizes"),
         (lambda f: config_with(f, model="big"), r"config\.json: model sizes 'big' can't be read"),
+        (lambda f: config_with(f, model={"width": 1 << 20, "layers": 9, "heads": 4}), r"config\.json: width 1048576"),
         (
-            lambda f: config_with(f, model={"width": 1 << 20, "layers": 900, "heads": 4}),
+            lambda f: config_with(f, model={"width": 512, "layers": 8, "heads": 4}),
             r"model\.safetensors: weight .* asks for",
         ),
         (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: .*No such file"),
