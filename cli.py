@@ -210,6 +210,8 @@ def ingest(
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
     import os
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its products are small, and its threads wait by spinning
+
     from audit.findings import many
     from audit.track import open_corpus
     from corpus.ingest import ingest as run_ingest
