@@ -92,10 +92,6 @@ class RightsTable:
         path = normal(path)
         return self._exact.get(path) or next((row for row in self._patterns if row.covers(path)), None)
 
-    def exactly(self, path: str) -> RightsRow | None:
-        """Return the row that names `path` itself, no pattern; or None."""
-        return self._exact.get(normal(path))
-
     def unmatched(self, paths: Iterable[str]) -> list[tuple[RightsRow, str]]:
         """Rows that match none of `paths`, each with a path that they were perhaps meant for, or ""."""
         known = {normal(path): path for path in paths}
