@@ -21,6 +21,7 @@ from audit.index import Index
 from audit.policy import read_policy
 from audit.run import Corpus, find
 from audit.significance import borrowed, human_sample
+from messages import message
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
@@ -154,7 +155,8 @@ def measure_track(
         if isinstance(value, MetricSkipped):
             rows.append(Skipped(f"metrics:{spec.name}", value.reason))
         elif level is None:
-            rows.append(Skipped(f"metrics:{spec.name}", "the store has too few unrelated pieces for a chance level"))
+            few = message("the store has too few unrelated pieces for a chance level")
+            rows.append(Skipped(f"metrics:{spec.name}", few))
         else:
             rows.append(
                 MetricResult(

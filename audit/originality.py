@@ -39,6 +39,7 @@ from audit.index import Index, left_out, voice_table
 from audit.search import Passage, search
 from audit.significance import SEED, borrowed, human_sample
 from corpus.store import Store
+from messages import message
 from music.notes import FloatArray, NoteSequence
 
 SCHEMA = "contraste-originality/1"
@@ -47,6 +48,7 @@ MIN_PIECES = 10  # of a baseline, and tracks whose mean is given an interval in 
 EDGE = 5  # per cent of the human windows, and pieces, that lie below what is called low
 GRID = np.linspace(0.0, 1.0, 21)  # share of a track that has passed, at which curves are drawn
 RESAMPLES = 2000
+WINDOWS = {"notes": "{count:d} notes", "bars": "{count:d} bars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Setting:
 
     def __str__(self) -> str:
         """Return for example ``8 bars``."""
-        return f"{self.size} {self.unit}"
+        return message(WINDOWS[self.unit], count=self.size)
 
     @property
     def hop(self) -> int:
@@ -324,7 +326,14 @@ def measure_windows(
         notes += int(used.sum())
         notes_found += int(held.sum())
     if not windows:
-        return Skipped(name, f"no line has a window of {setting}{_condition(setting)}")
+        few = message(
+            "no line has a window of {setting:text} with {least:d} notes"
+            if setting.unit == "bars"
+            else "no line has a window of {setting:text}",
+            setting=setting,
+            least=MIN_NOTES,
+        )
+        return Skipped(name, few)
     return Measured(name, track.end_s, tuple(windows), notes, notes_found)
 
 
@@ -335,10 +344,6 @@ def course(measured: Measured, setting: Setting, baseline: Baseline | None) -> C
         return Course(str(setting), windows)
     human = tuple(1.0 - point.mean for point in baseline.group.curve)
     return Course(str(setting), windows, human, 1.0 - baseline.window_edge)
-
-
-def _condition(setting: Setting) -> str:
-    return f" with {MIN_NOTES} notes" if setting.unit == "bars" else ""
 
 
 def _bars(track: NoteSequence, onset: FloatArray) -> FloatArray:
@@ -486,7 +491,11 @@ def originality_report(
     tracks = sorted((r for r in results if isinstance(r, Measured)), key=lambda t: (t.mean, t.name))
     skipped = tuple(r for r in results if isinstance(r, Skipped))
     if baseline is None:
-        reason = f"the store holds fewer than {MIN_PIECES} different works with a window of {setting}"
+        reason = message(
+            "the store holds fewer than {least:d} different works with a window of {setting:text}",
+            least=MIN_PIECES,
+            setting=setting,
+        )
         skipped = (Skipped("baseline", reason), *skipped)
     return OriginalityReport(
         setting=setting,

@@ -30,12 +30,13 @@ from audit.originality import Baseline, Setting
 from audit.outcome import sentence, weighed
 from audit.policy import Policy
 from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
-from audit.rules import judged
+from audit.rules import judged, stands
 from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
 from audit.waivers import Waivers, expiry, settled, waived
 from corpus.card import data_card
 from corpus.store import Store
+from messages import message
 from metrics.chance import Chance
 from music.notes import IntArray, NoteSequence
 from music.voices import MIN_NOTES
@@ -136,12 +137,17 @@ def flagged(corpus: Corpus, track: NoteSequence, policy: Policy) -> bool:
 
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     """Say what of `track` the copy search has nothing to compare by, or was not given; () when it has all."""
-    gaps = tuple(Skipped("copy", f"part of the file was not read: {reason}") for reason in track.unread)
+    gaps = tuple(
+        Skipped("copy", message("part of the file was not read: {reason:text}", reason=reason))
+        for reason in track.unread
+    )
     if query_table(track):
         return gaps
     if len(track) and track.is_drum.all():
-        return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"), *gaps)
-    return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"), *gaps)
+        drums = message("all of its {count:d} notes are drums, which have no melody to search", count=len(track))
+        return (Skipped("copy", drums), *gaps)
+    short = message("it holds no line of {count:d} notes, and shorter ones are not searched", count=MIN_NOTES)
+    return (Skipped("copy", short), *gaps)
 
 
 class _Judged(NamedTuple):
@@ -382,7 +388,11 @@ def audit(
     )
     if "provenance" in policy.required:
         skipped += tuple(
-            Skipped("provenance", f"{link.name} ({link.subject}) is {link.verdict}: {link.detail}", True)
+            Skipped(
+                "provenance",
+                message("{state:text}: {detail:text}", state=stands(link), detail=link.detail),
+                True,
+            )
             for link in links
             if link.verdict in ("missing", "unchecked")
         )

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import ProvenanceLink, RuleResult, RuleVerdict, many
+from audit.findings import ProvenanceLink, RuleResult, RuleVerdict
 from audit.index import SCHEMA as INDEX_SCHEMA
 from audit.index import left_out
 from audit.likeness import figures
@@ -36,6 +36,7 @@ from ledger.disclosure import disclosure
 from ledger.errors import LedgerError
 from ledger.provenance import read_record
 from ledger.stated import stated_roles
+from messages import message
 from music.notes import FloatArray, NoteSequence
 
 SAMPLE = 300
@@ -87,8 +88,9 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
             continue
         names = _census(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
-        detail = f"{len(names)} of {total} {LACKS[about]}{listed(names)}"
-        detail += f"; {many(gone, 'piece')} can't be read" if gone else ""
+        detail = listed(message(LACKS[about], count=len(names), total=total), names)
+        if gone:
+            detail = message("{detail:text}; {gone:d} {gone:piece|pieces} can't be read", detail=detail, gone=gone)
         yield result(policy, rule, False if names else None if gone else True, detail)
 
 
@@ -97,7 +99,7 @@ def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -
         found = [link for link in links if link.name == "credential"]
         best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
         holds: bool | None = best is not None and best.verdict == "ok"
-        detail = best.detail if best else f"{file.name} has none in it or beside it"
+        detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
         if best and not holds and (best.verdict == "unchecked" or (find_spec("c2pa") is None and carries(file))):
             holds = None
         yield result(policy, "disclosure.credential", holds, detail)
@@ -113,9 +115,11 @@ def _roles(file: Path, wanted: list[str]) -> tuple[bool, str]:
         shares = disclosure(stated_roles(file), by_model=by_model)
     except LedgerError as error:
         return False, str(error)
-    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or "nothing is said"
+    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
     missing = [role for role in wanted if role not in shares]
-    return not missing, f"{said}; nothing of {', '.join(missing)}" if missing and shares else said
+    if missing and shares:
+        said = message("{roles}; nothing of {names}", roles=said, names=", ".join(missing))
+    return not missing, said
 
 
 class _Usual(NamedTuple):
@@ -153,8 +157,18 @@ def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
         rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
     sample = np.sort(np.random.default_rng(SEED).permutation(rows)[:SAMPLE])
     if len(sample) < LEAST:
-        whose = f"by {artist!r} " if artist else ""
-        return f"the corpus has {len(sample)} works {whose}to compare with, and {LEAST} are needed"
+        if not artist:
+            return message(
+                "the corpus has {count:d} works to compare with, and {least:d} are needed",
+                count=len(sample),
+                least=LEAST,
+            )
+        return message(
+            "the corpus has {count:d} works by {artist} to compare with, and {least:d} are needed",
+            count=len(sample),
+            artist=repr(artist),
+            least=LEAST,
+        )
     return usual_of(store.notes(int(row)) for row in sample)
 
 
@@ -173,14 +187,19 @@ def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterat
         return
     bounds = {key: value for key, value in policy.values["style"].items() if key != "artist"}
     required = policy.requires("style") or any(key.startswith("fail") for key in bounds)
-    usual = _usual(policy, corpus) if track is not None and len(track) else "the track holds no notes"
+    usual = _usual(policy, corpus) if track is not None and len(track) else message("the track holds no notes")
     if track is None or isinstance(usual, str):
         yield RuleResult("style", TITLES["style"], "skipped", str(usual), required)
         return
     share = style_share(usual, track)
     verdict = policy.judge_style(share)
     said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
-    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {said}"
+    detail = message(
+        "{share:.3g} % of {count:d} pieces lie nearer to their nearest neighbour; {bounds}",
+        share=100 * share,
+        count=len(usual.nearest),
+        bounds=said,
+    )
     judged: RuleVerdict = "pass" if verdict == "clear" else verdict
     yield RuleResult("style", TITLES["style"], judged, detail, required)
 
@@ -192,17 +211,21 @@ def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
     held = len(store.pieces) - unsearched
     if values["min_pieces"]:
         holds = held >= values["min_pieces"] or None
-        yield result(
-            policy, "store.min_pieces", holds, f"{held} pieces of the {values['min_pieces']} that the policy asks for"
+        asked = message(
+            "{held:d} pieces of the {least:d} that the policy asks for", held=held, least=values["min_pieces"]
         )
+        yield result(policy, "store.min_pieces", holds, asked)
     if values["min_index"]:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
         holds = version >= values["min_index"] or None
-        yield result(policy, "store.min_index", holds, f"version {version} of at least {values['min_index']}")
+        asked = message("version {version:d} of at least {least:d}", version=version, least=values["min_index"])
+        yield result(policy, "store.min_index", holds, asked)
     if values["complete"]:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
-        why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""
-        why = why if now == store.digest else "the store has grown since; wait for 'contraste ingest' to end"
-        yield result(
-            policy, "store.complete", None if why else True, why or f"{many(held, 'piece')}, all that there are"
-        )
+        why = ""
+        if now != store.digest:
+            why = message("the store has grown since; wait for 'contraste ingest' to end")
+        elif unsearched:
+            why = message("{count:d} of {total:d} pieces are not in it", count=unsearched, total=len(store.pieces))
+        whole = message("{count:d} {count:piece|pieces}, all that there are", count=held)
+        yield result(policy, "store.complete", None if why else True, why or whole)

@@ -49,11 +49,12 @@ from ledger.paths import beside
 from ledger.provenance import digest_of, read_signed
 from ledger.transparency import TransparencyLog
 from ledger.verify import verify_path
+from messages import message
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
 
-NEEDS_NOTES = "needs notes: the track is sound, and none are read out of it"
+NEEDS_NOTES = message("needs notes: the track is sound, and none are read out of it")
 T = TypeVar("T")
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Given the name of a step, opens its progress display: a function of (done, total)."""
@@ -245,7 +246,7 @@ def _of_notes(
     metrics = measure_track(theirs, path, ours, corpus.chance, corpus.style)
     unsearched = (*unsearchable(track), *_not_searched(corpus))
     if policy.requires("sound"):
-        unsearched += (Skipped("sound", "needs sound: the track is notes"),)
+        unsearched += (Skipped("sound", message("needs sound: the track is notes")),)
     return _Compared(about, findings, metrics, unsearched, None, beside)
 
 
@@ -253,12 +254,17 @@ def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Comp
     about: dict[str, Any] = dict(track.about)
     unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
     matches: list[SoundMatch] = []
-    unsearched += tuple(Skipped("sound", f"part of the file was not heard: {reason}") for reason in track.unread)
+    unsearched += tuple(
+        Skipped("sound", message("part of the file was not heard: {reason:text}", reason=reason))
+        for reason in track.unread
+    )
     if not track.about["windows"]:
-        reason = f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared"
+        reason = message(
+            "the track is shorter than {seconds:.0f} s, the window that is compared", seconds=WINDOW_SECONDS
+        )
         unsearched += (Skipped("sound", reason),)
     elif sounds is None or not len(sounds.hashes) + len(sounds.renders):
-        unsearched += (Skipped("sound", "the corpus has no sound to compare with"),)
+        unsearched += (Skipped("sound", message("the corpus has no sound to compare with")),)
     else:
         matches = find_sounds(sounds, track, policy)
         about["compared_with"] = sounds.compared
@@ -269,8 +275,13 @@ def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
     """Say which part of the corpus the copy search could not look at; () when it saw all of it."""
     pieces, segments = left_out(corpus.store, corpus.index)
     names = ", ".join(name for name, _ in segments)
-    total = len(corpus.store.pieces)
-    return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
+    gap = message(
+        "{count:d} of {total:d} pieces were left out (segment {names})",
+        count=pieces,
+        total=len(corpus.store.pieces),
+        names=names,
+    )
+    return (Skipped("copy", gap),) if pieces else ()
 
 
 def _path_here(file: Path) -> str:
@@ -298,7 +309,8 @@ def _provenance(
     shipped: Path | None,
 ) -> tuple[ProvenanceLink | Skipped, ...]:
     if not beside(owner, ".sig").exists() and not carries(owner):
-        return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
+        unsigned = message("{file} has no signature beside it; make one with: contraste sign", file=file.name)
+        return (Skipped("provenance", unsigned),)
     links = []
     for link in verify_path(file, keys, chain, log=log, shipped=shipped).links:
         if link.name == "log" and link.verdict in ("ok", "absent"):

@@ -24,6 +24,7 @@ from ledger.certificates import CLAIM_SIGNING, UNREADABLE
 from ledger.envelope import Envelope, check_signature
 from ledger.errors import KeyRevoked, Malformed, SignerUnknown
 from ledger.statement import Statement
+from messages import message
 
 __all__ = ["Revocation", "Trust", "format_time", "parse_time", "verify_envelope"]
 
@@ -131,8 +132,11 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         if envelope.certificates:
             return _key_of_chain(envelope.certificates, self.roots, at)
         raise SignerUnknown(
-            f"signed by the key {envelope.keyid[:16]}..., which is not trusted here; "
-            "if it should be, get the signer's public.pem from a source you trust and add it"
+            message(
+                "signed by the key {key:word}..., which is not trusted here; if it should be, get the signer's "
+                "public.pem from a source you trust and add it",
+                key=envelope.keyid[:16],
+            )
         )
 
     def name_of(self, envelope: Envelope) -> str:
@@ -152,9 +156,16 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         found = self.revoked.get(identifier)
         if found is None or (at is not None and at < found.since):
             return
-        shown = "nothing trusted shows when it was made" if at is None else f"it is known only since {format_time(at)}"
         raise KeyRevoked(
-            f"the key {identifier[:16]}... is revoked since {format_time(found.since)} ({found.reason}); {shown}"
+            message(
+                "the key {key:word}... is revoked since {day:word} ({reason}); nothing trusted shows when it was made"
+                if at is None
+                else "the key {key:word}... is revoked since {day:word} ({reason}); it is known only since {time:word}",
+                key=identifier[:16],
+                day=format_time(found.since),
+                reason=found.reason,
+                time=at and format_time(at),
+            )
         )
 
 
