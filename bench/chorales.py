@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.demo import scores
-from music.musicxml import _unpack, parse_musicxml
 from music.notes import NoteSequence
+from music.scores.musicxml import _unpack, parse_musicxml
 
 __all__ = ["SPLIT", "grid_of", "grouped_by_tune", "make_grids", "read_grids"]
 

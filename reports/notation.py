@@ -1,6 +1,6 @@
 """Both passages of a finding in staff notation, one above the other, in the track's key and at its bar lines.
 
-Verovio engraves them, in the process that also reads scores (`music.verovio_process`). Only the aligned voice is
+Verovio engraves them, in the process that also reads scores (`music.scores.verovio_process`). Only the aligned voice is
 written, the piece moved by the transposition and stretched so that its first and last matched notes stand below those
 of the track; rhythms are rounded to sixteenths, or to thirty-seconds where that keeps notes apart. What verovio adds
 for pages of its own is taken out: style sheets, which the page's policy would refuse, identifiers, which would clash,
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from audit.findings import Finding, PassageNote
 from music.notes import MusicError
-from music.verovio_process import mei_to_svg
+from music.scores.verovio_process import mei_to_svg
 
 BARS = 12  # of the track that are written; the piano roll has the rest
 SHARP = ("c", "cs", "d", "ds", "e", "f", "fs", "g", "gs", "a", "as", "b")

@@ -61,9 +61,9 @@ from ledger.timestamp import in_order
 from ledger.trust import Trust
 from music.containers import streams
 from music.midi import parse_midi, write_midi
-from music.musicxml import parse_musicxml
 from music.notes import MusicError, build
 from music.read import listing, printable
+from music.scores.musicxml import parse_musicxml
 from reports.json_report import ReportError, read_report, report_json
 from tests.report_cases import report
 

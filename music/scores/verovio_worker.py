@@ -1,4 +1,4 @@
-"""Notation to drawings in a process of its own: the child of `music.verovio_process`, a script.
+"""Notation to drawings in a process of its own: the child of `music.scores.verovio_process`, a script.
 
 Verovio is C++ and reads whatever it is given; a damaged score may send it into a loop, into gigabytes or into
 a segmentation fault. Here it can do no more harm than end this process, which holds no data and is started

@@ -1,7 +1,7 @@
 """Reading of score files: MusicXML (partwise and timewise, MusicXML 4.0) and compressed ``.mxl``.
 
-The file is unpacked under caps and read once by expat, which refuses whatever declares an entity (a document type
-without declarations, as most scores carry, is fine; nothing is ever fetched). What sounds in it says `music.score`.
+The file is unpacked under caps and read once by expat, which refuses a file that declares an entity (a document type
+without declarations, as most scores carry, is fine; nothing is ever fetched). `music.scores.score` says what sounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xml.parsers import expat
 
 from music.midi import MAX_BYTES, read_bytes
 from music.notes import MusicError, NoteSequence
-from music.score import read_score
+from music.scores.score import read_score
 
 MAX_ENTRIES = 1000
 MAX_CONTAINER_BYTES = 64 * 2**10
@@ -46,7 +46,7 @@ def read_musicxml(path: str | Path) -> NoteSequence:
     ------
     MusicError
         When the file can't be read, is larger than 16 MiB (packed or unpacked), is no MusicXML, declares
-        entities, or as `music.score.read_score`.
+        entities, or as `music.scores.score.read_score`.
     """
     return parse_musicxml(read_bytes(path), str(path))
 

@@ -25,7 +25,7 @@ import numpy as np
 from music.midi import MAX_BPM, MAX_SECONDS, MIN_BPM, check_crowd
 from music.midi_events import MAX_EVENTS
 from music.notes import DEFAULT_BPM, DEFAULT_TICKS, MusicError, NoteSequence, Part, Tempo, TimeSignature, build
-from music.repeats import Signs, played
+from music.scores.repeats import Signs, played
 
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 UNITS: dict[str, float] = {
