@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from corpus.store import Store
     from generator.sample import Generated
     from generator.train import Settings
-    from ledger.chain import Chain
-    from ledger.hashcache import HashCache
+    from ledger.chains.chain import Chain
+    from ledger.hashes.hashcache import HashCache
     from ledger.links import Link
-    from ledger.memory import Memory
-    from ledger.signer import Signer
-    from ledger.transparency import TransparencyLog
-    from ledger.trust import Trust
+    from ledger.signing.log import TransparencyLog
+    from ledger.signing.memory import Memory
+    from ledger.signing.signer import Signer
+    from ledger.signing.trust import Trust
     from ledger.verify import Verification
     from music.notes import NoteSequence
     from music.read import LeftOut
@@ -218,7 +218,7 @@ def ingest(
     from corpus.recordings import open_recordings
     from corpus.rights import read_rights
     from corpus.store import Store
-    from ledger.provenance import write_record
+    from ledger.provenance.record import write_record
 
     table = read_rights(rights) if rights else None
     workers = workers or os.cpu_count() or 1
@@ -532,7 +532,7 @@ def audit(
     from audit.disclosure import disclose
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
-    from ledger.memory import Memory
+    from ledger.signing.memory import Memory
     from reports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
     from reports.index_html import index_row
@@ -863,7 +863,7 @@ def _keep_report(
     **made_from: Path | None,
 ) -> str:
     """Write the files of a report and their record, and sign them where there is a `signer`; return its digest."""
-    from ledger.digest import hash_bytes
+    from ledger.hashes.digest import hash_bytes
     from music.midi import write_atomically
 
     files = {"policy.toml": policy, **files}
@@ -877,9 +877,9 @@ def _keep_report(
 
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
-    from ledger.digest import hash_file
-    from ledger.environment import environment
-    from ledger.provenance import write_record
+    from ledger.hashes.digest import hash_file
+    from ledger.provenance.environment import environment
+    from ledger.provenance.record import write_record
 
     said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
     write_record(index, "report", parameters=said, environment=environment())
@@ -888,14 +888,14 @@ def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -
 
 
 def _signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
-    from ledger.signer import load_signer
+    from ledger.signing.signer import load_signer
 
     return load_signer(key, lambda: _password(password_fd), certificate)
 
 
 def _sign_report(signer: Signer, file: Path) -> None:
     """Sign report.json, or the index of several, with its record, which holds the digests of what belongs to it."""
-    from ledger.provenance import sign_path
+    from ledger.provenance.record import sign_path
 
     sign_path(file, signer.key, signer.certificates, log=_log())
 
@@ -904,9 +904,9 @@ def _record_report(
     report: AuditReport, file: Path, files: dict[str, bytes], index: bool, **made_from: Path | None
 ) -> None:
     """Write the provenance record of a report: what it judged, by what, the outcome, its folder, the files' digests."""
-    from ledger.digest import hash_bytes
-    from ledger.environment import environment
-    from ledger.provenance import material_of, write_record
+    from ledger.hashes.digest import hash_bytes
+    from ledger.provenance.environment import environment
+    from ledger.provenance.record import material_of, write_record
 
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
@@ -960,7 +960,7 @@ def report_verify(
     """Check that reports and the files beside them are as the audit wrote and a trusted key signed them."""
     from dataclasses import asdict
 
-    from ledger.memory import Memory
+    from ledger.signing.memory import Memory
     from reports.diff import report_files
     from reports.verify import beside_index
 
@@ -992,7 +992,7 @@ def _headline(found: Sequence[Found]) -> str:
 def _verify_report(file: Path, trusted: Trust, memory: Memory, allow_unsigned: bool) -> list[Found]:
     """Check a report by its record, its signature and itself, and the index page that it belongs to."""
     from ledger import errors
-    from ledger.provenance import read_record
+    from ledger.provenance.record import read_record
     from ledger.verify import verify_path
     from reports.verify import Found, verify_files
 
@@ -1136,7 +1136,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     from generator.fleet import leads
     from generator.text import MINILM, train_text
     from generator.train import train
-    from ledger.provenance import material_of, write_record
+    from ledger.provenance.record import material_of, write_record
 
     opened = Store.open(store)
     report = train(opened, out, settings, base=base, resume=resume)
@@ -1167,7 +1167,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
     """Train on sound, with hashes of the windows kept beside the model."""
     from corpus.store import Store
     from generator.specgan import train_spectrogram
-    from ledger.provenance import material_of, write_record
+    from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash
 
     with progress("sound") as show:
@@ -1219,7 +1219,7 @@ def generate(
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.read import read_music
 
     with _extra("generator"):
@@ -1325,7 +1325,7 @@ def infill(
     """Write some bars of a piece anew; what stands before and after them stays."""
     import re
 
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.midi import read_bytes
     from music.read import read_music
 
@@ -1363,7 +1363,7 @@ def evaluate(
 
     from audit.likeness import model_likeness
     from corpus.store import Store
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.midi import write_atomically
     from reports.evaluation import evaluation_html, evaluation_rows
 
@@ -1424,7 +1424,7 @@ def interpolate(
     device: Device = "auto",
 ) -> None:
     """Write the tracks on the way from one piece to another, bar by bar through their styles."""
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.read import read_music
 
     with _extra("generator"):
@@ -1446,7 +1446,7 @@ def _write_tracks(
 ) -> None:
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
     from generator.checkpoint import pick_device
-    from ledger.provenance import material_of, write_record
+    from ledger.provenance.record import material_of, write_record
     from music.midi import midi_bytes, write_atomically
     from music.render import render_wav, renderer_info
 
@@ -1470,7 +1470,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
 
     from generator.checkpoint import pick_device
     from generator.specgan import generate_spectrograms, load_hashes
-    from ledger.provenance import material_of, write_record
+    from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples
     from music.render import levelled, write_wav
@@ -1511,7 +1511,7 @@ def _nearness(said: dict[str, int]) -> str:
 
 def _environment(device: str) -> dict[str, Any]:
     """Describe the code and the hardware of a run on `device`, a CUDA device by its name."""
-    from ledger.environment import environment
+    from ledger.provenance.environment import environment
 
     if device.startswith("cuda"):
         from torch.cuda import get_device_name
@@ -1531,16 +1531,16 @@ def keys_new(
     password = _password(password_fd, confirm=True)
     tell(_new_key(folder, password, curve))
     if account:
-        from ledger.account import create_account
+        from ledger.chains.account import create_account
 
         tell(create_account(folder / "account.json", password))
 
 
 def _new_key(folder: Path, password: str, curve: str = "P-256") -> str:
     """Make a key pair with its certificate, trust it, and return its key id."""
-    from ledger.certificates import create_certificates
-    from ledger.keyring import trust_key
-    from ledger.signer import create_keys
+    from ledger.signing.certificates import create_certificates
+    from ledger.signing.keyring import trust_key
+    from ledger.signing.signer import create_keys
 
     public = create_keys(folder, password, curve)
     create_certificates(folder, public)
@@ -1554,7 +1554,7 @@ def keys_trust(
     ],
 ) -> None:
     """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
-    from ledger.keyring import import_trusted
+    from ledger.signing.keyring import import_trusted
 
     tell(import_trusted(file))
 
@@ -1562,8 +1562,8 @@ def keys_trust(
 @keys_app.command("list")
 def keys_list() -> None:
     """List the keys trusted on this machine, with what is known of them."""
-    from ledger.keyring import trusted_keys
-    from ledger.trust import format_time
+    from ledger.signing.keyring import trusted_keys
+    from ledger.signing.trust import format_time
 
     trust = trusted_keys()
     for identity in trust:
@@ -1581,10 +1581,10 @@ def keys_rotate(
     password_fd: PasswordFd = None,
 ) -> None:
     """Make a new key that the old one names as its successor (rotation.sig); it has the same password."""
-    from ledger.digest import write_atomic
-    from ledger.keyring import rotate
-    from ledger.keys import load_public
-    from ledger.signer import load_signer
+    from ledger.hashes.digest import write_atomic
+    from ledger.signing.keyring import rotate
+    from ledger.signing.keys import load_public
+    from ledger.signing.signer import load_signer
 
     password = _password(password_fd)
     old = load_signer(key, lambda: password)
@@ -1607,12 +1607,12 @@ def keys_revoke(
     """Put a key on the revocation list of the signing key: the key itself, or the one it succeeds."""
     from datetime import UTC, datetime
 
-    from ledger.digest import Digest, read_bytes, write_atomic
-    from ledger.envelope import Envelope
-    from ledger.keyring import revoke
-    from ledger.keys import key_id
-    from ledger.signer import load_signer
-    from ledger.trust import parse_time
+    from ledger.hashes.digest import Digest, read_bytes, write_atomic
+    from ledger.signing.envelope import Envelope
+    from ledger.signing.keyring import revoke
+    from ledger.signing.keys import key_id
+    from ledger.signing.signer import load_signer
+    from ledger.signing.trust import parse_time
 
     signer = load_signer(key, lambda: _password(password_fd))
     with _argument("--since"):
@@ -1637,10 +1637,10 @@ def keys_bind(
     password_fd: PasswordFd = None,
 ) -> None:
     """Bind a signing key and an Ethereum account by a statement that both sign; one password opens both."""
-    from ledger.account import load_keystore
-    from ledger.digest import write_atomic
-    from ledger.keyring import bind_account
-    from ledger.signer import load_signer
+    from ledger.chains.account import load_keystore
+    from ledger.hashes.digest import write_atomic
+    from ledger.signing.keyring import bind_account
+    from ledger.signing.signer import load_signer
 
     password = _password(password_fd)
     envelope = bind_account(load_signer(key, lambda: password), load_keystore(account, password))
@@ -1656,8 +1656,8 @@ def contribution_add(
     author: Annotated[str, typer.Option(help="Who did it.")] = "",
 ) -> None:
     """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
-    from ledger.contributions import add_contribution, contributions_file, read_contributions
-    from ledger.provenance import digest_of
+    from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
+    from ledger.provenance.record import digest_of
 
     read_contributions(path)  # what is wrong with the file is no fault of the options
     content = digest_of(path)
@@ -1670,7 +1670,7 @@ def contribution_add(
 @contribution_app.command("list")
 def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
     """List what people did."""
-    from ledger.contributions import read_contributions
+    from ledger.provenance.contributions import read_contributions
 
     entries = read_contributions(path)
     if not entries and not path.exists():
@@ -1709,13 +1709,13 @@ def sign(
     password_fd: PasswordFd = None,
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
-    from ledger.credential import is_music, owner_of
-    from ledger.manifest import FILES, Method, check_name
+    from ledger.exchange.credential import is_music, owner_of
+    from ledger.hashes.manifest import FILES, Method, check_name
     from ledger.paths import named
-    from ledger.provenance import sign_path
-    from ledger.signer import load_signer
+    from ledger.provenance.record import sign_path
+    from ledger.signing.signer import load_signer
+    from ledger.signing.timestamp import time_stamp
     from ledger.staging import Staged
-    from ledger.timestamp import time_stamp
 
     signer = load_signer(key, lambda: _password(password_fd), certificate)
     for path in paths:
@@ -1725,14 +1725,14 @@ def sign(
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.keys import key_id
-        from ledger.provenance import check_about
+        from ledger.provenance.record import check_about
+        from ledger.signing.keys import key_id
 
         public = signer.key.public_key()
         check_about(report, tracks[0], {**_trusted(None), key_id(public): public})
     issuer = None
     if tracks:
-        from ledger.issue import Issuer, chain_of
+        from ledger.exchange.credential_issue import Issuer, chain_of
 
         issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
@@ -1751,7 +1751,7 @@ def sign(
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
     """Add the index of each report that one lists: it is signed with the reports."""
-    from ledger.provenance import index_of
+    from ledger.provenance.record import index_of
 
     found = (index_of(path) for path in paths)
     return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
@@ -1782,8 +1782,8 @@ def verify(
     ] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
-    from ledger.manifest import Method
-    from ledger.memory import Memory
+    from ledger.hashes.manifest import Method
+    from ledger.signing.memory import Memory
     from ledger.verify import verify_path
 
     if offline and (rpc or chain_dir):
@@ -1884,15 +1884,15 @@ def _is_state(text: str) -> bool:
 
 
 def _cache(no_cache: bool) -> HashCache | None:
-    from ledger.hashcache import HashCache
-    from ledger.keys import data_folder
+    from ledger.hashes.hashcache import HashCache
+    from ledger.signing.keys import data_folder
 
     return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
 
 
 def _log() -> TransparencyLog:
-    from ledger.keys import data_folder
-    from ledger.transparency import TransparencyLog
+    from ledger.signing.keys import data_folder
+    from ledger.signing.log import TransparencyLog
 
     return TransparencyLog(data_folder() / "log.sqlite")
 
@@ -1926,8 +1926,8 @@ def export(
     ai: Shares = None,
 ) -> None:
     """Describe a store, a model or a track for other people's tools."""
-    from ledger.bom import model_bom
-    from ledger.ddex import disclosure_xml
+    from ledger.exchange.cyclonedx import model_bom
+    from ledger.exchange.ddex import disclosure_xml
     from music.midi import write_atomically
 
     if ai and format != "ddex":
@@ -1962,7 +1962,7 @@ def anchor(
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     from audit.findings import many
-    from ledger.anchor import anchor_again, anchor_paths
+    from ledger.anchors.anchor import anchor_again, anchor_paths
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     trusted = _trusted(key)
@@ -1996,7 +1996,7 @@ def revoke(
     max_fee_gwei: MaxFee = None,
 ) -> None:
     """Revoke anchors on their chain; only the account that anchored them can."""
-    from ledger.anchor import revoke_path
+    from ledger.anchors.anchor import revoke_path
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     for path in paths:
@@ -2036,8 +2036,8 @@ def mint(
     max_fee_gwei: MaxFee = None,
 ) -> None:
     """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
-    from ledger.minting import mint_tracks
-    from ledger.nft import Listing, metadata_file
+    from ledger.anchors.token_metadata import Listing, metadata_file
+    from ledger.anchors.tokens import mint_tracks
 
     listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
@@ -2127,18 +2127,18 @@ def _has_terminal() -> bool:
 
 def _trusted(extra: list[Path] | None) -> Trust:
     """Return what this machine trusts, and the public keys and authorities of the options."""
-    from ledger.keyring import trusted_keys, with_files
+    from ledger.signing.keyring import trusted_keys, with_files
 
     return with_files(trusted_keys(), extra or [])
 
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
-    from ledger.keys import data_folder
+    from ledger.signing.keys import data_folder
 
     if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
-    from ledger.chain import open_chain
+    from ledger.chains.chain import open_chain
 
     return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
@@ -2153,8 +2153,8 @@ def _writable_chain(
     max_fee_gwei: float | None,
 ) -> Chain:
     """Open the chain that the options of a writing command name."""
-    from ledger.account import load_account_key
-    from ledger.chain import open_chain
+    from ledger.chains.account import load_account_key
+    from ledger.chains.chain import open_chain
 
     if account is not None and rpc is None:
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)

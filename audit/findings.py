@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ledger.digest import canonical_json, hash_bytes, parse_json
 from ledger.errors import Malformed
+from ledger.hashes.digest import canonical_json, hash_bytes, parse_json
 
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
@@ -483,7 +483,7 @@ class AuditReport:
 
 
 def strict_json(data: bytes, name: str) -> Any:
-    """Parse a report as strictly as the ledger parses what it signs (`ledger.digest.parse_json`).
+    """Parse a report as strictly as the ledger parses what it signs (`ledger.hashes.digest.parse_json`).
 
     Raises
     ------

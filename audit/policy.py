@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from audit.findings import Verdict
 from audit.tomlfile import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import loose, normal
-from ledger.digest import canonical_json, hash_bytes
+from ledger.hashes.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
 SCHEMA_FILE = POLICIES / "policy.schema.json"

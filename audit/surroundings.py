@@ -31,11 +31,11 @@ from audit.likeness import figures
 from audit.policy import Policy
 from audit.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
 from audit.run import Corpus
-from ledger.credential import carries
-from ledger.disclosure import disclosure
+from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
-from ledger.provenance import read_record
-from ledger.stated import stated_roles
+from ledger.exchange.credential import carries
+from ledger.exchange.declared_roles import stated_roles
+from ledger.provenance.record import read_record
 from music.notes import FloatArray, NoteSequence
 
 SAMPLE = 300

@@ -41,13 +41,13 @@ from audit.waivers import Waivers
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
-from ledger.chain import Chain
-from ledger.credential import carries, owner_of
+from ledger.chains.chain import Chain
 from ledger.errors import LedgerError
-from ledger.memory import Memory
+from ledger.exchange.credential import carries, owner_of
 from ledger.paths import beside
-from ledger.provenance import digest_of, read_signed
-from ledger.transparency import TransparencyLog
+from ledger.provenance.record import digest_of, read_signed
+from ledger.signing.log import TransparencyLog
+from ledger.signing.memory import Memory
 from ledger.verify import verify_path
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key

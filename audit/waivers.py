@@ -32,7 +32,7 @@ from audit.policy import POLICIES
 from audit.rules import TITLES, can_be_waived
 from audit.tomlfile import TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import normal
-from ledger.digest import hash_bytes
+from ledger.hashes.digest import hash_bytes
 
 REASONS = ("licensed", "public_domain", "common_idiom", "own_catalogue", "sample_cleared", "reviewed")
 SCHEMA_FILE = POLICIES / "waivers.schema.json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.manifest import ManifestDiff
+    from ledger.hashes.manifest import ManifestDiff
 
 __all__ = [
     "ChainRefused",

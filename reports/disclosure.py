@@ -5,7 +5,7 @@
 ``c2pa.json``
     The credentials of the track and the files that belong to it.
 ``ddex.xml``
-    The AI fields of DDEX ERN 4.3.2 (`ledger.ddex`); missing where the roles are not known.
+    The AI fields of DDEX ERN 4.3.2 (`ledger.exchange.ddex`); missing where the roles are not known.
 ``spotify.json``
     AI in each of the five roles that Spotify's song credits show: none, partly, all, or unknown.
 ``apple.json``

@@ -18,9 +18,9 @@ from audit.waivers import read_waivers
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
-from ledger.digest import hash_bytes
-from ledger.provenance import write_record
-from ledger.statement import Material
+from ledger.hashes.digest import hash_bytes
+from ledger.provenance.record import write_record
+from ledger.signing.statement import Material
 from music.midi import write_midi
 from music.notes import NoteSequence, build
 from tests.test_audit_rules import policy

@@ -1063,9 +1063,9 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
 
 
 def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path: Path) -> None:
-    from ledger.hashcache import HashCache, state_of
-    from ledger.keys import data_folder
-    from ledger.provenance import digest_of
+    from ledger.hashes.hashcache import HashCache, state_of
+    from ledger.provenance.record import digest_of
+    from ledger.signing.keys import data_folder
 
     file = tmp_path / "x.bin"
     file.write_bytes(b"as signed")
@@ -1082,7 +1082,7 @@ def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path
     # What a process could do that mapped the file before it was hashed: other bytes, and no change of any time.
     os.utime(file, (1_000_000_000, 1_000_000_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ledger.hashcache.SETTLING_NS", 0)
+        patch.setattr("ledger.hashes.hashcache.SETTLING_NS", 0)
         HashCache(data_folder() / "hashes.sqlite").save(tmp_path / "x.bin", {(".", 0, -1): (state_of(file), good)}, [])
     assert contraste("verify", file).code == 1
     assert contraste("verify", file, "--no-cache").code == 1
@@ -1166,7 +1166,7 @@ def test_keys_rotate_are_revoked_and_listed(house: House, tmp_path: Path, monkey
 
 def test_a_key_and_an_account_are_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("ledger.account.SCRYPT_N", 1024)
+    monkeypatch.setattr("ledger.chains.account.SCRYPT_N", 1024)
     identity, address = done("keys", "new", tmp_path / "k", "--account").out.split()
     keystore, out = tmp_path / "k" / "account.json", tmp_path / "account.sig"
     done("keys", "bind", "--key", tmp_path / "k", "--account", keystore, "--out", out)

@@ -16,7 +16,7 @@ from generator import text
 from generator.attributes import attributes, bar_figures
 from generator.text import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from generator.tokens import GeneratorError, quantise
-from ledger.manifest import Manifest
+from ledger.hashes.manifest import Manifest
 from tests.test_cli import done
 from tests.test_generator_words import Pieces, folder
 

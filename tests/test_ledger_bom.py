@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ledger.bom import model_bom
-from ledger.digest import hash_file
 from ledger.errors import Malformed, PathRefused
-from ledger.provenance import digest_of, material_of, write_record
+from ledger.exchange.cyclonedx import model_bom
+from ledger.hashes.digest import hash_file
+from ledger.provenance.record import digest_of, material_of, write_record
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ pytest.importorskip("eth")
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.anchor import anchor_file, anchor_paths, read_anchor
-from ledger.chain import open_chain
-from ledger.cid import CHUNK, cid_of_file
-from ledger.digest import canonical_json, hash_bytes
+from ledger.anchors.anchor import anchor_file, anchor_paths, read_anchor
+from ledger.anchors.token_metadata import Listing, media_of, metadata_file, metadata_json, metadata_uris
+from ledger.anchors.tokens import mint_tracks, read_token, token_file
+from ledger.chains.chain import open_chain
 from ledger.errors import ChainRefused, LedgerError, Malformed, ManifestMismatch, PathRefused, Unsigned
-from ledger.keys import key_id
-from ledger.minting import mint_tracks, read_token, token_file
-from ledger.nft import Listing, media_of, metadata_file, metadata_json, metadata_uris
-from ledger.provenance import material_of, sign_path, write_record
+from ledger.hashes.cid import CHUNK, cid_of_file
+from ledger.hashes.digest import canonical_json, hash_bytes
+from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.signing.keys import key_id
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -138,7 +138,7 @@ def test_a_batch_with_the_reports_of_an_audit_folder(world):
         assert {"model", "dataset", "report"} <= set(metadata["provenance"])
         assert read_token(track).locked
         assert verify_path(track, KEYS, world.chain).verdict == "ok"
-    from ledger.abi import decode, encode
+    from ledger.chains.abi import decode, encode
 
     with world.chain._session(write=False):
         answer = world.chain._call(tokens[0].contract, encode("royaltyInfo(uint256,uint256)", tokens[0].token_id, 1000))

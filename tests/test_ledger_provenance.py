@@ -5,11 +5,10 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.digest import hash_bytes
 from ledger.errors import LedgerError, Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
-from ledger.keys import key_id
-from ledger.manifest import Manifest
-from ledger.provenance import (
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.manifest import Manifest
+from ledger.provenance.record import (
     check_content,
     digest_of,
     material_of,
@@ -21,6 +20,7 @@ from ledger.provenance import (
     sign_path,
     write_record,
 )
+from ledger.signing.keys import key_id
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = {key_id(KEY.public_key()): KEY.public_key()}

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ledger.ddex import disclosure_xml
-from ledger.disclosure import ROLES
+from ledger.ai_roles import ROLES
 from ledger.errors import LedgerError, Malformed
-from ledger.stated import stated_roles
+from ledger.exchange.ddex import disclosure_xml
+from ledger.exchange.declared_roles import stated_roles
 
 MIXED = {
     "composition": "all",

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.digest import hash_bytes
-from ledger.envelope import sign_statement
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
-from ledger.keys import key_id
-from ledger.statement import Statement
-from ledger.transparency import TransparencyLog, check_consistency, check_inclusion, leaf_hash
+from ledger.hashes.digest import hash_bytes
+from ledger.signing.envelope import sign_statement
+from ledger.signing.keys import key_id
+from ledger.signing.log import TransparencyLog, check_consistency, check_inclusion, leaf_hash
+from ledger.signing.statement import Statement
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = {key_id(KEY.public_key()): KEY.public_key()}

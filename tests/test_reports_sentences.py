@@ -65,7 +65,7 @@ FRAGMENTS: dict[str, set[str]] = {
         *("made by the model", "trained on", "not at 7", "its place is not known", "7 (7)"),
         *("7, nor in the search folders; its digest is 7...", "7; 7", "7, and 7"),
     },
-    "ledger/onchain.py": {
+    "ledger/anchors/chain_checks.py": {
         *("root 0x7...", "token 0x7...", "7 of 7, locked, contract 7 on 7", "7 of 7, contract 7 on 7"),
         *("7 s after 1970", "%Y-%m-%d %H:%M:%S UTC"),
     },
