@@ -21,11 +21,11 @@ from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport
-    from audit.originality import Measured
+    from audit.gate.waivers import Waivers
+    from audit.measures.sound import Sound, SoundCorpus
     from audit.policy import Policy
     from audit.run import Corpus
-    from audit.sound import Sound, SoundCorpus
-    from audit.waivers import Waivers
+    from audit.search.originality import Measured
     from corpus.store import Store
     from generator.sample import Generated
     from generator.train import Settings
@@ -269,9 +269,9 @@ def search(
     import json
 
     from audit.findings import many, worst
-    from audit.index import left_out
     from audit.policy import read_policy
     from audit.run import find, unsearchable
+    from audit.search.index import left_out
     from music.midi import write_atomically
     from music.read import read_music
     from reports.json_report import search_record, unreadable_record
@@ -340,7 +340,7 @@ def _store(path: Path, partial: bool) -> Store:
 
 def _corpus(store: Store, partial: bool) -> Corpus:
     """Open a store's index and what belongs to it; say what is left out and what can't be kept."""
-    from audit.index import left_out
+    from audit.search.index import left_out
     from audit.track import open_corpus
 
     corpus = open_corpus(store, progress, partial=partial)
@@ -420,7 +420,7 @@ def originality(
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     import os
 
-    from audit.originality import Setting, human_baseline, measure_originality, originality_report
+    from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
     from music.midi import write_atomically
     from music.read import read_music
     from reports.originality import originality_html, originality_json, originality_lines, originality_sentence
@@ -466,7 +466,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
-    from audit.measure import rendered
+    from audit.measures.metrics import rendered
     from metrics.compare import MetricValue, compare
     from music.read import read_music
     from reports.json_report import plain
@@ -589,7 +589,7 @@ def audit(
 
 def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
     """Open a store to judge by: every byte of it is compared with its manifests, and the policy's entries with it."""
-    from audit.index import verify_index
+    from audit.search.index import verify_index
 
     opened = _store(store, partial)
     opened.verify()
@@ -601,7 +601,7 @@ def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
 
 def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
     """Leave out the sound files of a folder that are the sound of notes of their name; others are judged as tracks."""
-    from audit.sound import is_sound_of
+    from audit.measures.sound import is_sound_of
     from music.read import read_music
 
     notes = {file.with_suffix(""): file for file in files if _is_notes(file)}
@@ -635,7 +635,7 @@ def _audited(
     `show` is told how many files are done, those that can't be read among them. Of more than a few, forms are made in
     other processes, while the next track is searched in this one.
     """
-    from audit.sound import hear
+    from audit.measures.sound import hear
     from corpus.pool import Crashed, mapped
     from music.read import read_music
 
@@ -675,8 +675,8 @@ def _index_of(
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
-    from audit.originality import originality_report
     from audit.run import WINDOW
+    from audit.search.originality import originality_report
     from music.midi import write_atomically
     from reports.index_html import index_html
     from reports.languages import language
@@ -689,7 +689,7 @@ def _index_of(
 
 def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
     """Open the sound of the corpus, where one of the files is sound."""
-    from audit.sound import open_sounds
+    from audit.measures.sound import open_sounds
 
     if all(map(_is_notes, files)):
         return None
@@ -701,7 +701,7 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
     """Read a file of waivers as of a day."""
     from datetime import UTC, datetime
 
-    from audit.waivers import parse_day, read_waivers
+    from audit.gate.waivers import parse_day, read_waivers
 
     if file is None:
         if today is not None:
@@ -763,10 +763,10 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
     """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
     from datetime import UTC, datetime
 
+    from audit.checked_toml import TomlError
     from audit.findings import many
+    from audit.gate.waivers import holds_waivers, read_waivers
     from audit.policy import PROFILES, read_policy
-    from audit.tomlfile import TomlError
-    from audit.waivers import holds_waivers, read_waivers
 
     wrong = False
     for file in files:
@@ -838,7 +838,7 @@ def _report_files(
     data = report_json(report)
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
-        from audit.influence import influence, sound_influence
+        from audit.measures.influence import influence, sound_influence
         from reports.influence import influence_csv, influence_json
 
         factor = float(report.policy["values"]["copy"]["common_factor"])
@@ -1361,7 +1361,7 @@ def evaluate(
     """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
     import json
 
-    from audit.likeness import model_likeness
+    from audit.measures.likeness import model_likeness
     from corpus.store import Store
     from ledger.provenance.record import digest_of
     from music.midi import write_atomically
@@ -1901,7 +1901,7 @@ def _verify_store(path: Path, quiet: bool = False) -> str:
     """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
     if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
         return "ok"
-    from audit.index import open_index, verify_index  # slow to import, and most paths are no stores
+    from audit.search.index import open_index, verify_index  # slow to import, and most paths are no stores
     from corpus.store import Store, StoreAlteredError, StoreError
 
     try:
@@ -2193,7 +2193,7 @@ def _extra(name: str) -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
-    from audit.tomlfile import TomlError
+    from audit.checked_toml import TomlError
     from corpus.demo import DemoError
     from corpus.pool import EngineError
     from corpus.rights import RightsError

@@ -47,9 +47,9 @@ import numpy as np
 from scipy.stats import binomtest
 from transfer import Part, bits
 
-from audit.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
+from audit.search.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.track import open_corpus
 from corpus.store import Store
 from generator.checkpoint import (

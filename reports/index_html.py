@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, Outcome, SoundMatch
-from audit.originality import OriginalityReport
+from audit.search.originality import OriginalityReport
 from reports import words
 from reports.html_report import anchor_word, provenance_summary
 from reports.languages import Language, language

@@ -1,4 +1,4 @@
-"""influence.json and influence.csv: the shares of `audit.influence` as statements of royalties take them.
+"""influence.json and influence.csv: the shares of `audit.measures.influence` as statements of royalties take them.
 
 influence.json is canonical JSON (RFC 8785) by ``influence.schema.json``. Shares are cut to 6 decimals, and what is
 cut off goes to the unattributed one, so that they still sum to 1; the share of a holder is the sum of the pieces'. The
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.findings import AuditReport
-from audit.influence import RESAMPLES, SCHEMA, SEED, Ledger, Share
+from audit.measures.influence import RESAMPLES, SCHEMA, SEED, Ledger, Share
 from reports.checks import short
 from reports.json_report import canonical
 
@@ -39,7 +39,7 @@ def influence_json(report: AuditReport, ledgers: Sequence[Ledger]) -> bytes:
     report : AuditReport
         Whose track, store and tool it names.
     ledgers : sequence of Ledger
-        From `audit.influence.influence`.
+        From `audit.measures.influence.influence`.
     """
     return canonical(
         {

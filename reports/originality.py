@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from audit.originality import (
+from audit.search.originality import (
     EDGE,
     GRID,
     MIN_PIECES,

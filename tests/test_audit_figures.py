@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audit.figures import commonplace
+from audit.search.commonplace import commonplace
 
 SCALE = (60, 62, 64, 65, 67, 69, 71, 72)  # C major: seven steps of 1 or 2 semitones
 

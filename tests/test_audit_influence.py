@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 import reports.influence
 from audit.findings import Finding, PassageNote
-from audit.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
+from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
 from music.notes import NoteSequence, build
 from reports.influence import COLUMNS, influence_csv, influence_json
 from tests.report_cases import HOSTILE, finding, report

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.index import IndexDamagedError, build_index
-from audit.measure import BANDS, STYLE, chords_beside, measure_levels, open_levels, sound_beside
+from audit.measures.metrics import BANDS, STYLE, chords_beside, measure_levels, open_levels, sound_beside
 from audit.run import Corpus
-from audit.significance import Calibration
+from audit.search.index import IndexDamagedError, build_index
+from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
 from metrics.measure import Features
@@ -77,7 +77,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(sequence: NoteSequence) -> None:
         raise MusicError("no renderer")
 
-    monkeypatch.setattr("audit.measure.opening_mel", silent)
+    monkeypatch.setattr("audit.measures.metrics.opening_mel", silent)
 
 
 @pytest.mark.usefixtures("unheard")

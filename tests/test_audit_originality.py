@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import cli
-from audit.index import IndexDamagedError, build_index
-from audit.measure import CHANCE, STYLE
-from audit.originality import (
+from audit.measures.metrics import CHANCE, STYLE
+from audit.run import Corpus
+from audit.search.index import IndexDamagedError, build_index
+from audit.search.originality import (
     GRID,
     Measured,
     Setting,
@@ -25,9 +26,8 @@ from audit.originality import (
     measure_windows,
     originality_report,
 )
-from audit.run import Corpus
-from audit.search import search
-from audit.significance import CALIBRATION, Calibration
+from audit.search.passages import search
+from audit.search.significance import CALIBRATION, Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi

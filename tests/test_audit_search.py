@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.align import MIN_PAIRS, align
 from audit.findings import worst
-from audit.index import FIGURE, build_index, figures, query_table
 from audit.policy import check_policy, read_policy
 from audit.run import Corpus, audit, find
-from audit.search import lines, search
-from audit.significance import (
+from audit.search.align import MIN_PAIRS, align
+from audit.search.index import FIGURE, build_index, figures, query_table
+from audit.search.passages import lines, search
+from audit.search.significance import (
     FALLBACK,
     SUPPORT,
     Calibration,
@@ -25,7 +25,7 @@ from audit.significance import (
     query_notes,
     random_melody,
 )
-from audit.style import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
+from audit.search.surprise import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -458,7 +458,7 @@ def test_a_quote_after_40000_other_notes_is_found(corpus: Corpus) -> None:
 def test_common_figures_are_left_out_before_they_fill_the_memory(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.seeds.HITS_A_NOTE", 1)
+    monkeypatch.setattr("audit.search.seeds.HITS_A_NOTE", 1)
     assert paths(corpus, tune(17))[0] == "17.mid"
 
 

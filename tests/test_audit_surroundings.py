@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from audit.findings import ProvenanceLink, RuleResult
-from audit.index import build_index
+from audit.gate.context_rules import LEAST, surroundings
+from audit.gate.waivers import read_waivers
 from audit.policy import Policy
 from audit.run import Corpus, audit
-from audit.significance import Calibration
-from audit.surroundings import LEAST, surroundings
-from audit.waivers import read_waivers
+from audit.search.index import build_index
+from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.tomlfile import TomlError, line_of, read_toml, schema_problems, toml_lines
+from audit.checked_toml import TomlError, line_of, read_toml, schema_problems, toml_lines
 
 TEXT = '''# a comment
 schema = "x"

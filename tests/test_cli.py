@@ -121,9 +121,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 8)
-        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
+        patch.setattr("audit.measures.metrics.PAIRS", 30)
+        patch.setattr("audit.measures.metrics.SAMPLE", 8)
+        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
         write_midi(tune(7).transpose(3), path / "copied.mid")
@@ -430,8 +430,8 @@ def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path
 @pytest.fixture
 def two_segments(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Make a store whose last piece, clean.mid, has an index segment of its own; return both folders."""
-    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
-    monkeypatch.setattr("audit.significance.HUMAN_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.CHANCE_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.HUMAN_QUERIES", 10)
     store = shutil.copytree(house / "store", tmp_path / "store")
     before = set(store.glob("index/segments/*"))
     done("ingest", house / "clean.mid", "--into", store)
@@ -512,7 +512,7 @@ def test_a_store_that_may_only_be_read(house: House, tmp_path: Path) -> None:
         for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
             folder.chmod(0o555)
         try:
-            code = "import audit.significance as s, cli; s.CHANCE_QUERIES = s.HUMAN_QUERIES = 5; cli.main()"
+            code = "import audit.search.significance as s, cli; s.CHANCE_QUERIES = s.HUMAN_QUERIES = 5; cli.main()"
             return python(code, "search", store, house / "copied.mid", preexec_fn=without_privileges)
         finally:
             for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
@@ -586,7 +586,7 @@ def test_long_queries_are_answered_in_time(house: House, tmp_path: Path, notes: 
 
 
 def test_a_store_of_duplicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.CHANCE_QUERIES", 10)
     for i in range(6):
         write_midi(tune(3).transpose(i), tmp_path / "src" / f"{i}.mid")
     done("ingest", tmp_path / "src", "--into", tmp_path / "store", "--workers", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audit.index import build_index, open_index
+from audit.search.index import build_index, open_index
 from corpus.ingest import IngestReport, ingest
 from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights

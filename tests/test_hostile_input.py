@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 import cli
+from audit.checked_toml import toml_lines
 from audit.policy import PolicyError, read_policy
-from audit.tomlfile import toml_lines
 from corpus.rights import MAX_PATTERNS, RightsError, read_rights
 from corpus.store import StoreDamagedError, StoreError
 from generator.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description

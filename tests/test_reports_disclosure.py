@@ -10,9 +10,9 @@ import pytest
 
 import audit.disclosure
 from audit.disclosure import CredentialFound, census, disclose
-from audit.index import Index
 from audit.run import Corpus
-from audit.significance import Calibration
+from audit.search.index import Index
+from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
 from ledger.provenance.contributions import add_contribution

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.outcome import _copy_reason
-from audit.rules import TITLES
+from audit.gate.outcome import _copy_reason
+from audit.gate.rules import TITLES
 from audit.run import LIMITS
 from reports import html_report, page, words, words_es
 from reports.crosswalk import crosswalk

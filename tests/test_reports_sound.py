@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from audit.findings import AuditReport, Skipped, SoundMatch
-from audit.influence import NO_MATCH, NO_NOTES, sound_influence
+from audit.measures.influence import NO_MATCH, NO_NOTES, sound_influence
 from reports.checks import checks
 from reports.influence import influence_csv, influence_json
 from reports.json_report import as_written, read_report, report_json

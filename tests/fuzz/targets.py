@@ -23,9 +23,9 @@ import numpy as np
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from audit.checked_toml import TomlError
+from audit.gate.waivers import read_waivers
 from audit.policy import PROFILES, policy_file, read_policy
-from audit.tomlfile import TomlError
-from audit.waivers import read_waivers
 from corpus.prepare import PieceRecord
 from corpus.recordings import FOLDER, open_recordings
 from corpus.rights import Rights, RightsError, read_rights

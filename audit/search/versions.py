@@ -1,9 +1,9 @@
 """Which pieces of an index are nearly the same tune, so that they count once: as witnesses, and for the corpus' style.
 
 A song that lies in a corpus in a dozen versions, each with a few notes of its own, is no common figure of a dozen
-works, and its turns are not what everybody plays. Two pieces are taken for versions where the figures (`audit.index`)
-of one are mostly those of the other: of all their voices together, or of one voice of each that is long enough to be a
-tune. The groups are closed: what is nearly a version of a version belongs to them too.
+works, and its turns are not what everybody plays. Two pieces are taken for versions where the figures
+(`audit.search.index`) of one are mostly those of the other: of all their voices together, or of one voice of each that
+is long enough to be a tune. The groups are closed: what is nearly a version of a version belongs to them too.
 
 Pairs to compare are found by sketches (Broder, Compression and Complexity of Sequences, 1997): the figures of each
 piece, and of each voice, that come first in a random order. Items that share some of these are compared exactly.
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from audit.index import IndexSegment
+    from audit.search.index import IndexSegment
 
 SKETCH = 24  # figures of an item
 SHARED = 3  # of two sketches, for the items to be compared
@@ -85,7 +85,7 @@ class _Items:
 
     def codes(self, item: int) -> Codes:
         """Return the different figures of an item, sorted."""
-        from audit.index import figures
+        from audit.search.index import figures
 
         number, first, end = self._spans[item]
         segment = self._segments[number]

@@ -15,7 +15,7 @@ what pieces of the corpus share with pieces of *other* works: each of a sample o
 duplicate group, and without versions of itself: pieces that share most of a whole voice, as settings of one hymn tune
 do.
 
-Passages that are a commonplace figure (`audit.figures`) count in neither leg.
+Passages that are a commonplace figure (`audit.search.commonplace`) count in neither leg.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.align import MIN_PAIRS
-from audit.index import STEPS_AN_OCTAVE, Index
-from audit.search import THREADS, Passage, search
+from audit.search.align import MIN_PAIRS
+from audit.search.index import STEPS_AN_OCTAVE, Index
+from audit.search.passages import THREADS, Passage, search
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
 

@@ -32,10 +32,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.index import STEPS_AN_OCTAVE, Bytes, Index
-from audit.search import Passage, aligned
-from audit.seeds import Line
-from audit.style import Floats
+from audit.search.index import STEPS_AN_OCTAVE, Bytes, Index
+from audit.search.passages import Passage, aligned
+from audit.search.seeds import Line
+from audit.search.surprise import Floats
 
 MATCH, SECOND, THIRD, MISS = 1.0, -0.3, -0.5, -0.8  # semitones apart: 0; 1 or 2; 3; more
 INTERVAL = 0.3  # on top where the steps into both notes are equal
@@ -116,7 +116,7 @@ class Relative(NamedTuple):
 
 
 def line_features(pitch: Bytes, step: Bytes) -> Floats:
-    """Describe a line of n >= 2 notes, as `audit.index.IndexSegment` holds it, shape (7, n).
+    """Describe a line of n >= 2 notes, as `audit.search.index.IndexSegment` holds it, shape (7, n).
 
     Rows: MIDI pitch; inner metric weight (0-1); log2 of how much longer the note is than the one before it, 0 where
     one of them has no length; place in the phrase and in the line (0-1); semitones from the note before it (99 for
@@ -431,9 +431,9 @@ def relatives(
     tunes : Tunes or None
         From `tunes_of`.
     voices : sequence of Line
-        The query's, from `audit.search.lines`.
+        The query's, from `audit.search.passages.lines`.
     passages : sequence of Passage
-        What `audit.search.search` found, a piece's strongest first.
+        What `audit.search.passages.search` found, a piece's strongest first.
     """
     own = {i: line_features(v.pitch, v.step) for i, v in enumerate(voices) if len(v.pitch) <= LONGEST}
     if not own:

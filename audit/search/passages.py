@@ -1,7 +1,7 @@
 """Copy search: a query's voices against every voice of a store.
 
-Figures name candidate places (`audit.seeds`), alignment scores them in bits (`audit.align`), and each piece
-keeps its passages that do not overlap in the query. Pieces are ranked by their best passage. The segments of the
+Figures name candidate places (`audit.search.seeds`), alignment scores them in bits (`audit.search.align`), and each
+piece keeps its passages that do not overlap in the query. Pieces are ranked by their best passage. The segments of the
 index are searched by threads side by side; the compiled code runs without the interpreter's lock.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.align import MIN_PAIRS, Alignment, _matched, matched
-from audit.figures import commonplace
-from audit.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, query_table, time_steps
-from audit.seeds import CANDIDATE, Line, candidates, counters
-from audit.style import surprise
+from audit.search.align import MIN_PAIRS, Alignment, _matched, matched
+from audit.search.commonplace import commonplace
+from audit.search.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, query_table, time_steps
+from audit.search.seeds import CANDIDATE, Line, candidates, counters
+from audit.search.surprise import surprise
 from music.notes import NoteSequence
 
 MARGIN = 24  # diagonals around the hits, and notes before and after them, that an alignment may reach
@@ -45,7 +45,8 @@ class Passage:
     query_rows : int64 (k,)
         Aligned equal notes: rows of the query.
     voice, positions : int, int64 (k,)
-        The same in the piece: number of the voice among the piece's `audit.index.voice_table`, and positions in it.
+        The same in the piece: number of the voice among the piece's `audit.search.index.voice_table`, and positions in
+        it.
     in_time : bool (k,)
         Whether each pair keeps time with the one before it.
     notes : int
@@ -57,7 +58,7 @@ class Passage:
     tempo_ratio : float
         Query duration over piece duration, in quarters.
     commonplace : str
-        Name of the common figure that the passage is mostly made of, or "" (`audit.figures`).
+        Name of the common figure that the passage is mostly made of, or "" (`audit.search.commonplace`).
     """
 
     piece: int
@@ -104,7 +105,7 @@ def search(
 
     Raises
     ------
-    audit.index.IndexDamagedError
+    audit.search.index.IndexDamagedError
         When the places of a segment are damaged.
     """
     voices = lines(index, query) if isinstance(query, NoteSequence) else query

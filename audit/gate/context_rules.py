@@ -1,12 +1,11 @@
 """Rules on what lies around a track: the corpus it was searched in, and what is said beside it.
 
-Style
------
-Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times: Hellinger's
-distance) and their density and height (`audit.likeness.figures`), each of these blocks in units of its spread in the
-corpus; single bins are not scaled, since one that is rare would set its piece apart from all others. How far a track
-lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest one of another work:
-near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the corpus.
+Style ----- Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
+Hellinger's distance) and their density and height (`audit.measures.likeness.figures`), each of these blocks in units
+of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from all
+others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest
+one of another work: near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the
+corpus.
 
 A store has no clock. It only grows, so one with fewer pieces is an older one; and an index that another process is
 about to replace holds fewer pieces than the store's manifest names.
@@ -25,12 +24,12 @@ from typing import NamedTuple
 import numpy as np
 
 from audit.findings import ProvenanceLink, RuleResult, RuleVerdict, many
-from audit.index import SCHEMA as INDEX_SCHEMA
-from audit.index import left_out
-from audit.likeness import figures
+from audit.gate.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
+from audit.measures.likeness import figures
 from audit.policy import Policy
-from audit.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
 from audit.run import Corpus
+from audit.search.index import SCHEMA as INDEX_SCHEMA
+from audit.search.index import left_out
 from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
 from ledger.exchange.credential import carries

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.index import FIGURE, IndexSegment, figures
+from audit.search.index import FIGURE, IndexSegment, figures
 
 SHORT, SHORT_HOP, SHORT_BAND, SHORT_BANDS = 24, 12, 4, 600  # notes, notes, log2 of diagonals, bands looked at closely
 LONG, LONG_HOP, LONG_BAND, LONG_BANDS = 192, 96, 6, 200
@@ -39,11 +39,11 @@ class Line(NamedTuple):
     Attributes
     ----------
     pitch, step : uint8 (n,)
-        As `audit.index.IndexSegment` holds them.
+        As `audit.search.index.IndexSegment` holds them.
     onset : float32 (n,)
         Quarters.
     pitch_bits, rhythm_bits : float32 (n,)
-        From `audit.style.surprise`.
+        From `audit.search.surprise.surprise`.
     rows : int64 (n,)
         Rows of the notes in the query.
     """

@@ -27,10 +27,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
+from audit.checked_toml import TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
+from audit.gate.rules import TITLES, can_be_waived
 from audit.policy import POLICIES
-from audit.rules import TITLES, can_be_waived
-from audit.tomlfile import TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import normal
 from ledger.hashes.digest import hash_bytes
 

@@ -34,8 +34,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.style import StyleModel, model_of, transitions
-from audit.versions import works_of
+from audit.search.surprise import StyleModel, model_of, transitions
+from audit.search.versions import works_of
 from corpus.pool import Crashed, mapped
 from corpus.segment import StoreDamagedError, StoreError, sync
 from corpus.store import UMASK, Store, write_synced
@@ -119,7 +119,7 @@ class Index:
     style : StyleModel
         Of the works: what lies in the store in several versions counts once.
     works : int32 (n,)
-        Row of the oldest piece that each piece of the store is nearly the same tune as (`audit.versions`).
+        Row of the oldest piece that each piece of the store is nearly the same tune as (`audit.search.versions`).
     missing : tuple of (str, str)
         Segments that were left out, each with the reason.
     whole : bool
@@ -127,7 +127,7 @@ class Index:
     unsaved : dict
         Names that `write` could not keep, each with the reason.
     borrowed : dict
-        What `audit.significance.borrowed` found for pieces, which several levels are measured on.
+        What `audit.search.significance.borrowed` found for pieces, which several levels are measured on.
     """
 
     path: Path

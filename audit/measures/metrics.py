@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.findings import ChordBlock, Finding, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
-from audit.index import Index
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.significance import borrowed, human_sample
+from audit.search.index import Index
+from audit.search.significance import borrowed, human_sample
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure

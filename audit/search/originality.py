@@ -33,11 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from audit.align import MIN_PAIRS
 from audit.findings import Course, CourseWindow, Skipped
-from audit.index import Index, left_out, voice_table
-from audit.search import Passage, search
-from audit.significance import SEED, borrowed, human_sample
+from audit.search.align import MIN_PAIRS
+from audit.search.index import Index, left_out, voice_table
+from audit.search.passages import Passage, search
+from audit.search.significance import SEED, borrowed, human_sample
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence
 
@@ -89,7 +89,7 @@ class Window:
     Attributes
     ----------
     line : int
-        Number of the line among the track's `audit.index.voice_table`.
+        Number of the line among the track's `audit.search.index.voice_table`.
     part : str
         Name of the part that it is read from.
     span_s : tuple of float

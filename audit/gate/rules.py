@@ -1,8 +1,8 @@
 """The rules of a policy, one by one: what each says about a track.
 
 Rules on findings, metrics and links of provenance are judged here; those on the corpus and on what lies beside the
-track are in `audit.surroundings`, which looks. A rule that could not be checked is "skipped", and required where the
-policy names its table in ``gate.required`` or where the rule fails tracks: what might have failed is never a pass.
+track are in `audit.gate.context_rules`, which looks. A rule that could not be checked is "skipped", and required where
+the policy names its table in ``gate.required`` or where the rule fails tracks: what might have failed is never a pass.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A share is of the track's pitched notes. It is worked out note by note, so share
 to 1:
 
 - A passage with E holds ``-log2(E) / lambda`` bits more than what chance alone is expected to give once in the
-  search (`audit.significance`). Divided by its bits that is the part of it, in [0, 1], that chance does not explain:
-  what the piece claims of each note of the track that has a pair in the passage, of all parts.
+  search (`audit.search.significance`). Divided by its bits that is the part of it, in [0, 1], that chance does not
+  explain: what the piece claims of each note of the track that has a pair in the passage, of all parts.
 - Of several passages of one piece, a note counts the strongest claim. Where several pieces claim a note, the largest
   claim is what is attributed at all, and it is divided in proportion to the claims.
 - A passage claims only where E is at most `SURE`: of searches with unrelated music, so many name a piece wrongly. For a
