@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from music.notes import NoteSequence
     from music.read import LeftOut
     from reports.formats import Page
-    from reports.index_html import IndexRow
+    from reports.pages.index import IndexRow
     from reports.verify import Found
 
 SHIPPED = Path(__file__).parent / "generator" / "pretrained"  # models that came with the program, and their key
@@ -423,7 +423,7 @@ def originality(
     from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
     from music.midi import write_atomically
     from music.read import read_music
-    from reports.originality import originality_html, originality_json, originality_lines, originality_sentence
+    from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
     try:
         setting = Setting.parse(window)
@@ -533,10 +533,10 @@ def audit(
     from audit.policy import policy_file, read_policy
     from audit.track import audit_track
     from ledger.signing.memory import Memory
-    from reports.disclosure import disclosure_files
+    from reports.exports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
-    from reports.index_html import index_row
-    from reports.languages import language
+    from reports.language.translation import language
+    from reports.pages.index import index_row
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -678,8 +678,8 @@ def _index_of(
     from audit.run import WINDOW
     from audit.search.originality import originality_report
     from music.midi import write_atomically
-    from reports.index_html import index_html
-    from reports.languages import language
+    from reports.language.translation import language
+    from reports.pages.index import index_html
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
     release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
@@ -826,7 +826,7 @@ def _report_files(
     from music.notes import NoteSequence
     from reports.formats import written
     from reports.json_report import as_written, report_json
-    from reports.passages import LIMIT, passage_sounds
+    from reports.pages.sounds import LIMIT, passage_sounds
 
     report, track = job
     if "html" in wanted and isinstance(track, NoteSequence):
@@ -839,7 +839,7 @@ def _report_files(
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
         from audit.measures.influence import influence, sound_influence
-        from reports.influence import influence_csv, influence_json
+        from reports.exports.influence import influence_csv, influence_json
 
         factor = float(report.policy["values"]["copy"]["common_factor"])
         gaps = {s.check: s.reason for s in report.skipped}
@@ -1365,7 +1365,7 @@ def evaluate(
     from corpus.store import Store
     from ledger.provenance.record import digest_of
     from music.midi import write_atomically
-    from reports.evaluation import evaluation_html, evaluation_rows
+    from reports.pages.evaluation import evaluation_html, evaluation_rows
 
     with _extra("generator"):
         from generator.checkpoint import read_training

@@ -32,7 +32,7 @@ from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
-from reports.originality import originality_html, originality_json, originality_sentence
+from reports.pages.originality import originality_html, originality_json, originality_sentence
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NOTES = Setting(24, "notes")

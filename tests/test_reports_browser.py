@@ -31,8 +31,8 @@ from audit.findings import (
     Skipped,
     SoundWindows,
 )
-from reports.html_report import CARD_NAMES, report_html
-from reports.passages import COMPRESSION
+from reports.pages.report import CARD_NAMES, report_html
+from reports.pages.sounds import COMPRESSION
 from tests.test_reports_html_report import HOSTILE, finding, report
 
 FOLDER = Path(__file__).parent / "browser"

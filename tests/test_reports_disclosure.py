@@ -20,7 +20,7 @@ from ledger.provenance.record import digest_of, material_of, write_record
 from ledger.signing.trust import Trust
 from music.midi import write_midi
 from music.notes import build
-from reports.disclosure import apple_tags, disclosure_files
+from reports.exports.disclosure import apple_tags, disclosure_files
 from tests.report_cases import HOSTILE, report
 
 MODEL = Path(__file__).parent.parent / "generator" / "pretrained" / "chorales"

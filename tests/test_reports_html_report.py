@@ -30,13 +30,13 @@ from audit.findings import (
     StyleRange,
     Waiver,
 )
-from reports.chain import chain
-from reports.crosswalk import crosswalk
-from reports.drawing import chance_line, number, pitch_name, rolls, timeline
-from reports.html_report import gravest, report_html
-from reports.index_html import IndexRow, index_html, index_row
-from reports.languages import language
-from reports.page import script_data
+from reports.drawings.provenance_graph import chain
+from reports.drawings.svg import chance_line, number, pitch_name, rolls, timeline
+from reports.language.translation import language
+from reports.pages.crosswalk import crosswalk
+from reports.pages.index import IndexRow, index_html, index_row
+from reports.pages.page import script_data
+from reports.pages.report import gravest, report_html
 
 HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e\x00"
 VOID = {"meta", "link", "br", "img", "hr", "input"}

@@ -10,7 +10,7 @@ import soundfile
 
 from audit.findings import AuditReport, Finding
 from music.notes import NoteSequence, build
-from reports.passages import MAX_SECONDS, SAMPLE_RATE, passage_sounds
+from reports.pages.sounds import MAX_SECONDS, SAMPLE_RATE, passage_sounds
 
 BASE = Finding(
     piece="a.mid",

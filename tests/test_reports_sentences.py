@@ -14,8 +14,8 @@ from audit.search.originality import Baseline, Estimate, Group, Measured, Origin
 from metrics.measure import SPECS, MetricSkipped, features, measure
 from music.key import NAMES
 from music.notes import build
-from reports.languages import language
-from reports.originality import originality_sentence
+from reports.language.translation import language
+from reports.pages.originality import originality_sentence
 from tests.report_cases import finding, sound, waiver
 
 ROOT = Path(__file__).parent.parent

@@ -20,9 +20,9 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, SoundMatch, Waiver
-from reports import words
 from reports.checks import Check, checks, short, waiver_words
 from reports.json_report import canonical
+from reports.language import words
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "contraste/v1"

@@ -20,7 +20,7 @@ from types import ModuleType
 
 from markupsafe import Markup, escape
 
-from reports import words, words_es
+from reports.language import words, words_es
 
 SPANISH = Path(__file__).with_name("spanish.json")
 LANGUAGES = ("en", "es")
@@ -32,7 +32,7 @@ _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 
 @dataclass(frozen=True)
 class Language:
-    """One language: its code, its `words` (the functions of `reports.words`), its texts and sentences."""
+    """One language: its code, its `words` (the functions of `reports.language.words`), its texts and sentences."""
 
     code: str
     words: ModuleType

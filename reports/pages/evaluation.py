@@ -1,6 +1,6 @@
 """A model's evaluation for people: rows for the terminal, and one page with pictures, from the JSON's own dictionary.
 
-The page fetches nothing (`reports.page`). Figures are rounded here and nowhere else.
+The page fetches nothing (`reports.pages.page`). Figures are rounded here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.drawing import number
-from reports.page import page
+from reports.drawings.svg import number
+from reports.pages.page import page
 
 WIDTH, LEFT, RIGHT, TOP, ROW, HEIGHT = 1064.0, 190.0, 1000.0, 12.0, 30.0, 220.0
 VERDICTS = {

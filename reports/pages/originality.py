@@ -1,7 +1,8 @@
 """The originality of a folder of tracks, for people and for programs: one page, and canonical JSON.
 
 The page shows the mean curve of the tracks beside that of human pieces, each with its 95 % confidence band, and then
-every track, least original first. It is one file that fetches nothing (`reports.page`); drawings carry classes only.
+every track, least original first. It is one file that fetches nothing (`reports.pages.page`); drawings carry classes
+only.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from audit.search.originality import (
     OriginalityReport,
     Window,
 )
-from reports import words
-from reports.drawing import number
+from reports.drawings.svg import number
 from reports.json_report import canonical
-from reports.languages import Language, language
-from reports.page import page
+from reports.language import words
+from reports.language.translation import Language, language
+from reports.pages.page import page
 
 WIDTH, LEFT, RIGHT = 1064.0, 46.0, 1042.0
 TOP, HEIGHT, STRIP = 12.0, 250.0, 22.0

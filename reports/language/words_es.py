@@ -1,12 +1,12 @@
-"""`reports.words` in Spanish: the same functions, with the same exactness. Numbers are written as there."""
+"""`reports.language.words` in Spanish: the same functions, with the same exactness. Numbers are written as there."""
 
 from __future__ import annotations
 
 import math
 
 from audit.findings import Finding, MetricResult, SoundMatch
-from reports import words
-from reports.words import LONG_ODDS, clean, clock, figure, percent, span
+from reports.language import words
+from reports.language.words import LONG_ODDS, clean, clock, figure, percent, span
 
 __all__ = ["clean", "clock", "figure", "percent", "span"]
 

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, Outcome, SoundMatch
 from audit.search.originality import OriginalityReport
-from reports import words
-from reports.html_report import anchor_word, provenance_summary
-from reports.languages import Language, language
-from reports.originality import drawn_curves, originality_sentence
-from reports.page import LINK_WORDS, OUTCOME_WORDS, page
+from reports.language import words
+from reports.language.translation import Language, language
+from reports.pages.originality import drawn_curves, originality_sentence
+from reports.pages.page import LINK_WORDS, OUTCOME_WORDS, page
+from reports.pages.report import anchor_word, provenance_summary
 
 ENGLISH = language("en")
 GRAVEST: tuple[Outcome, ...] = ("fail", "incomplete", "review", "pass")

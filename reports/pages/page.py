@@ -17,11 +17,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import words
 from reports.json_report import canonical
-from reports.languages import language
+from reports.language import words
+from reports.language.translation import language
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 OUTCOME_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
 OUTCOME_ABOUT = {
     "pass": "Nothing the policy checks stands against a release.",

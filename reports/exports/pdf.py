@@ -19,9 +19,9 @@ from markupsafe import Markup
 
 from audit.findings import AuditReport, Finding
 from reports.checks import LONGEST, checks, short, waiver_words
-from reports.drawing import rolls
+from reports.drawings.svg import rolls
 from reports.json_report import ReportError, report_json
-from reports.page import document
+from reports.pages.page import document
 
 ATTACHED = "report.json"
 MOMENT = datetime(2000, 1, 1)  # PDF/A asks for dates of an attachment; a real one would change the bytes

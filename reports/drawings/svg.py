@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from audit.findings import Course, Finding, MetricResult, PassageNote
-from reports import words as english
-from reports.languages import Language, language
-from reports.words import clock
+from reports.language import words as english
+from reports.language.translation import Language, language
+from reports.language.words import clock
 
 LEFT, RIGHT = 46.0, 14.0
 MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0

@@ -10,8 +10,8 @@ import html
 import re
 
 from audit.findings import AuditReport, Finding
-from reports import words
 from reports.checks import Check, checks, short, waiver_words
+from reports.language import words
 
 OUTCOMES = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
 STATES = {"pass": "pass", "review": "**review**", "fail": "**fail**", "open": "**not made**", "skipped": "not made"}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.findings import Finding
-from reports.drawing import rolls
-from reports.notation import Score
+from reports.drawings.notation import Score
+from reports.drawings.svg import rolls
 
 PAGE_BYTES = 2_000_000  # of report.html
 FIXED, ROW, SHELL = 150_000, 6_000, 9_000  # bytes of a page without findings, of one that is listed, of its tables

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from audit.findings import ChordBlock, Harmony, SoundWindows
-from reports.drawing import number
-from reports.languages import Language
+from reports.drawings.svg import number
+from reports.language.translation import Language
 
 BEATS, PIXELS_A_BEAT, ROW, GAP = 96.0, 22.0, 30.0, 22.0  # quarters that are drawn; and pixels
 DEGREES = ("I", "\u266dII", "II", "\u266dIII", "III", "IV", "\u266fIV", "V", "\u266dVI", "VI", "\u266dVII", "VII")

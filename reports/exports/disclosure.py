@@ -25,8 +25,8 @@ from typing import Any
 from audit.disclosure import ROLES, Census, Disclosure
 from audit.findings import AuditReport
 from reports.checks import short
+from reports.exports.markdown import escaped
 from reports.json_report import canonical
-from reports.markdown import escaped
 
 FOLDER, UNKNOWN = "disclosure", "unknown"
 RECORDED = ("vocals", "instrumentation", "post-production")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.findings import Finding, PassageNote
-from reports.drawing import pitch_name
-from reports.notation import together
+from reports.drawings.notation import together
+from reports.drawings.svg import pitch_name
 
 
 @dataclass(frozen=True, slots=True)

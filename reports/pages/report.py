@@ -2,7 +2,7 @@
 
 It opens from a file, fetches nothing and is byte-equal for equal input. The verdict comes first, in one
 plain sentence; what follows is the evidence for it. Passages sound as they were rendered
-(`reports.passages`), or as plain tones made in the page from their notes.
+(`reports.pages.sounds`), or as plain tones made in the page from their notes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
 from music.notes import MusicError
-from reports import words
-from reports.chain import by_hand, chain
-from reports.crosswalk import crosswalk
-from reports.differences import differences
-from reports.drawing import DRAWN_SECONDS, chance_line, course_picture, rolls, timeline
+from reports.drawings.differences import differences
+from reports.drawings.notation import BARS, Score, notation
+from reports.drawings.pictures import chord_strips, hash_grid, sound_pictures
+from reports.drawings.provenance_graph import by_hand, chain
+from reports.drawings.svg import DRAWN_SECONDS, chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
-from reports.languages import LANGUAGES, Language, in_both, language
-from reports.notation import BARS, Score, notation
-from reports.page import LINK_WORDS, page, script_data
-from reports.pictures import chord_strips, hash_grid, sound_pictures
-from reports.room import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, kept
+from reports.language import words
+from reports.language.translation import LANGUAGES, Language, in_both, language
+from reports.pages.crosswalk import crosswalk
+from reports.pages.page import LINK_WORDS, page, script_data
+from reports.pages.page_size import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, kept
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
@@ -90,7 +90,7 @@ NAMES = {"en": "English", "es": "Español"}
 def report_html(
     report: AuditReport, sounds: Sounds = NO_SOUNDS, lang: str = "en", silent: str = "", *, whole: bool = False
 ) -> str:
-    """Return the page, of at most about `PAGE_BYTES`: what there is no room for is left out (`reports.room`), and said.
+    """Return the page, of at most about `PAGE_BYTES`; what does not fit (`reports.pages.page_size`) is named.
 
     Parameters
     ----------
