@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from audit.run import Corpus
     from audit.search.originality import Measured
     from corpus.store import Store
-    from generator.sample import Generated
-    from generator.train import Settings
+    from generator.training.train import Settings
+    from generator.writing.sample import Generated
     from ledger.chains.chain import Chain
     from ledger.hashes.hashcache import HashCache
     from ledger.links import Link
@@ -1072,7 +1072,7 @@ def train(
 ) -> None:
     """Train a model on a store's training split; under torchrun, with all its processes."""
     with _extra("generator"):
-        from generator.train import Settings
+        from generator.training.train import Settings
 
     if spectrogram:
         if precision != "auto":
@@ -1114,8 +1114,8 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.train import Settings
+        from generator.network.checkpoint import SHIPPED
+        from generator.training.train import Settings
 
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
@@ -1131,11 +1131,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
-    """Run `generator.train.train`, write the record of it, and say what was reached."""
+    """Run `generator.training.train.train`, write the record of it, and say what was reached."""
     from corpus.store import Store
-    from generator.fleet import leads
-    from generator.text import MINILM, train_text
-    from generator.train import train
+    from generator.training.processes import leads
+    from generator.training.train import train
+    from generator.writing.text_encoder import MINILM, train_text
     from ledger.provenance.record import material_of, write_record
 
     opened = Store.open(store)
@@ -1166,7 +1166,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
 def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
     """Train on sound, with hashes of the windows kept beside the model."""
     from corpus.store import Store
-    from generator.specgan import train_spectrogram
+    from generator.sound.specgan import train_spectrogram
     from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash
 
@@ -1223,11 +1223,11 @@ def generate(
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.conditions import parse_conditions
-        from generator.sample import generate
-        from generator.text import load_text
-        from generator.words import parse_prompt, understood_or_refused
+        from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
+        from generator.writing.conditions import parse_conditions
+        from generator.writing.prompt import parse_prompt, understood_or_refused
+        from generator.writing.sample import generate
+        from generator.writing.text_encoder import load_text
 
     model = model or SHIPPED
     if is_spectrogram(model):
@@ -1333,8 +1333,8 @@ def infill(
     if not found:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.infill import infill
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.infill import infill
 
     model, data = model or SHIPPED, read_bytes(track)
     made = infill(
@@ -1368,8 +1368,8 @@ def evaluate(
     from reports.pages.evaluation import evaluation_html, evaluation_rows
 
     with _extra("generator"):
-        from generator.checkpoint import read_training
         from generator.evaluate import evaluate_model, excerpts
+        from generator.network.checkpoint import read_training
 
     if (base is None) != (base_store is None):
         stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
@@ -1428,8 +1428,8 @@ def interpolate(
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.interpolate import interpolate
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.interpolate import interpolate
 
     model = model or SHIPPED
     ends = {"first_sha256": digest_of(first).hex, "second_sha256": digest_of(second).hex}
@@ -1445,7 +1445,7 @@ def _write_tracks(
     made: Sequence[Generated], out: Path, name: str, model: Path, parameters: dict[str, Any], device: str
 ) -> None:
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
-    from generator.checkpoint import pick_device
+    from generator.network.checkpoint import pick_device
     from ledger.provenance.record import material_of, write_record
     from music.midi import midi_bytes, write_atomically
     from music.render import render_wav, renderer_info
@@ -1468,8 +1468,8 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     """Write sounds of 3 s as WAV, each with its record and the distance of the nearest window learned from."""
     import numpy as np
 
-    from generator.checkpoint import pick_device
-    from generator.specgan import generate_spectrograms, load_hashes
+    from generator.network.checkpoint import pick_device
+    from generator.sound.specgan import generate_spectrograms, load_hashes
     from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples
@@ -2064,8 +2064,8 @@ def setup() -> None:
 
     compile_search()
     if find_spec("torch"):
-        from generator.checkpoint import SHIPPED
-        from generator.sample import generate
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.sample import generate
 
         generate(SHIPPED, 1, bars=1, tries=1)
 
@@ -2212,8 +2212,8 @@ def _exit_code(error: Exception) -> int | None:
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),
         (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
     ]
-    if "generator.tokens" in sys.modules:  # raised only where it was imported
-        tokens = sys.modules["generator.tokens"]
+    if "generator.data.tokens" in sys.modules:  # raised only where it was imported
+        tokens = sys.modules["generator.data.tokens"]
         codes += [(USAGE, (tokens.SettingError,)), (UNREADABLE, (tokens.GeneratorError,))]
     return next((code for code, kinds in codes if isinstance(error, kinds)), None)
 

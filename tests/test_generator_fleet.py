@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from generator.train import Settings, train
+from generator.training.train import Settings, train
 from music.midi import write_midi
 from music.notes import build
 

@@ -12,10 +12,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from generator import text
-from generator.attributes import attributes, bar_figures
-from generator.text import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
-from generator.tokens import GeneratorError, quantise
+from generator.data.attributes import attributes, bar_figures
+from generator.data.tokens import GeneratorError, quantise
+from generator.writing import text_encoder as text
+from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
 from tests.test_cli import done
 from tests.test_generator_words import Pieces, folder
@@ -142,7 +142,7 @@ import socket, sys
 def refuse(*_): raise AssertionError("the network was asked")
 
 socket.socket.connect = socket.getaddrinfo = refuse
-from generator.text import MINILM, load_text, minilm, retrieval, train_text
+from generator.writing.text_encoder import MINILM, load_text, minilm, retrieval, train_text
 from tests.test_generator_words import Pieces, SONG
 assert "sentence_transformers" not in sys.modules
 store = Pieces(24)

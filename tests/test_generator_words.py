@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-import generator.text
+import generator.writing.text_encoder
 from corpus.rights import Rights
-from generator.attributes import attributes, bar_figures, caption
-from generator.checkpoint import Description, save_model, write_description
-from generator.conditions import ANYTHING, LEANING, Conditions, parse_chords, parse_conditions, parse_key
-from generator.model import ModelConfig, Transformer
-from generator.sample import generate
-from generator.text import TEXT, Encoders, features, load_text, retrieval
-from generator.tokens import VOCABULARY, GeneratorError, Grammar, SettingError, quantise
-from generator.windows import read_artists
-from generator.words import parse_prompt, understood_or_refused
+from generator.data.attributes import attributes, bar_figures, caption
+from generator.data.tokens import VOCABULARY, GeneratorError, Grammar, SettingError, quantise
+from generator.data.windows import read_artists
+from generator.network.checkpoint import Description, save_model, write_description
+from generator.network.model import ModelConfig, Transformer
+from generator.writing.conditions import ANYTHING, LEANING, Conditions, parse_chords, parse_conditions, parse_key
+from generator.writing.prompt import parse_prompt, understood_or_refused
+from generator.writing.sample import generate
+from generator.writing.text_encoder import TEXT, Encoders, features, load_text, retrieval
 from music.notes import Part, TimeSignature, build
 
 BACH = "Johann Sebastian Bach"
@@ -223,12 +223,12 @@ class Pieces:
 @pytest.fixture(autouse=True)
 def _no_minilm(monkeypatch):
     """Leave the extra out, installed or not; tests/test_generator_minilm.py has it."""
-    monkeypatch.setattr(generator.text, "minilm", lambda: None)
+    monkeypatch.setattr(generator.writing.text_encoder, "minilm", lambda: None)
 
 
 def test_captions_find_their_pieces_after_training(tmp_path):
     store = Pieces(60)
-    found = generator.text.train_text(store, tmp_path, steps=60)[TEXT]
+    found = generator.writing.text_encoder.train_text(store, tmp_path, steps=60)[TEXT]
     assert found["candidates"] == 20
     assert found["r_at_10"] > 0.7  # by chance .5
     encoders = load_text(tmp_path)
@@ -236,7 +236,7 @@ def test_captions_find_their_pieces_after_training(tmp_path):
     assert retrieval(encoders, pieces, np.random.default_rng(0))["r_at_1"] > 0.15  # by chance .05
     assert -1 <= encoders.similarity("a slow piece", SONG) <= 1
     for name in ("one", "two"):
-        generator.text.train_text(store, tmp_path / name, steps=3)
+        generator.writing.text_encoder.train_text(store, tmp_path / name, steps=3)
     assert (tmp_path / "one" / TEXT).read_bytes() == (tmp_path / "two" / TEXT).read_bytes()
 
 

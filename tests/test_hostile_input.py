@@ -24,9 +24,9 @@ from audit.checked_toml import toml_lines
 from audit.policy import PolicyError, read_policy
 from corpus.rights import MAX_PATTERNS, RightsError, read_rights
 from corpus.store import StoreDamagedError, StoreError
-from generator.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
-from generator.model import MAX_HELD, SIZES, ModelConfig
-from generator.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
+from generator.network.model import MAX_HELD, SIZES, ModelConfig
 from ledger.anchors.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
 from ledger.chains.chain import anchored_event
 from ledger.chains.evidence import MAX_PROOF, Evidence

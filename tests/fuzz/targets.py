@@ -31,10 +31,10 @@ from corpus.recordings import FOLDER, open_recordings
 from corpus.rights import Rights, RightsError, read_rights
 from corpus.segment import StoreError, write_folder
 from corpus.store import SCHEMA, Store, _manifest
-from generator.canaries import CANARIES, read_canaries
-from generator.checkpoint import CONFIG, FORMAT, TRAINING, held_out_nats, is_spectrogram, read_description
-from generator.model import SIZES
-from generator.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.network.checkpoint import CONFIG, FORMAT, TRAINING, held_out_nats, is_spectrogram, read_description
+from generator.network.model import SIZES
+from generator.training.canaries import CANARIES, read_canaries
 from ledger.anchors.anchor import Anchor, anchor_file, read_anchor
 from ledger.anchors.chain_checks import judge_anchor, judge_token
 from ledger.anchors.tokens import TokenFile, read_token, token_file

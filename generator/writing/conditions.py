@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from generator.attributes import DENSITIES, DRUMS_PROGRAM, TEMPOS, Attributes, attributes, density_range
-from generator.tokens import (
+from generator.data.attributes import DENSITIES, DRUMS_PROGRAM, TEMPOS, Attributes, attributes, density_range
+from generator.data.tokens import (
     ARTIST,
     BAR,
     BAR_DENSITY,
@@ -95,11 +95,11 @@ class Conditions:
     key : str
         Like "A minor", tonics named as in `music.key`.
     meter : tuple of int, optional
-        One of `generator.tokens.METERS`; every bar has it.
+        One of `generator.data.tokens.METERS`; every bar has it.
     tempo : tuple of float, optional
         Lowest and highest quarters a minute.
     density, polyphony : tuple of int, optional
-        First and last class (`generator.attributes`).
+        First and last class (`generator.data.attributes`).
     instruments : tuple of str
         Names in `PROGRAMS`, a part for each, in this order.
     chords : tuple of int
@@ -346,9 +346,9 @@ def parse_conditions(
     meter : str
         "3/4".
     tempo : str
-        Quarters a minute, or a word of `generator.attributes.TEMPOS`.
+        Quarters a minute, or a word of `generator.data.attributes.TEMPOS`.
     density : str
-        A class, 0 to 7, or a word of `generator.attributes.DENSITIES`.
+        A class, 0 to 7, or a word of `generator.data.attributes.DENSITIES`.
     polyphony : int
         1 to 7.
     instruments : str

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.checkpoint import read_object, write_json
-from generator.tokens import GeneratorError, IntArray, encode
+from generator.data.tokens import GeneratorError, IntArray, encode
+from generator.network.checkpoint import read_object, write_json
 from music.notes import build
 
 CANARIES = "canaries.json"

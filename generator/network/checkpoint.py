@@ -4,7 +4,7 @@
 
     MODEL/config.json          format, sizes, artists, digests of the vocabulary and of the training store
     MODEL/model.safetensors    weights, float32 or float16
-    MODEL/training.json        how it was trained and what it reached (`generator.train.TrainingReport`)
+    MODEL/training.json        how it was trained and what it reached (`generator.training.train.TrainingReport`)
     MODEL/text.safetensors     text encoder, with conditions; minilm.safetensors too with the extra `minilm`
     MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
 
@@ -30,17 +30,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from generator.model import ModelConfig, Transformer
-from generator.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
+from generator.data.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
+from generator.network.model import ModelConfig, Transformer
 from music.midi import write_atomically
 
 FORMAT, SPECTROGRAMS = "contraste-model/1", "contraste-specgan/1"
-"""What ``config.json`` says of a model of notes, and of one of spectrograms (`generator.specgan`)."""
+"""What ``config.json`` says of a model of notes, and of one of spectrograms (`generator.sound.specgan`)."""
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 MAX_JSON_BYTES = 16 * 2**20
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
-SHIPPED = Path(__file__).with_name("pretrained") / "chorales"
+SHIPPED = Path(__file__).parents[1] / "pretrained" / "chorales"
 """The model that comes with the program; generator/pretrained/README.md is its card."""
 
 

@@ -20,9 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from generator.conditions import ANYTHING, Conditions
-from generator.model import Cache, Transformer
-from generator.tokens import (
+from generator.data.tokens import (
     ARTIST,
     BAR,
     DURATION,
@@ -43,6 +41,8 @@ from generator.tokens import (
     check_settings,
     window,
 )
+from generator.network.model import Cache, Transformer
+from generator.writing.conditions import ANYTHING, Conditions
 
 MAX_HOLD = 2 * LONG
 """Longest note in ticks that is written, 8 quarters."""
@@ -87,7 +87,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Bars that a line is to be like: latents (bars, Z) of `generator.model.Style`, and meters as tokens."""
+    """Bars that a line is to be like: latents (bars, Z) of `generator.network.model.Style`, and meters as tokens."""
 
     latents: FloatArray
     meters: tuple[int, ...]

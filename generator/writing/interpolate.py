@@ -1,9 +1,9 @@
 """Walks between two pieces through the style latents of their bars.
 
 Bar k of the first piece goes over into bar k of the second along a straight line of the latent space, along which what
-is counted in a bar changes evenly (`generator.model.Style`). The walk has as many bars as the shorter piece; tempo,
-instruments and meters are those of the nearer end. Each step is drawn several times, and that draw is kept whose
-`figures` are nearest to the line between those of the ends.
+is counted in a bar changes evenly (`generator.network.model.Style`). The walk has as many bars as the shorter piece;
+tempo, instruments and meters are those of the nearer end. Each step is drawn several times, and that draw is kept
+whose `figures` are nearest to the line between those of the ends.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.checkpoint import load_model
-from generator.decoding import SamplingSettings, Style
-from generator.model import Transformer, threads
-from generator.sample import Generated, write_styled
-from generator.tokens import GeneratorError, IntArray, SettingError, bar_starts, decode, encode, window
+from generator.data.tokens import GeneratorError, IntArray, SettingError, bar_starts, decode, encode, window
+from generator.network.checkpoint import load_model
+from generator.network.model import Transformer, threads
+from generator.writing.decoding import SamplingSettings, Style
+from generator.writing.sample import Generated, write_styled
 from music.notes import FloatArray, NoteSequence
 
 __all__ = ["figures", "interpolate", "style_of"]
@@ -76,7 +76,7 @@ def interpolate(
     steps : int
         2 to 64.
     seed, top_p : number
-        As for `generator.sample.generate`; the ends are drawn with `ENDS_TOP_P` at most.
+        As for `generator.writing.sample.generate`; the ends are drawn with `ENDS_TOP_P` at most.
     draws : int
         Of each step, 1 to 64.
 

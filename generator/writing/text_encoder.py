@@ -2,8 +2,8 @@
 
 The loss is the symmetric cross-entropy over a batch of pairs with a learned temperature (InfoNCE; CLIP, Radford et al.
 2021; for audio CLAP, Elizalde et al. 2023). Music is read through its attributes and its bars (`features`). Captions
-are made from the pieces' own attributes (`generator.attributes.caption`), with changing wordings, attributes left out,
-and keys. Text is read in one of two ways, each with a music encoder of its own:
+are made from the pieces' own attributes (`generator.data.attributes.caption`), with changing wordings, attributes left
+out, and keys. Text is read in one of two ways, each with a music encoder of its own:
 
 ``MODEL/text.safetensors``
     Words and runs of 3 to 5 letters, hashed into buckets, so that misspelt and inflected words still count. What words
@@ -32,9 +32,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.store import Store
-from generator.attributes import FAMILIES, Attributes, attributes, bar_figures, caption
-from generator.model import threads
-from generator.tokens import CLASSES, KEY, VOCABULARY, GeneratorError, key_token, quantise
+from generator.data.attributes import FAMILIES, Attributes, attributes, bar_figures, caption
+from generator.data.tokens import CLASSES, KEY, VOCABULARY, GeneratorError, key_token, quantise
+from generator.network.model import threads
 from music.midi import write_atomically
 from music.notes import FloatArray, NoteSequence
 

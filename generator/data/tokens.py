@@ -10,7 +10,7 @@ Between ``BOS`` and ``Tempo`` there may be *controls*, which say what the music 
 [Polyphony] [Plan]``. A line that says ``Plan`` writes down its bars before it fills them: every ``Bar`` is followed by
 ``BarDensity BarPolyphony Chord``, and a ``Position`` at which the chord changes by another ``Chord``. A line without it
 has none of these tokens, so it is as short as if they did not exist. What the classes mean stands in
-`generator.attributes`. None of this changes the notes: ``decode`` reads them alike in both modes.
+`generator.data.attributes`. None of this changes the notes: ``decode`` reads them alike in both modes.
 
 Departures from REMI, all to make sequences shorter:
 

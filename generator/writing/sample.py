@@ -1,7 +1,7 @@
 """Writing new tracks with a trained model: what `contraste generate` does.
 
-How lines grow is `generator.decoding`. Here tracks are drawn until they are as asked for, the most typical of several
-is kept, and a line that runs into music of somebody else's is taken back.
+How lines grow is `generator.writing.decoding`. Here tracks are drawn until they are as asked for, the most typical of
+several is kept, and a line that runs into music of somebody else's is taken back.
 
 The guard
 ---------
@@ -24,10 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from generator.attributes import bar_figures, plan_of
-from generator.checkpoint import held_out_nats, load_model, read_description
-from generator.conditions import ANYTHING, Conditions
-from generator.decoding import (
+from generator.data.attributes import bar_figures, plan_of
+from generator.data.tokens import BOS, GRID, PLAN, SettingError, bar_lines, decode, encode, quantise
+from generator.network.checkpoint import held_out_nats, load_model, read_description
+from generator.network.limits import read_limits, require_learned
+from generator.network.model import Transformer, threads
+from generator.writing.conditions import ANYTHING, Conditions
+from generator.writing.decoding import (
     EXTRA_BARS,
     MAX_HOLD,
     RUN,
@@ -39,9 +42,6 @@ from generator.decoding import (
     begun,
     sample_lines,
 )
-from generator.limits import read_limits, require_learned
-from generator.model import Transformer, threads
-from generator.tokens import BOS, GRID, PLAN, SettingError, bar_lines, decode, encode, quantise
 from music.key import NAMES, estimate_key
 from music.notes import NoteSequence, build
 
@@ -118,7 +118,7 @@ def generate(
     Parameters
     ----------
     model_dir : path
-        A folder written by `generator.train.train`.
+        A folder written by `generator.training.train.train`.
     n : int
         How many, 1 to 4096.
     seed : int
@@ -144,8 +144,8 @@ def generate(
         What the tracks are to be like. With a `prime` neither tempo nor instruments can be asked for, since it has
         both.
     tries : int
-        A track that misses a condition, or is degenerate (`generator.limits`), is drawn again, so often in all, 1 to
-        64; the one that misses least is kept.
+        A track that misses a condition, or is degenerate (`generator.network.limits`), is drawn again, so often in
+        all, 1 to 64; the one that misses least is kept.
     rank : callable, optional
         Tells how well a sequence fits. Then every track is drawn so often, and of those that miss least the one with
         the highest rank is kept.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from generator.model import Transformer
+from generator.network.model import Transformer
 
 __all__ = ["Fleet", "fleet", "leads"]
 

@@ -1,8 +1,8 @@
 """Vocabularies of MidiTok (Fradet et al. 2021), behind the few calls that training and scoring need; extra `miditok`.
 
-It is here so that figures in other people's vocabularies can be had beside ours: bits per note compare, perplexities do
-not. What MidiTok keeps of a sequence is less than `generator.tokens` keeps: parts of one program become one, and its
-grid is coarser. Its decoders fail on token orders that a model may write; here that is an error with a reason.
+It is here so that figures in other people's vocabularies can be had beside ours: bits per note compare, perplexities
+do not. What MidiTok keeps of a sequence is less than `generator.data.tokens` keeps: parts of one program become one,
+and its grid is coarser. Its decoders fail on token orders that a model may write; here that is an error with a reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from miditok import MusicTokenizer, TokenizerConfig
 from symusic import Score
 
-from generator.tokens import BoolArray, GeneratorError, IntArray, SettingError
+from generator.data.tokens import BoolArray, GeneratorError, IntArray, SettingError
 from music.midi import midi_bytes, parse_midi
 from music.notes import MusicError, NoteSequence
 

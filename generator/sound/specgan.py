@@ -38,7 +38,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.store import Store
-from generator.checkpoint import (
+from generator.data.tokens import GeneratorError, SettingError, check_settings
+from generator.network.checkpoint import (
     CONFIG,
     SPECTROGRAMS,
     TRAINING,
@@ -50,10 +51,9 @@ from generator.checkpoint import (
     read_weights,
     write_json,
 )
-from generator.logs import board, interruptible, training_bar
-from generator.model import threads as torch_threads
-from generator.sounds import SoundWindows, read_sounds, require_windows, sound_of
-from generator.tokens import GeneratorError, SettingError, check_settings
+from generator.network.model import threads as torch_threads
+from generator.sound.windows import SoundWindows, read_sounds, require_windows, sound_of
+from generator.training.logs import board, interruptible, training_bar
 from music.audio import MEL_BANDS, grey_mel
 from music.midi import write_atomically
 from music.notes import FloatArray

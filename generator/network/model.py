@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.step import ROWS, Compiled, step
-from generator.tokens import (
+from generator.data.tokens import (
     BAR,
     CHORD,
     KEY,
@@ -38,6 +37,7 @@ from generator.tokens import (
     VOCABULARY,
     GeneratorError,
 )
+from generator.network.kernels import ROWS, Compiled, step
 
 MOST = {"width": 8192, "layers": 128, "heads": 128, "context": 8192, "vocabulary": 65_536, "latent": 4096}
 """Upper limits of sizes."""
@@ -140,7 +140,7 @@ class Cache:
         self.held = torch.zeros((len(HOLDS), rows, 1), dtype=torch.long, device=device)  # (holds, B, 1)
         self.lines = torch.zeros((rows, MAX_PARTS), dtype=torch.long, device=device)  # (B, P), last pitch of each part
         self.table: Tensor | None = None  # (V, D), the model's embedding matrix, worked out once
-        self.compiled: Compiled | None = None  # the weights once more, for `generator.step`
+        self.compiled: Compiled | None = None  # the weights once more, for `generator.network.kernels`
         self.length = 0
 
     def reorder(self, rows: Tensor) -> None:
@@ -468,7 +468,7 @@ class Transformer(nn.Module):
         return torch.cat([logits[..., :PITCH], logits[..., PITCH:] + pitches], dim=-1)
 
     def _compiles(self, tokens: Tensor) -> bool:
-        """Whether `generator.step` is for these tokens (B, 1)."""
+        """Whether `generator.network.kernels` is for these tokens (B, 1)."""
         plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
         weight = self.embedding.weight
         return plain and weight.device.type == "cpu" and weight.dtype == torch.float32 and len(tokens) <= ROWS

@@ -1,7 +1,7 @@
 """From a store to what the network reads: encoded splits, training windows, windows that score a piece.
 
 Half the training windows are plain, as scoring reads them. The others may be headed by what they are like
-(`generator.attributes`): their artist, key, density and polyphony, each with a chance of 1/2, so that the network
+(`generator.data.attributes`): their artist, key, density and polyphony, each with a chance of 1/2, so that the network
 learns to go without any of them too (Ho and Salimans 2022 drop conditions for the same reason); and half of those are
 cut out of the planned line.
 """
@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 
 from corpus.store import Store
-from generator.attributes import bar_figures, classes, key_of, plan_of
-from generator.tokens import (
+from generator.data.attributes import bar_figures, classes, key_of, plan_of
+from generator.data.tokens import (
     ARTIST,
     ARTISTS,
     BAR,
@@ -43,7 +43,7 @@ from generator.tokens import (
     transposed,
     window,
 )
-from generator.variation import VARIATIONS
+from generator.data.variation import VARIATIONS
 from music.notes import FloatArray
 
 WHOLE_PIECE_CHANCE = 0.25  # windows that begin at the beginning, so that openings are learned

@@ -19,11 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.checkpoint import load_model
-from generator.decoding import Line, SamplingSettings, begun, sample_lines
-from generator.model import Transformer, threads
-from generator.sample import Generated, statistics
-from generator.tokens import (
+from generator.data.tokens import (
     CLOSE,
     GRID,
     GeneratorError,
@@ -36,6 +32,10 @@ from generator.tokens import (
     quantise,
     window,
 )
+from generator.network.checkpoint import load_model
+from generator.network.model import Transformer, threads
+from generator.writing.decoding import Line, SamplingSettings, begun, sample_lines
+from generator.writing.sample import Generated, statistics
 from music.midi import midi_bytes, parse_midi
 from music.midi_edit import NewNote, rewritten
 from music.notes import NoteSequence
@@ -63,9 +63,9 @@ def infill(
     Parameters
     ----------
     model_dir : path
-        A folder written by `generator.train.train`.
+        A folder written by `generator.training.train.train`.
     piece : NoteSequence
-        What the model sees of it, says `generator.tokens.quantise`.
+        What the model sees of it, says `generator.data.tokens.quantise`.
     bars : (int, int)
         First and last bar, as `NoteSequence.bar_at` counts them, both written.
     n : int

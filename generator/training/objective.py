@@ -9,16 +9,14 @@ latents, so that the model also writes without. A latent number costs nothing un
 exceeds `FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over the first
 `KL_WARM_UP` of the run (Bowman et al. 2016); both keep the latents from being ignored.
 
-Protocol of the figures
------------------------
-Every token of every piece of a split is predicted once, ``BOS`` apart, ``EOS`` included. The network reads a
-piece in windows of its context that start at a bar and advance by about half; a token counts in the first
-window that reaches it. The split is scored plain: no latents, no controls and no plans (`generator.tokens`); in
-training controls are given and never foretold, so they are no part of the loss; plans are. *Perplexity* is exp of
-the mean nats a token, so it holds for this vocabulary only (its digest stands beside it); *bits per note* is the nats
-of all tokens over ln 2 and the number of notes, and can be compared across vocabularies. The count model of
-`generator.ngram`, with the order that does best on the same split (which flatters it), is scored on the same tokens; it
-learns from the training split in all the transpositions the network may see.
+Protocol of the figures ----------------------- Every token of every piece of a split is predicted once, ``BOS`` apart,
+``EOS`` included. The network reads a piece in windows of its context that start at a bar and advance by about half; a
+token counts in the first window that reaches it. The split is scored plain: no latents, no controls and no plans
+(`generator.data.tokens`); in training controls are given and never foretold, so they are no part of the loss; plans
+are. *Perplexity* is exp of the mean nats a token, so it holds for this vocabulary only (its digest stands beside it);
+*bits per note* is the nats of all tokens over ln 2 and the number of notes, and can be compared across vocabularies.
+The count model of `generator.data.ngram`, with the order that does best on the same split (which flatters it), is
+scored on the same tokens; it learns from the training split in all the transpositions the network may see.
 """
 
 from __future__ import annotations
@@ -35,11 +33,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.fleet import Fleet
-from generator.model import Transformer, bars_of, counted_in_bars, members
-from generator.ngram import NGram
-from generator.tokens import ARTIST, PAD, PITCH, TEMPO, IntArray, movable
-from generator.windows import padded, scored_windows, shifts
+from generator.data.ngram import NGram
+from generator.data.tokens import ARTIST, PAD, PITCH, TEMPO, IntArray, movable
+from generator.data.windows import padded, scored_windows, shifts
+from generator.network.model import Transformer, bars_of, counted_in_bars, members
+from generator.training.processes import Fleet
 
 __all__ = ["Likelihood", "Losses", "Objective", "Team", "baseline", "orders"]
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from generator.attributes import DENSITIES
-from generator.conditions import (
+from generator.data.attributes import DENSITIES
+from generator.data.tokens import SettingError
+from generator.writing.conditions import (
     ANYTHING,
     PROGRAMS,
     Conditions,
@@ -24,7 +25,6 @@ from generator.conditions import (
     refused,
     tempo_range,
 )
-from generator.tokens import SettingError
 
 T = TypeVar("T")
 _METERS = {

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.checkpoint import read_training
-from generator.model import Transformer
-from generator.tokens import BAR, METERS, POSITION, IntArray, SettingError, decode
+from generator.data.tokens import BAR, METERS, POSITION, IntArray, SettingError, decode
+from generator.network.checkpoint import read_training
+from generator.network.model import Transformer
 from music.notes import NoteSequence
 
 BEYOND = 1.5

@@ -1,4 +1,4 @@
-"""One new token for each of a few lines through `generator.model.Transformer`, compiled for the CPU.
+"""One new token for each of a few lines through `generator.network.model.Transformer`, compiled for the CPU.
 
 A step through PyTorch's kernels waits on their calls more than on the arithmetic: for one line of size "tiny" a step
 of the stack takes 1.29 ms of processor time, and .50 ms here; for 16 lines both take the same. The sums are taken in
@@ -15,10 +15,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from generator.tokens import PITCH
+from generator.data.tokens import PITCH
 
 if TYPE_CHECKING:
-    from generator.model import Cache, Stack, Transformer
+    from generator.network.model import Cache, Stack, Transformer
 
 __all__ = ["ROWS", "Compiled", "step"]
 
@@ -59,7 +59,7 @@ def _of_stack(stack: Stack) -> Weights:
 def step(model: Transformer, compiled: Compiled, tokens: Tensor, latents: Tensor | None, cache: Cache) -> Tensor:
     """Return the logits (B, 1, V) of what follows one token of each line (B, 1); the cache is extended by it.
 
-    `latents` (B, 1, Z) are those of `generator.model.Style`.
+    `latents` (B, 1, Z) are those of `generator.network.model.Style`.
     """
     rows = len(tokens)
     hidden = np.empty((rows, model.config.width), np.float32)  # (B, D)
@@ -215,7 +215,7 @@ def _stack(
     pad: NDArray[np.int64],
     past: int,
 ) -> None:  # pragma: no cover
-    """Set `x` (B, D) to what the stack makes of it; shapes as in `generator.model`."""
+    """Set `x` (B, D) to what the stack makes of it; shapes as in `generator.network.model`."""
     norm_attention, qkv, out, norm_feed, up, down, norm = weights
     rows, width = x.shape
     heads, size = memory.shape[3], memory.shape[5]

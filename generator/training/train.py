@@ -2,8 +2,8 @@
 
 AdamW (0.9, 0.95; weight decay 0.5, on matrices alone) with a cosine from `rate_first` to `rate_last` over the budget,
 gradients clipped at norm 1. Scored and written is a running mean of the weights, not the last of them (Polyak and
-Juditsky 1992). Started by ``torchrun``, every process takes its share of each batch (`generator.fleet`). What is
-lowered, and the figures that say what was learned, are those of `generator.objective`.
+Juditsky 1992). Started by ``torchrun``, every process takes its share of each batch (`generator.training.processes`).
+What is lowered, and the figures that say what was learned, are those of `generator.training.objective`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from corpus.store import Store
-from generator.canaries import canaries, write_canaries
-from generator.checkpoint import (
+from generator.data.tokens import GeneratorError, IntArray, SettingError, check_settings
+from generator.data.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
+from generator.network.checkpoint import (
     CONFIG,
     TRAINING,
     WEIGHTS,
@@ -40,14 +41,13 @@ from generator.checkpoint import (
     write_description,
     write_json,
 )
-from generator.fleet import Fleet, fleet, leads
-from generator.limits import limits_of
-from generator.logs import Log, board, interruptible, training_bar
-from generator.lora import add_adapters, merged_weights
-from generator.model import SIZES, Transformer, bars_of, members, threads
-from generator.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
-from generator.tokens import GeneratorError, IntArray, SettingError, check_settings
-from generator.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
+from generator.network.limits import limits_of
+from generator.network.lora import add_adapters, merged_weights
+from generator.network.model import SIZES, Transformer, bars_of, members, threads
+from generator.training.canaries import canaries, write_canaries
+from generator.training.logs import Log, board, interruptible, training_bar
+from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
+from generator.training.processes import Fleet, fleet, leads
 
 WARM_UP_STEPS = 20
 CLIP = 1.0
@@ -65,7 +65,7 @@ class Settings:
     Attributes
     ----------
     size : str
-        A key of `generator.model.SIZES`; a model that is tuned keeps its own.
+        A key of `generator.network.model.SIZES`; a model that is tuned keeps its own.
     latent : int
         Numbers of the style latent of a bar, 0 to 1024; 0: no style encoder.
     dropout : float
@@ -100,13 +100,13 @@ class Settings:
     sharded : bool
         Spread weights and optimiser over the processes (FSDP).
     augment : tuple of str
-        Of `generator.windows.AUGMENTATIONS`, what is done to windows beside reading them as they are.
+        Of `generator.data.windows.AUGMENTATIONS`, what is done to windows beside reading them as they are.
     conditions : bool
-        Whether windows are headed by what they are like, so that `generator.sample.generate` can be told; and whether
-        bars are planned.
+        Whether windows are headed by what they are like, so that `generator.writing.sample.generate` can be told; and
+        whether bars are planned.
     canaries : int
-        Melodies of `generator.canaries` that are learned among the pieces, each as often as a piece of its length; 0 to
-        256, drawn with `seed`.
+        Melodies of `generator.training.canaries` that are learned among the pieces, each as often as a piece of its
+        length; 0 to 256, drawn with `seed`.
 
     Raises
     ------
@@ -193,7 +193,7 @@ class TrainingReport:
     steps, tokens, seconds, tokens_per_s : numbers
         Of training alone, over all resumed runs; padding is not counted.
     curve : list of dict
-        ``step`` and the means of `generator.objective.Losses` since the entry before.
+        ``step`` and the means of `generator.training.objective.Losses` since the entry before.
     active : int or None
         Latent numbers that say something: whose mean varies over the bars of "valid" by more than 0.01 (Burda et al.
         2016); None without a style encoder.
@@ -204,7 +204,7 @@ class TrainingReport:
     ended : str
         "budget", "patience" (early stop) or "interrupted"; then `train(..., resume=True)` goes on.
     limits : dict
-        `generator.limits.Limits` of the training pieces.
+        `generator.network.limits.Limits` of the training pieces.
     versions : dict
         Of Python and torch.
     """
@@ -250,7 +250,7 @@ def _fastest_precision(model: Transformer) -> str:
 def train(
     store: Store, out_dir: str | Path, settings: Settings, *, base: str | Path | None = None, resume: bool = False
 ) -> TrainingReport:
-    """Train on the "train" split of `store` and write a model folder (`generator.checkpoint`).
+    """Train on the "train" split of `store` and write a model folder (`generator.network.checkpoint`).
 
     From time to time and at the end the "valid" split is scored, and the best weights so far are kept. Progress goes
     to stderr where that is a terminal, and to TensorBoard files. Ctrl-C or SIGTERM ends the run early and in order.

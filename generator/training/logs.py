@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from generator.checkpoint import beside
+from generator.network.checkpoint import beside
 
 Log = Callable[[int, Mapping[str, float]], None]
 """Takes the step and what is measured there, by name."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.model import Block
+from generator.network.model import Block
 
 __all__ = ["add_adapters", "merged_weights"]
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from generator.tokens import CLASSES, GRID, Plan, bar_lines, chord_token
+from generator.data.tokens import CLASSES, GRID, Plan, bar_lines, chord_token
 from music.chords import chord_labels
 from music.key import key_of_histogram
 from music.notes import FloatArray, NoteSequence
@@ -128,7 +128,7 @@ def bar_figures(sequence: NoteSequence) -> FloatArray:
     Parameters
     ----------
     sequence : NoteSequence
-        On the grid, as `generator.tokens.quantise` and `decode` give it.
+        On the grid, as `generator.data.tokens.quantise` and `decode` give it.
 
     Returns
     -------
