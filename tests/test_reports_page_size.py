@@ -13,7 +13,7 @@ from audit.findings import AuditReport, Finding
 from reports.drawings.notation import Score
 from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, kept
 from reports.pages.report import report_html
-from tests.test_reports_html_report import HOSTILE, finding, report
+from tests.test_reports_report import HOSTILE, finding, report
 
 SOUND = (b"\xff" * 30_000, b"\xff" * 30_000)
 
