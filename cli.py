@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from generator.writing.sample import Generated
     from ledger.chains.chain import Chain
     from ledger.hashes.hashcache import HashCache
-    from ledger.links import Link
+    from ledger.links import Link, Verification
     from ledger.signing.log import TransparencyLog
     from ledger.signing.memory import Memory
     from ledger.signing.signer import Signer
     from ledger.signing.trust import Trust
-    from ledger.verify import Verification
     from music.notes import NoteSequence
     from music.read import LeftOut
     from reports.formats import Page
@@ -1902,7 +1901,8 @@ def _verify_store(path: Path, quiet: bool = False) -> str:
     if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
         return "ok"
     from audit.search.index import open_index, verify_index  # slow to import, and most paths are no stores
-    from corpus.store import Store, StoreAlteredError, StoreError
+    from corpus.segment import StoreAlteredError, StoreError
+    from corpus.store import Store
 
     try:
         store = Store.open(path)
@@ -2197,7 +2197,7 @@ def _exit_code(error: Exception) -> int | None:
     from corpus.demo import DemoError
     from corpus.pool import EngineError
     from corpus.rights import RightsError
-    from corpus.store import StoreAlteredError, StoreDamagedError, StoreError
+    from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError

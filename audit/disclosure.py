@@ -19,7 +19,8 @@ import numpy as np
 
 from audit.run import Corpus
 from corpus.recordings import open_recordings
-from ledger.ai_roles import ROLES, disclosure
+from ledger.ai_roles import ROLES as ROLES
+from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
 from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
 from ledger.exchange.cyclonedx import model_bom
@@ -28,8 +29,6 @@ from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.contributions import read_contributions
 from ledger.provenance.record import Record, digest_of, read_record
 from ledger.signing.trust import Trust
-
-__all__ = ["ROLES", "Census", "CredentialFound", "Disclosure", "census", "disclose"]
 
 
 @dataclass(frozen=True, slots=True)

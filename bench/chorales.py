@@ -23,8 +23,6 @@ from corpus.demo import scores
 from music.notes import NoteSequence
 from music.scores.musicxml import _unpack, parse_musicxml
 
-__all__ = ["SPLIT", "grid_of", "grouped_by_tune", "make_grids", "read_grids"]
-
 IntArray = NDArray[np.int64]
 SPLIT = Path(__file__).with_name("chorales.csv")
 TUNE = 8

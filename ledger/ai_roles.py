@@ -10,8 +10,6 @@ from collections.abc import Mapping
 
 from ledger.errors import LedgerError
 
-__all__ = ["ROLES", "SHARES", "disclosure"]
-
 ROLES = ("composition", "lyrics", "vocals", "instrumentation", "post-production")
 SHARES = ("none", "partly", "all")
 BY_A_MODEL = {"composition": "all", "instrumentation": "all"}

@@ -9,28 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.hashes.manifest import ManifestDiff
 
-__all__ = [
-    "ChainRefused",
-    "ChainUnreachable",
-    "ContractMismatch",
-    "ExtraMissing",
-    "KeyRevoked",
-    "KeyUnusable",
-    "LedgerError",
-    "LinkRefused",
-    "LogBroken",
-    "LogIncomplete",
-    "Malformed",
-    "ManifestMismatch",
-    "NotFinal",
-    "PathRefused",
-    "SignatureInvalid",
-    "SignerUnknown",
-    "TimeStampUnavailable",
-    "Unsigned",
-]
-
-
 LONGEST = 2000  # characters of a message
 
 

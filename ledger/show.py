@@ -16,8 +16,6 @@ from ledger.signing.predicates import origin_of
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust, verify_envelope
 
-__all__ = ["log_state", "signed_about"]
-
 
 def signed_about(path: Path, trust: Trust, log: TransparencyLog) -> list[dict[str, Any]]:
     """Return the signed statements about an artefact, each with its signer and its place in the log.

@@ -9,8 +9,6 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from ledger.hashes.digest import Digest, hash_bytes, hash_file, read_bytes, temporary_beside, temporary_file
 
-__all__ = ["Staged"]
-
 
 class Staged:
     """New content of files, and files to remove, until `commit` puts all of it there.

@@ -68,8 +68,6 @@ from ledger.signing.trust import Trust, format_time, verify_envelope
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     from ledger.chains.chain import Chain
 
-__all__ = ["Assured", "Link", "LinkVerdict", "Verification", "verify_path"]
-
 ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX = ".anchor.json", ".token.json", ".nft.json"
 TRACES = (
     *(".sig.tsr", ".run.sig", ".contributions.sig", ".contributions.json"),

@@ -40,8 +40,8 @@ from audit.search.passages import search
 from audit.search.surprise import transitions
 from audit.track import open_corpus
 from corpus.ingest import ingest
-from corpus.segment import StoreBusyError, StoreDamagedError
-from corpus.store import Store, StoreError, writing
+from corpus.segment import StoreBusyError, StoreDamagedError, StoreError
+from corpus.store import Store, writing
 from metrics.tokens import MetricError
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build

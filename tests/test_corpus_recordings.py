@@ -14,8 +14,8 @@ import soundfile
 from corpus.ingest import ingest
 from corpus.recordings import Recordings, open_recordings
 from corpus.rights import read_rights
-from corpus.segment import StoreAlteredError, StoreDamagedError
-from corpus.store import Store, StoreError
+from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
+from corpus.store import Store
 from generator.sound.windows import read_sounds, sound_of
 from music.audio import decode, loudness, mel_db, mel_grey
 from music.midi import write_midi

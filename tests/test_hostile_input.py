@@ -23,7 +23,7 @@ import cli
 from audit.checked_toml import toml_lines
 from audit.policy import PolicyError, read_policy
 from corpus.rights import MAX_PATTERNS, RightsError, read_rights
-from corpus.store import StoreDamagedError, StoreError
+from corpus.segment import StoreDamagedError, StoreError
 from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
 from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
 from generator.network.model import MAX_HELD, SIZES, ModelConfig

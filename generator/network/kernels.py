@@ -20,8 +20,6 @@ from generator.data.tokens import PITCH
 if TYPE_CHECKING:
     from generator.network.model import Cache, Stack, Transformer
 
-__all__ = ["ROWS", "Compiled", "step"]
-
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Weights = tuple[Floats, ...]

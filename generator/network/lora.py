@@ -15,8 +15,6 @@ from torch.nn import functional
 
 from generator.network.model import Block
 
-__all__ = ["add_adapters", "merged_weights"]
-
 SCALE = 2.0
 """What B A is multiplied by: the paper's alpha / rank."""
 

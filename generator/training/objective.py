@@ -39,8 +39,6 @@ from generator.data.windows import padded, scored_windows, shifts
 from generator.network.model import Transformer, bars_of, counted_in_bars, members
 from generator.training.processes import Fleet
 
-__all__ = ["Likelihood", "Losses", "Objective", "Team", "baseline", "orders"]
-
 KL_WEIGHT, FIGURES_WEIGHT = 0.03, 1.0
 KL_WARM_UP = 0.2
 FREE_NATS = 0.25

@@ -18,8 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from generator.network.model import Transformer
 
-__all__ = ["Fleet", "fleet", "leads"]
-
 
 @dataclass(frozen=True, slots=True)
 class Fleet:

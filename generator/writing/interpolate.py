@@ -21,8 +21,6 @@ from generator.writing.decoding import SamplingSettings, Style
 from generator.writing.sample import Generated, write_styled
 from music.notes import FloatArray, NoteSequence
 
-__all__ = ["figures", "interpolate", "style_of"]
-
 MAX_BARS = 64
 ENDS_TOP_P = 0.5
 """Ends are not to be varied, but to come back."""

@@ -31,9 +31,6 @@ from generator.network.limits import read_limits, require_learned
 from generator.network.model import Transformer, threads
 from generator.writing.conditions import ANYTHING, Conditions
 from generator.writing.decoding import (
-    EXTRA_BARS,
-    MAX_HOLD,
-    RUN,
     TEMPERATURE,
     Line,
     SamplingSettings,
@@ -44,8 +41,6 @@ from generator.writing.decoding import (
 )
 from music.key import NAMES, estimate_key
 from music.notes import NoteSequence, build
-
-__all__ = ["EXTRA_BARS", "MAX_HOLD", "RUN", "Generated", "SamplingSettings", "Style", "generate", "statistics"]
 
 Guard = Callable[[NoteSequence], bool]
 """Says whether music holds a passage that must not be in it."""

@@ -38,16 +38,6 @@ from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import sha256_object
 
-__all__ = [
-    "ANCHOR_SCHEMA",
-    "Anchor",
-    "anchor_again",
-    "anchor_file",
-    "anchor_paths",
-    "read_anchor",
-    "revoke_path",
-]
-
 ANCHOR_SCHEMA = "contraste-anchor/1"
 FIELDS = (
     "schema",

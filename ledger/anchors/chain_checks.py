@@ -18,8 +18,6 @@ from ledger.chains.chain import Chain, Entry, Receipt
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, read_bytes
 
-__all__ = ["ChainVerdict", "Judged", "judge_anchor", "judge_token"]
-
 ChainVerdict = Literal["ok", "simulated", "pending", "unchecked", "missing", "broken"]
 """`ledger.verify.LinkVerdict` says what each means."""
 

@@ -11,19 +11,6 @@ from ledger.chains.networks import ChainIdentity
 from ledger.errors import Malformed
 from ledger.hashes.digest import read_json
 
-__all__ = [
-    "address_text",
-    "chain_json",
-    "evidence_json",
-    "hex_text",
-    "moment",
-    "parse_chain",
-    "parse_evidence",
-    "read_sidecar",
-    "unhex",
-    "whole",
-]
-
 T = TypeVar("T")
 YEAR_10000 = 253_402_300_800
 

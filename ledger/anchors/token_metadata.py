@@ -25,8 +25,6 @@ from ledger.hashes.cid import CHUNK, cid_of_digest, cid_of_file
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, hash_file, read_json
 from ledger.paths import beside
 
-__all__ = ["Listing", "Media", "anchor_in", "media_of", "metadata_file", "metadata_json", "metadata_uris"]
-
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
 # Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
 IMAGES = {

@@ -39,8 +39,6 @@ from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import Material, sha256_object
 
-__all__ = ["TOKEN_SCHEMA", "TokenFile", "mint_tracks", "read_token", "token_file"]
-
 TOKEN_SCHEMA = "contraste-token/1"
 FIELDS = {
     "schema", "content", "metadata", "cid", "chain", "contract", "owner", "locked", "transaction", "block", "time",

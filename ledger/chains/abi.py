@@ -17,8 +17,6 @@ from typing import Any
 from ledger.errors import ChainRefused, ExtraMissing
 from ledger.hashes.merkle import keccak256
 
-__all__ = ["address", "creation_code", "decode", "encode", "is_ours", "requires_extra", "revert_reason", "topic"]
-
 REVERTS = {
     "AlreadyAnchored(bytes32)": "the root is anchored already",
     "AlreadyMinted(uint256)": "this track has been minted already",

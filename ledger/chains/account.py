@@ -14,8 +14,6 @@ from ledger.errors import KeyUnusable, LedgerError
 from ledger.hashes.digest import canonical_json, read_json, write_atomic
 from ledger.signing.keys import refuse_shared
 
-__all__ = ["ACCOUNT_VARIABLE", "PUBLIC_ACCOUNTS", "create_account", "load_account_key", "load_keystore"]
-
 ACCOUNT_VARIABLE = "CONTRASTE_ETH_KEY"
 SCRYPT_N, MAX_SCRYPT_N = 2**18, 2**20
 MAX_ROUNDS = 2**22  # of PBKDF2; Ethereum's clients write 262,144

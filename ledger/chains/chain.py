@@ -25,8 +25,6 @@ from ledger.chains.networks import ChainIdentity, chain_id_of
 from ledger.errors import ChainRefused, ContractMismatch, Malformed
 from ledger.hashes.digest import Digest
 
-__all__ = ["Chain", "Entry", "Mined", "Receipt", "Token", "anchored_event", "minted_event", "open_chain"]
-
 ZERO32 = bytes(32)
 MINT_BATCH = 100
 """Tokens minted by one transaction: 2.7 million gas, well below the limit of 16.7 million (EIP-7825)."""

@@ -32,8 +32,6 @@ from ledger.signing.keys import data_folder
 if TYPE_CHECKING:
     from eth.abc import MiningChainAPI
 
-__all__ = ["CHAIN_ID", "EmbeddedChain"]
-
 CHAIN_ID = 9_101_112_026
 """Chain id of every embedded chain; the genesis hash tells them apart."""
 GENESIS_TIME = 1_767_225_600

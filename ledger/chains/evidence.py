@@ -19,8 +19,6 @@ from ledger.chains.abi import requires_extra
 from ledger.errors import Malformed, NotFinal
 from ledger.hashes.merkle import keccak256
 
-__all__ = ["Block", "Event", "Evidence", "MinedReceipt", "encode_header", "encode_receipt", "evidence_of"]
-
 HEADER_FIELDS = (
     "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom", "difficulty",
     "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce", "baseFeePerGas", "withdrawalsRoot",

@@ -19,8 +19,6 @@ from ledger.errors import ChainRefused, ChainUnreachable
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["Node"]
-
 MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of one answer; the receipts of a full block have one or two million."""
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from ledger.errors import ChainRefused
 
-__all__ = ["ChainIdentity", "chain_id_of", "check_network"]
-
 NETWORKS = {"mainnet": 1, "sepolia": 11_155_111, "hoodi": 560_048}
 GENESIS = {
     1: "0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3",

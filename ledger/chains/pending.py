@@ -19,8 +19,6 @@ from ledger.errors import ChainUnreachable, LedgerError, Malformed
 from ledger.hashes.digest import canonical_json, read_json, write_atomic
 from ledger.paths import make_folder
 
-__all__ = ["Pending", "locked"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pending:

@@ -26,8 +26,6 @@ from ledger.hashes.digest import canonical_json, read_json, write_atomic
 from ledger.paths import make_folder
 from ledger.signing.keys import data_folder
 
-__all__ = ["DEFAULT_MAX_FEE_GWEI", "RpcChain"]
-
 DEFAULT_MAX_FEE_GWEI = 100.0
 GWEI = 10**9
 MAX_GAS = 2**24

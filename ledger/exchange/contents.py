@@ -17,8 +17,6 @@ from collections.abc import Iterator
 
 from ledger.hashes.digest import hash_bytes
 
-__all__ = ["difference", "parts"]
-
 Part = tuple[str, str]
 """Name of a part of a file, for people, and SHA-256 of its bytes (hex)."""
 

@@ -48,20 +48,6 @@ from ledger.signing.trust import Trust
 if TYPE_CHECKING:
     from c2pa import Context, Reader
 
-__all__ = [
-    "Credential",
-    "CredentialLink",
-    "Verdict",
-    "carries",
-    "credential_file",
-    "credential_links",
-    "is_music",
-    "media_type",
-    "owner_of",
-    "read_credential",
-    "run_digest",
-]
-
 EMBEDDED = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
 """Formats that carry a credential inside."""
 MAGIC = {

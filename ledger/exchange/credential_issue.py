@@ -45,8 +45,6 @@ from ledger.signing.statement import Material, Origin
 from ledger.signing.trust import Trust
 from ledger.staging import Staged
 
-__all__ = ["Issuer", "chain_of"]
-
 SCHEMA = "contraste-credential/1"
 SOURCE_TYPES = {
     "trained": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",

@@ -17,8 +17,6 @@ from ledger.hashes.digest import read_json
 from ledger.hashes.manifest import Manifest
 from ledger.provenance.record import read_record
 
-__all__ = ["model_bom"]
-
 SPEC_VERSION = "1.6"
 TRAINING_FILE = "training.json"
 """Written by the generator; of a model from elsewhere it may be absent."""

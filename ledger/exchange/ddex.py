@@ -20,8 +20,6 @@ from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError, Malformed
 from ledger.provenance.record import read_record
 
-__all__ = ["check_ai_fields", "disclosure_xml"]
-
 NAMESPACE = "http://ddex.net/xml/ern/432"
 CONTRIBUTORS = {
     "composition": "Composer",

@@ -12,8 +12,6 @@ from ledger.exchange.ddex import CONTRIBUTORS, check_ai_fields
 from ledger.hashes.digest import MAX_RECORD_BYTES, read_bytes, read_json
 from ledger.paths import beside
 
-__all__ = ["DDEX_SUFFIX", "stated_roles"]
-
 DDEX_SUFFIX = ".ddex.xml"
 _ROLES = {name: role for role, name in CONTRIBUTORS.items()}
 

@@ -18,8 +18,6 @@ from typing import BinaryIO
 from ledger.errors import PathRefused
 from ledger.hashes.digest import Digest
 
-__all__ = ["CHUNK", "cid_of_digest", "cid_of_file", "cid_of_stream"]
-
 CHUNK = 262_144
 LINKS = 174
 RAW, DAG_PB = 0x55, 0x70

@@ -28,23 +28,6 @@ import rfc8785
 
 from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused
 
-__all__ = [
-    "MAX_JSON_BYTES",
-    "MAX_JSON_DEPTH",
-    "MAX_JSON_VALUES",
-    "MAX_RECORD_BYTES",
-    "Digest",
-    "canonical_json",
-    "hash_bytes",
-    "hash_file",
-    "parse_json",
-    "read_bytes",
-    "read_json",
-    "temporary_beside",
-    "temporary_file",
-    "write_atomic",
-]
-
 MAX_JSON_BYTES = 64 * 1024 * 1024
 """Largest JSON file the ledger reads; a signed folder of 400,000 files stays below it."""
 MAX_JSON_DEPTH = 100

@@ -27,8 +27,6 @@ from ledger.errors import LedgerError
 from ledger.hashes.digest import Digest
 from ledger.paths import make_folder
 
-__all__ = ["HashCache", "Part", "State", "state_of"]
-
 SETTLING_NS = 2_000_000_000
 """Two seconds, the coarsest clock of a file system in use (FAT)."""
 

@@ -22,17 +22,6 @@ from ledger.errors import LinkRefused, Malformed, PathRefused
 from ledger.hashes.digest import Digest, hash_file
 from ledger.hashes.hashcache import HashCache, Part, State, state_of
 
-__all__ = [
-    "DEFAULT_SHARD_BYTES",
-    "FILES",
-    "Manifest",
-    "ManifestDiff",
-    "Method",
-    "check_name",
-    "left_out",
-    "root_digest",
-]
-
 DEFAULT_SHARD_BYTES = 1_000_000_000
 """Shard size of model signing where none is given."""
 WORKERS = min(32, (os.cpu_count() or 1) + 4)  # some wait for the disk while others hash

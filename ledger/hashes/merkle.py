@@ -14,8 +14,6 @@ import sha3
 from ledger.errors import Malformed
 from ledger.hashes.digest import Digest
 
-__all__ = ["MAX_PROOF", "MerkleTree", "check_proof", "keccak256", "leaf_hash", "root_of"]
-
 MAX_PROOF = 64
 """Longest proof accepted: trees of 2**64 leaves."""
 

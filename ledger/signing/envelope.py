@@ -29,16 +29,6 @@ from ledger.hashes.digest import Digest, canonical_json, parse_json
 from ledger.signing.keys import HASHES, check_curve, key_id
 from ledger.signing.statement import Statement, json_array, json_object
 
-__all__ = [
-    "BUNDLE_TYPE",
-    "PAYLOAD_TYPE",
-    "Envelope",
-    "SigningKey",
-    "check_signature",
-    "pre_authentication_encoding",
-    "sign_statement",
-]
-
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_CERTIFICATES = 10

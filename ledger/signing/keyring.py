@@ -38,18 +38,6 @@ from ledger.signing.signer import Signer
 from ledger.signing.statement import Statement, json_array, json_object
 from ledger.signing.trust import Revocation, Trust, format_time, parse_time, verify_envelope
 
-__all__ = [
-    "bind_account",
-    "binding_digest",
-    "check_binding",
-    "import_trusted",
-    "revoke",
-    "rotate",
-    "trust_key",
-    "trusted_keys",
-    "with_files",
-]
-
 ROTATION_PREDICATE = "https://contraste.dev/key-rotation/v1"
 REVOCATION_PREDICATE = "https://contraste.dev/revocations/v1"
 BINDING_PREDICATE = "https://contraste.dev/key-binding/v1"

@@ -19,19 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.errors import KeyUnusable, LedgerError
 from ledger.hashes.digest import hash_bytes, read_bytes
 
-__all__ = [
-    "CURVES",
-    "HASHES",
-    "check_curve",
-    "data_folder",
-    "key_id",
-    "load_certificates",
-    "load_public",
-    "public_pem",
-    "read_key",
-    "refuse_shared",
-]
-
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
 HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256,

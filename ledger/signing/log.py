@@ -35,16 +35,6 @@ from ledger.signing.envelope import Envelope, SigningKey, sign_statement
 from ledger.signing.statement import Statement
 from ledger.signing.trust import format_time, verify_envelope
 
-__all__ = [
-    "HEAD_PREDICATE",
-    "LogEntry",
-    "TransparencyLog",
-    "check_consistency",
-    "check_inclusion",
-    "leaf_hash",
-    "place_of_file",
-]
-
 HEAD_PREDICATE = "https://contraste.dev/tree-head/v1"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY, payload BLOB, leaf BLOB);

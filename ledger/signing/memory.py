@@ -20,8 +20,6 @@ from ledger.hashes.manifest import root_digest
 from ledger.paths import beside
 from ledger.signing.log import TransparencyLog, place_of_file
 
-__all__ = ["Known", "Memory"]
-
 SUFFIXES = (".contributions.sig", ".run.sig", ".sig")  # the longer ones first
 
 

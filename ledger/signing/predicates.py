@@ -26,20 +26,6 @@ from ledger.hashes.digest import Digest
 from ledger.hashes.manifest import Manifest, Method, root_digest
 from ledger.signing.statement import Material, Origin, Statement, json_array, json_object
 
-__all__ = [
-    "CONTENT_PREDICATE",
-    "CONTRIBUTIONS_PREDICATE",
-    "REPORT_PREDICATE",
-    "RUN_PREDICATE",
-    "content_statement",
-    "contributions_statement",
-    "file_statement",
-    "origin_of",
-    "run_statement",
-    "signed_manifest",
-    "validate",
-]
-
 CONTENT_PREDICATE = "https://model_signing/signature/v1.0"
 RUN_PREDICATE = "https://slsa.dev/provenance/v1"
 REPORT_PREDICATE = "https://contraste.dev/audit-report/v1"

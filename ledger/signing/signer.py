@@ -33,8 +33,6 @@ from ledger.paths import make_folder
 from ledger.signing.envelope import SigningKey
 from ledger.signing.keys import CURVES, check_curve, load_certificates, public_pem, read_key, refuse_shared
 
-__all__ = ["KDF_ROUNDS", "URI_SCHEME", "Pkcs11Key", "Signer", "create_keys", "load_signer"]
-
 KDF_ROUNDS = 600_000
 """PBKDF2 rounds for new private keys (0.07 s here)."""
 URI_SCHEME = "pkcs11:"

@@ -15,18 +15,6 @@ from ledger.errors import Malformed
 from ledger.hashes.digest import Digest, canonical_json, parse_json
 from ledger.hashes.manifest import check_name
 
-__all__ = [
-    "KINDS",
-    "MATERIAL_KINDS",
-    "STATEMENT_TYPE",
-    "Material",
-    "Origin",
-    "Statement",
-    "json_array",
-    "json_object",
-    "sha256_object",
-]
-
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 DESCRIPTOR_FIELDS = frozenset({"uri", "content", "downloadLocation", "mediaType", "annotations"})
 """Fields of an in-toto ResourceDescriptor besides name and digest."""

@@ -21,8 +21,6 @@ from cryptography import x509
 from ledger.errors import ExtraMissing, Malformed, SignatureInvalid, TimeStampUnavailable
 from ledger.hashes.digest import read_bytes
 
-__all__ = ["check_time_stamp", "in_order", "is_stamped", "stamp_file", "time_stamp"]
-
 TIMEOUT_S = 20
 MAX_RESPONSE = 1024 * 1024
 

@@ -25,8 +25,6 @@ from ledger.signing.certificates import CLAIM_SIGNING, UNREADABLE
 from ledger.signing.envelope import Envelope, check_signature
 from ledger.signing.statement import Statement
 
-__all__ = ["Revocation", "Trust", "format_time", "parse_time", "verify_envelope"]
-
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 PURPOSES = {
     ExtendedKeyUsageOID.CODE_SIGNING,

@@ -6,9 +6,7 @@ import math
 
 from audit.findings import Finding, MetricResult, SoundMatch
 from reports.language import words
-from reports.language.words import LONG_ODDS, clean, clock, figure, percent, span
-
-__all__ = ["clean", "clock", "figure", "percent", "span"]
+from reports.language.words import LONG_ODDS, clean, figure, percent, span
 
 INTERVALS = (
     *("unísono", "semitono", "tono", "tercera menor", "tercera mayor", "cuarta justa", "tritono"),
