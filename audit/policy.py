@@ -16,10 +16,10 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from audit.checked_toml import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Verdict
-from audit.tomlfile import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import loose, normal
-from ledger.digest import canonical_json, hash_bytes
+from ledger.hashes.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
 SCHEMA_FILE = POLICIES / "policy.schema.json"
@@ -148,7 +148,7 @@ class Policy:
         return "review" if evalue <= sound["review_evalue"] else "clear"
 
     def is_common(self, commonplace: str, other_works: int) -> bool:
-        """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
+        """Whether a passage is a common figure: by its shape (`audit.search.commonplace`), or as many works hold it."""
         return bool(commonplace) or other_works >= self.values["copy"]["common_works"]
 
     def allowance(self, paths: Sequence[str], artist: str, licence: str) -> str:

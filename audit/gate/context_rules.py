@@ -1,0 +1,230 @@
+"""Rules on what lies around a track: the corpus it was searched in, and what is said beside it.
+
+Style ----- Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
+Hellinger's distance) and their density and height (`audit.measures.likeness.figures`), each of these blocks in units
+of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from all
+others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest
+one of another work: near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the
+corpus.
+
+A store has no clock. It only grows, so one with fewer pieces is an older one; and an index that another process is
+about to replace holds fewer pieces than the store's manifest names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from audit.findings import ProvenanceLink, RuleResult, RuleVerdict
+from audit.gate.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
+from audit.measures.likeness import figures
+from audit.policy import Policy
+from audit.run import Corpus
+from audit.search.index import SCHEMA as INDEX_SCHEMA
+from audit.search.index import left_out
+from ledger.ai_roles import disclosure
+from ledger.errors import LedgerError
+from ledger.exchange.credential import carries
+from ledger.exchange.declared_roles import stated_roles
+from ledger.provenance.record import read_record
+from messages import message
+from music.notes import FloatArray, NoteSequence
+
+SAMPLE = 300
+LEAST = 20  # works; fewer say nothing of how near is usual
+BLOCKS = (slice(0, 12), slice(12, 37), slice(37, 53), slice(53, 54), slice(54, 55), slice(55, 56))  # of `figures`
+HISTOGRAMS = slice(0, 53)
+SEED = 20261126
+
+
+def surroundings(
+    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence | None, links: tuple[ProvenanceLink, ...]
+) -> tuple[RuleResult, ...]:
+    """Check the rules on corpus, disclosure, style and store that the policy sets.
+
+    Parameters
+    ----------
+    track : NoteSequence, optional
+        None for a track that is sound.
+    file : Path
+        The artefact that the track belongs to, beside which its disclosure lies.
+    links : tuple of ProvenanceLink
+        Among them the credentials of the track.
+    """
+    return (
+        *_corpus_rights(policy, corpus),
+        *_disclosure(policy, file, links),
+        *_style(policy, corpus, track),
+        *_store(policy, corpus),
+    )
+
+
+@lru_cache(maxsize=1)  # all tracks of a run ask the same
+def _census(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
+    """Name the pieces that lack what each of `RIGHTS` asks for."""
+    found: dict[str, list[str]] = {about: [] for about in RIGHTS}
+    for row in np.flatnonzero(corpus.store.present):
+        record = corpus.store.pieces[int(row)]
+        piece = {**asdict(record.rights), "piece": record.path, "artist": record.artist}
+        for about, names in found.items():
+            if lacking(policy, about, piece):
+                names.append(record.path)
+    return found
+
+
+def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+    for about in RIGHTS:
+        rule = f"rights.corpus.{about}"
+        if policy.level(rule) == "ignore":
+            continue
+        names = _census(policy, corpus)[about]
+        total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
+        detail = listed(message(LACKS[about], count=len(names), total=total), names)
+        if gone:
+            detail = message("{detail:text}; {gone:d} {gone:piece|pieces} can't be read", detail=detail, gone=gone)
+        yield result(policy, rule, False if names else None if gone else True, detail)
+
+
+def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -> Iterator[RuleResult]:
+    if policy.level("disclosure.credential") != "ignore":
+        found = [link for link in links if link.name == "credential"]
+        best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
+        holds: bool | None = best is not None and best.verdict == "ok"
+        detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
+        if best and not holds and (best.verdict == "unchecked" or (find_spec("c2pa") is None and carries(file))):
+            holds = None
+        yield result(policy, "disclosure.credential", holds, detail)
+    if policy.level("disclosure.roles") != "ignore":
+        yield result(policy, "disclosure.roles", *_roles(file, policy.values["disclosure"]["role_names"]))
+
+
+def _roles(file: Path, wanted: list[str]) -> tuple[bool, str]:
+    """Say whether every wanted role has a share of AI, and which."""
+    try:
+        record = read_record(file)
+        by_model = record is not None and any(material.kind == "model" for material in record.origin.materials)
+        shares = disclosure(stated_roles(file), by_model=by_model)
+    except LedgerError as error:
+        return False, str(error)
+    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
+    missing = [role for role in wanted if role not in shares]
+    if missing and shares:
+        said = message("{roles}; nothing of {names}", roles=said, names=", ".join(missing))
+    return not missing, said
+
+
+class _Usual(NamedTuple):
+    """Descriptions of the sampled pieces, the spread of each column's block, and sorted distances to the nearest."""
+
+    table: FloatArray
+    spread: FloatArray
+    nearest: FloatArray
+
+
+def _described(piece: NoteSequence) -> FloatArray:
+    row = figures(piece)
+    row[HISTOGRAMS] = np.sqrt(row[HISTOGRAMS])
+    return row
+
+
+def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
+    """Describe pieces, at least two, and how near to one another is usual."""
+    table = np.array([_described(piece) for piece in pieces])
+    variance, spread = table.var(axis=0), np.ones(table.shape[1])
+    for block in BLOCKS:
+        spread[block] = np.sqrt(variance[block].sum()) or 1.0
+    table /= spread
+    apart = np.array([_distances(table, row) for row in table])
+    np.fill_diagonal(apart, np.inf)
+    return _Usual(table, spread, np.sort(apart.min(axis=1)))
+
+
+@lru_cache(maxsize=1)
+def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
+    """Describe the pieces that a track is compared with; or say why that can't be done."""
+    artist, store = policy.values["style"]["artist"], corpus.store
+    rows = np.flatnonzero(store.present & (store.groups == np.arange(len(store.groups))))
+    if artist:
+        rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
+    sample = np.sort(np.random.default_rng(SEED).permutation(rows)[:SAMPLE])
+    if len(sample) < LEAST:
+        if not artist:
+            return message(
+                "the corpus has {count:d} works to compare with, and {least:d} are needed",
+                count=len(sample),
+                least=LEAST,
+            )
+        return message(
+            "the corpus has {count:d} works by {artist} to compare with, and {least:d} are needed",
+            count=len(sample),
+            artist=repr(artist),
+            least=LEAST,
+        )
+    return usual_of(store.notes(int(row)) for row in sample)
+
+
+def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(((table - row) ** 2).sum(axis=1)))
+
+
+def style_share(usual: _Usual, track: NoteSequence) -> float:
+    """Share of pieces that lie nearer to their nearest other one than the track to its own, in [0, 1]."""
+    distance = float(_distances(usual.table, _described(track) / usual.spread).min())
+    return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
+
+
+def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
+    if not policy.has_style_window:
+        return
+    bounds = {key: value for key, value in policy.values["style"].items() if key != "artist"}
+    required = policy.requires("style") or any(key.startswith("fail") for key in bounds)
+    usual = _usual(policy, corpus) if track is not None and len(track) else message("the track holds no notes")
+    if track is None or isinstance(usual, str):
+        yield RuleResult("style", TITLES["style"], "skipped", str(usual), required)
+        return
+    share = style_share(usual, track)
+    verdict = policy.judge_style(share)
+    said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
+    detail = message(
+        "{share:.3g} % of {count:d} pieces lie nearer to their nearest neighbour; {bounds}",
+        share=100 * share,
+        count=len(usual.nearest),
+        bounds=said,
+    )
+    judged: RuleVerdict = "pass" if verdict == "clear" else verdict
+    yield RuleResult("style", TITLES["style"], judged, detail, required)
+
+
+def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+    """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
+    values, store = policy.values["store"], corpus.store
+    unsearched, _ = left_out(store, corpus.index)
+    held = len(store.pieces) - unsearched
+    if values["min_pieces"]:
+        holds = held >= values["min_pieces"] or None
+        asked = message(
+            "{held:d} pieces of the {least:d} that the policy asks for", held=held, least=values["min_pieces"]
+        )
+        yield result(policy, "store.min_pieces", holds, asked)
+    if values["min_index"]:
+        version = int(INDEX_SCHEMA.rpartition("/")[2])
+        holds = version >= values["min_index"] or None
+        asked = message("version {version:d} of at least {least:d}", version=version, least=values["min_index"])
+        yield result(policy, "store.min_index", holds, asked)
+    if values["complete"]:
+        now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
+        why = ""
+        if now != store.digest:
+            why = message("the store has grown since; wait for 'contraste ingest' to end")
+        elif unsearched:
+            why = message("{count:d} of {total:d} pieces are not in it", count=unsearched, total=len(store.pieces))
+        whole = message("{count:d} {count:piece|pieces}, all that there are", count=held)
+        yield result(policy, "store.complete", None if why else True, why or whole)
