@@ -414,6 +414,7 @@ def originality(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
     window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+    lang: Lang = "en",
     partial: Partial = False,
 ) -> None:
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
@@ -422,6 +423,7 @@ def originality(
     from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
     from music.midi import write_atomically
     from music.read import read_music
+    from reports.language.translation import language
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
     try:
@@ -449,7 +451,7 @@ def originality(
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
         write_atomically(path, originality_json(report))
     if out:
-        write_atomically(out / "originality.html", originality_html(report).encode())
+        write_atomically(out / "originality.html", originality_html(report, language(lang)).encode())
     tell(*originality_lines(report))
     for skipped in report.skipped:
         say(f"skipped {skipped.check}: {skipped.reason}")
@@ -486,9 +488,21 @@ def compare(
             tell(f"{row.name:24s} skipped: {row.reason}")
 
 
+def _known_language(code: str) -> str:
+    from reports.language.translation import languages
+
+    if code not in languages():
+        raise typer.BadParameter(f"{code!r}: there are {', '.join(languages())}")
+    return code
+
+
 Lang = Annotated[
-    Literal["en", "es"],
-    typer.Option("--lang", help="Language of the pages; a button in report.html leads to the other."),
+    str,
+    typer.Option(
+        "--lang",
+        callback=_known_language,
+        help="Language of the pages, report.md and report.pdf, such as es; a list in report.html leads to all.",
+    ),
 ]
 
 

@@ -76,9 +76,8 @@ TRACES = (
 )
 """Files beside an artefact that are made after it was signed, or for what will be."""
 DOUBTS = {
-    **dict.fromkeys(
-        ("unchecked", "pending"), "{error:text}; the anchor's time would show it, if the chain confirms it"
-    ),
+    "unchecked": "{error:text}; the anchor's time would show it, if the chain confirms it",
+    "pending": "{error:text}; the anchor's time would show it, if the chain confirms it",
     "simulated": "{error:text}; the anchor's time says nothing, since whoever runs an embedded chain sets its clock",
     "unproven": "{error:text}; the anchor's time is the node's word alone, since the file holds no evidence of the "
     "block",

@@ -11,6 +11,7 @@ from reports.exports.markdown import report_markdown
 from reports.exports.pdf import pdf_unavailable, report_pdf
 from reports.exports.sarif import report_sarif
 from reports.json_report import report_json
+from reports.language.translation import language
 from reports.pages.page_size import Sounds
 from reports.pages.report import report_html
 
@@ -50,11 +51,13 @@ FORMS = {
         lambda report, page: report_html(report, page.sounds, page.lang, page.silent, whole=page.whole).encode(),
         from_json=False,
     ),
-    "pdf": Form("report.pdf", lambda report, _: report_pdf(report), from_json=False),  # fonts differ between machines
+    "pdf": Form(  # fonts differ between machines
+        "report.pdf", lambda report, page: report_pdf(report, language(page.lang)), from_json=False
+    ),
     "json": Form("report.json", lambda report, _: report_json(report)),
     "sarif": Form("report.sarif", lambda report, _: report_sarif(report)),
     "junit": Form("report.junit.xml", lambda report, _: report_junit(report)),
-    "md": Form("report.md", lambda report, _: report_markdown(report)),
+    "md": Form("report.md", lambda report, page: report_markdown(report, language(page.lang))),
 }
 BESIDE = {"influence": "influence.json and influence.csv", "disclosure": "the folder disclosure"}
 """What else can be written beside a report: `reports.exports.influence`, `reports.exports.disclosure`."""
