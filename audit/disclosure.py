@@ -19,7 +19,7 @@ import numpy as np
 
 from audit.run import Corpus
 from corpus.recordings import open_recordings
-from ledger.ai_roles import ROLES as ROLES
+from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
 from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
 from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential

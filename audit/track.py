@@ -34,7 +34,8 @@ from audit.measures.metrics import (
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
 from audit.policy import Policy
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.search.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
+from audit.search.index import IndexDamagedError, left_out, newest_indexed, open_index
+from audit.search.index_build import build_index
 from audit.search.originality import Measured, course, known_baseline, measure_baseline, measure_windows
 from audit.search.relatedness import measure_usual, open_usual, tunes_of
 from audit.search.significance import SEED, calibrate, open_calibration

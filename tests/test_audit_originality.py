@@ -13,7 +13,8 @@ import pytest
 import cli
 from audit.measures.metrics import CHANCE, STYLE
 from audit.run import Corpus
-from audit.search.index import IndexDamagedError, build_index
+from audit.search.index import IndexDamagedError
+from audit.search.index_build import build_index
 from audit.search.originality import (
     GRID,
     Measured,

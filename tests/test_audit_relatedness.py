@@ -10,7 +10,9 @@ import pytest
 import audit.search.relatedness as relatedness_module
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.search.index import IndexDamagedError, build_index, time_steps
+from audit.search.index import IndexDamagedError
+from audit.search.index_build import build_index
+from audit.search.lines import time_steps
 from audit.search.passages import lines, search
 from audit.search.relatedness import (
     USUAL,

@@ -122,7 +122,7 @@ def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):
         load_text(tmp_path)
 
 
-def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):
+def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):  # noqa: F811
     model = tmp_path / "model"
     shutil.copytree(folder, model)
     train_text(STORE, model, steps=1)

@@ -35,7 +35,8 @@ import numpy as np
 
 from audit.findings import Course, CourseWindow, Skipped
 from audit.search.align import MIN_PAIRS
-from audit.search.index import Index, left_out, voice_table
+from audit.search.index import Index, left_out
+from audit.search.lines import voice_table
 from audit.search.passages import Passage, search
 from audit.search.significance import SEED, borrowed, human_sample
 from corpus.store import Store
@@ -89,7 +90,7 @@ class Window:
     Attributes
     ----------
     line : int
-        Number of the line among the track's `audit.search.index.voice_table`.
+        Number of the line among the track's `audit.search.lines.voice_table`.
     part : str
         Name of the part that it is read from.
     span_s : tuple of float

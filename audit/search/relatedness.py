@@ -32,7 +32,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.search.index import STEPS_AN_OCTAVE, Bytes, Index
+from audit.search.index import Index
+from audit.search.lines import STEPS_AN_OCTAVE, Bytes
 from audit.search.passages import Passage, aligned
 from audit.search.seeds import Line
 from audit.search.surprise import Floats
