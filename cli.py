@@ -1708,10 +1708,10 @@ def sign(
     password_fd: PasswordFd = None,
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
-    from ledger.exchange.credential import is_music, owner_of
+    from ledger.exchange.credential import is_music
     from ledger.hashes.manifest import FILES, Method, check_name
     from ledger.paths import named
-    from ledger.provenance.record import sign_path
+    from ledger.provenance.record import owner_of, sign_path
     from ledger.signing.signer import load_signer
     from ledger.signing.timestamp import time_stamp
     from ledger.staging import Staged
@@ -1884,13 +1884,13 @@ def _is_state(text: str) -> bool:
 
 def _cache(no_cache: bool) -> HashCache | None:
     from ledger.hashes.hashcache import HashCache
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
 
     return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
 
 
 def _log() -> TransparencyLog:
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
     from ledger.signing.log import TransparencyLog
 
     return TransparencyLog(data_folder() / "log.sqlite")
@@ -2134,11 +2134,11 @@ def _trusted(extra: list[Path] | None) -> Trust:
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
 
     if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
-    from ledger.chains.chain import open_chain
+    from ledger.chains.opening import open_chain
 
     return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
@@ -2154,7 +2154,7 @@ def _writable_chain(
 ) -> Chain:
     """Open the chain that the options of a writing command name."""
     from ledger.chains.account import load_account_key
-    from ledger.chains.chain import open_chain
+    from ledger.chains.opening import open_chain
 
     if account is not None and rpc is None:
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
@@ -2199,12 +2199,13 @@ def _exit_code(error: Exception) -> int | None:
     from corpus.rights import RightsError
     from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
     from ledger import errors
+    from ledger.hashes.manifest import ManifestMismatch
     from metrics.tokens import MetricError
     from music.notes import MusicError
     from reports.json_report import ReportError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
+        (FAILED, (errors.SignatureInvalid, ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
         (USAGE, (TomlError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),

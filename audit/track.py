@@ -44,9 +44,9 @@ from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chains.chain import Chain
 from ledger.errors import LedgerError
-from ledger.exchange.credential import carries, owner_of
+from ledger.exchange.credential import carries
 from ledger.paths import beside
-from ledger.provenance.record import digest_of, read_signed
+from ledger.provenance.record import digest_of, owner_of, read_signed
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
 from ledger.verify import verify_path

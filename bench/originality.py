@@ -65,7 +65,8 @@ from generator.network.checkpoint import (
     write_description,
 )
 from generator.network.lora import merged_weights
-from generator.network.model import SIZES, threads
+from generator.network.model import SIZES
+from generator.network.stack import threads
 from generator.training.train import Settings, train
 from generator.writing.sample import Generated, generate
 from music.notes import NoteSequence

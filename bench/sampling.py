@@ -21,7 +21,8 @@ import torch
 
 from generator.data.tokens import BOS
 from generator.network.checkpoint import SHIPPED, load_model
-from generator.network.model import SIZES, Transformer, threads
+from generator.network.model import SIZES, Transformer
+from generator.network.stack import threads
 from generator.writing.decoding import Line, SamplingSettings, sample_lines
 
 

@@ -27,7 +27,8 @@ from generator.data.tokens import IntArray
 from generator.data.windows import read_split
 from generator.evaluate import SPLITS, forgetting
 from generator.network.checkpoint import load_model
-from generator.network.model import SIZES, threads
+from generator.network.model import SIZES
+from generator.network.stack import threads
 from generator.training.objective import Team
 from generator.training.train import Settings, train
 from music.notes import NoteSequence

@@ -34,7 +34,8 @@ from corpus.store import Store
 from generator.data.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
 from generator.data.windows import padded, read_split
 from generator.network.checkpoint import load_model, read_description, read_training
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.training.canaries import exposures, read_canaries
 from generator.training.objective import Likelihood, Team, cross_entropy, orders
 from generator.writing.sample import Generated, generate, statistics

@@ -26,7 +26,8 @@ from corpus.rights import MAX_PATTERNS, RightsError, read_rights
 from corpus.segment import StoreDamagedError, StoreError
 from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
 from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
-from generator.network.model import MAX_HELD, SIZES, ModelConfig
+from generator.network.model import SIZES
+from generator.network.stack import MAX_HELD, ModelConfig
 from ledger.anchors.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
 from ledger.chains.chain import anchored_event
 from ledger.chains.evidence import MAX_PROOF, Evidence

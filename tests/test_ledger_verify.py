@@ -17,11 +17,11 @@ from ledger.errors import (
     ChainUnreachable,
     ContractMismatch,
     Malformed,
-    ManifestMismatch,
     PathRefused,
     SignatureInvalid,
     Unsigned,
 )
+from ledger.hashes.manifest import ManifestMismatch
 from ledger.provenance.record import material_of, sign_path, write_record
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust

@@ -31,7 +31,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from generator.data.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
-from generator.network.model import ModelConfig, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
 from music.midi import write_atomically
 
 FORMAT, SPECTROGRAMS = "contraste-model/1", "contraste-specgan/1"

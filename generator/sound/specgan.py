@@ -51,7 +51,7 @@ from generator.network.checkpoint import (
     read_weights,
     write_json,
 )
-from generator.network.model import threads as torch_threads
+from generator.network.stack import threads as torch_threads
 from generator.sound.windows import SoundWindows, read_sounds, require_windows, sound_of
 from generator.training.logs import board, interruptible, training_bar
 from music.audio import MEL_BANDS, grey_mel

@@ -43,7 +43,8 @@ from generator.network.checkpoint import (
 )
 from generator.network.limits import limits_of
 from generator.network.lora import add_adapters, merged_weights
-from generator.network.model import SIZES, Transformer, bars_of, members, threads
+from generator.network.model import SIZES, Transformer, bars_of, members
+from generator.network.stack import threads
 from generator.training.canaries import canaries, write_canaries
 from generator.training.logs import Log, board, interruptible, training_bar
 from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline

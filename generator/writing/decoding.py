@@ -41,7 +41,8 @@ from generator.data.tokens import (
     check_settings,
     window,
 )
-from generator.network.model import Cache, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import Cache
 from generator.writing.conditions import ANYTHING, Conditions
 
 MAX_HOLD = 2 * LONG

@@ -33,7 +33,8 @@ from generator.data.tokens import (
     window,
 )
 from generator.network.checkpoint import load_model
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.writing.decoding import Line, SamplingSettings, begun, sample_lines
 from generator.writing.sample import Generated, statistics
 from music.midi import midi_bytes, parse_midi
