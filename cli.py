@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from audit.measures.sound import Sound, SoundCorpus
     from audit.policy import Policy
     from audit.run import Corpus
-    from audit.search.originality import Measured
+    from audit.search.windows import Measured
     from corpus.store import Store
-    from generator.training.train import Settings
+    from generator.training.settings import Settings
     from generator.writing.sample import Generated
     from ledger.chains.chain import Chain
     from ledger.hashes.hashcache import HashCache
@@ -419,7 +419,9 @@ def originality(
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     import os
 
-    from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
+    from audit.search.baseline import human_baseline
+    from audit.search.originality import measure_originality, originality_report
+    from audit.search.windows import Setting
     from music.midi import write_atomically
     from music.read import read_music
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
@@ -1071,7 +1073,7 @@ def train(
 ) -> None:
     """Train a model on a store's training split; under torchrun, with all its processes."""
     with _extra("generator"):
-        from generator.training.train import Settings
+        from generator.training.settings import Settings
 
     if spectrogram:
         if precision != "auto":
@@ -1114,7 +1116,7 @@ def finetune(
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
         from generator.network.checkpoint import SHIPPED
-        from generator.training.train import Settings
+        from generator.training.settings import Settings
 
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
@@ -1223,7 +1225,7 @@ def generate(
 
     with _extra("generator"):
         from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.writing.conditions import parse_conditions
+        from generator.writing.condition_words import parse_conditions
         from generator.writing.prompt import parse_prompt, understood_or_refused
         from generator.writing.sample import generate
         from generator.writing.text_encoder import load_text
@@ -1468,7 +1470,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     import numpy as np
 
     from generator.network.checkpoint import pick_device
-    from generator.sound.specgan import generate_spectrograms, load_hashes
+    from generator.sound.sampling import generate_spectrograms, load_hashes
     from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples

@@ -49,10 +49,13 @@ from transfer import Part, bits
 
 from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
-from audit.search.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
+from audit.search.baseline import Baseline, Group, group_of, human_baseline
+from audit.search.originality import measure_originality
+from audit.search.windows import Measured, Setting
 from audit.track import open_corpus
 from corpus.store import Store
-from generator.data.tokens import PITCH, bar_starts, encode, quantise
+from generator.data.tokens import bar_starts, encode, quantise
+from generator.data.vocabulary import PITCH
 from generator.data.windows import read_split
 from generator.evaluate import SPLITS, memorisation
 from generator.network.checkpoint import (
@@ -67,7 +70,8 @@ from generator.network.checkpoint import (
 from generator.network.lora import merged_weights
 from generator.network.model import SIZES
 from generator.network.stack import threads
-from generator.training.train import Settings, train
+from generator.training.settings import Settings
+from generator.training.train import train
 from generator.writing.sample import Generated, generate
 from music.notes import NoteSequence
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import BOS
+from generator.data.vocabulary import BOS
 from generator.network.checkpoint import SHIPPED, load_model
 from generator.network.model import SIZES, Transformer
 from generator.network.stack import threads

@@ -31,7 +31,9 @@ import numpy as np
 import torch
 
 from corpus.store import Store
-from generator.data.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
+from generator.data.grammar import Grammar
+from generator.data.tokens import quantise
+from generator.data.vocabulary import ARTIST, PITCH, TEMPO, GeneratorError, IntArray
 from generator.data.windows import padded, read_split
 from generator.network.checkpoint import load_model, read_description, read_training
 from generator.network.model import Transformer

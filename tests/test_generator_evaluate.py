@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from generator.data.tokens import PITCH, GeneratorError, decode, encode
+from generator.data.tokens import decode, encode
+from generator.data.vocabulary import PITCH, GeneratorError
 from generator.data.windows import padded
 from generator.evaluate import COMPLETED_NOTES, PROMPT_NOTES, completes, memorisation, table
 from generator.network.model import Transformer

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from generator.data.attributes import attributes, bar_figures
-from generator.data.tokens import GeneratorError, quantise
+from generator.data.tokens import quantise
+from generator.data.vocabulary import GeneratorError
 from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from generator.data.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
+from generator.data.vocabulary import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 from generator.network.kernels import ROWS
 from generator.network.lora import add_adapters, merged_weights
 from generator.network.model import SIZES, Transformer, bars_of, counted_in_bars

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from generator.data.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
+from generator.data.tokens import decode_counted, encode, quantise
+from generator.data.vocabulary import BOS, GRID, GeneratorError
 from generator.data.windows import padded
 from generator.network.checkpoint import Description, load_model, save_model, write_description
 from generator.network.model import Transformer

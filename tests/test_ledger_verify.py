@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchors.anchor import anchor_paths, read_anchor
-from ledger.chains.chain import Chain, Entry, Receipt
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Entry, Receipt
 from ledger.errors import (
     ChainRefused,
     ChainUnreachable,

@@ -10,7 +10,9 @@ from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, ma
 from audit.gate.outcome import sentence, weighed
 from audit.gate.rules import judged
 from audit.policy import read_policy
-from audit.search.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
+from audit.search.baseline import Baseline, Estimate, Group
+from audit.search.originality import OriginalityReport
+from audit.search.windows import Measured, Setting, Window
 from metrics.measure import SPECS, MetricSkipped, features, measure
 from music.key import NAMES
 from music.notes import build

@@ -14,7 +14,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from generator.data.tokens import PITCH
+from generator.data.vocabulary import PITCH
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

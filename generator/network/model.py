@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.data.tokens import (
+from generator.data.vocabulary import (
     BAR,
     CHORD,
     KEY,

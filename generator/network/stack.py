@@ -14,11 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.data.tokens import (
-    MAX_PARTS,
-    VOCABULARY,
-    GeneratorError,
-)
+from generator.data.vocabulary import MAX_PARTS, VOCABULARY, GeneratorError
 from generator.network.kernels import Compiled
 
 MOST = {"width": 8192, "layers": 128, "heads": 128, "context": 8192, "vocabulary": 65_536, "latent": 4096}

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import GeneratorError, IntArray, SettingError, bar_starts, decode, encode, window
+from generator.data.tokens import bar_starts, decode, encode, window
+from generator.data.vocabulary import GeneratorError, IntArray, SettingError
 from generator.network.checkpoint import load_model
 from generator.network.model import Transformer
 from generator.network.stack import threads

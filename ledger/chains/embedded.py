@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.chains.abi import revert_reason
-from ledger.chains.chain import Chain, Mined
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Block, Event, MinedReceipt
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Mined
 from ledger.errors import ChainRefused, ChainUnreachable, LedgerError, requires_extra
 from ledger.hashes.merkle import keccak256
 from ledger.paths import data_folder, make_folder
