@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
+    from audit.originality.windows import Measured
     from audit.policy import Policy
     from audit.run import Corpus
-    from audit.search.windows import Measured
     from corpus.store import Store
     from generator.training.settings import Settings
     from generator.writing.sample import Generated
@@ -419,9 +419,9 @@ def originality(
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     import os
 
-    from audit.search.baseline import human_baseline
-    from audit.search.originality import measure_originality, originality_report
-    from audit.search.windows import Setting
+    from audit.originality.baseline import human_baseline
+    from audit.originality.report import measure_originality, originality_report
+    from audit.originality.windows import Setting
     from music.midi import write_atomically
     from music.read import read_music
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
@@ -676,8 +676,8 @@ def _index_of(
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
+    from audit.originality.report import originality_report
     from audit.run import WINDOW
-    from audit.search.originality import originality_report
     from music.midi import write_atomically
     from reports.language.translation import language
     from reports.pages.index import index_html

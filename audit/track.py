@@ -32,15 +32,15 @@ from audit.measures.metrics import (
     sound_beside,
 )
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
+from audit.originality.baseline import known_baseline, measure_baseline
+from audit.originality.report import course
+from audit.originality.windows import Measured, measure_windows
 from audit.policy import Policy
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.search.baseline import known_baseline, measure_baseline
 from audit.search.index import IndexDamagedError, left_out, newest_indexed, open_index
 from audit.search.index_build import build_index
-from audit.search.originality import course
 from audit.search.relatedness import measure_usual, open_usual, tunes_of
 from audit.search.significance import SEED, calibrate, open_calibration
-from audit.search.windows import Measured, measure_windows
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing

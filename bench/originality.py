@@ -47,11 +47,11 @@ import numpy as np
 from scipy.stats import binomtest
 from transfer import Part, bits
 
+from audit.originality.baseline import Baseline, Group, group_of, human_baseline
+from audit.originality.report import measure_originality
+from audit.originality.windows import Measured, Setting
 from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
-from audit.search.baseline import Baseline, Group, group_of, human_baseline
-from audit.search.originality import measure_originality
-from audit.search.windows import Measured, Setting
 from audit.track import open_corpus
 from corpus.store import Store
 from generator.data.tokens import bar_starts, encode, quantise

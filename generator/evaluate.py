@@ -1,7 +1,7 @@
 """What a model has learned, and whether it learned pieces by heart: what `contraste evaluate` works out with the model.
 
 Measures that need no model (likeness of sets, style, originality) are `audit.measures.likeness`' and
-`audit.search.originality`'s, and the command line puts both together.
+`audit.originality.report`'s, and the command line puts both together.
 
 Memorisation probe
 ------------------

@@ -12,14 +12,14 @@ import pytest
 
 import cli
 from audit.measures.metrics import CHANCE, STYLE
+from audit.originality.baseline import group_of, human_baseline
+from audit.originality.report import measure_originality, originality_report
+from audit.originality.windows import GRID, Measured, Setting, Window, _cuts, measure_windows
 from audit.run import Corpus
-from audit.search.baseline import group_of, human_baseline
 from audit.search.index import IndexDamagedError
 from audit.search.index_build import build_index
-from audit.search.originality import measure_originality, originality_report
 from audit.search.passages import search
 from audit.search.significance import CALIBRATION, Calibration
-from audit.search.windows import GRID, Measured, Setting, Window, _cuts, measure_windows
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi

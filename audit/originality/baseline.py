@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from audit.originality.windows import Measured, Setting, measure_windows
 from audit.search.index import Index
 from audit.search.significance import SEED, borrowed, human_sample
-from audit.search.windows import Measured, Setting, measure_windows
 from corpus.store import Store
 
 MIN_PIECES = 10  # of a baseline, and tracks whose mean is given an interval in words

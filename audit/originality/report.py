@@ -30,10 +30,10 @@ from importlib.metadata import version
 from typing import Any
 
 from audit.findings import Course, CourseWindow, Skipped
-from audit.search.baseline import MIN_PIECES, Baseline, Group, group_of
+from audit.originality.baseline import MIN_PIECES, Baseline, Group, group_of
+from audit.originality.windows import GRID, Measured, Setting, measure_windows
 from audit.search.index import Index, left_out
 from audit.search.passages import search
-from audit.search.windows import GRID, Measured, Setting, measure_windows
 from corpus.store import Store
 from music.notes import NoteSequence
 
