@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from generator.data.attributes import attributes, bar_figures
-from generator.data.tokens import GeneratorError, quantise
+from generator.data.tokens import quantise
+from generator.data.vocabulary import GeneratorError
 from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
@@ -122,7 +123,7 @@ def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):
         load_text(tmp_path)
 
 
-def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):
+def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):  # noqa: F811
     model = tmp_path / "model"
     shutil.copytree(folder, model)
     train_text(STORE, model, steps=1)

@@ -13,9 +13,11 @@ import pytest
 from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped
 from audit.gate.outcome import _copy_reason, sentence, weighed
 from audit.gate.rules import judged
+from audit.originality.baseline import Baseline, Estimate, Group
+from audit.originality.report import OriginalityReport
+from audit.originality.windows import Measured, Setting, Window
 from audit.policy import read_policy
 from audit.run import LIMITS
-from audit.search.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
 from messages import message
 from metrics.measure import MetricSkipped, features, measure
 from music.key import NAMES

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, Outcome, SoundMatch
-from audit.search.originality import OriginalityReport
+from audit.originality.report import OriginalityReport
 from reports.language.translation import ENGLISH, Language
 from reports.pages.originality import drawn_curves, originality_sentence
 from reports.pages.page import LINK_WORDS, OUTCOME_WORDS, page
