@@ -35,6 +35,10 @@ def violations(folder: str, found: set[str]) -> set[str]:
     return wrong | (found & {"torch"} if folder != "generator" else set())
 
 
+def test_messages_lie_below_everything() -> None:
+    assert not imports(ROOT / "messages.py") & {*ALLOWED, "cli"}
+
+
 @pytest.mark.parametrize("folder", sorted(ALLOWED))
 def test_imports_run_one_way(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
