@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from audit.policy import read_policy
 from audit.run import Corpus, find
 from audit.track import open_corpus
-from cli import progress
+from commands.terminal import progress
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import MusicError

@@ -45,7 +45,7 @@ from audit.policy import read_policy
 from audit.run import Corpus, find
 from audit.search.lines import voice_table
 from audit.track import open_corpus
-from corpus.demo import scores
+from corpus.chorales import scores
 from corpus.ingest import ingest
 from corpus.store import Store, write_synced
 from music.midi import midi_bytes
