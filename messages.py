@@ -4,7 +4,7 @@ A template is written once, as a literal in the code that says it, and is the ke
 language (`reports.languages`) holds it. Its slots are
 
 - ``{name}``: any text, which is the same in every language;
-- ``{name:word}``: the same, without spaces and of at most 40 signs;
+- ``{name:word}``: the same, without spaces and of at most 80 signs;
 - ``{name:text}``: a message or a word that a catalogue may hold too;
 - ``{n:d}``, ``{n:,}``, ``{n:.3g}``: a number, in one of Python's formats;
 - ``{n:piece|pieces}``: the first form where the number `n` is 1, the second where it is not.

@@ -26,7 +26,7 @@ from audit.findings import (
     finding_id,
 )
 from audit.gate.outcome import sentence, weighed
-from audit.gate.rules import judged, stands
+from audit.gate.rules import describe_state, judged
 from audit.gate.waivers import Waivers, expiry, settled, waived
 from audit.originality.baseline import Baseline
 from audit.originality.windows import Setting
@@ -393,7 +393,7 @@ def audit(
         skipped += tuple(
             Skipped(
                 "provenance",
-                message("{state:text}: {detail:text}", state=stands(link), detail=link.detail),
+                message("{state:text}: {detail:text}", state=describe_state(link), detail=link.detail),
                 True,
             )
             for link in links

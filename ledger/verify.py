@@ -370,7 +370,7 @@ class _Walk:
         """Compare an artefact with its statement; return whether it is as signed."""
         path, extra = signed.path, []
         by = trust.name_of(signed.envelope)
-        text = message("content as signed by {signer}", signer=by)
+        text = message("content as signed by {signer:text}", signer=by)
         try:
             if isinstance(measured, PathRefused):
                 raise measured
@@ -378,9 +378,9 @@ class _Walk:
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
                 text = message(
-                    "{count:d} {count:shard|shards} as signed by {signer}"
+                    "{count:d} {count:shard|shards} as signed by {signer:text}"
                     if manifest.method.shard_bytes
-                    else "{count:d} {count:file|files} as signed by {signer}",
+                    else "{count:d} {count:file|files} as signed by {signer:text}",
                     count=len(manifest.files),
                     signer=by,
                 )
@@ -625,7 +625,7 @@ class _Walk:
             return False
         by = self._trust(path).name_of(signed.envelope)
         text = message(
-            "not here; its statement is: {count:d} files, signed by {signer}", count=len(manifest.files), signer=by
+            "not here; its statement is: {count:d} files, signed by {signer:text}", count=len(manifest.files), signer=by
         )
         self.add(_link_name(material.kind), path, "absent", text, "stated")
         return True

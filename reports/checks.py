@@ -80,7 +80,7 @@ def checks(report: AuditReport, say: Language = ENGLISH) -> list[Check]:
         name = gap.check.replace(":", ".", 1)
         if name not in rules or rules[name].verdict != "skipped":
             state: State = "open" if gap.required else "skipped"
-            found.append(Check(name, say.fill("Not checked"), state, short(say.known(gap.reason))))
+            found.append(Check(name, say.fill("Not checked"), state, short(say.render(gap.reason))))
     if not any(check.rule in ("copy", "sound") for check in found):
         text = say.fill("No passage is past the policy's thresholds.")
         found.insert(0, Check("copy", say.fill(COPY), "pass", text))
@@ -136,21 +136,26 @@ def _metric(metric: MetricResult, rule: RuleResult | None, say: Language) -> Che
         text += say.fill("; {words} ({low} to {high})", words=said, low=figure(style.low), high=figure(style.high))
     state = _state(rule) if rule else JUDGED[metric.verdict]
     waiver = rule.waiver if rule else None
-    return Check(f"metrics.{metric.name}", short(say.known(metric.about)), state, short(text), waiver=waiver)
+    return Check(f"metrics.{metric.name}", short(say.render(metric.about)), state, short(text), waiver=waiver)
 
 
 def _link(link: ProvenanceLink, say: Language) -> Check:
     """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
-    text = short(f"{link.subject}: {say.known(link.verdict)}: {say.known(link.detail)}")
+    text = say.fill(
+        "{subject}: {verdict}: {detail}",
+        subject=link.subject,
+        verdict=say.render(link.verdict),
+        detail=say.render(link.detail),
+    )
     name = short(link.name, 60)
     state = LINKS.get(link.verdict, "pass")
-    title = say.fill("Provenance: {link}", link=say.known(name))
-    return Check(f"provenance.link.{name}", title, state, text, link.subject)
+    title = say.fill("Provenance: {link}", link=say.render(name))
+    return Check(f"provenance.link.{name}", title, state, short(text), link.subject)
 
 
 def _rule(rule: RuleResult, say: Language) -> Check:
-    text = short(say.known(rule.detail or rule.title))
-    return Check(rule.id, short(say.known(rule.title)), _state(rule), text, waiver=rule.waiver)
+    text = short(say.render(rule.detail or rule.title))
+    return Check(rule.id, short(say.render(rule.title)), _state(rule), text, waiver=rule.waiver)
 
 
 def _state(rule: RuleResult) -> State:

@@ -24,7 +24,7 @@ from music.key import NAMES
 from music.notes import build
 from reports.exports.markdown import report_markdown
 from reports.language import translation
-from reports.language.translation import LONGEST, Language, in_all, language, languages
+from reports.language.translation import LONGEST, Language, language, languages, merge_pages
 from reports.pages.originality import originality_html, originality_sentence
 from reports.pages.report import report_html
 from tests.report_cases import finding, sound, waiver
@@ -68,7 +68,7 @@ ENGLISH_WORDS = (" the ", " is ", " are ", " of ", " not ", " and ", " was ", " 
 
 def left(code: str, text: str) -> list[str]:
     """Return the English words that a message still holds in another language; [text] where it is not known."""
-    said = language(code).translated(text)
+    said = language(code).translate(text)
     return [text] if said is None else [word for word in ENGLISH_WORDS if word in f" {said} "]
 
 
@@ -114,7 +114,7 @@ def test_what_led_to_a_verdict_is_translated(code: str) -> None:
 def test_keys_limits_and_figures_are_translated(code: str) -> None:
     known = [f"{name} {mode}" for name in NAMES for mode in ("major", "minor")] + list(LIMITS)
     assert [fault for text in known for fault in left(code, text)] == []
-    assert str(language(code).sentence("3/4")) == f'<span lang="{code}">3/4</span>'
+    assert str(language(code).mark("3/4")) == f'<span lang="{code}">3/4</span>'
 
 
 def test_the_gate_says_why_in_spanish() -> None:
@@ -125,21 +125,21 @@ def test_the_gate_says_why_in_spanish() -> None:
         "x.mid has no signature beside it; make one with: contraste sign",
     )
     outcome, reasons = weighed((), (lacks,), (), (), ())
-    assert SPANISH.translated(sentence(outcome, (), reasons, 9)) == (
+    assert SPANISH.translate(sentence(outcome, (), reasons, 9)) == (
         "El control dice que no es apto: la regla provenance.require_signature (una clave de confianza firmó la pista) "
         "no se cumple: x.mid no tiene firma al lado; se hace con: contraste sign."
     )
 
 
 def test_messages_are_recognised_with_their_values() -> None:
-    assert SPANISH.translated(_copy_reason(shown(1))) == (
+    assert SPANISH.translate(_copy_reason(shown(1))) == (
         "los compases 6\u201310 coinciden con los compases 21\u201331 de folk/1.mid "
         "(32 de 40 notas, +5 semitonos, E = 2.5e-05)"
     )
     waived = f"waived: {_copy_reason(shown(1))} (licensed; A. Person, until 2027-01-31)"
-    assert str(SPANISH.translated(waived)).startswith("dispensado: los compases 6")
-    assert SPANISH.translated("1 of 1 finding is not clear") == "1 de 1 hallazgo no está libre"
-    assert SPANISH.translated("2 of 9 findings are not clear, 1 of them waived") == (
+    assert str(SPANISH.translate(waived)).startswith("dispensado: los compases 6")
+    assert SPANISH.translate("1 of 1 finding is not clear") == "1 de 1 hallazgo no está libre"
+    assert SPANISH.translate("2 of 9 findings are not clear, 1 of them waived") == (
         "2 de 9 hallazgos no están libres, 1 de ellos dispensado"
     )
 
@@ -151,16 +151,16 @@ def test_the_template_that_explains_most_counts() -> None:
             "messages": {"{a} of {b}": "{b} <- {a}", "{n:.2f} of {b:text}": "{b} {n:.2f}", "every thing": "alles"},
         }
     )
-    assert made.translated("1,234.50 of every thing") == "alles 1.234,50"
-    assert made.translated("Every thing of a") == "a <- Every thing"
-    assert made.translated("unheard") is None
+    assert made.translate("1,234.50 of every thing") == "alles 1.234,50"
+    assert made.translate("Every thing of a") == "a <- Every thing"
+    assert made.translate("unheard") is None
 
 
 def test_what_is_not_known_stays_english_and_is_marked() -> None:
-    assert SPANISH.sentence("Something new & <b>") == '<span lang="en">Something new &amp; &lt;b&gt;</span>'
-    assert SPANISH.translated("The audit is incomplete: " + "{x}" * LONGEST + ".") is None
+    assert SPANISH.mark("Something new & <b>") == '<span lang="en">Something new &amp; &lt;b&gt;</span>'
+    assert SPANISH.translate("The audit is incomplete: " + "{x}" * LONGEST + ".") is None
     assert SPANISH("{name}", name="<b>\u202e") == "&lt;b&gt;\ufffd"
-    assert SPANISH.translated(message("{what:text}: {names}", what="a", names="b")) is None
+    assert SPANISH.translate(message("{what:text}: {names}", what="a", names="b")) is None
 
 
 def test_figures_in_spanish() -> None:
@@ -181,19 +181,19 @@ def test_the_page_opens_in_each_language_and_carries_all(first: str) -> None:
     data = json.loads(re.search(r'id="languages">(.*?)</script>', html)[1])  # type: ignore[index]
     assert data["codes"] == [first, *(code for code in languages() if code != first)]
     (line,) = [k for k, texts in enumerate(data["texts"]) if "32 de 40 notas, +5 semitonos" in "".join(texts)]
-    assert set(data["texts"][line]) == {str(say.translated(_copy_reason(shown(1)))) for say in languages().values()}
+    assert set(data["texts"][line]) == {str(say.translate(_copy_reason(shown(1)))) for say in languages().values()}
     assert f'data-t="{line}">{data["texts"][line][0]}' in html
 
 
 def test_pages_that_differ_in_elements_are_refused() -> None:
     pages = ['<p>a <b title="&lt;">c</b></p>', '<p>b <b title="&gt;">d</b></p>', '<p>a <b title="&lt;">&amp;</b></p>']
-    html, texts = in_all(pages)
+    html, texts = merge_pages(pages)
     assert html == '<p><span data-t="0">a </span><b title="&lt;" data-a="title:1" data-t="2">c</b></p>'
     assert texts == [["a ", "b ", "a "], ["<", ">", "<"], ["c", "d", "&"]]
     with pytest.raises(ValueError, match="tags and texts"):
-        in_all(["<p>a</p>", "<p>a<b>b</b></p>"])
+        merge_pages(["<p>a</p>", "<p>a<b>b</b></p>"])
     with pytest.raises(ValueError, match="has the tag"):
-        in_all(['<p lang="en">a</p>', '<p title="x">a</p>'])
+        merge_pages(['<p lang="en">a</p>', '<p title="x">a</p>'])
 
 
 def human(low: float, high: float, members: int) -> Group:

@@ -7,7 +7,7 @@ import pytest
 
 from audit.findings import Finding, MetricResult, StyleRange
 from reports.language.translation import ENGLISH, languages
-from reports.language.words import beyond_chance, clean
+from reports.language.words import clean, is_beyond_chance
 
 words = ENGLISH.words
 
@@ -127,7 +127,7 @@ def test_metric_sides() -> None:
     assert words.metric_words(low) == "within chance"
     assert words.metric_words(dataclasses.replace(low, value=10.0)) == "more alike than chance"
     assert words.metric_words(dataclasses.replace(low, chance_p95=math.nan)) == "not comparable"
-    assert (beyond_chance(high), beyond_chance(low)) == (True, False)
+    assert (is_beyond_chance(high), is_beyond_chance(low)) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audit.findings import ProvenanceLink, RuleResult, RuleVerdict
-from audit.gate.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
+from audit.gate.rules import LACKS, RIGHTS, TITLES, lacking, name_some, result
 from audit.measures.likeness import figures
 from audit.policy import Policy
 from audit.run import Corpus
@@ -87,7 +87,7 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
             continue
         names = _census(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
-        detail = listed(message(LACKS[about], count=len(names), total=total), names)
+        detail = name_some(message(LACKS[about], count=len(names), total=total), names)
         if gone:
             detail = message("{detail:text}; {gone:d} {gone:piece|pieces} can't be read", detail=detail, gone=gone)
         yield result(policy, rule, False if names else None if gone else True, detail)

@@ -139,7 +139,7 @@ def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipp
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
     detail = message("{count:d} {count:near-duplicate|near-duplicates} not clear", count=len(flagged))
-    detail = listed(detail, [s.piece for s in flagged])
+    detail = name_some(detail, [s.piece for s in flagged])
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
 
@@ -188,17 +188,17 @@ def _rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterato
             f.piece: {"licence": "", "consent": "", **f.rights, "piece": f.piece, "artist": f.artist} for f in asked
         }
         names = [name for name, piece in pieces.items() if lacking(policy, about, piece)]
-        detail = listed(message(LACKS[about], count=len(names), total=len(pieces)), names)
+        detail = name_some(message(LACKS[about], count=len(names), total=len(pieces)), names)
         yield result(policy, rule, not names, detail)
 
 
-def listed(what: str, names: Sequence[str]) -> str:
+def name_some(what: str, names: Sequence[str]) -> str:
     """Return a message with the first three of the names that it is about."""
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return message("{what:text}: {names}", what=what, names=some) if names else what
 
 
-def stands(link: ProvenanceLink) -> str:
+def describe_state(link: ProvenanceLink) -> str:
     """Say how a link stands."""
     return message(
         "{link:text} ({subject}) is {verdict:text}", link=link.name, subject=link.subject, verdict=link.verdict
@@ -211,12 +211,12 @@ def _provenance(
     gap = _missing("provenance", skipped)
     if policy.requires("provenance"):
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]
-        why = gap.reason if gap else stands(open_links[0]) if open_links else ""
+        why = gap.reason if gap else describe_state(open_links[0]) if open_links else ""
         detail = why or message("{count:d} {count:link|links} checked", count=len(links))
         yield RuleResult("provenance", TITLES["provenance"], "skipped" if why else "pass", detail, True)
     if links:
         broken = [f"{link.name} ({link.subject})" for link in links if link.verdict == "broken"]
-        detail = listed(message("broken"), broken) if broken else message("no link is broken")
+        detail = name_some(message("broken"), broken) if broken else message("no link is broken")
         yield RuleResult("provenance.intact", TITLES["provenance.intact"], "fail" if broken else "pass", detail)
     own = [link for link in links if link.subject == links[0].subject]
     values = policy.values["provenance"]

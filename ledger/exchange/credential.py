@@ -296,9 +296,8 @@ def _of_signer(
             return Credential("revoked", message("revoked: {error:text}", error=error), credential.manifest)
     keys = [_key_id(certificate) for certificate in signers if _key_id(certificate) in trust]
     if credential.verdict == "trusted" and keys:
-        named = credential.detail.partition(" signed by ")[2]
-        text = named.replace(_signer(credential.manifest), f"key {keys[0][:16]}...", 1)
-        credential = replace(credential, detail=message("trusted: signed by {signer}", signer=text))
+        key = message("key {key:word}...", key=keys[0][:16])
+        credential = replace(credential, detail=credential.detail.replace(_signer(credential.manifest), key, 1))
     fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
     if credential.verdict == "unknown" or fit:
         return credential
@@ -318,8 +317,11 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     time = _time(signature["time"]) if stamped and "time" in signature else None
     signer = _signer(manifest)
     if report["validation_state"] == "Trusted":
-        when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
-        text = message("trusted: signed by {signer}", signer=signer + when)
+        text = message(
+            "trusted: signed by {signer:text} at {time} UTC" if time else "trusted: signed by {signer:text}",
+            signer=signer,
+            time=time and f"{time:%Y-%m-%d %H:%M:%S}",
+        )
         return _with_what_it_says(Credential("trusted", text, manifest, time))
     if "signingCredential.ocsp.revoked" in codes:
         return Credential("revoked", message("revoked: the certificate of {signer} was", signer=signer), manifest)

@@ -140,7 +140,7 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
     def name_of(self, envelope: Envelope) -> str:
         """Return who signed an envelope that was verified: a trusted key by its id, else as its certificate says."""
         if envelope.keyid in self.keys_by_id or not envelope.certificates:
-            return f"key {envelope.keyid[:16]}..."
+            return message("key {key:word}...", key=envelope.keyid[:16])
         return envelope.certificates[0].subject.rfc4514_string()
 
     def check_revoked(self, identifier: str, at: datetime | None) -> None:

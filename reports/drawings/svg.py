@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from audit.findings import Course, Finding, MetricResult, PassageNote
 from reports.language.translation import ENGLISH, Language
-from reports.language.words import beyond_chance, clock
+from reports.language.words import clock, is_beyond_chance
 
 LEFT, RIGHT = 46.0, 14.0
 MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
@@ -340,7 +340,7 @@ def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:
         f'<rect class="band" x="{number(band[0])}" y="10" width="{number(max(band[1] - band[0], 0))}"'
         f' height="12"/><path class="axis" d="M{number(left)} {number(y)}H{number(right)}"/>'
         f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>{whisker}'
-        + (diamond if beyond_chance(metric) else circle)
+        + (diamond if is_beyond_chance(metric) else circle)
     )
     height = 40 if below else 32
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(width), height)

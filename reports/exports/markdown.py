@@ -33,9 +33,9 @@ def report_markdown(report: AuditReport, say: Language = ENGLISH) -> bytes:
     lines = [
         f"# {say.fill(OUTCOMES[report.outcome])}: {escaped(str(report.track.get('name', 'track')))}",
         "",
-        escaped(say.known(report.sentence), 1000),
+        escaped(say.render(report.sentence), 1000),
         "",
-        *(f"- {escaped(say.known(reason), 1000)}" for reason in report.reasons),
+        *(f"- {escaped(say.render(reason), 1000)}" for reason in report.reasons),
         *([""] if report.reasons else []),
         *_findings([f for f in report.findings if f.verdict != "clear"], say),
         f"## {say.fill('Checks')}",
@@ -48,9 +48,9 @@ def report_markdown(report: AuditReport, say: Language = ENGLISH) -> bytes:
         *_list(say.fill("Waivers"), [f"{w.finding}: {waiver_words(w, say)}" for w in report.waivers]),
         *_list(
             say.fill("Remarks on reading the file"),
-            [say.known(str(remark)) for remark in report.track.get("remarks", ())],
+            [say.render(str(remark)) for remark in report.track.get("remarks", ())],
         ),
-        *_list(say.fill("Limits"), [say.known(limit) for limit in report.limits]),
+        *_list(say.fill("Limits"), [say.render(limit) for limit in report.limits]),
         f"## {say.fill('To reproduce')}",
         "",
         *(f"- {say.fill(name)}: {value}" for name, value in _made_with(report)),

@@ -9,8 +9,8 @@ report.json holds finished English sentences. So a message is recognised by its 
 that hold messages are translated in their turn, and the template of the other language is filled with them. Several
 templates may fit; the one that explains most of the sentence counts. What none explains stays English, and is marked.
 
-A page is rendered once in each language, and `in_all` numbers what differs between them: texts and labels, never the
-elements. The page's script sets them.
+A page is rendered once in each language, and `merge_pages` numbers what differs between them: texts and labels, never
+the elements. The page's script sets them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from reports.language.words import Words, clean
 
 CATALOGUES = Path(__file__).parent
 LONGEST = 2000  # characters of a sentence that is looked up: its time grows with the square
-DEEPEST = 8  # messages in one another
-SHAPES = {"": ".+", "text": ".+", "word": r"\S{1,40}"}  # of slots; all others hold numbers
+DEEPEST = 16  # messages in one another
+SHAPES = {"": ".+", "text": ".+", "word": r"\S{1,80}"}  # of slots; all others hold numbers
 NUMBER = r"[-+]?(?:[\d,]*\.?\d+(?:e[-+]?\d+)?|nan|inf)"
 SIGNS = {"decimal": ".", "thousands": ","}  # of numbers as messages hold them
 _TOKEN = re.compile(r"<[^>]*>|[^<]+")
@@ -81,7 +81,7 @@ class Pattern:
 
 
 @functools.cache
-def pattern(template: str) -> Pattern:
+def pattern_of(template: str) -> Pattern:
     """Return what a template looks like when it is filled."""
     shape, kinds = "", dict[str, str]()
     slots = list(Slots().parse(template))
@@ -114,7 +114,7 @@ class Language(Slots):
         self.words = Words(self)
         self._one: tuple[float, float] = catalogue["one"]
         self._signs = str.maketrans({sign: catalogue[name] for name, sign in SIGNS.items()})
-        self._patterns = [(pattern(english), said) for english, said in self.messages.items() if "{" in english]
+        self._patterns = [(pattern_of(english), said) for english, said in self.messages.items() if "{" in english]
         self._recognised = functools.lru_cache(4096)(self._recognise)
 
     def numerals(self, text: str) -> str:
@@ -140,21 +140,21 @@ class Language(Slots):
         safe = {name: escape(clean(value)) if type(value) is str else value for name, value in values.items()}
         return Markup(self.fill(template, **safe))
 
-    def translated(self, sentence: str) -> str | None:
+    def translate(self, sentence: str) -> str | None:
         """Return a message in this language; None where no template explains it."""
         if self.code == "en":
             return sentence
         known = self._recognised(sentence)
         return known.text if known else None
 
-    def known(self, sentence: str) -> str:
+    def render(self, sentence: str) -> str:
         """Return a message in this language, or as it is where no template explains it."""
-        said = self.translated(sentence)
+        said = self.translate(sentence)
         return sentence if said is None else said
 
-    def sentence(self, text: str) -> Markup:
+    def mark(self, text: str) -> Markup:
         """Return a message, marked with the language that it is in; figures are in any."""
-        said = self.translated(text)
+        said = self.translate(text)
         code = "en" if said is None and re.search("[A-Za-z]", text) else self.code
         return Markup('<span lang="{}">{}</span>').format(code, clean(text if said is None else said))
 
@@ -219,7 +219,7 @@ def language(code: str) -> Language:
     return languages()[code]
 
 
-def in_all(pages: Sequence[str]) -> tuple[str, list[list[str]]]:
+def merge_pages(pages: Sequence[str]) -> tuple[str, list[list[str]]]:
     """Return the first of some pages, all the same one in another language, and a table of what differs.
 
     A text that differs gets an attribute ``data-t`` on its element (a span of its own where it has neighbours), with

@@ -53,7 +53,7 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
-def beyond_chance(metric: MetricResult) -> bool | None:
+def is_beyond_chance(metric: MetricResult) -> bool | None:
     """Whether a metric finds two pieces more alike than chance; None where that can't be said."""
     value, edge = metric.value, metric.chance_p95
     if not (math.isfinite(value) and math.isfinite(edge)):
@@ -243,7 +243,7 @@ class Words:
 
     def metric_words(self, metric: MetricResult) -> str:
         """Say on which side of chance a metric lies."""
-        beyond = beyond_chance(metric)
+        beyond = is_beyond_chance(metric)
         if beyond is None:
             return self.say.fill("not comparable")
         return self.say.fill("more alike than chance" if beyond else "within chance")

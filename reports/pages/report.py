@@ -22,7 +22,7 @@ from reports.drawings.pictures import chord_strips, hash_grid, sound_pictures
 from reports.drawings.provenance_graph import by_hand, chain
 from reports.drawings.svg import DRAWN_SECONDS, Drawing, chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
-from reports.language.translation import Language, in_all, language, languages
+from reports.language.translation import Language, language, languages, merge_pages
 from reports.language.words import clean
 from reports.pages.crosswalk import crosswalk
 from reports.pages.page import LINK_WORDS, page, script_data
@@ -140,7 +140,7 @@ def _rendered(report: AuditReport, chosen: Kept, drawing: Callable[[int], Drawin
         "drawing": drawing,
         "hash_grid": hash_grid,
     }
-    html, texts = in_all(
+    html, texts = merge_pages(
         [
             page("report.html.j2", "report.js review.js", **shared, **_context(report, chosen, language(code)))
             for code in codes
