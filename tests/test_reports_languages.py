@@ -192,8 +192,9 @@ def test_pages_that_differ_in_elements_are_refused() -> None:
     assert texts == [["a ", "b ", "a "], ["<", ">", "<"], ["c", "d", "&"]]
     with pytest.raises(ValueError, match="tags and texts"):
         merge_pages(["<p>a</p>", "<p>a<b>b</b></p>"])
-    with pytest.raises(ValueError, match="has the tag"):
-        merge_pages(['<p lang="en">a</p>', '<p title="x">a</p>'])
+    for one, other in (('<p lang="en">a</p>', '<p title="x">a</p>'), ("<b>a</b>", "<i>a</b>"), ("<p>a<b>", "<p><b>a")):
+        with pytest.raises(ValueError, match="where it has"):
+            merge_pages([one, other])
 
 
 def human(low: float, high: float, members: int) -> Group:

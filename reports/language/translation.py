@@ -240,7 +240,7 @@ def merge_pages(pages: Sequence[str]) -> tuple[str, list[list[str]]]:
         first = same[0]
         if len(set(same)) == 1:
             out.append(first)
-        elif first[0] == "<":
+        elif "<" in {token[0] for token in same}:
             out.append(_labelled(same, lines))
         elif _alone(tokens[0], k):
             out[-1] = f'{out[-1][:-1]} data-t="{_line(same, lines)}">'
@@ -262,12 +262,11 @@ def _alone(tokens: list[str], k: int) -> bool:
 
 
 def _labelled(tags: Sequence[str], lines: dict[tuple[str, ...], int]) -> str:
-    attributes = [_ATTRIBUTE.findall(tag) for tag in tags]
-    if len({tuple(name for name, _ in some) for some in attributes}) > 1:
-        raise ValueError(f"the page has the tag {tags[0][:80]}, and another one in another language")
+    if len({_ATTRIBUTE.sub(r"\1", tag) for tag in tags}) > 1:
+        raise ValueError(f"the page has {tags[0][:80]} where it has {tags[1][:80]} in another language")
     labels = [
         f"{same[0][0]}:{_line([value for _, value in same], lines)}"
-        for same in zip(*attributes, strict=True)
+        for same in zip(*map(_ATTRIBUTE.findall, tags), strict=True)
         if len({value for _, value in same}) > 1
     ]
     end = "/>" if tags[0].endswith("/>") else ">"
