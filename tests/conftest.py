@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.cases.house"]
+pytest.register_assert_rewrite("tests.cases")
+
 LIMIT = sys.getrecursionlimit()
 with suppress(ImportError):  # py-evm raises the limit when a test imports it; the program puts it back, and so do tests
     import eth  # noqa: F401

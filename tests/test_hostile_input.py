@@ -42,8 +42,8 @@ from ledger.signing.predicates import content_statement, origin_of
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust
 from music.containers import MAX_PARTS, MAX_STREAMS, streams
+from tests.cases.command import contraste
 from tests.fuzz import targets
-from tests.test_cli import contraste
 
 ROOT = Path(cli.__file__).parent
 

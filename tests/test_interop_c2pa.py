@@ -22,7 +22,7 @@ from ledger.signing.certificates import pem_text
 from ledger.signing.trust import Trust
 from music.midi import write_midi
 from music.notes import build
-from tests.credential_cases import FILES, TAMPER, World, holder, roots
+from tests.cases.credentials import FILES, TAMPER, World, holder, roots
 
 PYTHON = Path(os.environ.get("CONTRASTE_INTEROP_C2PA", ".venv-interop-c2pa")) / "bin" / "python"
 pytest.importorskip("c2pa")

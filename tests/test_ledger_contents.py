@@ -10,7 +10,7 @@ from ledger.exchange.contents import difference, parts
 from ledger.exchange.credential import read_credential
 from ledger.paths import beside
 from ledger.verify import verify_path
-from tests.credential_cases import FILES, TAMPER, World, box, full_box
+from tests.cases.credentials import FILES, TAMPER, World, box, full_box
 
 pytest.importorskip("c2pa")
 

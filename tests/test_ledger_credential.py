@@ -29,7 +29,7 @@ from ledger.signing.keys import key_id, load_certificates
 from ledger.signing.signer import Signer
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
-from tests.credential_cases import FILES, TAMPER, World, holder, roots
+from tests.cases.credentials import FILES, TAMPER, World, holder, roots
 from tests.test_ledger_verify import RealChain
 
 pytest.importorskip("c2pa")

@@ -21,7 +21,7 @@ from ledger.signing.keys import key_id, load_certificates
 from ledger.signing.timestamp import check_time_stamp, in_order, stamp_file, time_stamp
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
-from tests.credential_cases import FILES, World, holder, roots
+from tests.cases.credentials import FILES, World, holder, roots
 
 pytest.importorskip("c2pa")
 pytest.importorskip("rfc3161_client")

@@ -8,7 +8,7 @@ import pytest
 from audit.findings import MetricResult, RuleResult
 from reports.diff import compare_paths, compare_reports, diff_json, diff_lines
 from reports.json_report import ReportError, report_json
-from tests.report_cases import clean_report, finding, report, waiver
+from tests.cases.reports import clean_report, finding, report, waiver
 
 
 def kinds(old, new) -> list[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ from ledger.signing.trust import Trust
 from music.midi import write_midi
 from music.notes import build
 from reports.exports.disclosure import apple_tags, disclosure_files
-from tests.report_cases import HOSTILE, report
+from tests.cases.reports import HOSTILE, report
 
 MODEL = Path(__file__).parent.parent / "generator" / "pretrained" / "chorales"
 NOBODY = Trust.of({})

@@ -16,7 +16,7 @@ from reports.exports.junit import report_junit
 from reports.exports.markdown import report_markdown
 from reports.exports.sarif import report_sarif
 from reports.json_report import as_written, read_report, report_json
-from tests.report_cases import HOSTILE, report, waiver
+from tests.cases.reports import HOSTILE, report, waiver
 
 RIGHTS = {"licence": "CC-BY-4.0", "source": "", "consent": "granted", "isrc": "", "iswc": ""}
 

@@ -12,7 +12,7 @@ from audit.policy import POLICIES, read_policy
 from reports.formats import written
 from reports.json_report import canonical, read_report, report_json
 from reports.verify import verify_files
-from tests.report_cases import report
+from tests.cases.reports import report
 
 FORMS = {"html", "json", "sarif", "junit", "md"}
 

@@ -66,7 +66,7 @@ from music.read import listing
 from music.scores.musicxml import parse_musicxml
 from music.text import printable
 from reports.json_report import ReportError, read_report, report_json
-from tests.report_cases import report
+from tests.cases.reports import report
 
 OURS = (LedgerError, MusicError, StoreError, RightsError, TomlError, GeneratorError, ReportError)
 KEY = ec.derive_private_key(1, ec.SECP256R1())

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from commands.audit import _audited
 from music.midi import write_midi
 from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
-from tests.test_cli import contraste, done, refused, tune
+from tests.cases.command import contraste, done, refused
+from tests.cases.house import at_home, furnish
+from tests.cases.tunes import melody
 from tests.test_reports_formats import SARIF_SCHEMA
 
 FORMATS = "html,json,sarif,junit,md,influence,disclosure"
@@ -30,21 +33,11 @@ INDEX = {"index.html", "index.html.provenance.json", "index.html.sig"}
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make a store of 20 tunes, a key, and two audited tracks, signed, in every format but pdf."""
     path = tmp_path_factory.mktemp("house")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRASTE_HOME", str(path / "home"))
-        patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measures.metrics.PAIRS", 30)
-        patch.setattr("audit.measures.metrics.SAMPLE", 10)
-        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
-        for i in range(20):
-            write_midi(tune(i), path / "src" / f"{i:02d}.mid")
-        done("keys", "new", path / "keys")
-        done("ingest", path / "src", "--into", path / "store", "--workers", 1)
-        write_midi(tune(7).transpose(3), path / "tracks" / "copied.mid")
-        write_midi(tune(999), path / "tracks" / "clean.mid")
+    with at_home(path):
+        furnish(path, tracks="tracks")
         ran = audited(path, path / "r", "--sign-key", path / "keys")
         assert ran.code == 1, ran
         yield path
@@ -216,7 +209,7 @@ def test_sound_is_audited_and_never_passes_for_checked_notes(house, tmp_path):
 
 
 def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house, tmp_path):
-    song, other = tune(998), tune(997)
+    song, other = melody(998), melody(997)
     write_midi(song, tmp_path / "t/song.mid")
     render_wav(song, tmp_path / "t/song.wav")
     words = ("--store", house / "store", "--out", tmp_path / "r", "--format", "json")
@@ -235,7 +228,7 @@ def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house, t
 
 def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
     for i in range(8):
-        write_midi(tune(900 + i), tmp_path / f"many/{i}.mid")
+        write_midi(melody(900 + i), tmp_path / f"many/{i}.mid")
     (tmp_path / "many/broken.mid").write_bytes(b"MThd")
     ran = contraste(
         "audit", tmp_path / "many", "--store", house / "store", "--out", tmp_path / "r", "--format", "json,md"
@@ -271,7 +264,7 @@ def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
 def test_progress_counts_files_that_cannot_be_read(tmp_path):
     names = ("a.mid", "bad.mid", "c.mid", "worse.mid")
     for name in names:
-        write_midi(tune(1), tmp_path / name)
+        write_midi(melody(1), tmp_path / name)
     for name in ("bad.mid", "worse.mid"):
         (tmp_path / name).write_bytes(b"MThd")
     shown, unread = [], []
@@ -289,7 +282,7 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path):
 
 
 def test_the_index_names_what_could_not_be_read(house, tmp_path):
-    write_midi(tune(999), tmp_path / "t/a.mid")
+    write_midi(melody(999), tmp_path / "t/a.mid")
     (tmp_path / "t/<b>.mid").write_bytes(b"MThd")
     ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r")
     assert ran.code == 3, ran

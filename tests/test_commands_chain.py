@@ -1,9 +1,7 @@
 """The commands that write to a chain, as a user types them: on the embedded chain and on a real node (anvil)."""
 
-import io
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,26 +12,8 @@ pytest.importorskip("eth")
 
 from eth_account import Account
 
-import cli
-
-
-def run(*words):
-    """Return exit code, stdout and stderr of a command."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["contraste", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-    assert "Traceback" not in out.getvalue() + err.getvalue()
-    return code, out.getvalue(), err.getvalue()
-
-
-def done(*words):
-    code, out, err = run(*words)
-    assert code == 0, (words, out, err)
-    return out, err
+from tests.cases.command import contraste, done, refused
+from tests.cases.house import House
 
 
 @pytest.fixture
@@ -60,39 +40,39 @@ def place(request, tmp_path, monkeypatch, home):
 
 
 def test_anchor_mint_revoke_and_verify(signed, place):
-    root, said = done("anchor", *signed, *place.options)
+    _, root, said = done("anchor", *signed, *place.options)
     assert (len(root.strip()), "4 paths anchored in block" in said) == (66, True)
-    out, said = done("mint", *signed[:2], "--licence", "CC0-1.0", "--ai", "vocals=none", "--ai", "Composition=Partly",
-                     "--royalty", 500, *place.options)  # fmt: skip
+    roles = ("--ai", "vocals=none", "--ai", "Composition=Partly")
+    _, out, said = done("mint", *signed[:2], "--licence", "CC0-1.0", *roles, "--royalty", 500, *place.options)
     assert out.split() == [f"{path}.nft.json" for path in signed[:2]]
     assert said.count("token 0x") == 2
     metadata = json.loads(Path(f"{signed[0]}.nft.json").read_text())
     assert metadata["ai_disclosure"] == {"composition": "partly", "vocals": "none"}
-    out, _ = done("verify", *signed[:2], *place.options)
+    _, out, _ = done("verify", *signed[:2], *place.options)
     assert out.count(f"{place.verdict:10s} anchor") == out.count(f"{place.verdict:10s} token") == 2
     done("revoke", signed[1], "--reason", "withdrawn", *place.options)
-    code, out, _ = run("verify", "--short", *signed, *place.options)
+    code, out, _ = contraste("verify", "--short", *signed, *place.options)
     assert code == 1
     verdicts = [line.partition(".mid: ")[2].partition(":")[0] for line in out.splitlines()]
     assert verdicts == ["ok", "broken at anchor", "ok", "ok"]
-    code, _, said = run("revoke", signed[1], *place.options)
+    code, _, said = contraste("revoke", signed[1], *place.options)
     assert (code, "it is revoked already" in said) == (2, True)
     done("revoke", signed[0], "--root", *place.options)
-    code, out, _ = run("verify", "--short", signed[3], *place.options)
+    code, out, _ = contraste("verify", "--short", signed[3], *place.options)
     assert (code, "revoked by its issuer" in out) == (1, True)
     # Anchoring again what is on the chain sends nothing, and says so.
     for words in (["anchor", "--again"], ["anchor"]):
-        out, said = done(*words, *signed, *place.options)
+        _, out, said = done(*words, *signed, *place.options)
         assert (out, "nothing was sent; contraste verify says if it was revoked" in said) == (root, True)
 
 
 def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed, place):
     for track, options in ((signed[0], []), (signed[1], ["--locked"])):
-        _, said = done("mint", track, *options, *place.options)
+        _, _, said = done("mint", track, *options, *place.options)
         assert said.endswith(", locked\n") is bool(options)
     free, fixed = (json.loads(Path(f"{track}.token.json").read_text()) for track in signed[:2])
     assert (free["locked"], fixed["locked"], free["contract"] == fixed["contract"]) == (False, True, False)
-    out, _ = done("verify", *signed[:2], *place.options)
+    _, out, _ = done("verify", *signed[:2], *place.options)
     assert [", locked" in line for line in out.splitlines() if " token " in line] == [False, True]
 
 
@@ -102,11 +82,11 @@ def test_hundreds_of_paths_share_one_root(tmp_path, signed, place):
     for path in paths:
         path.write_bytes(path.name.encode())
     done("sign", *paths, "--key", tmp_path / "keys")
-    root, _ = done("anchor", *paths, *place.options)
+    _, root, _ = done("anchor", *paths, *place.options)
     anchors = [json.loads(Path(f"{path}.anchor.json").read_text()) for path in paths]
     assert {anchor["root"] for anchor in anchors} == {root.strip()}
     assert {len(anchor["proof"]) for anchor in anchors} == {8, 9}
-    out, _ = done("verify", "--short", *paths[::60], *place.options)
+    _, out, _ = done("verify", "--short", *paths[::60], *place.options)
     assert out.count(": ok") == 5
 
 
@@ -125,7 +105,7 @@ def test_hundreds_of_paths_share_one_root(tmp_path, signed, place):
 def test_wrong_chains_are_said_in_one_line(signed, options, code, message):
     before = set(signed[0].parent.iterdir())
     for command in ("anchor", "mint"):
-        found, out, said = run(command, signed[0], *options)
+        found, out, said = contraste(command, signed[0], *options)
         assert (found, out, len(said.splitlines())) == (code, "", 1)
         assert message in said
     assert set(signed[0].parent.iterdir()) == before
@@ -146,17 +126,37 @@ def test_wrong_input_is_said_in_one_line(signed, tmp_path, place):
         (["anchor", "--again", signed[2]], 3, "t2.mid.anchor.json"),
         (["anchor", "--again", signed[1]], 3, "t1.mid.anchor.json"),
     ):
-        found, out, said = run(*words, *place.options)
+        found, out, said = contraste(*words, *place.options)
         assert (found, out, len(said.splitlines())) == (code, "", 1), (words, said)
         assert message in said
 
 
 def test_without_a_key_or_funds_nothing_is_sent(signed, anvil, monkeypatch):
-    code, _, said = run("anchor", signed[0], "--rpc", anvil.url)
+    code, _, said = contraste("anchor", signed[0], "--rpc", anvil.url)
     assert (code, "set CONTRASTE_ETH_KEY" in said) == (2, True)
     poor = Account.create().key  # a key of this test only
     monkeypatch.setenv("CONTRASTE_ETH_KEY", poor.hex())
-    code, _, said = run("anchor", signed[0], "--rpc", anvil.url)
+    code, _, said = contraste("anchor", signed[0], "--rpc", anvil.url)
     assert (code, "has 0 wei on chain 31337" in said) == (2, True)
-    code, _, said = run("anchor", signed[0], "--rpc", anvil.url, "--network", "sepolia")
+    code, _, said = contraste("anchor", signed[0], "--rpc", anvil.url, "--network", "sepolia")
     assert (code, "asked for is chain 11155111" in said) == (2, True)
+
+
+def test_a_chain_folder_of_ones_own(house: House, tmp_path: Path) -> None:
+    track = shutil.copy(house / "clean.mid", tmp_path)
+    done("sign", track, "--key", house / "keys")
+    ran = done("anchor", track, "--chain-dir", tmp_path / "chain")
+    assert ran.out.startswith("0x")
+    assert "simulated" in ran.err
+    done("verify", track, "--chain-dir", tmp_path / "chain")
+    assert contraste("verify", track).code == 4  # anchored elsewhere than on the chain that is asked
+    refused(contraste("anchor", track, "--chain-dir", house / "text.txt"), 2, "text.txt")
+
+
+def test_mint_writes_the_metadata_of_the_token(house: House) -> None:
+    ran = done("mint", house.first, "--report", house.report, "--description", "A test.")
+    file = Path(ran.out.strip())
+    assert file == Path(f"{house.first}.nft.json")
+    assert json.loads(file.read_bytes())["description"].startswith("A test.")
+    assert "simulated" in ran.err
+    done("verify", house.first)

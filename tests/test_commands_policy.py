@@ -2,35 +2,25 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from audit.policy import POLICIES, PROFILES, read_policy
-from music.midi import write_midi
 from reports.json_report import SCHEMA_FILE
+from tests.cases.command import contraste, done, refused
+from tests.cases.house import at_home, furnish
 from tests.test_audit_waivers import entry, written
-from tests.test_cli import contraste, done, refused, tune
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """Make a store of 22 tunes, a key, a copied track and a clean one."""
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Make a store of 22 tunes, one of them without rights, a key, a copied track and a clean one."""
     path = tmp_path_factory.mktemp("house")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRASTE_HOME", str(path / "home"))
-        patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measures.metrics.PAIRS", 30)
-        patch.setattr("audit.measures.metrics.SAMPLE", 8)
-        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
-        for i in range(22):
-            write_midi(tune(i), path / "src" / f"{i:02d}.mid")
-        (path / "rights.csv").write_text("path,licence,consent\n*,CC0,granted\n07.mid,,\n")
-        done("keys", "new", path / "keys")
-        done("ingest", path / "src", "--into", path / "store", "--rights", path / "rights.csv", "--workers", 1)
-        write_midi(tune(7).transpose(3), path / "copied.mid")
-        write_midi(tune(999), path / "clean.mid")
+    with at_home(path):
+        furnish(path, 22, rights="path,licence,consent\n*,CC0,granted\n07.mid,,\n")
         yield path
 
 
