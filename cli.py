@@ -530,7 +530,7 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
-    from audit.policy import policy_file, read_policy
+    from audit.policy import read_policy
     from audit.track import audit_track
     from ledger.memory import Memory
     from reports.disclosure import disclosure_files
@@ -547,7 +547,6 @@ def audit(
     files, left_out = _music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
     heard = _sounds(corpus, files)
-    rules_text = policy_file(policy).read_bytes()
     trusted, chain = _trusted(key), _chain(chain_dir, rpc)
     memory = Memory(_log(), trusted)
     reports: list[AuditReport] = []
@@ -572,7 +571,7 @@ def audit(
                 written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
             made_from = {"track": file, "dataset": store, "model": model}
             listed[f"{name}/report.json"] = _keep_report(
-                report, out / name, written, rules_text, signer, index=several, **made_from
+                report, out / name, written, rules.text.encode(), signer, index=several, **made_from
             )
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
@@ -582,9 +581,9 @@ def audit(
         _record_index(_index_of(out, rows, corpus, windows, [*unread, *beside], lang), listed, signer)
     say(f"reports: {out / 'index.html' if several else out}")
     outcomes = {*(report.outcome for report in reports), *("incomplete" for _ in beside)}
-    outcomes |= {"fail"} if unused and rules.entries_must_match else set()
+    outcomes |= {"fail"} if unused and rules.gate.entries_must_match else set()
     lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
-    raise typer.Exit(_gate(outcomes, lost, rules.review_blocks))
+    raise typer.Exit(_gate(outcomes, lost, rules.gate.review_blocks))
 
 
 def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
@@ -728,7 +727,7 @@ def _name_unmatched(rules: Policy, store: Store) -> None:
     lost = rules.unmatched(records())
     for one in lost:
         say(f"policy {rules.name}: {one}")
-    if any(one.meant for one in lost) or (lost and rules.entries_must_match):
+    if any(one.meant for one in lost) or (lost and rules.gate.entries_must_match):
         stop(f"policy {rules.name}: {lost[0].key}: write entries as the store has them, or take them out", USAGE)
 
 
@@ -839,12 +838,13 @@ def _report_files(
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
         from audit.influence import influence, sound_influence
+        from audit.policy import copy_rules
         from reports.influence import influence_csv, influence_json
 
-        factor = float(report.policy["values"]["copy"]["common_factor"])
+        rules = copy_rules(report.policy["values"])
         gaps = {s.check: s.reason for s in report.skipped}
         if isinstance(track, NoteSequence):
-            ledgers = influence(track, report.findings, slope, factor, gaps.get("copy", ""))
+            ledgers = influence(track, report.findings, slope, rules, gaps.get("copy", ""))
         else:
             ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
         files["influence.json"] = influence_json(report, ledgers)

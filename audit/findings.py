@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from corpus.rights import CONSENTED
 from ledger.digest import canonical_json, hash_bytes, parse_json
 from ledger.errors import Malformed
 
@@ -180,6 +181,11 @@ class Finding(CanBeWaived):
     def piece_shown(self) -> tuple[str, str]:
         """First and last bar of the piece for people: as printed, or counted."""
         return _shown(self.piece_bars, self.piece_printed)
+
+    @property
+    def licensed(self) -> bool:
+        """Whether the policy allows the piece, or a consent that allows its use is on file."""
+        return bool(self.allowed) or self.rights.get("consent") in CONSENTED
 
     @property
     def first_bar(self) -> int:

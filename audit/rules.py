@@ -21,36 +21,9 @@ from audit.findings import (
     worst,
 )
 from audit.policy import Policy
+from audit.policy_tables import RULES
+from corpus.rights import CONSENTED
 
-TITLES = {
-    "copy": "No passage is shared beyond what style and chance explain",
-    "sound": "No sound of the corpus is in the track",
-    "metrics": "The track is compared with the piece that it resembles most",
-    "rights.findings.opt_out": "No passage is shared with a piece whose holder opted out",
-    "rights.findings.licence_missing": "Pieces that passages are shared with have a licence",
-    "rights.findings.consent_missing": "Pieces that passages are shared with have a consent",
-    "rights.corpus.opt_out": "No piece of the corpus is opted out",
-    "rights.corpus.licence_missing": "Every piece of the corpus has a licence",
-    "rights.corpus.consent_missing": "Every piece of the corpus has a consent",
-    "provenance": "Every link from the track back is checked",
-    "provenance.intact": "What is signed is as it was signed",
-    "provenance.require_signature": "A trusted key signed the track",
-    "provenance.signed_by": "A key that the policy names signed the track",
-    "provenance.require_anchor": "The signature is anchored on a chain",
-    "provenance.require_final": "The anchor is final",
-    "disclosure.credential": "The track has a C2PA credential by a trusted signer",
-    "disclosure.roles": "The track says what AI did in each role",
-    "style": "The track is neither too near the corpus nor too far from it",
-    "store.min_pieces": "The index holds as many pieces as asked for",
-    "store.min_index": "The index has the format asked for",
-    "store.complete": "The index holds every piece of the store",
-    "waivers": "No waiver has expired",
-}
-FIXED = (
-    *("copy", "sound", "metrics", "provenance", "provenance.intact", "waivers"),
-    *("store.min_pieces", "store.min_index", "store.complete"),
-)
-"""Rules that no waiver reaches: findings are waived one by one, and nobody can waive what is broken or unknown."""
 ABOUT_SIGNATURE = ("track", "file", "folder", "credential", "key", "log")
 """Links about a track that say whether it is signed; none of them may be in doubt."""
 RIGHTS = ("opt_out", "licence_missing", "consent_missing")
@@ -59,19 +32,18 @@ LACKS = {
     "licence_missing": "without a licence on file",
     "consent_missing": "without a consent on file",
 }
-CONSENTED = ("granted", "not_required")
 
 
 def can_be_waived(rule: str) -> bool:
     """Whether a rule of this id exists and may be waived."""
-    return rule not in FIXED and (rule in TITLES or rule.startswith("metrics."))
+    return RULES[rule].waivable if rule in RULES else rule.startswith("metrics.")
 
 
 def result(policy: Policy, rule: str, holds: bool | None, detail: str) -> RuleResult:
     """Judge a rule that holds, does not hold, or could not be checked (None), by the policy's level for it."""
     level = policy.level(rule)
     verdict: RuleVerdict = "pass" if holds else "skipped" if holds is None or level == "ignore" else level
-    return RuleResult(rule, TITLES[rule], verdict, detail, policy.requires(rule) or level == "fail")
+    return RuleResult(rule, RULES[rule].title, verdict, detail, policy.requires(rule) or level == "fail")
 
 
 def judged(
@@ -122,38 +94,37 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
     detail += f", {waived} of them waived" if waived else ""
     gap = _missing("copy", skipped)
     if gap and against != "fail":
-        return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
+        return RuleResult("copy", RULES["copy"].title, "skipped", gap.reason, gap.required)
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("copy", TITLES["copy"], verdict, detail, policy.requires("copy"))
+    return RuleResult("copy", RULES["copy"].title, verdict, detail, policy.requires("copy"))
 
 
 def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
     gap = _missing("sound", skipped)
     if gap:
-        return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
+        return RuleResult("sound", RULES["sound"].title, "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
     detail = f"{many(len(flagged), 'near-duplicate')} not clear{listed([s.piece for s in flagged])}"
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
+    return RuleResult("sound", RULES["sound"].title, verdict, detail, policy.requires("sound"))
 
 
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
     if policy.requires("metrics"):
         gap = next((s for s in skipped if s.required and s.check.partition(":")[0] == "metrics"), None)
         detail = gap.reason if gap else f"{len(metrics)} metrics are measured"
-        yield RuleResult("metrics", TITLES["metrics"], "skipped" if gap else "pass", detail, True)
+        yield RuleResult("metrics", RULES["metrics"].title, "skipped" if gap else "pass", detail, True)
     found = {metric.name: metric for metric in metrics}
     reasons = {s.check: s.reason for s in skipped}
-    for name, bounds in policy.values["metrics"].items():
-        title, said = f"{name} within its bounds", ", ".join(f"{key} {value:g}" for key, value in bounds.items())
+    for name, bounds in policy.metrics.items():
+        title, said = f"{name} within its bounds", str(bounds)
         if name in found:
             verdict, detail = found[name].verdict, f"{found[name].value:.4g} against {found[name].reference}; {said}"
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
             why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or "not measured"
-            required = any(key.startswith("fail") for key in bounds)
-            yield RuleResult(f"metrics.{name}", title, "skipped", f"{why}; {said}", required)
+            yield RuleResult(f"metrics.{name}", title, "skipped", f"{why}; {said}", bounds.can_fail)
 
 
 def lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
@@ -196,27 +167,27 @@ def _provenance(
         why = f"{open_links[0].name} ({open_links[0].subject}) is {open_links[0].verdict}" if open_links else ""
         why = gap.reason if gap else why
         detail = why or f"{many(len(links), 'link')} checked"
-        yield RuleResult("provenance", TITLES["provenance"], "skipped" if why else "pass", detail, True)
+        yield RuleResult("provenance", RULES["provenance"].title, "skipped" if why else "pass", detail, True)
     if links:
         broken = [f"{link.name} ({link.subject})" for link in links if link.verdict == "broken"]
         detail = f"broken{listed(broken)}" if broken else "no link is broken"
-        yield RuleResult("provenance.intact", TITLES["provenance.intact"], "fail" if broken else "pass", detail)
+        yield RuleResult("provenance.intact", RULES["provenance.intact"].title, "fail" if broken else "pass", detail)
     own = [link for link in links if link.subject == links[0].subject]
-    values = policy.values["provenance"]
-    if values["require_signature"]:
+    asked = policy.provenance
+    if asked.require_signature:
         signed = [link for link in own if link.verdict == "ok" and (link is links[0] or link.name == "credential")]
         doubts = [k for k in own if k.name in ABOUT_SIGNATURE and k.verdict in ("broken", "missing", "unchecked")]
         against = doubts or signed or links[:1]
         detail = against[0].detail if against else gap.reason if gap else "not signed"
         holds = bool(signed) if not doubts else None if {k.verdict for k in doubts} == {"unchecked"} else False
         yield result(policy, "provenance.require_signature", holds, detail)
-    if values["signed_by"]:
+    if asked.signed_by:
         detail = f"signed by the key {signer[:16]}..." if signer else "no trusted key signed the track"
-        yield result(policy, "provenance.signed_by", signer in values["signed_by"], detail)
-    if values["require_anchor"] or values["require_final"]:
+        yield result(policy, "provenance.signed_by", signer in asked.signed_by, detail)
+    if asked.require_anchor or asked.require_final:
         anchor = next((link for link in own if link.name == "anchor"), None)
         said = anchor.verdict if anchor else "absent"
         detail = f"{said}: {anchor.detail}" if anchor else "not anchored"
         for rule, enough in (("require_anchor", ("ok", "simulated", "pending")), ("require_final", ("ok",))):
-            if values[rule]:
+            if getattr(asked, rule):
                 yield result(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)

@@ -177,14 +177,14 @@ def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy
     strong = [
         k
         for k, passage in enumerate(passages)
-        if policy.judge_copy(evalues[k], percentiles[k], len(passage.query_rows)) != "clear"
+        if policy.copy.judge(evalues[k], percentiles[k], len(passage.query_rows)) != "clear"
     ]
     judged = []
     for k, passage in enumerate(passages):
         others = {works[other] for other in strong if _shared(spans[k], spans[other]) > 0.5} - {works[k]}
         first, last = (track.bar_at(float(track.onset_beat[passage.query_rows[i]])) for i in (0, -1))
-        common = policy.is_common(passage.commonplace, len(others))
-        verdict = policy.judge_copy(evalues[k], percentiles[k], len(passage.query_rows), last - first, common)
+        common = policy.copy.is_common(passage.commonplace, len(others))
+        verdict = policy.copy.judge(evalues[k], percentiles[k], len(passage.query_rows), last - first, common)
         allowed = "" if verdict == "clear" else _allowance(corpus, passage.piece, groups[k], policy)
         judged.append(
             _Judged(
@@ -196,7 +196,7 @@ def _judged(corpus: Corpus, track: NoteSequence, passages: list[Passage], policy
 
 def _allowance(corpus: Corpus, piece: int, group: int, policy: Policy) -> str:
     record, oldest = corpus.store.pieces[piece], corpus.store.pieces[group]
-    return policy.allowance((record.path, oldest.path), record.artist, record.rights.licence)
+    return policy.copy.allow.rule_for((record.path, oldest.path), record.artist, record.rights.licence)
 
 
 def _finding(corpus: Corpus, track: NoteSequence, judged: _Judged, notes: NoteSequence) -> Finding:
@@ -376,11 +376,11 @@ def audit(
     )
     links = tuple(link for link in provenance if isinstance(link, ProvenanceLink))
     skipped = tuple(
-        Skipped(s.check, s.reason, (s.check if measured else s.check.partition(":")[0]) in policy.required)
+        Skipped(s.check, s.reason, (s.check if measured else s.check.partition(":")[0]) in policy.gate.required)
         for s in (*unsearched, *metrics, *provenance)
         if isinstance(s, Skipped)
     )
-    if "provenance" in policy.required:
+    if "provenance" in policy.gate.required:
         skipped += tuple(
             Skipped("provenance", f"{link.name} ({link.subject}) is {link.verdict}: {link.detail}", True)
             for link in links

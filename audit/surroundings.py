@@ -15,7 +15,7 @@ about to replace holds fewer pieces than the store's manifest names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.util import find_spec
@@ -29,7 +29,8 @@ from audit.index import SCHEMA as INDEX_SCHEMA
 from audit.index import left_out
 from audit.likeness import figures
 from audit.policy import Policy
-from audit.rules import LACKS, RIGHTS, TITLES, lacking, listed, result
+from audit.policy_tables import RULES
+from audit.rules import LACKS, RIGHTS, lacking, listed, result
 from audit.run import Corpus
 from ledger.credential import carries
 from ledger.disclosure import disclosure
@@ -102,10 +103,10 @@ def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -
             holds = None
         yield result(policy, "disclosure.credential", holds, detail)
     if policy.level("disclosure.roles") != "ignore":
-        yield result(policy, "disclosure.roles", *_roles(file, policy.values["disclosure"]["role_names"]))
+        yield result(policy, "disclosure.roles", *_roles(file, policy.disclosure.role_names))
 
 
-def _roles(file: Path, wanted: list[str]) -> tuple[bool, str]:
+def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
     """Say whether every wanted role has a share of AI, and which."""
     try:
         record = read_record(file)
@@ -147,7 +148,7 @@ def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
 @lru_cache(maxsize=1)
 def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
     """Describe the pieces that a track is compared with; or say why that can't be done."""
-    artist, store = policy.values["style"]["artist"], corpus.store
+    artist, store = policy.style.artist, corpus.store
     rows = np.flatnonzero(store.present & (store.groups == np.arange(len(store.groups))))
     if artist:
         rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
@@ -169,37 +170,35 @@ def style_share(usual: _Usual, track: NoteSequence) -> float:
 
 
 def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
-    if not policy.has_style_window:
+    if not policy.asks("style"):
         return
-    bounds = {key: value for key, value in policy.values["style"].items() if key != "artist"}
-    required = policy.requires("style") or any(key.startswith("fail") for key in bounds)
+    required = policy.requires("style") or policy.style.can_fail
     usual = _usual(policy, corpus) if track is not None and len(track) else "the track holds no notes"
     if track is None or isinstance(usual, str):
-        yield RuleResult("style", TITLES["style"], "skipped", str(usual), required)
+        yield RuleResult("style", RULES["style"].title, "skipped", str(usual), required)
         return
     share = style_share(usual, track)
-    verdict = policy.judge_style(share)
-    said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
-    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {said}"
+    verdict = policy.style.judge(share)
+    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {policy.style}"
     judged: RuleVerdict = "pass" if verdict == "clear" else verdict
-    yield RuleResult("style", TITLES["style"], judged, detail, required)
+    yield RuleResult("style", RULES["style"].title, judged, detail, required)
 
 
 def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
     """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
-    values, store = policy.values["store"], corpus.store
+    asked, store = policy.store, corpus.store
     unsearched, _ = left_out(store, corpus.index)
     held = len(store.pieces) - unsearched
-    if values["min_pieces"]:
-        holds = held >= values["min_pieces"] or None
+    if asked.min_pieces:
+        holds = held >= asked.min_pieces or None
         yield result(
-            policy, "store.min_pieces", holds, f"{held} pieces of the {values['min_pieces']} that the policy asks for"
+            policy, "store.min_pieces", holds, f"{held} pieces of the {asked.min_pieces} that the policy asks for"
         )
-    if values["min_index"]:
+    if asked.min_index:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
-        holds = version >= values["min_index"] or None
-        yield result(policy, "store.min_index", holds, f"version {version} of at least {values['min_index']}")
-    if values["complete"]:
+        holds = version >= asked.min_index or None
+        yield result(policy, "store.min_index", holds, f"version {version} of at least {asked.min_index}")
+    if asked.complete:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
         why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""
         why = why if now == store.digest else "the store has grown since; wait for 'contraste ingest' to end"

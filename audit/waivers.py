@@ -29,7 +29,8 @@ from typing import Any, TypeVar
 
 from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
 from audit.policy import POLICIES
-from audit.rules import TITLES, can_be_waived
+from audit.policy_tables import RULES
+from audit.rules import can_be_waived
 from audit.tomlfile import TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import normal
 from ledger.digest import hash_bytes
@@ -124,7 +125,7 @@ def _wrong(entry: dict[str, Any]) -> Iterable[tuple[str, str]]:
     rule = entry["finding"]
     if re.fullmatch("[0-9a-f]{16}", rule):
         return
-    if rule not in TITLES and not rule.startswith("metrics."):
+    if rule not in RULES and not rule.startswith("metrics."):
         yield "finding", f"{rule!r} is neither the id of a finding (16 hexadecimal digits) nor of a rule"
     elif not can_be_waived(rule):
         yield "finding", f"the rule {rule} can't be waived{'; waive its findings one by one' if rule == 'copy' else ''}"
@@ -158,4 +159,4 @@ def expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
         return ()
     late = [f"{name}: line {w.line}: of {w.finding}, expired on {w.expires}" for w in waivers if w.state == "expired"]
     detail = "; ".join(late) or f"{len(waivers)} in force"
-    return (RuleResult("waivers", TITLES["waivers"], "fail" if late else "pass", detail),)
+    return (RuleResult("waivers", RULES["waivers"].title, "fail" if late else "pass", detail),)

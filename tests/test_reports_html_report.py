@@ -30,6 +30,7 @@ from audit.findings import (
     StyleRange,
     Waiver,
 )
+from audit.policy import read_policy
 from reports.chain import chain
 from reports.crosswalk import crosswalk
 from reports.drawing import chance_line, number, pitch_name, rolls, timeline
@@ -129,7 +130,7 @@ def report(count: int = 3, **changes: Any) -> AuditReport:
             reasons=("bars 6-10 match",),
             track={"name": "new.mid", "digest": "12" * 32, "duration_s": 61.5},
             store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
-            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": {"fail_evalue": 1e-6}}},
+            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": read_policy().values["copy"]}},
             tool={"name": "contraste", "version": "9.8.7"},
             findings=tuple(finding(i + 1) for i in range(count)),
             metrics=(MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),),
@@ -320,7 +321,7 @@ def test_closest_passage_of_a_clean_track_is_no_match() -> None:
 
 
 def test_descriptions_may_be_bare() -> None:
-    Page(report_html(report(1, track={}, store={}, policy={}, tool={})))
+    Page(report_html(report(1, track={}, store={}, tool={})))
 
 
 def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:

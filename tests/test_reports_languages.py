@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.outcome import _copy_reason
-from audit.rules import TITLES
+from audit.policy_tables import RULES
 from audit.run import LIMITS
 from reports import html_report, page, words, words_es
 from reports.crosswalk import crosswalk
@@ -78,7 +78,7 @@ def test_sentences_of_the_audit_are_recognised_with_their_values() -> None:
 
 
 def test_titles_of_rules_and_nested_sentences_are_known() -> None:
-    assert set(TITLES.values()) <= set(SPANISH.texts)
+    assert {rule.title for rule in RULES.values()} <= set(SPANISH.texts)
     said = "rule disclosure.roles (the track says what AI did in each role) does not hold: nothing is said"
     assert SPANISH.translated(said) == (
         "la regla disclosure.roles (la pista dice qué hizo la IA en cada papel) no se cumple: no se dice nada"
