@@ -715,16 +715,9 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
 
 def _name_unmatched(rules: Policy, store: Store) -> None:
     """Name the entries of a policy that match nothing in the store; end the command where they may not stand there."""
-    from dataclasses import asdict
+    from corpus.census import sources
 
-    from corpus.recordings import open_recordings
-
-    def records() -> Iterator[dict[str, str]]:
-        present = [store.pieces[row] for row, there in enumerate(store.present) if there]
-        for record in (*present, *open_recordings(store)):
-            yield {"piece": record.path, "artist": record.artist, **asdict(record.rights)}
-
-    lost = rules.unmatched(records())
+    lost = rules.unmatched(sources(store, recordings=True))
     for one in lost:
         say(f"policy {rules.name}: {one}")
     if any(one.meant for one in lost) or (lost and rules.gate.entries_must_match):

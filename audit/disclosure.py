@@ -8,17 +8,13 @@ beyond `ledger.disclosure`.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from audit.run import Corpus
-from corpus.recordings import open_recordings
+from corpus.census import Census
 from ledger.bom import model_bom
 from ledger.contributions import read_contributions
 from ledger.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
@@ -29,7 +25,7 @@ from ledger.provenance import Record, digest_of, read_record
 from ledger.stated import stated_roles
 from ledger.trust import Trust
 
-__all__ = ["ROLES", "Census", "CredentialFound", "Disclosure", "census", "disclose"]
+__all__ = ["ROLES", "Census", "CredentialFound", "Disclosure", "disclose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +44,6 @@ class CredentialFound:
     verdict: str
     detail: str
     says: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Census:
-    """What a store holds, counted.
-
-    Attributes
-    ----------
-    pieces, works, duplicates, notes, recordings : int
-        `duplicates` are pieces that are the same as an older one.
-    hours : float
-    cleared : int
-        Pieces with a licence and a consent on file.
-    licences, consents, sources, artists, splits, keys, meters : mapping of str to int
-        Pieces by what the store says, "" where it says nothing; most frequent first.
-    tempos : tuple of float
-        The 5th, 50th and 95th percentile, beats a minute.
-    """
-
-    pieces: int
-    works: int
-    duplicates: int
-    notes: int
-    recordings: int
-    hours: float
-    cleared: int
-    licences: Mapping[str, int]
-    consents: Mapping[str, int]
-    sources: Mapping[str, int]
-    artists: Mapping[str, int]
-    splits: Mapping[str, int]
-    keys: Mapping[str, int]
-    meters: Mapping[str, int]
-    tempos: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -152,7 +114,7 @@ def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None
     bom, reason = _model(record, model)
     if reason:
         unknown["model"] = reason
-    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, census(corpus), _named(unknown, file))
+    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, corpus.census, _named(unknown, file))
 
 
 def _named(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -200,33 +162,3 @@ def _model(record: Record | None, folder: Path | None) -> tuple[Mapping[str, Any
     except LedgerError as error:
         return {}, str(error).replace(f"{folder.parent}/", "")
     return bom, ""
-
-
-@lru_cache(maxsize=1)  # all tracks of a run have the same
-def census(corpus: Corpus) -> Census:
-    """Count what a store holds; segments that were left out are not in it."""
-    store = corpus.store
-    pieces = [store.pieces[int(row)] for row in np.flatnonzero(store.present)]
-
-    def counted(values: list[str]) -> dict[str, int]:
-        return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
-
-    groups = Counter(piece.group for piece in pieces)
-    tempos = np.percentile([p.tempo_bpm for p in pieces], [5, 50, 95]) if pieces else np.zeros(3)
-    return Census(
-        pieces=len(pieces),
-        works=len(groups),
-        duplicates=len(pieces) - len(groups),
-        notes=sum(p.notes for p in pieces),
-        recordings=len(open_recordings(store)),
-        hours=sum(p.duration_s for p in pieces) / 3600,
-        cleared=sum(p.rights.cleared for p in pieces),
-        licences=counted([p.rights.licence for p in pieces]),
-        consents=counted([p.rights.consent for p in pieces]),
-        sources=counted([p.rights.source for p in pieces]),
-        artists=counted([p.artist for p in pieces]),
-        splits=counted([p.split for p in pieces]),
-        keys=counted([p.key for p in pieces]),
-        meters=counted([p.meter for p in pieces]),
-        tempos=(float(tempos[0]), float(tempos[1]), float(tempos[2])),
-    )

@@ -34,7 +34,7 @@ from audit.rules import judged
 from audit.search import Passage, lines, search
 from audit.significance import Calibration, query_notes
 from audit.waivers import Waivers, expiry, settled, waived
-from corpus.card import data_card
+from corpus.census import Census, take_census
 from corpus.store import Store
 from metrics.chance import Chance
 from music.notes import IntArray, NoteSequence
@@ -73,9 +73,9 @@ class Corpus:
     style: dict[str, StyleRange] = field(default_factory=dict)  # what human pieces score; {} for too few works
 
     @cached_property
-    def card(self) -> dict[str, Any]:
+    def census(self) -> Census:
         """The store in figures, counted once a run: a signed store may hold no file that came later."""
-        return data_card(self.store)
+        return take_census(self.store)
 
 
 def passages_of(corpus: Corpus, track: NoteSequence) -> list[Passage]:

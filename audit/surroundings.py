@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +31,7 @@ from audit.policy import Policy
 from audit.policy_tables import RULES
 from audit.rules import LACKS, RIGHTS, lacking, listed, result
 from audit.run import Corpus
+from corpus.census import sources
 from ledger.credential import carries
 from ledger.disclosure import disclosure
 from ledger.errors import LedgerError
@@ -69,16 +69,10 @@ def surroundings(
 
 
 @lru_cache(maxsize=1)  # all tracks of a run ask the same
-def _census(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
+def _lacking(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
     """Name the pieces that lack what each of `RIGHTS` asks for."""
-    found: dict[str, list[str]] = {about: [] for about in RIGHTS}
-    for row in np.flatnonzero(corpus.store.present):
-        record = corpus.store.pieces[int(row)]
-        piece = {**asdict(record.rights), "piece": record.path, "artist": record.artist}
-        for about, names in found.items():
-            if lacking(policy, about, piece):
-                names.append(record.path)
-    return found
+    pieces = list(sources(corpus.store))
+    return {about: [p["piece"] for p in pieces if lacking(policy, about, p)] for about in RIGHTS}
 
 
 def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
@@ -86,7 +80,7 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
         rule = f"rights.corpus.{about}"
         if policy.level(rule) == "ignore":
             continue
-        names = _census(policy, corpus)[about]
+        names = _lacking(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
         detail = f"{len(names)} of {total} {LACKS[about]}{listed(names)}"
         detail += f"; {many(gone, 'piece')} can't be read" if gone else ""

@@ -202,7 +202,7 @@ def audit_track(
     return replace(
         report,
         **compared.beside,
-        store=report.store | {"card": corpus.card},
+        store=report.store | {"card": corpus.census.card()},
         tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
     )
 

@@ -204,6 +204,10 @@ class Store:
         there = [entry.name not in dict(self.missing) for entry in self.segments]
         return np.repeat(np.array(there, bool), np.diff(self._starts))
 
+    def held(self) -> Iterator[PieceRecord]:
+        """Yield the records of the pieces that can be read."""
+        return (self.pieces[int(row)] for row in np.flatnonzero(self.present))
+
     @cached_property
     def keys(self) -> NDArray[Any]:
         """`KEYS` (n,) of all pieces; zeros where a segment is missing."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import audit.disclosure
-from audit.disclosure import CredentialFound, census, disclose
+from audit.disclosure import CredentialFound, disclose
 from audit.index import Index
 from audit.run import Corpus
 from audit.significance import Calibration
@@ -125,7 +125,7 @@ def test_apple_tags_tell_unknown_from_none(roles: dict[str, str], composition: o
 
 
 def test_the_data_sheet_counts_rights_duplicates_and_split(track: Path, corpus: Corpus) -> None:
-    found = census(corpus)
+    found = corpus.census
     assert (found.pieces, found.works, found.duplicates, found.cleared) == (3, 2, 1, 1)
     assert dict(found.licences) == {"": 2, "CC0-1.0": 1}
     assert sum(found.splits.values()) == 3
