@@ -1720,9 +1720,10 @@ def sign(
     if report:
         from ledger.keys import key_id
         from ledger.provenance import check_about
+        from ledger.trust import Trust
 
         public = signer.key.public_key()
-        check_about(report, tracks[0], {**_trusted(None), key_id(public): public})
+        check_about(report, tracks[0], Trust({**_trusted(None), key_id(public): public}))
     issuer = None
     if tracks:
         from ledger.issue import Issuer, chain_of
@@ -1960,7 +1961,7 @@ def anchor(
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     trusted = _trusted(key)
     made = anchor_again if again else anchor_paths
-    receipts = made(paths, chain, keys=trusted, log=_log())
+    receipts = made(paths, chain, trust=trusted, log=_log())
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from audit.findings import (
     AuditReport,
     Finding,
@@ -48,6 +46,7 @@ from ledger.memory import Memory
 from ledger.paths import beside
 from ledger.provenance import digest_of, read_signed
 from ledger.transparency import TransparencyLog
+from ledger.trust import Trust
 from ledger.verify import verify_path
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
@@ -132,7 +131,7 @@ def audit_track(
     track: NoteSequence | Sound,
     corpus: Corpus,
     policy: Policy,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     chain: Chain | None = None,
     model: Path | None = None,
     waivers: Waivers | None = None,
@@ -147,7 +146,7 @@ def audit_track(
     ----------
     file : Path
         Where `track` was read; its signature is looked for beside it.
-    keys : mapping
+    trust : Trust
         Trusted public keys by key id.
     chain : Chain, optional
         Where anchors are looked up.
@@ -181,8 +180,8 @@ def audit_track(
         compared = _of_notes(file.name, track, corpus, policy, keep)
     about |= compared.about
     owner = _owner(file)
-    links = _provenance(file, owner, keys, chain, log, shipped)
-    signer = _signer(owner, keys, links)
+    links = _provenance(file, owner, trust, chain, log, shipped)
+    signer = _signer(owner, trust, links)
     if signer:
         about["signed_by"] = signer
     found = tuple(link for link in links if isinstance(link, ProvenanceLink))
@@ -292,7 +291,7 @@ def _owner(file: Path) -> Path:
 def _provenance(
     file: Path,
     owner: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     chain: Chain | None,
     log: TransparencyLog | Memory | None,
     shipped: Path | None,
@@ -300,7 +299,7 @@ def _provenance(
     if not beside(owner, ".sig").exists() and not carries(owner):
         return (Skipped("provenance", f"{file.name} has no signature beside it; make one with: contraste sign"),)
     links = []
-    for link in verify_path(file, keys, chain, log=log, shipped=shipped).links:
+    for link in verify_path(file, trust, chain, log=log, shipped=shipped).links:
         if link.name == "log" and link.verdict in ("ok", "absent"):
             continue  # the log grows, and the same track gives the same report
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
@@ -308,9 +307,7 @@ def _provenance(
     return tuple(links)
 
 
-def _signer(
-    owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], links: tuple[ProvenanceLink | Skipped, ...]
-) -> str:
+def _signer(owner: Path, trust: Trust, links: tuple[ProvenanceLink | Skipped, ...]) -> str:
     """Return the id of the trusted key by which the track is as it was signed, or ""."""
     first = links[0]
     if not isinstance(first, ProvenanceLink) or first.verdict != "ok":
@@ -318,4 +315,4 @@ def _signer(
     own = [link for link in links if isinstance(link, ProvenanceLink) and link.subject == first.subject]
     if any(link.name in ("key", "log") and link.verdict in ("broken", "missing", "unchecked") for link in own):
         return ""
-    return read_signed(owner, keys, timeless=True).envelope.keyid
+    return read_signed(owner, trust, timeless=True).envelope.keyid

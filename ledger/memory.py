@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ledger.digest import Digest
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.manifest import root_digest
 from ledger.paths import beside
 from ledger.transparency import TransparencyLog, place_of_file
+from ledger.trust import Trust
 
 __all__ = ["Known", "Memory"]
 
@@ -46,7 +45,7 @@ class Memory:
     ----------
     log : TransparencyLog
         This machine's.
-    keys : mapping of str to public key
+    trust : Trust
         Who may have signed its head.
 
     Attributes
@@ -57,7 +56,7 @@ class Memory:
         Entries under a head that a trusted key signed.
     """
 
-    def __init__(self, log: TransparencyLog, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+    def __init__(self, log: TransparencyLog, trust: Trust) -> None:
         self.log = log
         self.fault: LedgerError | None = None
         self.size = 0
@@ -67,7 +66,7 @@ class Memory:
         if not log.exists:
             return
         try:
-            self.size, _ = log.verify(keys)
+            self.size, _ = log.verify(trust)
         except SignerUnknown:
             pass  # nobody trusted here signed a head: the entries are listed, and count for nothing
         except LedgerError as error:
@@ -81,9 +80,9 @@ class Memory:
             self.fault = self.fault or error
 
     @classmethod
-    def of(cls, log: TransparencyLog | Memory, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Memory:
+    def of(cls, log: TransparencyLog | Memory, trust: Trust) -> Memory:
         """Return `log` itself if it was read already."""
-        return log if isinstance(log, Memory) else cls(log, keys)
+        return log if isinstance(log, Memory) else cls(log, trust)
 
     def _add(self, position: int, fields: Mapping[str, Any]) -> None:
         try:

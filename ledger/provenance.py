@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.contributions import contributions_file, read_contributions
 from ledger.digest import (
@@ -51,7 +50,7 @@ from ledger.staging import Staged
 from ledger.statement import Material, Origin, Statement
 from ledger.timestamp import stamp_file
 from ledger.transparency import TransparencyLog
-from ledger.trust import verify_envelope
+from ledger.trust import Trust, verify_envelope
 
 __all__ = [
     "RECORD_NAME",
@@ -266,16 +265,16 @@ def place_of(report: Path) -> str:
     return f"{os.path.basename(os.path.realpath(named(report).parent))}/{report.name}"
 
 
-def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+def check_about(report: Path, track: Path, trust: Trust) -> None:
     """Return None if a report is about a track as it is now.
 
     Parameters
     ----------
     report : Path
-        Its report.json; where it is signed it has to be so by one of `keys`, and as signed.
+        Its report.json; where it is signed it has to be so by one of `trust`, and as signed.
     track : Path
         The file that the report should be about.
-    keys : mapping of str to public key
+    trust : Trust
         Who may have signed.
 
     Raises
@@ -286,7 +285,7 @@ def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePu
         If it can't be read, or its signature does not fit.
     """
     if os.path.lexists(beside(report, ".sig")):
-        origin = read_as_signed(report, keys)[0].origin
+        origin = read_as_signed(report, trust)[0].origin
     else:
         found = read_record(report)
         origin = found.origin if found else Origin("file")
@@ -411,7 +410,7 @@ def _contributions(path: Path) -> list[dict[str, Any]]:
 
 def read_statement(
     file: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     *,
     at: datetime | None = None,
     timeless: bool = False,
@@ -420,14 +419,14 @@ def read_statement(
     """Check a signature file of at most `limit` bytes; for the rest see `ledger.trust.verify_envelope`."""
     envelope = Envelope.from_bytes(read_bytes(file, limit), source=str(file))
     try:
-        return envelope, verify_envelope(envelope, keys, at=at, timeless=timeless)
+        return envelope, verify_envelope(envelope, trust, at=at, timeless=timeless)
     except (SignatureInvalid, Malformed) as error:
         raise type(error)(f"{file}: {error}") from None
 
 
 def read_signed(
     path: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     *,
     file: Path | None = None,
     at: datetime | None = None,
@@ -439,7 +438,7 @@ def read_signed(
     ----------
     path : Path
         Folder or file.
-    keys : mapping of str to public key
+    trust : Trust
         A `Trust`, or trusted keys by key id.
     file : Path, optional
         The signature, where it is not ``<path>.sig``.
@@ -459,7 +458,7 @@ def read_signed(
     if not os.path.lexists(file):
         raise Unsigned(f"not signed: there is no {file}")
     limit = MAX_JSON_BYTES if path.is_dir() else MAX_RECORD_BYTES  # only a folder's names many files
-    envelope, statement = read_statement(file, keys, at=at, timeless=timeless, limit=limit)
+    envelope, statement = read_statement(file, trust, at=at, timeless=timeless, limit=limit)
     try:
         origin = origin_of(statement)
     except Malformed as error:
@@ -469,7 +468,7 @@ def read_signed(
     )
 
 
-def read_as_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Signed, Digest]:
+def read_as_signed(path: Path, trust: Trust) -> tuple[Signed, Digest]:
     """Check the signature beside an artefact and that the artefact is as signed; return both, it by its digest.
 
     Raises
@@ -477,7 +476,7 @@ def read_as_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) ->
     LedgerError
         See `read_signed`, `measure` and `check_content`.
     """
-    signed, measured = read_signed(path, keys), measure(path)
+    signed, measured = read_signed(path, trust), measure(path)
     check_content(signed, measured)
     return signed, root_of(measured)
 

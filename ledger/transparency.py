@@ -26,14 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
 from ledger.envelope import Envelope, SigningKey, sign_statement
 from ledger.errors import LedgerError, LogBroken, LogIncomplete, Malformed, SignerUnknown
 from ledger.paths import make_folder
 from ledger.statement import Statement
-from ledger.trust import format_time, verify_envelope
+from ledger.trust import Trust, format_time, verify_envelope
 
 __all__ = [
     "HEAD_PREDICATE",
@@ -272,7 +271,7 @@ class TransparencyLog:
             raise LogBroken(f"{self.file}: entry {entry.position} is filed under the digest of another statement")
         return entry
 
-    def head(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
+    def head(self, trust: Trust) -> tuple[int, bytes]:
         """Return size and root of the largest tree whose head a trusted key signed.
 
         Raises
@@ -303,7 +302,7 @@ class TransparencyLog:
             if envelope.keyid != key:
                 raise LogBroken(f"{self.file}: the tree head of {key[:16]}... is signed by another key")
             try:
-                statement = verify_envelope(envelope, keys, timeless=True)
+                statement = verify_envelope(envelope, trust, timeless=True)
             except SignerUnknown as error:
                 unknown = error
                 continue
@@ -378,7 +377,7 @@ class TransparencyLog:
         with self._database() as database:
             return self._range(database, 0, size)
 
-    def verify(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
+    def verify(self, trust: Trust) -> tuple[int, bytes]:
         """Return size and root of the signed tree (see `head`) if entries and stored hashes belong to it.
 
         Raises
@@ -386,7 +385,7 @@ class TransparencyLog:
         LogBroken, LogIncomplete, SignerUnknown
             Otherwise; see `head`.
         """
-        size, root = self.head(keys)
+        size, root = self.head(trust)
         entries, expected = self.entries(), {}
         row, level = [leaf_hash(entry.leaf) for entry in entries], 0
         while row:
@@ -405,11 +404,9 @@ class TransparencyLog:
             raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
         return size, root
 
-    def proof_of(
-        self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]
-    ) -> tuple[int, bytes, list[bytes]]:
+    def proof_of(self, entry: LogEntry, trust: Trust) -> tuple[int, bytes, list[bytes]]:
         """Return size and root of the log, and the proof, checked, that an entry is in it; raises as `head` does."""
-        size, root = self.head(keys)
+        size, root = self.head(trust)
         if entry.position >= size:
             raise SignerUnknown(f"{self.file}: entry {entry.position} is under no head that a trusted key signed")
         proof = self.inclusion_proof(entry.position, size)

@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ledger.contributions import contributions_file, read_contributions
 from ledger.credential import credential_links, owner_of
 from ledger.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
@@ -81,7 +79,7 @@ DOUBTS = {
 
 def verify_path(
     path: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     chain: Chain | None = None,
     search: Sequence[Path] = (),
     *,
@@ -102,8 +100,8 @@ def verify_path(
     path : Path
         What to verify; its signature is ``<path>.sig``. A file that belongs to another, such as the WAV of a MIDI
         file, has to be among what the other's signature names, and that one is verified.
-    keys : mapping of str to public key
-        Trusted keys by key id; a `Trust`, e.g. of `ledger.keyring.trusted_keys`, knows authorities and revocations too.
+    trust : Trust
+        Who is believed, e.g. `ledger.keyring.trusted_keys`.
     chain : Chain, optional
         Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
     search : sequence of Path
@@ -138,7 +136,6 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
-    trust = Trust.of(keys)
     memory = None if log is None else Memory.of(log, trust)
     walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, cache, memory, shipped)
     owner = _owner(path) if signature is None else path

@@ -461,7 +461,7 @@ def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(wor
     before, after = (datetime.fromtimestamp(second, UTC) for second in (1000, 1001))
     found = [read_credential(path, trust, at).verdict for at in (before, after, None)]
     assert found == ["trusted", "revoked", "revoked"]
-    anchor_paths([path], chain, keys=world.trust)
+    anchor_paths([path], chain, trust=world.trust)
 
     def said(chain):
         links = verify_path(path, trust, chain).links

@@ -21,9 +21,10 @@ from ledger.provenance import (
     sign_path,
     write_record,
 )
+from ledger.trust import Trust
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ from ledger.keys import key_id
 from ledger.provenance import sign_path, write_record
 from ledger.staging import Staged
 from ledger.transparency import TransparencyLog
+from ledger.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 def files(folder):

@@ -15,9 +15,10 @@ from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.keys import key_id
 from ledger.statement import Statement
 from ledger.transparency import TransparencyLog, check_consistency, check_inclusion, leaf_hash
+from ledger.trust import Trust
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 SIZES = range(1, 18)
 
 

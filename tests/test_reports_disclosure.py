@@ -24,7 +24,7 @@ from reports.disclosure import apple_tags, disclosure_files
 from tests.report_cases import HOSTILE, report
 
 MODEL = Path(__file__).parent.parent / "generator" / "pretrained" / "chorales"
-NOBODY = Trust.of({})
+NOBODY = Trust({})
 
 
 @pytest.fixture(scope="module")
