@@ -21,26 +21,25 @@ from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport
-    from audit.originality import Measured
+    from audit.gate.waivers import Waivers
+    from audit.measures.sound import Sound, SoundCorpus
     from audit.policy import Policy
     from audit.run import Corpus
-    from audit.sound import Sound, SoundCorpus
-    from audit.waivers import Waivers
+    from audit.search.originality import Measured
     from corpus.store import Store
-    from generator.sample import Generated
-    from generator.train import Settings
-    from ledger.chain import Chain
-    from ledger.hashcache import HashCache
-    from ledger.links import Link
-    from ledger.memory import Memory
-    from ledger.signer import Signer
-    from ledger.transparency import TransparencyLog
-    from ledger.trust import Trust
-    from ledger.verify import Verification
+    from generator.training.train import Settings
+    from generator.writing.sample import Generated
+    from ledger.chains.chain import Chain
+    from ledger.hashes.hashcache import HashCache
+    from ledger.links import Link, Verification
+    from ledger.signing.log import TransparencyLog
+    from ledger.signing.memory import Memory
+    from ledger.signing.signer import Signer
+    from ledger.signing.trust import Trust
     from music.notes import NoteSequence
     from music.read import LeftOut
     from reports.formats import Page
-    from reports.index_html import IndexRow
+    from reports.pages.index import IndexRow
     from reports.verify import Found
 
 SHIPPED = Path(__file__).parent / "generator" / "pretrained"  # models that came with the program, and their key
@@ -218,7 +217,7 @@ def ingest(
     from corpus.recordings import open_recordings
     from corpus.rights import read_rights
     from corpus.store import Store
-    from ledger.provenance import write_record
+    from ledger.provenance.record import write_record
 
     table = read_rights(rights) if rights else None
     workers = workers or os.cpu_count() or 1
@@ -269,9 +268,9 @@ def search(
     import json
 
     from audit.findings import many, worst
-    from audit.index import left_out
     from audit.policy import read_policy
     from audit.run import find, unsearchable
+    from audit.search.index import left_out
     from music.midi import write_atomically
     from music.read import read_music
     from reports.json_report import search_record, unreadable_record
@@ -340,7 +339,7 @@ def _store(path: Path, partial: bool) -> Store:
 
 def _corpus(store: Store, partial: bool) -> Corpus:
     """Open a store's index and what belongs to it; say what is left out and what can't be kept."""
-    from audit.index import left_out
+    from audit.search.index import left_out
     from audit.track import open_corpus
 
     corpus = open_corpus(store, progress, partial=partial)
@@ -420,10 +419,10 @@ def originality(
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     import os
 
-    from audit.originality import Setting, human_baseline, measure_originality, originality_report
+    from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
     from music.midi import write_atomically
     from music.read import read_music
-    from reports.originality import originality_html, originality_json, originality_lines, originality_sentence
+    from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
     try:
         setting = Setting.parse(window)
@@ -466,7 +465,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
-    from audit.measure import rendered
+    from audit.measures.metrics import rendered
     from metrics.compare import MetricValue, compare
     from music.read import read_music
     from reports.json_report import plain
@@ -532,11 +531,11 @@ def audit(
     from audit.disclosure import disclose
     from audit.policy import read_policy
     from audit.track import audit_track
-    from ledger.memory import Memory
-    from reports.disclosure import disclosure_files
+    from ledger.signing.memory import Memory
+    from reports.exports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
-    from reports.index_html import index_row
-    from reports.languages import language
+    from reports.language.translation import language
+    from reports.pages.index import index_row
 
     wanted = {*formats.split(","), "json"}
     if reason := unknown_or_unavailable(formats.split(",")):
@@ -588,7 +587,7 @@ def audit(
 
 def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
     """Open a store to judge by: every byte of it is compared with its manifests, and the policy's entries with it."""
-    from audit.index import verify_index
+    from audit.search.index import verify_index
 
     opened = _store(store, partial)
     opened.verify()
@@ -600,7 +599,7 @@ def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
 
 def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
     """Leave out the sound files of a folder that are the sound of notes of their name; others are judged as tracks."""
-    from audit.sound import is_sound_of
+    from audit.measures.sound import is_sound_of
     from music.read import read_music
 
     notes = {file.with_suffix(""): file for file in files if _is_notes(file)}
@@ -634,7 +633,7 @@ def _audited(
     `show` is told how many files are done, those that can't be read among them. Of more than a few, forms are made in
     other processes, while the next track is searched in this one.
     """
-    from audit.sound import hear
+    from audit.measures.sound import hear
     from corpus.pool import Crashed, mapped
     from music.read import read_music
 
@@ -674,11 +673,11 @@ def _index_of(
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
-    from audit.originality import originality_report
     from audit.run import WINDOW
+    from audit.search.originality import originality_report
     from music.midi import write_atomically
-    from reports.index_html import index_html
-    from reports.languages import language
+    from reports.language.translation import language
+    from reports.pages.index import index_html
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
     release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
@@ -688,7 +687,7 @@ def _index_of(
 
 def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
     """Open the sound of the corpus, where one of the files is sound."""
-    from audit.sound import open_sounds
+    from audit.measures.sound import open_sounds
 
     if all(map(_is_notes, files)):
         return None
@@ -700,7 +699,7 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
     """Read a file of waivers as of a day."""
     from datetime import UTC, datetime
 
-    from audit.waivers import parse_day, read_waivers
+    from audit.gate.waivers import parse_day, read_waivers
 
     if file is None:
         if today is not None:
@@ -755,10 +754,10 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
     """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
     from datetime import UTC, datetime
 
+    from audit.checked_toml import TomlError
     from audit.findings import many
+    from audit.gate.waivers import holds_waivers, read_waivers
     from audit.policy import PROFILES, read_policy
-    from audit.tomlfile import TomlError
-    from audit.waivers import holds_waivers, read_waivers
 
     wrong = False
     for file in files:
@@ -818,7 +817,7 @@ def _report_files(
     from music.notes import NoteSequence
     from reports.formats import written
     from reports.json_report import as_written, report_json
-    from reports.passages import LIMIT, passage_sounds
+    from reports.pages.sounds import LIMIT, passage_sounds
 
     report, track = job
     if "html" in wanted and isinstance(track, NoteSequence):
@@ -830,9 +829,9 @@ def _report_files(
     data = report_json(report)
     files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
     if "influence" in wanted:
-        from audit.influence import influence, sound_influence
+        from audit.measures.influence import influence, sound_influence
         from audit.policy import copy_rules
-        from reports.influence import influence_csv, influence_json
+        from reports.exports.influence import influence_csv, influence_json
 
         rules = copy_rules(report.policy["values"])
         gaps = {s.check: s.reason for s in report.skipped}
@@ -856,7 +855,7 @@ def _keep_report(
     **made_from: Path | None,
 ) -> str:
     """Write the files of a report and their record, and sign them where there is a `signer`; return its digest."""
-    from ledger.digest import hash_bytes
+    from ledger.hashes.digest import hash_bytes
     from music.midi import write_atomically
 
     files = {"policy.toml": policy, **files}
@@ -870,9 +869,9 @@ def _keep_report(
 
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
-    from ledger.digest import hash_file
-    from ledger.environment import environment
-    from ledger.provenance import write_record
+    from ledger.hashes.digest import hash_file
+    from ledger.provenance.environment import environment
+    from ledger.provenance.record import write_record
 
     said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
     write_record(index, "report", parameters=said, environment=environment())
@@ -881,14 +880,14 @@ def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -
 
 
 def _signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
-    from ledger.signer import load_signer
+    from ledger.signing.signer import load_signer
 
     return load_signer(key, lambda: _password(password_fd), certificate)
 
 
 def _sign_report(signer: Signer, file: Path) -> None:
     """Sign report.json, or the index of several, with its record, which holds the digests of what belongs to it."""
-    from ledger.provenance import sign_path
+    from ledger.provenance.record import sign_path
 
     sign_path(file, signer.key, signer.certificates, log=_log())
 
@@ -897,9 +896,9 @@ def _record_report(
     report: AuditReport, file: Path, files: dict[str, bytes], index: bool, **made_from: Path | None
 ) -> None:
     """Write the provenance record of a report: what it judged, by what, the outcome, its folder, the files' digests."""
-    from ledger.digest import hash_bytes
-    from ledger.environment import environment
-    from ledger.provenance import material_of, write_record
+    from ledger.hashes.digest import hash_bytes
+    from ledger.provenance.environment import environment
+    from ledger.provenance.record import material_of, write_record
 
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
@@ -953,7 +952,7 @@ def report_verify(
     """Check that reports and the files beside them are as the audit wrote and a trusted key signed them."""
     from dataclasses import asdict
 
-    from ledger.memory import Memory
+    from ledger.signing.memory import Memory
     from reports.diff import report_files
     from reports.verify import beside_index
 
@@ -985,7 +984,7 @@ def _headline(found: Sequence[Found]) -> str:
 def _verify_report(file: Path, trusted: Trust, memory: Memory, allow_unsigned: bool) -> list[Found]:
     """Check a report by its record, its signature and itself, and the index page that it belongs to."""
     from ledger import errors
-    from ledger.provenance import read_record
+    from ledger.provenance.record import read_record
     from ledger.verify import verify_path
     from reports.verify import Found, verify_files
 
@@ -1065,7 +1064,7 @@ def train(
 ) -> None:
     """Train a model on a store's training split; under torchrun, with all its processes."""
     with _extra("generator"):
-        from generator.train import Settings
+        from generator.training.train import Settings
 
     if spectrogram:
         if precision != "auto":
@@ -1107,8 +1106,8 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.train import Settings
+        from generator.network.checkpoint import SHIPPED
+        from generator.training.train import Settings
 
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
@@ -1124,12 +1123,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
-    """Run `generator.train.train`, write the record of it, and say what was reached."""
+    """Run `generator.training.train.train`, write the record of it, and say what was reached."""
     from corpus.store import Store
-    from generator.fleet import leads
-    from generator.text import MINILM, train_text
-    from generator.train import train
-    from ledger.provenance import material_of, write_record
+    from generator.training.processes import leads
+    from generator.training.train import train
+    from generator.writing.text_encoder import MINILM, train_text
+    from ledger.provenance.record import material_of, write_record
 
     opened = Store.open(store)
     report = train(opened, out, settings, base=base, resume=resume)
@@ -1159,8 +1158,8 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
 def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
     """Train on sound, with hashes of the windows kept beside the model."""
     from corpus.store import Store
-    from generator.specgan import train_spectrogram
-    from ledger.provenance import material_of, write_record
+    from generator.sound.specgan import train_spectrogram
+    from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash
 
     with progress("sound") as show:
@@ -1212,15 +1211,15 @@ def generate(
     device: Device = "auto",
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.conditions import parse_conditions
-        from generator.sample import generate
-        from generator.text import load_text
-        from generator.words import parse_prompt, understood_or_refused
+        from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
+        from generator.writing.conditions import parse_conditions
+        from generator.writing.prompt import parse_prompt, understood_or_refused
+        from generator.writing.sample import generate
+        from generator.writing.text_encoder import load_text
 
     model = model or SHIPPED
     if is_spectrogram(model):
@@ -1318,7 +1317,7 @@ def infill(
     """Write some bars of a piece anew; what stands before and after them stays."""
     import re
 
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.midi import read_bytes
     from music.read import read_music
 
@@ -1326,8 +1325,8 @@ def infill(
     if not found:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.infill import infill
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.infill import infill
 
     model, data = model or SHIPPED, read_bytes(track)
     made = infill(
@@ -1354,15 +1353,15 @@ def evaluate(
     """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
     import json
 
-    from audit.likeness import model_likeness
+    from audit.measures.likeness import model_likeness
     from corpus.store import Store
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.midi import write_atomically
-    from reports.evaluation import evaluation_html, evaluation_rows
+    from reports.pages.evaluation import evaluation_html, evaluation_rows
 
     with _extra("generator"):
-        from generator.checkpoint import read_training
         from generator.evaluate import evaluate_model, excerpts
+        from generator.network.checkpoint import read_training
 
     if (base is None) != (base_store is None):
         stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
@@ -1417,12 +1416,12 @@ def interpolate(
     device: Device = "auto",
 ) -> None:
     """Write the tracks on the way from one piece to another, bar by bar through their styles."""
-    from ledger.provenance import digest_of
+    from ledger.provenance.record import digest_of
     from music.read import read_music
 
     with _extra("generator"):
-        from generator.checkpoint import SHIPPED
-        from generator.interpolate import interpolate
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.interpolate import interpolate
 
     model = model or SHIPPED
     ends = {"first_sha256": digest_of(first).hex, "second_sha256": digest_of(second).hex}
@@ -1438,8 +1437,8 @@ def _write_tracks(
     made: Sequence[Generated], out: Path, name: str, model: Path, parameters: dict[str, Any], device: str
 ) -> None:
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
-    from generator.checkpoint import pick_device
-    from ledger.provenance import material_of, write_record
+    from generator.network.checkpoint import pick_device
+    from ledger.provenance.record import material_of, write_record
     from music.midi import midi_bytes, write_atomically
     from music.render import render_wav, renderer_info
 
@@ -1461,9 +1460,9 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     """Write sounds of 3 s as WAV, each with its record and the distance of the nearest window learned from."""
     import numpy as np
 
-    from generator.checkpoint import pick_device
-    from generator.specgan import generate_spectrograms, load_hashes
-    from ledger.provenance import material_of, write_record
+    from generator.network.checkpoint import pick_device
+    from generator.sound.specgan import generate_spectrograms, load_hashes
+    from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples
     from music.render import levelled, write_wav
@@ -1504,7 +1503,7 @@ def _nearness(said: dict[str, int]) -> str:
 
 def _environment(device: str) -> dict[str, Any]:
     """Describe the code and the hardware of a run on `device`, a CUDA device by its name."""
-    from ledger.environment import environment
+    from ledger.provenance.environment import environment
 
     if device.startswith("cuda"):
         from torch.cuda import get_device_name
@@ -1524,16 +1523,16 @@ def keys_new(
     password = _password(password_fd, confirm=True)
     tell(_new_key(folder, password, curve))
     if account:
-        from ledger.account import create_account
+        from ledger.chains.account import create_account
 
         tell(create_account(folder / "account.json", password))
 
 
 def _new_key(folder: Path, password: str, curve: str = "P-256") -> str:
     """Make a key pair with its certificate, trust it, and return its key id."""
-    from ledger.certificates import create_certificates
-    from ledger.keyring import trust_key
-    from ledger.signer import create_keys
+    from ledger.signing.certificates import create_certificates
+    from ledger.signing.keyring import trust_key
+    from ledger.signing.signer import create_keys
 
     public = create_keys(folder, password, curve)
     create_certificates(folder, public)
@@ -1547,7 +1546,7 @@ def keys_trust(
     ],
 ) -> None:
     """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
-    from ledger.keyring import import_trusted
+    from ledger.signing.keyring import import_trusted
 
     tell(import_trusted(file))
 
@@ -1555,8 +1554,8 @@ def keys_trust(
 @keys_app.command("list")
 def keys_list() -> None:
     """List the keys trusted on this machine, with what is known of them."""
-    from ledger.keyring import trusted_keys
-    from ledger.trust import format_time
+    from ledger.signing.keyring import trusted_keys
+    from ledger.signing.trust import format_time
 
     trust = trusted_keys()
     for identity in trust:
@@ -1574,10 +1573,10 @@ def keys_rotate(
     password_fd: PasswordFd = None,
 ) -> None:
     """Make a new key that the old one names as its successor (rotation.sig); it has the same password."""
-    from ledger.digest import write_atomic
-    from ledger.keyring import rotate
-    from ledger.keys import load_public
-    from ledger.signer import load_signer
+    from ledger.hashes.digest import write_atomic
+    from ledger.signing.keyring import rotate
+    from ledger.signing.keys import load_public
+    from ledger.signing.signer import load_signer
 
     password = _password(password_fd)
     old = load_signer(key, lambda: password)
@@ -1600,12 +1599,12 @@ def keys_revoke(
     """Put a key on the revocation list of the signing key: the key itself, or the one it succeeds."""
     from datetime import UTC, datetime
 
-    from ledger.digest import Digest, read_bytes, write_atomic
-    from ledger.envelope import Envelope
-    from ledger.keyring import revoke
-    from ledger.keys import key_id
-    from ledger.signer import load_signer
-    from ledger.trust import parse_time
+    from ledger.hashes.digest import Digest, read_bytes, write_atomic
+    from ledger.signing.envelope import Envelope
+    from ledger.signing.keyring import revoke
+    from ledger.signing.keys import key_id
+    from ledger.signing.signer import load_signer
+    from ledger.signing.trust import parse_time
 
     signer = load_signer(key, lambda: _password(password_fd))
     with _argument("--since"):
@@ -1630,10 +1629,10 @@ def keys_bind(
     password_fd: PasswordFd = None,
 ) -> None:
     """Bind a signing key and an Ethereum account by a statement that both sign; one password opens both."""
-    from ledger.account import load_keystore
-    from ledger.digest import write_atomic
-    from ledger.keyring import bind_account
-    from ledger.signer import load_signer
+    from ledger.chains.account import load_keystore
+    from ledger.hashes.digest import write_atomic
+    from ledger.signing.keyring import bind_account
+    from ledger.signing.signer import load_signer
 
     password = _password(password_fd)
     envelope = bind_account(load_signer(key, lambda: password), load_keystore(account, password))
@@ -1649,8 +1648,8 @@ def contribution_add(
     author: Annotated[str, typer.Option(help="Who did it.")] = "",
 ) -> None:
     """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
-    from ledger.contributions import add_contribution, contributions_file, read_contributions
-    from ledger.provenance import digest_of
+    from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
+    from ledger.provenance.record import digest_of
 
     read_contributions(path)  # what is wrong with the file is no fault of the options
     content = digest_of(path)
@@ -1663,7 +1662,7 @@ def contribution_add(
 @contribution_app.command("list")
 def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
     """List what people did."""
-    from ledger.contributions import read_contributions
+    from ledger.provenance.contributions import read_contributions
 
     entries = read_contributions(path)
     if not entries and not path.exists():
@@ -1702,13 +1701,13 @@ def sign(
     password_fd: PasswordFd = None,
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
-    from ledger.credential import is_music, owner_of
-    from ledger.manifest import FILES, Method, check_name
+    from ledger.exchange.credential import is_music, owner_of
+    from ledger.hashes.manifest import FILES, Method, check_name
     from ledger.paths import named
-    from ledger.provenance import sign_path
-    from ledger.signer import load_signer
+    from ledger.provenance.record import sign_path
+    from ledger.signing.signer import load_signer
+    from ledger.signing.timestamp import time_stamp
     from ledger.staging import Staged
-    from ledger.timestamp import time_stamp
 
     signer = load_signer(key, lambda: _password(password_fd), certificate)
     for path in paths:
@@ -1718,15 +1717,15 @@ def sign(
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.keys import key_id
-        from ledger.provenance import check_about
-        from ledger.trust import Trust
+        from ledger.provenance.record import check_about
+        from ledger.signing.keys import key_id
+        from ledger.signing.trust import Trust
 
         public = signer.key.public_key()
         check_about(report, tracks[0], Trust({**_trusted(None), key_id(public): public}))
     issuer = None
     if tracks:
-        from ledger.issue import Issuer, chain_of
+        from ledger.exchange.credential_issue import Issuer, chain_of
 
         issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
@@ -1745,7 +1744,7 @@ def sign(
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
     """Add the index of each report that one lists: it is signed with the reports."""
-    from ledger.provenance import index_of
+    from ledger.provenance.record import index_of
 
     found = (index_of(path) for path in paths)
     return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
@@ -1776,8 +1775,8 @@ def verify(
     ] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
-    from ledger.manifest import Method
-    from ledger.memory import Memory
+    from ledger.hashes.manifest import Method
+    from ledger.signing.memory import Memory
     from ledger.verify import verify_path
 
     if offline and (rpc or chain_dir):
@@ -1878,15 +1877,15 @@ def _is_state(text: str) -> bool:
 
 
 def _cache(no_cache: bool) -> HashCache | None:
-    from ledger.hashcache import HashCache
-    from ledger.keys import data_folder
+    from ledger.hashes.hashcache import HashCache
+    from ledger.signing.keys import data_folder
 
     return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
 
 
 def _log() -> TransparencyLog:
-    from ledger.keys import data_folder
-    from ledger.transparency import TransparencyLog
+    from ledger.signing.keys import data_folder
+    from ledger.signing.log import TransparencyLog
 
     return TransparencyLog(data_folder() / "log.sqlite")
 
@@ -1895,8 +1894,9 @@ def _verify_store(path: Path, quiet: bool = False) -> str:
     """Hash what a store names itself, signed or not; say what is wrong and return its verdict, "ok" for no store."""
     if not (path / "manifest.json").is_file() or not (path / "segments").is_dir():
         return "ok"
-    from audit.index import open_index, verify_index  # slow to import, and most paths are no stores
-    from corpus.store import Store, StoreAlteredError, StoreError
+    from audit.search.index import open_index, verify_index  # slow to import, and most paths are no stores
+    from corpus.segment import StoreAlteredError, StoreError
+    from corpus.store import Store
 
     try:
         store = Store.open(path)
@@ -1920,8 +1920,8 @@ def export(
     ai: Shares = None,
 ) -> None:
     """Describe a store, a model or a track for other people's tools."""
-    from ledger.bom import model_bom
-    from ledger.ddex import disclosure_xml
+    from ledger.exchange.cyclonedx import model_bom
+    from ledger.exchange.ddex import disclosure_xml
     from music.midi import write_atomically
 
     if ai and format != "ddex":
@@ -1956,7 +1956,7 @@ def anchor(
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     from audit.findings import many
-    from ledger.anchor import anchor_again, anchor_paths
+    from ledger.anchors.anchor import anchor_again, anchor_paths
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     trusted = _trusted(key)
@@ -1990,7 +1990,7 @@ def revoke(
     max_fee_gwei: MaxFee = None,
 ) -> None:
     """Revoke anchors on their chain; only the account that anchored them can."""
-    from ledger.anchor import revoke_path
+    from ledger.anchors.anchor import revoke_path
 
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
     for path in paths:
@@ -2030,8 +2030,8 @@ def mint(
     max_fee_gwei: MaxFee = None,
 ) -> None:
     """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
-    from ledger.minting import mint_tracks
-    from ledger.nft import Listing, metadata_file
+    from ledger.anchors.token_metadata import Listing, metadata_file
+    from ledger.anchors.tokens import mint_tracks
 
     listing = Listing(name, description, licence, external_url, image, _shares(ai))
     chain = _writable_chain(chain_dir, rpc, account, password_fd, network, mean_mainnet, max_fee_gwei)
@@ -2058,8 +2058,8 @@ def setup() -> None:
 
     compile_search()
     if find_spec("torch"):
-        from generator.checkpoint import SHIPPED
-        from generator.sample import generate
+        from generator.network.checkpoint import SHIPPED
+        from generator.writing.sample import generate
 
         generate(SHIPPED, 1, bars=1, tries=1)
 
@@ -2121,18 +2121,18 @@ def _has_terminal() -> bool:
 
 def _trusted(extra: list[Path] | None) -> Trust:
     """Return what this machine trusts, and the public keys and authorities of the options."""
-    from ledger.keyring import trusted_keys, with_files
+    from ledger.signing.keyring import trusted_keys, with_files
 
     return with_files(trusted_keys(), extra or [])
 
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
-    from ledger.keys import data_folder
+    from ledger.signing.keys import data_folder
 
     if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
-    from ledger.chain import open_chain
+    from ledger.chains.chain import open_chain
 
     return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
@@ -2147,8 +2147,8 @@ def _writable_chain(
     max_fee_gwei: float | None,
 ) -> Chain:
     """Open the chain that the options of a writing command name."""
-    from ledger.account import load_account_key
-    from ledger.chain import open_chain
+    from ledger.chains.account import load_account_key
+    from ledger.chains.chain import open_chain
 
     if account is not None and rpc is None:
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
@@ -2187,11 +2187,11 @@ def _extra(name: str) -> Iterator[None]:
 
 def _exit_code(error: Exception) -> int | None:
     """Exit code of an error that the program knows, or None for a defect."""
-    from audit.tomlfile import TomlError
+    from audit.checked_toml import TomlError
     from corpus.demo import DemoError
     from corpus.pool import EngineError
     from corpus.rights import RightsError
-    from corpus.store import StoreAlteredError, StoreDamagedError, StoreError
+    from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
     from ledger import errors
     from metrics.tokens import MetricError
     from music.notes import MusicError
@@ -2206,8 +2206,8 @@ def _exit_code(error: Exception) -> int | None:
         (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),
         (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
     ]
-    if "generator.tokens" in sys.modules:  # raised only where it was imported
-        tokens = sys.modules["generator.tokens"]
+    if "generator.data.tokens" in sys.modules:  # raised only where it was imported
+        tokens = sys.modules["generator.data.tokens"]
         codes += [(USAGE, (tokens.SettingError,)), (UNREADABLE, (tokens.GeneratorError,))]
     return next((code for code, kinds in codes if isinstance(error, kinds)), None)
 

@@ -2,7 +2,7 @@
 
 Everything is read from what lies there: the track's record, the files beside it that state roles, its credentials, the
 model's folder, the store. What can't be read or is not there is said as unknown, with the reason; nothing is guessed
-beyond `ledger.disclosure`.
+beyond `ledger.ai_roles`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import Any
 
 from audit.run import Corpus
 from corpus.census import Census
-from ledger.bom import model_bom
-from ledger.contributions import read_contributions
-from ledger.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
-from ledger.ddex import disclosure_xml
-from ledger.disclosure import ROLES, disclosure
+from ledger.ai_roles import ROLES as ROLES
+from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
-from ledger.provenance import Record, digest_of, read_record
-from ledger.stated import stated_roles
-from ledger.trust import Trust
-
-__all__ = ["ROLES", "Census", "CredentialFound", "Disclosure", "disclose"]
+from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
+from ledger.exchange.cyclonedx import model_bom
+from ledger.exchange.ddex import disclosure_xml
+from ledger.exchange.declared_roles import stated_roles
+from ledger.provenance.contributions import read_contributions
+from ledger.provenance.record import Record, digest_of, read_record
+from ledger.signing.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class CredentialFound:
     Attributes
     ----------
     file, verdict, detail : str
-        As `ledger.credential.Credential`; the verdict is "unchecked" where it could not be read.
+        As `ledger.exchange.credential.Credential`; the verdict is "unchecked" where it could not be read.
     says : dict
         Digital source type, training and mining, provenance: of a trusted credential only.
     """
@@ -53,7 +52,7 @@ class Disclosure:
     Attributes
     ----------
     roles : mapping of str to str
-        Share of AI (`ledger.disclosure.SHARES`) in each role that is known.
+        Share of AI (`ledger.ai_roles.SHARES`) in each role that is known.
     ddex : bytes
         The DDEX fragment, or empty.
     model : mapping

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from corpus.rights import CONSENTED
-from ledger.digest import canonical_json, hash_bytes, parse_json
 from ledger.errors import Malformed
+from ledger.hashes.digest import canonical_json, hash_bytes, parse_json
 
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
@@ -52,7 +52,7 @@ class Waiver:
     track : str
         Name or ``notes_sha256`` of the track, or a pattern.
     reason : str
-        One of `audit.waivers.REASONS`.
+        One of `audit.gate.waivers.REASONS`.
     who, why, evidence : str
         Who says so, why, and the link, path or digest that shows it.
     expires : str
@@ -125,7 +125,7 @@ class Finding(CanBeWaived):
     other_works : int
         Other works of the corpus that share this part of the track (prior art), among the pieces searched.
     commonplace : str
-        Name of the common figure that the passage is mostly made of, or "" (`audit.figures`).
+        Name of the common figure that the passage is mostly made of, or "" (`audit.search.commonplace`).
     allowed : str
         The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
     query_part, piece_part : str
@@ -201,7 +201,7 @@ def _shown(counted: tuple[int, int], printed: tuple[str, str]) -> tuple[str, str
 
 @dataclass(frozen=True, slots=True)
 class SoundMatch(CanBeWaived):
-    """Sound of a track that is a near-duplicate of sound of the corpus (`audit.sound`).
+    """Sound of a track that is a near-duplicate of sound of the corpus (`audit.measures.sound`).
 
     Attributes
     ----------
@@ -355,7 +355,7 @@ class CourseWindow:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How much of the track the corpus holds over its course (`audit.originality`), beside human pieces.
+    """How much of the track the corpus holds over its course (`audit.search.originality`), beside human pieces.
 
     Attributes
     ----------
@@ -489,7 +489,7 @@ class AuditReport:
 
 
 def strict_json(data: bytes, name: str) -> Any:
-    """Parse a report as strictly as the ledger parses what it signs (`ledger.digest.parse_json`).
+    """Parse a report as strictly as the ledger parses what it signs (`ledger.hashes.digest.parse_json`).
 
     Raises
     ------

@@ -14,11 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from audit.checked_toml import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Verdict
 from audit.policy_tables import RULES, Bounds, CopyRules, Level, Tables, entries, is_listed, level_of, matches
-from audit.tomlfile import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from corpus.rights import loose, normal
-from ledger.digest import canonical_json, hash_bytes
+from ledger.hashes.digest import canonical_json, hash_bytes
 
 POLICIES = Path(__file__).parent / "policies"
 SCHEMA_FILE = POLICIES / "policy.schema.json"

@@ -25,15 +25,15 @@ from audit.findings import (
     Verdict,
     finding_id,
 )
-from audit.index import Index, left_out, query_table, voice_table
-from audit.originality import Baseline, Setting
-from audit.outcome import sentence, weighed
+from audit.gate.outcome import sentence, weighed
+from audit.gate.rules import judged
+from audit.gate.waivers import Waivers, expiry, settled, waived
 from audit.policy import Policy
-from audit.relatedness import Relative, Tunes, all_compared, passage_of, relatives
-from audit.rules import judged
-from audit.search import Passage, lines, search
-from audit.significance import Calibration, query_notes
-from audit.waivers import Waivers, expiry, settled, waived
+from audit.search.index import Index, left_out, query_table, voice_table
+from audit.search.originality import Baseline, Setting
+from audit.search.passages import Passage, lines, search
+from audit.search.relatedness import Relative, Tunes, all_compared, passage_of, relatives
+from audit.search.significance import Calibration, query_notes
 from corpus.census import Census, take_census
 from corpus.store import Store
 from metrics.chance import Chance
@@ -94,8 +94,8 @@ def find(
     """Search the corpus for what `track` shares with it: passages that are not clear first, strongest first.
 
     Each of the `top` best pieces gives its strongest passage, and the further ones that are not clear. Pieces whose
-    passages are all clear are ordered by how closely a whole line is related (`audit.relatedness`), and by what the
-    passage holds against chance. In a small store a relative is listed also where the search named no passage.
+    passages are all clear are ordered by how closely a whole line is related (`audit.search.relatedness`), and by what
+    the passage holds against chance. In a small store a relative is listed also where the search named no passage.
     `every` is what `passages_of` gave, where the caller has it; `among` a mask of the pieces to look at.
     """
     here = lines(corpus.index, track)
@@ -359,17 +359,18 @@ def audit(
     findings : sequence of Finding
         From `find`.
     metrics : tuple
-        From `audit.measure.measure_track`, judged here. Where all of them were skipped, none counts as measured.
+        From `audit.measures.metrics.measure_track`, judged here. Where all of them were skipped, none counts as
+        measured.
     provenance : tuple
         Links from the ledger, or what was skipped.
     unsearched : tuple
         From `unsearchable`.
     around : tuple of RuleResult
-        From `audit.surroundings.surroundings`.
+        From `audit.gate.context_rules.surroundings`.
     waivers : Waivers, optional
         Those that do not name the track are left out.
     sounds : sequence of SoundMatch, optional
-        From `audit.sound.find_sounds`; None for a track that is notes.
+        From `audit.measures.sound.find_sounds`; None for a track that is notes.
     """
     measured = tuple(
         replace(m, verdict=policy.judge_metric(m.name, m.value)) for m in metrics if isinstance(m, MetricResult)

@@ -17,9 +17,10 @@ from audit.findings import (
     Skipped,
     SoundMatch,
 )
-from audit.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
-from audit.measure import SEED as CHANCE_SEED
-from audit.measure import (
+from audit.gate.context_rules import surroundings
+from audit.gate.waivers import Waivers
+from audit.measures.metrics import SEED as CHANCE_SEED
+from audit.measures.metrics import (
     chords_beside,
     closest_piece,
     measure_levels,
@@ -28,25 +29,24 @@ from audit.measure import (
     rendered,
     sound_beside,
 )
-from audit.originality import Measured, course, known_baseline, measure_baseline, measure_windows
+from audit.measures.sound import Sound, SoundCorpus, find_sounds
 from audit.policy import Policy
-from audit.relatedness import measure_usual, open_usual, tunes_of
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.significance import SEED, calibrate, open_calibration
-from audit.sound import Sound, SoundCorpus, find_sounds
-from audit.surroundings import surroundings
-from audit.waivers import Waivers
+from audit.search.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
+from audit.search.originality import Measured, course, known_baseline, measure_baseline, measure_windows
+from audit.search.relatedness import measure_usual, open_usual, tunes_of
+from audit.search.significance import SEED, calibrate, open_calibration
 from corpus.prepare import notes_digest
 from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
-from ledger.chain import Chain
-from ledger.credential import carries, owner_of
+from ledger.chains.chain import Chain
 from ledger.errors import LedgerError
-from ledger.memory import Memory
+from ledger.exchange.credential import carries, owner_of
 from ledger.paths import beside
-from ledger.provenance import digest_of, read_signed
-from ledger.transparency import TransparencyLog
-from ledger.trust import Trust
+from ledger.provenance.record import digest_of, read_signed
+from ledger.signing.log import TransparencyLog
+from ledger.signing.memory import Memory
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
@@ -68,7 +68,7 @@ def open_corpus(
     Parameters
     ----------
     partial : bool
-        Leave missing and damaged segments of the index out (`audit.index.left_out`) instead of raising.
+        Leave missing and damaged segments of the index out (`audit.search.index.left_out`) instead of raising.
     repair : bool
         Make damaged parts again instead of raising.
 

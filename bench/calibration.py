@@ -22,8 +22,8 @@ from scipy.stats import binomtest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.run import Corpus
-from audit.search import Passage, search
-from audit.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
+from audit.search.passages import Passage, search
+from audit.search.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
 from audit.track import open_corpus
 from cli import progress
 from corpus.demo import copy_chorales

@@ -21,9 +21,9 @@ import numpy as np
 from metrics.chance import SHIPPED, Chance, chance_levels
 from metrics.measure import SPECS, Features, features
 from metrics.phash import opening_mel
-from music.musicxml import read_musicxml
 from music.notes import MusicError
 from music.render import renderer_info
+from music.scores.musicxml import read_musicxml
 
 STYLES = {
     "chorales": ("bach",),

@@ -20,10 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.demo import scores
-from music.musicxml import _unpack, parse_musicxml
 from music.notes import NoteSequence
-
-__all__ = ["SPLIT", "grid_of", "grouped_by_tune", "make_grids", "read_grids"]
+from music.scores.musicxml import _unpack, parse_musicxml
 
 IntArray = NDArray[np.int64]
 SPLIT = Path(__file__).with_name("chorales.csv")

@@ -2,13 +2,12 @@
 
     PYTHONPATH=. python bench/control.py MODEL [-n 10] [--each 4] [--bars 16] [--tries 8] [--seed 1]
 
-Protocol
---------
-Request i, for `--each` tracks, asks for one value of each line of `ASKED`, drawn with (seed, i), all at once. What a
-track is gets worked out from its notes alone (`generator.attributes`): the key by correlation with key profiles, the
-class of density from notes and quarters, the programs of the parts that have notes; the meter is what its MIDI file
-says. A track that misses something is drawn again, up to `--tries` times in all, and the one that misses least counts;
-the first row is what the first draw alone reaches. "all four" are key, meter, density and instruments together.
+Protocol -------- Request i, for `--each` tracks, asks for one value of each line of `ASKED`, drawn with (seed, i), all
+at once. What a track is gets worked out from its notes alone (`generator.data.attributes`): the key by correlation
+with key profiles, the class of density from notes and quarters, the programs of the parts that have notes; the meter
+is what its MIDI file says. A track that misses something is drawn again, up to `--tries` times in all, and the one
+that misses least counts; the first row is what the first draw alone reaches. "all four" are key, meter, density and
+instruments together.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.conditions import parse_conditions
-from generator.sample import Generated, generate
+from generator.writing.conditions import parse_conditions
+from generator.writing.sample import Generated, generate
 
 ASKED: dict[str, Sequence[Any]] = {
     "key": ["C major", "G major", "D major", "F major", "Bb major", "A minor", "E minor", "D minor", "G minor"],

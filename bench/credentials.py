@@ -19,12 +19,12 @@ import numpy as np
 import soundfile
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.certificates import create_certificates, load_chain
-from ledger.credential import read_credential
-from ledger.issue import Issuer
-from ledger.keys import key_id
-from ledger.provenance import material_of, sign_path, write_record
-from ledger.trust import Trust
+from ledger.exchange.credential import read_credential
+from ledger.exchange.credential_issue import Issuer
+from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.signing.certificates import create_certificates, load_chain
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 

@@ -23,10 +23,10 @@ import torch
 from sampling import grow
 
 from corpus.store import Store
-from generator.model import SIZES, Transformer
-from generator.objective import Team
-from generator.train import CLIP
-from generator.windows import Windows, read_split
+from generator.data.windows import Windows, read_split
+from generator.network.model import SIZES, Transformer
+from generator.training.objective import Team
+from generator.training.train import CLIP
 
 TOKENS = 256
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-VOCABULARY, CONTEXT = 938, 512  # the size of `generator.tokens.VOCABULARY`, which the peer cannot read
+VOCABULARY, CONTEXT = 938, 512  # the size of `generator.data.tokens.VOCABULARY`, which the peer cannot read
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -36,8 +36,8 @@ def ours() -> tuple[Any, Callable[[torch.Tensor], torch.Tensor], Callable[[int],
     """Return our model, its loss, and what grows a line and tells its tokens."""
     from sampling import grow
 
-    from generator.model import SIZES, Transformer
-    from generator.objective import cross_entropy
+    from generator.network.model import SIZES, Transformer
+    from generator.training.objective import cross_entropy
 
     model = Transformer(SIZES["tiny"])
     return (

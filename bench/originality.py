@@ -47,12 +47,15 @@ import numpy as np
 from scipy.stats import binomtest
 from transfer import Part, bits
 
-from audit.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
+from audit.search.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.track import open_corpus
 from corpus.store import Store
-from generator.checkpoint import (
+from generator.data.tokens import PITCH, bar_starts, encode, quantise
+from generator.data.windows import read_split
+from generator.evaluate import SPLITS, memorisation
+from generator.network.checkpoint import (
     TRAINING,
     load_model,
     load_state,
@@ -61,13 +64,10 @@ from generator.checkpoint import (
     save_model,
     write_description,
 )
-from generator.evaluate import SPLITS, memorisation
-from generator.lora import merged_weights
-from generator.model import SIZES, threads
-from generator.sample import Generated, generate
-from generator.tokens import PITCH, bar_starts, encode, quantise
-from generator.train import Settings, train
-from generator.windows import read_split
+from generator.network.lora import merged_weights
+from generator.network.model import SIZES, threads
+from generator.training.train import Settings, train
+from generator.writing.sample import Generated, generate
 from music.notes import NoteSequence
 
 WINDOW = Setting(24, "notes")

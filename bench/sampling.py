@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.checkpoint import SHIPPED, load_model
-from generator.decoding import Line, SamplingSettings, sample_lines
-from generator.model import SIZES, Transformer, threads
-from generator.tokens import BOS
+from generator.data.tokens import BOS
+from generator.network.checkpoint import SHIPPED, load_model
+from generator.network.model import SIZES, Transformer, threads
+from generator.writing.decoding import Line, SamplingSettings, sample_lines
 
 
 def grow(model: Transformer, rows: int, tokens: int, seed: int) -> int:

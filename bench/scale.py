@@ -41,9 +41,9 @@ from platformdirs import user_cache_path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.findings import worst
-from audit.index import voice_table
 from audit.policy import read_policy
 from audit.run import Corpus, find
+from audit.search.index import voice_table
 from audit.track import open_corpus
 from corpus.demo import scores
 from corpus.ingest import ingest

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from music import musicxml, score
 from music.midi import read_bytes
-from music.repeats import played
+from music.scores import musicxml, score
+from music.scores.repeats import played
 
 Note = tuple[float, float, int]
 REFUSED = "music21 refuses repeats whose signs do not pair; here they are played as far as they do"

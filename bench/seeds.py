@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import scale
 
-from audit.index import voice_table
-from audit.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
+from audit.search.index import voice_table
+from audit.search.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import NoteSequence

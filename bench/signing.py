@@ -106,7 +106,7 @@ def measure(given: argparse.Namespace, scratch: Path, model: Path) -> None:
 
 def peer(python: Path, key: Path, scratch: Path, model: Path) -> tuple[list[str | Path], list[str | Path]]:
     """Return the commands by which model-signing signs with the same key and verifies."""
-    from ledger.signer import load_signer
+    from ledger.signing.signer import load_signer
 
     private = load_signer(key, lambda: "bench").key
     text = private.private_bytes(  # type: ignore[attr-defined]  # their command line can't use encrypted keys
@@ -122,9 +122,9 @@ def peer(python: Path, key: Path, scratch: Path, model: Path) -> tuple[list[str 
 
 def one_changed(model: Path) -> dict[str, float]:
     """Time the check of a folder of which one small file changed, after the imports."""
-    from ledger.hashcache import HashCache
-    from ledger.keyring import trusted_keys
-    from ledger.keys import data_folder
+    from ledger.hashes.hashcache import HashCache
+    from ledger.signing.keyring import trusted_keys
+    from ledger.signing.keys import data_folder
     from ledger.verify import verify_path
 
     (model / "config.json").write_bytes(os.urandom(100))

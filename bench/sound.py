@@ -2,10 +2,10 @@
 
     PYTHONPATH=. python bench/sound.py FOLDER [--seed 1]
 
-Recordings of at least 20 s at or below FOLDER are hashed as `audit.sound` hashes them. "unrelated" are the distances of
-all windows of two recordings, by quantile; files whose names begin alike are taken for the same recording. Each change
-is made to a recording that begins 2.3 s later, and its distance is that of the closest window, over the windows of the
-original (median and greatest, without the first and last, which the cut touches).
+Recordings of at least 20 s at or below FOLDER are hashed as `audit.measures.sound` hashes them. "unrelated" are the
+distances of all windows of two recordings, by quantile; files whose names begin alike are taken for the same
+recording. Each change is made to a recording that begins 2.3 s later, and its distance is that of the closest window,
+over the windows of the original (median and greatest, without the first and last, which the cut touches).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from scipy.signal import lfilter
 
-from audit.sound import BITS, CORPUS_HOP_SECONDS, HOP_SECONDS, MATCH_DISTANCE
+from audit.measures.sound import BITS, CORPUS_HOP_SECONDS, HOP_SECONDS, MATCH_DISTANCE
 from metrics.phash import hash_distances, window_hashes
 from music.audio import Samples, decode, mel_db, resample
 from music.read import listing

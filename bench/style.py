@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from corpus.store import Store
-from generator.checkpoint import load_model
-from generator.interpolate import figures, interpolate
-from generator.tokens import quantise
-from generator.train import active_latents
-from generator.windows import read_split
+from generator.data.tokens import quantise
+from generator.data.windows import read_split
+from generator.network.checkpoint import load_model
+from generator.training.train import active_latents
+from generator.writing.interpolate import figures, interpolate
 from music.notes import NoteSequence
 
 

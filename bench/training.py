@@ -3,7 +3,7 @@
     PYTHONPATH=. python bench/training.py STORE [--minutes 2] [--size tiny] [--seed 1] [-n 4]
 
 Prints tokens a second, perplexity and bits per note on the "valid" split beside the count model, and a table
-of `generator.sample.statistics`: human pieces (64 quarters of the valid split) first, then each decoding.
+of `generator.writing.sample.statistics`: human pieces (64 quarters of the valid split) first, then each decoding.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from corpus.store import Store
-from generator.model import SIZES
-from generator.sample import generate, statistics
-from generator.tokens import quantise
-from generator.train import Settings, train
+from generator.data.tokens import quantise
+from generator.network.model import SIZES
+from generator.training.train import Settings, train
+from generator.writing.sample import generate, statistics
 
 DECODINGS: dict[str, dict[str, Any]] = {
     "nucleus p=.97": {},

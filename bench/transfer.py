@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from corpus.store import Store
-from generator.checkpoint import load_model
+from generator.data.tokens import IntArray
+from generator.data.windows import read_split
 from generator.evaluate import SPLITS, forgetting
-from generator.model import SIZES, threads
-from generator.objective import Team
-from generator.tokens import IntArray
-from generator.train import Settings, train
-from generator.windows import read_split
+from generator.network.checkpoint import load_model
+from generator.network.model import SIZES, threads
+from generator.training.objective import Team
+from generator.training.train import Settings, train
 from music.notes import NoteSequence
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from corpus.store import Store
-from generator.miditok_adapter import KINDS, MidiTokVocabulary
-from generator.ngram import NGram
-from generator.tokens import PITCH, VOCABULARY, VOCABULARY_DIGEST, IntArray
-from generator.windows import read_split
+from generator.data.miditok_adapter import KINDS, MidiTokVocabulary
+from generator.data.ngram import NGram
+from generator.data.tokens import PITCH, VOCABULARY, VOCABULARY_DIGEST, IntArray
+from generator.data.windows import read_split
 
 
 def row(name: str, size: int, digest: str, train: list[IntArray], valid: list[IntArray], notes: int, order: int) -> str:

@@ -2,14 +2,12 @@
 
     PYTHONPATH=. python bench/words.py STORE MODEL [--seed 1] [--draws 20]
 
-Protocol
---------
-`generator.text.train_text` writes the encoders into the folder MODEL, that with MiniLM where the extra `minilm` is
-installed. R@1 and R@10 are means over `--draws` drawings of captions, the same ones for both encoders, of up to 64
-pieces of the split "valid"; once more with tempo, density and voices in `OTHER` words than in training. Then each
-encoder orders all pieces of the store by their likeness to each of `PROMPTS`, whose words no caption has, and the
-twenty nearest are described, below the whole store: mean tempo in quarters a minute, notes a quarter, pitch and
-polyphony, and how many are in minor and have brass.
+Protocol -------- `generator.writing.text_encoder.train_text` writes the encoders into the folder MODEL, that with
+MiniLM where the extra `minilm` is installed. R@1 and R@10 are means over `--draws` drawings of captions, the same ones
+for both encoders, of up to 64 pieces of the split "valid"; once more with tempo, density and voices in `OTHER` words
+than in training. Then each encoder orders all pieces of the store by their likeness to each of `PROMPTS`, whose words
+no caption has, and the twenty nearest are described, below the whole store: mean tempo in quarters a minute, notes a
+quarter, pitch and polyphony, and how many are in minor and have brass.
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-import generator.attributes
+import generator.data.attributes
 from corpus.store import Store
-from generator.attributes import Attributes
-from generator.text import Encoders, described, features, minilm, retrieval, train_text
+from generator.data.attributes import Attributes
+from generator.writing.text_encoder import Encoders, described, features, minilm, retrieval, train_text
 from music.notes import FloatArray
 
 OTHER = {
@@ -83,7 +81,7 @@ def main() -> None:
         model.load_state_dict(load_file(options.model / model.file))
         print(f"{model.file}, {len(held_out)} pieces")
         score("words of training", model, held_out, options.seed, options.draws)
-        with patch.multiple(generator.attributes, **OTHER):
+        with patch.multiple(generator.data.attributes, **OTHER):
             score("other words", model, held_out, options.seed, options.draws)
         print(f"  {'nearest 20 of ' + str(len(pieces)):32}{'bpm':>6}{'notes':>7}{'pitch':>7}{'voices':>7}", end="")
         print(f"{'minor':>7}{'brass':>7}")

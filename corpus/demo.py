@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.store import Store
-from ledger.provenance import material_of, write_record
+from ledger.provenance.record import material_of, write_record
 from music.midi import read_midi, write_atomically, write_midi
 from music.notes import NoteSequence, TimeSignature, build
 from music.read import read_music

@@ -21,8 +21,8 @@ from corpus.pool import Crashed, mapped, require_engine
 from corpus.prepare import PieceRecord, Prepared, Refused, prepare
 from corpus.recordings import Heard, Recording, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
 from corpus.rights import Rights, RightsError, RightsRow, RightsTable, normal, with_rights
-from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, path_hash, write_folder
-from corpus.store import Store, StoreError, writing
+from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, StoreError, path_hash, write_folder
+from corpus.store import Store, writing
 from music.notes import NoteSequence, bars_of
 from music.read import listing, printable
 

@@ -126,7 +126,7 @@ def _prepare(path: Path, name: str, rights: Rights, title: str, artist: str) -> 
     file_digest = hashlib.sha256(read_bytes(path)).hexdigest()
     sequence = read_music(path)
     if not title and not artist and path.suffix.lower() not in (".mid", ".midi"):
-        from music.musicxml import score_credits
+        from music.scores.musicxml import score_credits
 
         title, artist = score_credits(path)
     if title == path.name:  # some editions carry their file's name as title

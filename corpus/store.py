@@ -42,7 +42,6 @@ from corpus.segment import (
     FileEntry,
     Segment,
     SegmentEntry,
-    StoreAlteredError,
     StoreBusyError,
     StoreDamagedError,
     StoreError,
@@ -52,8 +51,6 @@ from corpus.segment import (
     verify_folder,
 )
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
-
-__all__ = ["Pieces", "Store", "StoreAlteredError", "StoreDamagedError", "StoreError", "write_synced", "writing"]
 
 SCHEMA = "contraste-store/3"
 UMASK = os.umask(0)  # which only setting it tells

@@ -1,7 +1,7 @@
 """What a model has learned, and whether it learned pieces by heart: what `contraste evaluate` works out with the model.
 
-Measures that need no model (likeness of sets, style, originality) are `audit.likeness`' and `audit.originality`'s, and
-the command line puts both together.
+Measures that need no model (likeness of sets, style, originality) are `audit.measures.likeness`' and
+`audit.search.originality`'s, and the command line puts both together.
 
 Memorisation probe
 ------------------
@@ -31,13 +31,13 @@ import numpy as np
 import torch
 
 from corpus.store import Store
-from generator.canaries import exposures, read_canaries
-from generator.checkpoint import load_model, read_description, read_training
-from generator.model import Transformer, threads
-from generator.objective import Likelihood, Team, cross_entropy, orders
-from generator.sample import Generated, generate, statistics
-from generator.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
-from generator.windows import padded, read_split
+from generator.data.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
+from generator.data.windows import padded, read_split
+from generator.network.checkpoint import load_model, read_description, read_training
+from generator.network.model import Transformer, threads
+from generator.training.canaries import exposures, read_canaries
+from generator.training.objective import Likelihood, Team, cross_entropy, orders
+from generator.writing.sample import Generated, generate, statistics
 from music.notes import NoteSequence
 
 PROMPT_NOTES, COMPLETED_NOTES = 32, 16
@@ -173,7 +173,7 @@ def forgetting(team: Team, base: tuple[str | Path, Store]) -> dict[str, Any]:
 
 
 def table(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of each figure of `generator.sample.statistics` over tracks, and their number, ``tracks``."""
+    """Mean of each figure of `generator.writing.sample.statistics` over tracks, and their number, ``tracks``."""
     names = {name: None for one in found for name in one}
     means = {name: [one[name] for one in found if one.get(name) is not None] for name in names}
     return {"tracks": len(found), **{name: float(np.mean(values)) for name, values in means.items() if values}}

@@ -7,29 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.manifest import ManifestDiff
-
-__all__ = [
-    "ChainRefused",
-    "ChainUnreachable",
-    "ContractMismatch",
-    "ExtraMissing",
-    "KeyRevoked",
-    "KeyUnusable",
-    "LedgerError",
-    "LinkRefused",
-    "LogBroken",
-    "LogIncomplete",
-    "Malformed",
-    "ManifestMismatch",
-    "NotFinal",
-    "PathRefused",
-    "SignatureInvalid",
-    "SignerUnknown",
-    "TimeStampUnavailable",
-    "Unsigned",
-]
-
+    from ledger.hashes.manifest import ManifestDiff
 
 LONGEST = 2000  # characters of a message
 

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Assured", "Link", "LinkVerdict", "Verification"]
-
 LinkVerdict = Literal["ok", "simulated", "pending", "absent", "unchecked", "missing", "broken"]
 """Verdict of a link.
 

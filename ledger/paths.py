@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ledger.errors import KeyUnusable, LedgerError
 
-__all__ = ["beside", "make_folder", "named", "refuse_writable"]
-
 
 def named(path: Path) -> Path:
     """Return `path` such that its last part is a name: ``.`` and ``..`` are made absolute."""

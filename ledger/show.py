@@ -6,17 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ledger.digest import hash_bytes, parse_json, read_bytes
-from ledger.envelope import Envelope
 from ledger.errors import Malformed, SignatureInvalid, Unsigned
+from ledger.hashes.digest import hash_bytes, parse_json, read_bytes
 from ledger.paths import beside
-from ledger.predicates import origin_of
-from ledger.provenance import SIGNATURES
-from ledger.statement import Statement
-from ledger.transparency import TransparencyLog, check_consistency
-from ledger.trust import Trust, verify_envelope
-
-__all__ = ["log_state", "signed_about"]
+from ledger.provenance.record import SIGNATURES
+from ledger.signing.envelope import Envelope
+from ledger.signing.log import TransparencyLog, check_consistency
+from ledger.signing.predicates import origin_of
+from ledger.signing.statement import Statement
+from ledger.signing.trust import Trust, verify_envelope
 
 
 def signed_about(path: Path, trust: Trust, log: TransparencyLog) -> list[dict[str, Any]]:

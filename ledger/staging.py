@@ -6,10 +6,8 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from ledger.digest import Digest, hash_bytes, hash_file, read_bytes, temporary_beside, temporary_file
 from ledger.errors import LedgerError
-
-__all__ = ["Staged"]
+from ledger.hashes.digest import Digest, hash_bytes, hash_file, read_bytes, temporary_beside, temporary_file
 
 
 class Staged:
@@ -37,12 +35,12 @@ class Staged:
         return None if staged is None else staged[0]
 
     def read(self, path: Path) -> bytes:
-        """Return what a small file will hold; raises as `ledger.digest.read_bytes`."""
+        """Return what a small file will hold; raises as `ledger.hashes.digest.read_bytes`."""
         staged = self.content(path)
         return read_bytes(path) if staged is None else staged
 
     def digest(self, path: Path) -> Digest:
-        """Return the SHA-256 of what a file will hold; raises as `ledger.digest.hash_file`."""
+        """Return the SHA-256 of what a file will hold; raises as `ledger.hashes.digest.hash_file`."""
         staged = self.content(path)
         return hash_file(path) if staged is None else hash_bytes(staged)
 

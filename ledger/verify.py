@@ -19,10 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger.contributions import contributions_file, read_contributions
-from ledger.credential import credential_links, owner_of
-from ledger.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
-from ledger.envelope import Envelope
 from ledger.errors import (
     ExtraMissing,
     KeyRevoked,
@@ -33,14 +29,14 @@ from ledger.errors import (
     PathRefused,
     Unsigned,
 )
-from ledger.hashcache import HashCache
-from ledger.keyring import with_files
+from ledger.exchange.credential import credential_links, owner_of
+from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
+from ledger.hashes.hashcache import HashCache
+from ledger.hashes.manifest import Manifest, left_out
 from ledger.links import Assured, Link, LinkVerdict, Verification
-from ledger.manifest import Manifest, left_out
-from ledger.memory import Known, Memory
 from ledger.paths import beside, named
-from ledger.predicates import CONTENT_PREDICATE, CONTRIBUTIONS_PREDICATE, RUN_PREDICATE, origin_of, signed_manifest
-from ledger.provenance import (
+from ledger.provenance.contributions import contributions_file, read_contributions
+from ledger.provenance.record import (
     Signed,
     check_content,
     check_pages,
@@ -52,15 +48,23 @@ from ledger.provenance import (
     record_path,
     root_of,
 )
-from ledger.statement import Material, Statement
-from ledger.timestamp import check_time_stamp, is_stamped, stamp_file
-from ledger.transparency import TransparencyLog
-from ledger.trust import Trust, format_time, verify_envelope
+from ledger.signing.envelope import Envelope
+from ledger.signing.keyring import with_files
+from ledger.signing.log import TransparencyLog
+from ledger.signing.memory import Known, Memory
+from ledger.signing.predicates import (
+    CONTENT_PREDICATE,
+    CONTRIBUTIONS_PREDICATE,
+    RUN_PREDICATE,
+    origin_of,
+    signed_manifest,
+)
+from ledger.signing.statement import Material, Statement
+from ledger.signing.timestamp import check_time_stamp, is_stamped, stamp_file
+from ledger.signing.trust import Trust, format_time, verify_envelope
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
-    from ledger.chain import Chain
-
-__all__ = ["Assured", "Link", "LinkVerdict", "Verification", "verify_path"]
+    from ledger.chains.chain import Chain
 
 ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX = ".anchor.json", ".token.json", ".nft.json"
 TRACES = (
@@ -101,7 +105,7 @@ def verify_path(
         What to verify; its signature is ``<path>.sig``. A file that belongs to another, such as the WAV of a MIDI
         file, has to be among what the other's signature names, and that one is verified.
     trust : Trust
-        Who is believed, e.g. `ledger.keyring.trusted_keys`.
+        Who is believed, e.g. `ledger.signing.keyring.trusted_keys`.
     chain : Chain, optional
         Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
     search : sequence of Path
@@ -113,7 +117,7 @@ def verify_path(
     signature : Path, optional
         The signature of `path`, where it lies elsewhere.
     ignored : sequence of str
-        Names below `path` to leave out, see `ledger.provenance.check_content`.
+        Names below `path` to leave out, see `ledger.provenance.record.check_content`.
     strict : bool
         Whether files that a statement leaves out (``.git`` for other tools) break the link; if not, they are named.
     allow_unsigned : bool
@@ -602,7 +606,7 @@ class _Walk:
             self.add("token", path, "missing", text, "removed")
         if not anchored and not minted:
             return None, None
-        from ledger.onchain import judge_anchor, judge_token
+        from ledger.anchors.chain_checks import judge_anchor, judge_token
 
         found = judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain) if anchored else None
         if found is not None:
@@ -621,7 +625,7 @@ class _Walk:
 
     def _described(self, path: Path) -> None:
         """Say where the metadata of a token names an anchor that is not there."""
-        from ledger.nft import anchor_in
+        from ledger.anchors.token_metadata import anchor_in
 
         if anchor_in(beside(path, METADATA_SUFFIX)):
             text = f"there is no {beside(path, ANCHOR_SUFFIX).name}, and {beside(path, METADATA_SUFFIX).name} names one"

@@ -43,7 +43,7 @@ def read_music(path: str | Path) -> NoteSequence:
         if data[:4] == b"MThd" or Path(path).suffix.lower() in (".mid", ".midi"):
             sequence = parse_midi(data, str(path))
         else:
-            from music.musicxml import parse_musicxml
+            from music.scores.musicxml import parse_musicxml
 
             sequence = parse_musicxml(data, str(path))
     except MusicError:

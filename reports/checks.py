@@ -16,7 +16,7 @@ from audit.findings import (
     Verdict,
     Waiver,
 )
-from reports import words
+from reports.language import words
 
 State = Literal["pass", "review", "fail", "open", "skipped"]
 LINKS: dict[str, State] = {"broken": "fail", "missing": "skipped", "unchecked": "skipped"}

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from audit.findings import AuditReport
-from reports.html_report import report_html
+from reports.exports.junit import report_junit
+from reports.exports.markdown import report_markdown
+from reports.exports.pdf import pdf_unavailable, report_pdf
+from reports.exports.sarif import report_sarif
 from reports.json_report import report_json
-from reports.junit import report_junit
-from reports.markdown import report_markdown
-from reports.pdf import pdf_unavailable, report_pdf
-from reports.room import Sounds
-from reports.sarif import report_sarif
+from reports.pages.page_size import Sounds
+from reports.pages.report import report_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ FORMS = {
     "md": Form("report.md", lambda report, _: report_markdown(report)),
 }
 BESIDE = {"influence": "influence.json and influence.csv", "disclosure": "the folder disclosure"}
-"""What else can be written beside a report: `reports.influence`, `reports.disclosure`."""
+"""What else can be written beside a report: `reports.exports.influence`, `reports.exports.disclosure`."""
 
 
 PAGE = Page()

@@ -17,9 +17,9 @@ from typing import Literal
 
 from audit.findings import AuditReport
 from audit.policy import PolicyError, read_policy
+from reports.exports.pdf import attached_json
 from reports.formats import FORMS, PAGE
 from reports.json_report import ReportError, read_report
-from reports.pdf import attached_json
 
 POLICY, INDEX = "policy.toml", "index.html"
 FoundVerdict = Literal["ok", "absent", "unchecked", "missing", "broken"]

@@ -109,7 +109,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(params=["embedded", "anvil"])
 def chain(request, tmp_path, home):
     """Yield a chain to write to, on each backend: the same tests hold for both."""
-    from ledger.chain import open_chain
+    from ledger.chains.chain import open_chain
 
     if request.param == "embedded":
         return open_chain(chain_dir=tmp_path / "chain")
@@ -120,6 +120,6 @@ def chain(request, tmp_path, home):
 @pytest.fixture
 def proven(monkeypatch):
     """Have the evidence in anchor files believed: chains of these tests have no blocks to prove anything by."""
-    from ledger.evidence import Evidence
+    from ledger.chains.evidence import Evidence
 
     monkeypatch.setattr(Evidence, "check", lambda *_: None)

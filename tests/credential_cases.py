@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.certificates import create_certificates
-from ledger.credential import credential_file
-from ledger.issue import Issuer
-from ledger.keys import key_id
-from ledger.provenance import digest_of, material_of, sign_path, write_record
-from ledger.trust import Revocation, Trust
+from ledger.exchange.credential import credential_file
+from ledger.exchange.credential_issue import Issuer
+from ledger.provenance.record import digest_of, material_of, sign_path, write_record
+from ledger.signing.certificates import create_certificates
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Revocation, Trust
 
 P_256 = ec.SECP256R1()
 SOUND = 0.1 * np.sin(np.arange(22050) / 20)

@@ -15,6 +15,7 @@ from audit.findings import (
     StyleRange,
     Waiver,
 )
+from audit.policy import read_policy
 
 HOSTILE = {
     "script": '</script><script>alert(1)</script><img src="http://evil.example/x.png" onerror=alert(1)>',
@@ -91,7 +92,7 @@ def report(**changes: Any) -> AuditReport:
         reasons=("bars 6-8 match",),
         track={"name": "new.mid", "sha256": "12" * 32, "notes_sha256": "34" * 32, "duration_s": 61.5, "notes": 300},
         store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
-        policy={"name": "default", "digest": "cd" * 32, "values": {"gate": {"review_blocks": False}}},
+        policy={"name": "default", "digest": "cd" * 32, "values": read_policy().values},
         tool={"name": "contraste", "version": "9.8.7"},
         findings=(
             finding(1),

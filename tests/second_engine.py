@@ -1,7 +1,7 @@
 """Ask the second C2PA engine about files; runs in an environment of its own, which `make interop-c2pa` makes.
 
 Reads a JSON list of ``{"file", "type", "sidecar", "allowed", "authorities"}`` from stdin and prints, for each, the
-verdict in the words of `ledger.credential` and the codes of what failed. Nothing is sent anywhere.
+verdict in the words of `ledger.exchange.credential` and the codes of what failed. Nothing is sent anywhere.
 """
 
 import json

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import audit.index
-from audit.index import (
+import audit.search.index
+from audit.run import Corpus
+from audit.search.index import (
     FIGURE,
     REACH,
     Columns,
@@ -35,13 +36,12 @@ from audit.index import (
     verify_index,
     write_segment,
 )
-from audit.run import Corpus
-from audit.search import search
-from audit.style import transitions
+from audit.search.passages import search
+from audit.search.surprise import transitions
 from audit.track import open_corpus
 from corpus.ingest import ingest
-from corpus.segment import StoreBusyError, StoreDamagedError
-from corpus.store import Store, StoreError, writing
+from corpus.segment import StoreBusyError, StoreDamagedError, StoreError
+from corpus.store import Store, writing
 from metrics.tokens import MetricError
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
@@ -64,10 +64,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four pieces a segment of the store, and a calibration that takes no time."""
     monkeypatch.setattr("corpus.ingest.BATCH", 4)
-    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 4)
-    monkeypatch.setattr("audit.significance.HUMAN_QUERIES", 4)
-    monkeypatch.setattr("audit.measure.PAIRS", 1)
-    monkeypatch.setattr("audit.measure.opening_mel", _silent)
+    monkeypatch.setattr("audit.search.significance.CHANCE_QUERIES", 4)
+    monkeypatch.setattr("audit.search.significance.HUMAN_QUERIES", 4)
+    monkeypatch.setattr("audit.measures.metrics.PAIRS", 1)
+    monkeypatch.setattr("audit.measures.metrics.opening_mel", _silent)
 
 
 def _silent(sequence: NoteSequence) -> None:
@@ -179,7 +179,7 @@ def test_times_are_kept_within_two_percent() -> None:
 def test_segments_merge_until_each_is_twice_as_long_as_the_next(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.index.FULL", 900)  # notes; four tunes have 192
+    monkeypatch.setattr("audit.search.index.FULL", 900)  # notes; four tunes have 192
     sizes = []
     for part in range(6):
         index = build_index(added(music, tmp_path / "s", part))
@@ -284,9 +284,9 @@ def _die_at(moment: int) -> None:
 
         return run
 
-    audit.index.sync = deadly(audit.index.sync)  # type: ignore[attr-defined]
-    audit.index.write_synced = deadly(audit.index.write_synced)
-    audit.index.shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[attr-defined]
+    audit.search.index.sync = deadly(audit.search.index.sync)  # type: ignore[attr-defined]
+    audit.search.index.write_synced = deadly(audit.search.index.write_synced)
+    audit.search.index.shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[attr-defined]
     np.save = deadly(np.save)  # type: ignore[assignment]
 
 
@@ -456,11 +456,11 @@ def test_an_index_of_another_version_is_made_again(two: Path, tmp_path: Path, mo
     _older(state_folder(store))
     assert open_index(store) is None
     with monkeypatch.context() as patch:
-        patch.setattr("audit.index._write_folder", _denied)
+        patch.setattr("audit.search.index._write_folder", _denied)
         with pytest.raises(StoreError, match="the index can't be written: Read-only file system"):
             open_corpus(store, watch)
     assert answers(open_corpus(store, watch).index, 1, 17) == said
-    assert json.loads((state_folder(store) / "index.json").read_bytes())["schema"] == audit.index.SCHEMA
+    assert json.loads((state_folder(store) / "index.json").read_bytes())["schema"] == audit.search.index.SCHEMA
 
 
 # Folders that can't be written, stores with missing segments
@@ -483,11 +483,11 @@ def test_without_a_calibration_in_a_folder_that_is_only_read(
     names = ("calibration.json", "chance.json", "style.json")
     for name in names:
         (state_folder(store) / name).unlink()
-    monkeypatch.setattr("audit.index.write_synced", _denied)
+    monkeypatch.setattr("audit.search.index.write_synced", _denied)
     found = open_corpus(store, watch)
     assert found.index.unsaved == dict.fromkeys(names, "Read-only file system")
     assert (found.calibration, found.chance) == (kept.calibration, kept.chance)
-    monkeypatch.setattr("audit.index.write_synced", _full)
+    monkeypatch.setattr("audit.search.index.write_synced", _full)
     with pytest.raises(StoreError, match=r"calibration\.json: can't be written: No space left"):
         open_corpus(store, watch)
 

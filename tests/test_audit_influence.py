@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import reports.influence
+import reports.exports.influence
 from audit.findings import Finding, PassageNote
-from audit.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
+from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
 from audit.policy import read_policy
 from music.notes import NoteSequence, build
-from reports.influence import COLUMNS, influence_csv, influence_json
+from reports.exports.influence import COLUMNS, influence_csv, influence_json
 from tests.report_cases import HOSTILE, finding, report
 
 SLOPE, RULES = 0.5, read_policy().copy
-SCHEMA = json.loads(Path(reports.influence.__file__).with_name("influence.schema.json").read_bytes())
+SCHEMA = json.loads(Path(reports.exports.influence.__file__).with_name("influence.schema.json").read_bytes())
 
 
 def track(notes: int = 64) -> NoteSequence:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audit.likeness import FIGURES, auc, figures, overlaps, style, variety
+from audit.measures.likeness import FIGURES, auc, figures, overlaps, style, variety
 from metrics.tokens import MetricError
 from music.notes import build
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import cli
-from audit.index import IndexDamagedError, build_index
-from audit.measure import CHANCE, STYLE
-from audit.originality import (
+from audit.measures.metrics import CHANCE, STYLE
+from audit.run import Corpus
+from audit.search.index import IndexDamagedError, build_index
+from audit.search.originality import (
     GRID,
     Measured,
     Setting,
@@ -25,14 +26,13 @@ from audit.originality import (
     measure_windows,
     originality_report,
 )
-from audit.run import Corpus
-from audit.search import search
-from audit.significance import CALIBRATION, Calibration
+from audit.search.passages import search
+from audit.search.significance import CALIBRATION, Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
-from reports.originality import originality_html, originality_json, originality_sentence
+from reports.pages.originality import originality_html, originality_json, originality_sentence
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NOTES = Setting(24, "notes")

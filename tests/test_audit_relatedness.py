@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import audit.relatedness as relatedness_module
-from audit.index import IndexDamagedError, build_index, time_steps
+import audit.search.relatedness as relatedness_module
 from audit.policy import read_policy
-from audit.relatedness import (
+from audit.run import Corpus, find
+from audit.search.index import IndexDamagedError, build_index, time_steps
+from audit.search.passages import lines, search
+from audit.search.relatedness import (
     USUAL,
     USUALLY,
     inner_metric,
@@ -23,9 +25,7 @@ from audit.relatedness import (
     tunes_of,
     unit_step,
 )
-from audit.run import Corpus, find
-from audit.search import lines, search
-from audit.significance import Calibration
+from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi

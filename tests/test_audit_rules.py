@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from audit.findings import Finding, MetricResult, ProvenanceLink, RuleResult, Skipped, Waiver
-from audit.outcome import sentence, weighed
+from audit.gate.outcome import sentence, weighed
+from audit.gate.rules import can_be_waived, judged
 from audit.policy import Policy, check_policy, read_policy
 from audit.policy_tables import RULES
-from audit.rules import can_be_waived, judged
 from tests.test_reports_json_report import FINDING
 
 METRIC = MetricResult("phash_64", "Sound.", 12.0, 30.0, 20.0, "lower", "a.mid")

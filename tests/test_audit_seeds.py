@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from audit.index import FIGURE, Columns, IndexSegment, time_steps, write_segment
-from audit.seeds import CANDIDATE, LONG, PIECES, SHORT, Line, candidates, counters
-from audit.style import transitions
+from audit.search.index import FIGURE, Columns, IndexSegment, time_steps, write_segment
+from audit.search.seeds import CANDIDATE, LONG, PIECES, SHORT, Line, candidates, counters
+from audit.search.surprise import transitions
 
 VOICES = 300
 
@@ -138,7 +138,7 @@ def test_a_budget_leaves_out_the_commonest_figures(tmp_path: Path, monkeypatch: 
     query = line(np.concatenate([plain[:48], rare]), np.arange(68.0))
     memory = counters(segment)
     assert len(np.unique(candidates(segment, query, len(segment.pitch), memory)["voice"])) > 20
-    monkeypatch.setattr("audit.seeds.HITS_A_NOTE", 1)
+    monkeypatch.setattr("audit.search.seeds.HITS_A_NOTE", 1)
     found = candidates(segment, query, len(segment.pitch), memory)
     assert set(found["voice"]) == {40}
     assert not memory.any()

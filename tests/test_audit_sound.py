@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
-import audit.sound
+import audit.measures.sound
 from audit.findings import AuditReport, Waiver
+from audit.gate.waivers import Waivers
+from audit.measures.sound import SoundCorpus, find_sounds, hear, open_sounds
 from audit.policy import Policy, check_policy, read_policy
-from audit.sound import SoundCorpus, find_sounds, hear, open_sounds
 from audit.track import audit_track, open_corpus
-from audit.waivers import Waivers
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -63,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> SoundCorpus:
         return open_sounds(Store.open(path))
 
 
-def heard(samples: Samples, folder: Path, rate: int = RATE) -> audit.sound.Sound:
+def heard(samples: Samples, folder: Path, rate: int = RATE) -> audit.measures.sound.Sound:
     soundfile.write(folder / "track.wav", samples, rate)
     return hear(folder / "track.wav")
 
@@ -132,7 +132,7 @@ def test_short_and_long_files(corpus: SoundCorpus, tmp_path: Path, monkeypatch: 
     short = heard(band(1, 5.0), tmp_path)
     assert len(short.hashes) == 0
     assert find_sounds(corpus, short, DEFAULT) == []
-    monkeypatch.setattr(audit.sound, "MAX_SECONDS", 10.0)
+    monkeypatch.setattr(audit.measures.sound, "MAX_SECONDS", 10.0)
     with pytest.raises(MusicError, match=r"track\.wav: is longer than 10 s, the limit"):
         heard(band(1), tmp_path)
 

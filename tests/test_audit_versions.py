@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.index import build_index
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.significance import calibrate
+from audit.search.index import build_index
+from audit.search.significance import calibrate
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, build
-from tests.test_audit_search import tune
+from tests.test_audit_passages import tune
 
 SONG = 5000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.findings import Finding, RuleResult
-from audit.waivers import WaiverError, expiry, read_waivers, settled, waived
+from audit.gate.waivers import WaiverError, expiry, read_waivers, settled, waived
 from tests.test_reports_json_report import FINDING
 
 DAY = date(2026, 11, 26)

@@ -121,9 +121,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 8)
-        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
+        patch.setattr("audit.measures.metrics.PAIRS", 30)
+        patch.setattr("audit.measures.metrics.SAMPLE", 8)
+        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
         write_midi(tune(7).transpose(3), path / "copied.mid")
@@ -430,8 +430,8 @@ def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path
 @pytest.fixture
 def two_segments(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Make a store whose last piece, clean.mid, has an index segment of its own; return both folders."""
-    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
-    monkeypatch.setattr("audit.significance.HUMAN_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.CHANCE_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.HUMAN_QUERIES", 10)
     store = shutil.copytree(house / "store", tmp_path / "store")
     before = set(store.glob("index/segments/*"))
     done("ingest", house / "clean.mid", "--into", store)
@@ -512,7 +512,7 @@ def test_a_store_that_may_only_be_read(house: House, tmp_path: Path) -> None:
         for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
             folder.chmod(0o555)
         try:
-            code = "import audit.significance as s, cli; s.CHANCE_QUERIES = s.HUMAN_QUERIES = 5; cli.main()"
+            code = "import audit.search.significance as s, cli; s.CHANCE_QUERIES = s.HUMAN_QUERIES = 5; cli.main()"
             return python(code, "search", store, house / "copied.mid", preexec_fn=without_privileges)
         finally:
             for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
@@ -586,7 +586,7 @@ def test_long_queries_are_answered_in_time(house: House, tmp_path: Path, notes: 
 
 
 def test_a_store_of_duplicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.significance.CHANCE_QUERIES", 10)
+    monkeypatch.setattr("audit.search.significance.CHANCE_QUERIES", 10)
     for i in range(6):
         write_midi(tune(3).transpose(i), tmp_path / "src" / f"{i}.mid")
     done("ingest", tmp_path / "src", "--into", tmp_path / "store", "--workers", 1)
@@ -1063,9 +1063,9 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
 
 
 def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path: Path) -> None:
-    from ledger.hashcache import HashCache, state_of
-    from ledger.keys import data_folder
-    from ledger.provenance import digest_of
+    from ledger.hashes.hashcache import HashCache, state_of
+    from ledger.provenance.record import digest_of
+    from ledger.signing.keys import data_folder
 
     file = tmp_path / "x.bin"
     file.write_bytes(b"as signed")
@@ -1082,7 +1082,7 @@ def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path
     # What a process could do that mapped the file before it was hashed: other bytes, and no change of any time.
     os.utime(file, (1_000_000_000, 1_000_000_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ledger.hashcache.SETTLING_NS", 0)
+        patch.setattr("ledger.hashes.hashcache.SETTLING_NS", 0)
         HashCache(data_folder() / "hashes.sqlite").save(tmp_path / "x.bin", {(".", 0, -1): (state_of(file), good)}, [])
     assert contraste("verify", file).code == 1
     assert contraste("verify", file, "--no-cache").code == 1
@@ -1166,7 +1166,7 @@ def test_keys_rotate_are_revoked_and_listed(house: House, tmp_path: Path, monkey
 
 def test_a_key_and_an_account_are_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("ledger.account.SCRYPT_N", 1024)
+    monkeypatch.setattr("ledger.chains.account.SCRYPT_N", 1024)
     identity, address = done("keys", "new", tmp_path / "k", "--account").out.split()
     keystore, out = tmp_path / "k" / "account.json", tmp_path / "account.sig"
     done("keys", "bind", "--key", tmp_path / "k", "--account", keystore, "--out", out)

@@ -21,9 +21,9 @@ def house(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 8)
-        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
+        patch.setattr("audit.measures.metrics.PAIRS", 30)
+        patch.setattr("audit.measures.metrics.SAMPLE", 8)
+        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
         for i in range(22):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
         (path / "rights.csv").write_text("path,licence,consent\n*,CC0,granted\n07.mid,,\n")

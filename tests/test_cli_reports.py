@@ -11,8 +11,8 @@ import soundfile
 from jsonschema import Draft4Validator, Draft202012Validator
 
 import cli
-import reports.influence
-import reports.pdf
+import reports.exports.influence
+import reports.exports.pdf
 from music.midi import write_midi
 from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
@@ -36,9 +36,9 @@ def house(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(path / "home"))
         patch.setenv("CONTRASTE_PASSWORD", "a password")
-        patch.setattr("audit.measure.PAIRS", 30)
-        patch.setattr("audit.measure.SAMPLE", 10)
-        patch.setattr("audit.significance.CHANCE_QUERIES", 80)
+        patch.setattr("audit.measures.metrics.PAIRS", 30)
+        patch.setattr("audit.measures.metrics.SAMPLE", 10)
+        patch.setattr("audit.search.significance.CHANCE_QUERIES", 80)
         for i in range(20):
             write_midi(tune(i), path / "src" / f"{i:02d}.mid")
         done("keys", "new", path / "keys")
@@ -85,7 +85,7 @@ def test_every_json_and_sarif_obeys_its_schema(house, node_tools):
         Draft202012Validator(json.loads(SCHEMA_FILE.read_bytes())).validate(
             json.loads((folder / "report.json").read_bytes())
         )
-        influence = Path(reports.influence.__file__).with_name("influence.schema.json")
+        influence = Path(reports.exports.influence.__file__).with_name("influence.schema.json")
         Draft202012Validator(json.loads(influence.read_bytes())).validate(
             json.loads((folder / "influence.json").read_bytes())
         )
@@ -193,7 +193,7 @@ def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkey
         patch.setitem(sys.modules, "weasyprint", None)
         refused(contraste(*words, "json,pdf"), 2, "weasyprint is not installed", "pip install 'contraste[pdf]'")
         assert not (tmp_path / "r").exists()
-    if reason := reports.pdf.pdf_unavailable():
+    if reason := reports.exports.pdf.pdf_unavailable():
         pytest.skip(f"no PDF here: {reason}")
     done(*words, "pdf")
     assert done("report", "verify", tmp_path / "r", "--allow-unsigned").out.count("report.pdf: as the record says") == 1
@@ -258,7 +258,7 @@ def test_metrics_stand_beside_human_pieces(house):
 
 
 def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
-    monkeypatch.setattr("reports.html_report.PAGE_BYTES", 1)
+    monkeypatch.setattr("reports.pages.report.PAGE_BYTES", 1)
     words = ("audit", house / "tracks/copied.mid", "--store", house / "store", "--format", "html", "--out")
     contraste(*words, tmp_path / "small")
     contraste(*words, tmp_path / "whole", "--whole-page")

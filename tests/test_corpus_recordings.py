@@ -14,9 +14,9 @@ import soundfile
 from corpus.ingest import ingest
 from corpus.recordings import Recordings, open_recordings
 from corpus.rights import read_rights
-from corpus.segment import StoreAlteredError, StoreDamagedError
-from corpus.store import Store, StoreError
-from generator.sounds import read_sounds, sound_of
+from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
+from corpus.store import Store
+from generator.sound.windows import read_sounds, sound_of
 from music.audio import decode, loudness, mel_db, mel_grey
 from music.midi import write_midi
 from music.notes import NoteSequence, Tempo, build

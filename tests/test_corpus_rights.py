@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audit.index import build_index, open_index
+from audit.search.index import build_index, open_index
 from corpus.ingest import IngestReport, ingest
 from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights
 from corpus.store import Store
 from music.midi import write_midi
-from tests.test_audit_search import tune
+from tests.test_audit_passages import tune
 from tests.test_audit_sound import RATE, band
 
 CANCION = "Canci\u00f3n.mid"

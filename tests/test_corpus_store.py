@@ -18,7 +18,8 @@ import corpus.ingest
 from corpus.ingest import ingest
 from corpus.prepare import SPLITS, content_key, groups_of, melody_key, split_of
 from corpus.rights import RightsError, read_rights
-from corpus.store import Store, StoreDamagedError, StoreError, writing
+from corpus.segment import StoreDamagedError, StoreError
+from corpus.store import Store, writing
 from music.midi import midi_bytes, write_midi
 from music.notes import MusicError, NoteSequence, Tempo, build
 

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.attributes import attributes, bar_figures, classes, key_of, plan_of
-from generator.tokens import VOCABULARY, bar_lines, decode, encode, quantise
-from generator.variation import VARIATIONS, displace, invert, ornament
-from generator.windows import AUGMENTATIONS, Windows, retimed
+from generator.data.attributes import attributes, bar_figures, classes, key_of, plan_of
+from generator.data.tokens import VOCABULARY, bar_lines, decode, encode, quantise
+from generator.data.variation import VARIATIONS, displace, invert, ornament
+from generator.data.windows import AUGMENTATIONS, Windows, retimed
 from music.notes import Part, Tempo, TimeSignature, build
 
 SONG = build(

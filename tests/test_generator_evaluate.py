@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from generator.canaries import OTHERS, canaries, exposures, read_canaries, write_canaries
+from generator.data.tokens import PITCH, GeneratorError, decode, encode
+from generator.data.windows import padded
 from generator.evaluate import COMPLETED_NOTES, PROMPT_NOTES, completes, memorisation, table
-from generator.model import ModelConfig, Transformer
-from generator.objective import Team, baseline, orders
-from generator.tokens import PITCH, GeneratorError, decode, encode
-from generator.windows import padded
+from generator.network.model import ModelConfig, Transformer
+from generator.training.canaries import OTHERS, canaries, exposures, read_canaries, write_canaries
+from generator.training.objective import Team, baseline, orders
 from music.notes import build
 
 SMALL = ModelConfig(width=128, layers=2, heads=4, context=160, dropout=0.0)

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from generator.checkpoint import Description, save_model, write_description
-from generator.interpolate import figures, interpolate, style_of
-from generator.model import ModelConfig, Transformer
-from generator.tokens import BAR, METERS, GeneratorError, bar_starts, encode
+from generator.data.tokens import BAR, METERS, GeneratorError, bar_starts, encode
+from generator.network.checkpoint import Description, save_model, write_description
+from generator.network.model import ModelConfig, Transformer
+from generator.writing.interpolate import figures, interpolate, style_of
 from music.notes import Part, TimeSignature, build
 
 CONFIG = ModelConfig(width=128, layers=1, heads=2, context=96, dropout=0.0, latent=8)

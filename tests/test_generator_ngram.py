@@ -4,8 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from generator.ngram import NGram
-from generator.tokens import PAD, VOCABULARY
+from generator.data.ngram import NGram
+from generator.data.tokens import PAD, VOCABULARY
 
 
 def witten_bell(training, order, history, word):

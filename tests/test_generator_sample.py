@@ -6,15 +6,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from generator.checkpoint import Description, load_model, save_model, write_description
-from generator.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
-from generator.decoding import SamplingSettings as Settings
-from generator.infill import infill
-from generator.model import ModelConfig, Transformer
-from generator.objective import Team
-from generator.sample import GUARD_LINES, generate, statistics
-from generator.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
-from generator.windows import padded
+from generator.data.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
+from generator.data.windows import padded
+from generator.network.checkpoint import Description, load_model, save_model, write_description
+from generator.network.model import ModelConfig, Transformer
+from generator.training.objective import Team
+from generator.writing.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
+from generator.writing.decoding import SamplingSettings as Settings
+from generator.writing.infill import infill
+from generator.writing.sample import GUARD_LINES, generate, statistics
 from music.midi import midi_bytes
 from music.notes import Part, TimeSignature, build
 
@@ -102,7 +102,7 @@ def test_best_of_keeps_the_most_typical(folder):
         return abs(np.log(track.statistics["perplexity"]) - aim)
 
     with pytest.MonkeyPatch.context() as patch:  # the aim is far from all draws, above them: the least likely is kept
-        patch.setattr("generator.sample.held_out_nats", lambda folder: 20.0)
+        patch.setattr("generator.writing.sample.held_out_nats", lambda folder: 20.0)
         unlikely = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     assert unlike(unlikely, 20.0) <= unlike(alone, 20.0)
     assert unlikely.settings["typical_nats"] == 20.0

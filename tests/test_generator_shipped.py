@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from corpus.demo import scores
-from generator.checkpoint import SHIPPED, load_model, read_description
-from generator.tokens import quantise
+from generator.data.tokens import quantise
+from generator.network.checkpoint import SHIPPED, load_model, read_description
 from music.midi import write_midi
 from music.notes import build
 from music.read import read_music

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from generator import specgan
-from generator.checkpoint import beside, is_spectrogram
-from generator.sounds import SoundWindows, read_sounds, window_starts
-from generator.specgan import (
+from generator.data.tokens import GeneratorError, SettingError
+from generator.network.checkpoint import beside, is_spectrogram
+from generator.sound import specgan
+from generator.sound.specgan import (
     STATE,
     Critic,
     Generator,
@@ -30,7 +30,7 @@ from generator.specgan import (
     mean_distance,
     train_spectrogram,
 )
-from generator.tokens import GeneratorError, SettingError
+from generator.sound.windows import SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
 from music.notes import Part, build
 
@@ -169,7 +169,7 @@ def test_windows_begin_on_beats_and_are_cut_whole():
 
 
 def specgan_sound(path, mel, starts):
-    from generator.sounds import Sound
+    from generator.sound.windows import Sound
 
     return Sound(path, mel, np.array(starts))
 

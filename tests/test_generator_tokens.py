@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.tokens import (
+from generator.data.tokens import (
     BOS,
     CHORD,
     EOS,

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import generator.train
+import generator.training.train
 from corpus.rights import Rights
-from generator.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
-from generator.model import SIZES, ModelConfig
-from generator.objective import Likelihood, Team, baseline
-from generator.tokens import PITCH, VOCABULARY_DIGEST, GeneratorError, encode
-from generator.train import Settings, train
-from generator.windows import Windows, scored_windows
+from generator.data.tokens import PITCH, VOCABULARY_DIGEST, GeneratorError, encode
+from generator.data.windows import Windows, scored_windows
+from generator.network.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
+from generator.network.model import SIZES, ModelConfig
+from generator.training.objective import Likelihood, Team, baseline
+from generator.training.train import Settings, train
 from music.notes import Part, build
 
 SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path):
 
 def stop_after(patch, steps):
     """Send the process Ctrl-C in step number `steps`."""
-    advance = generator.train._Run.advance
+    advance = generator.training.train._Run.advance
 
     def interrupted(run, rows, done):
         loss = advance(run, rows, done)
@@ -139,7 +139,7 @@ def stop_after(patch, steps):
             os.kill(os.getpid(), signal.SIGINT)
         return loss
 
-    patch.setattr(generator.train._Run, "advance", interrupted)
+    patch.setattr(generator.training.train._Run, "advance", interrupted)
 
 
 def test_handlers_are_as_before_a_run(trained):
@@ -159,17 +159,17 @@ def test_two_workers_add_up_to_the_gradients_of_one():
     rows = Windows([np.array(encode(tune(i))) for i in range(4)], 64, 0).rows(4, [1])
     gradients = []
     for members in (1, 2):
-        generator.train.torch.manual_seed(0)
-        model = generator.train.Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
+        generator.training.train.torch.manual_seed(0)
+        model = generator.training.train.Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
         team = Team(model, members, "float32")
-        losses = team.gradients(generator.train.torch.from_numpy(rows))
+        losses = team.gradients(generator.training.train.torch.from_numpy(rows))
         team.pool.shutdown()
         gradients.append(([p.grad for p in model.parameters()], losses))
     (one, losses_one), (two, losses_two) = gradients
     assert losses_one.tokens == losses_two.tokens
     assert losses_one.cross_entropy == pytest.approx(losses_two.cross_entropy, rel=1e-5)
     for a, b in zip(one, two, strict=True):
-        generator.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
+        generator.training.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
 
 def test_every_token_is_scored_once():
@@ -299,7 +299,7 @@ def test_a_run_that_gets_no_better_is_ended(tmp_path):
 
 def test_out_of_memory_says_what_to_lower(tmp_path):
     def too_much(team, rows, weight):
-        raise generator.train.torch.OutOfMemoryError("no room")
+        raise generator.training.train.torch.OutOfMemoryError("no room")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Team, "gradients", too_much)
@@ -315,7 +315,7 @@ def test_epochs_end_a_run(tmp_path):
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path, monkeypatch):
     weights = []
-    advance = generator.train._Run.advance
+    advance = generator.training.train._Run.advance
 
     def noted(run, rows, done):
         if not weights:
@@ -324,7 +324,7 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path, monkeypatch):
         weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
         return losses
 
-    monkeypatch.setattr(generator.train._Run, "advance", noted)
+    monkeypatch.setattr(generator.training.train._Run, "advance", noted)
     train(store_of(), tmp_path / "m", Settings(steps=3, batch=2, workers=1, precision="float32", patience=0))
     mean = weights[0]
     for step, taken in enumerate(weights[1:]):

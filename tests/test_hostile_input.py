@@ -20,26 +20,26 @@ from pathlib import Path
 import pytest
 
 import cli
+from audit.checked_toml import toml_lines
 from audit.policy import PolicyError, read_policy
-from audit.tomlfile import toml_lines
 from corpus.rights import MAX_PATTERNS, RightsError, read_rights
-from corpus.store import StoreDamagedError, StoreError
-from generator.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
-from generator.model import MAX_HELD, SIZES, ModelConfig
-from generator.tokens import VOCABULARY_DIGEST, GeneratorError
-from ledger import credential
-from ledger.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
-from ledger.chain import anchored_event
-from ledger.digest import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_RECORD_BYTES, parse_json, read_json
-from ledger.envelope import sign_statement
+from corpus.segment import StoreDamagedError, StoreError
+from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
+from generator.network.model import MAX_HELD, SIZES, ModelConfig
+from ledger.anchors.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
+from ledger.chains.chain import anchored_event
+from ledger.chains.evidence import MAX_PROOF, Evidence
 from ledger.errors import LONGEST, LedgerError, Malformed
-from ledger.evidence import MAX_PROOF, Evidence
-from ledger.keyring import BINDING_PREDICATE, check_binding
-from ledger.manifest import FILES, Manifest
-from ledger.predicates import content_statement, origin_of
-from ledger.provenance import read_signed
-from ledger.statement import Statement
-from ledger.trust import Trust
+from ledger.exchange import credential
+from ledger.hashes.digest import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_RECORD_BYTES, parse_json, read_json
+from ledger.hashes.manifest import FILES, Manifest
+from ledger.provenance.record import read_signed
+from ledger.signing.envelope import sign_statement
+from ledger.signing.keyring import BINDING_PREDICATE, check_binding
+from ledger.signing.predicates import content_statement, origin_of
+from ledger.signing.statement import Statement
+from ledger.signing.trust import Trust
 from music.containers import MAX_PARTS, MAX_STREAMS, streams
 from tests.fuzz import targets
 from tests.test_cli import contraste
@@ -171,7 +171,7 @@ def test_a_binding_of_before_1970_is_malformed() -> None:
     subject = {"public.pem": targets.Digest.from_hex(targets.KEY_ID)}
     public = targets.ec.derive_private_key(7, targets.ec.SECP256K1()).public_key().public_numbers()
     raw = public.x.to_bytes(32) + public.y.to_bytes(32)
-    from ledger.merkle import keccak256
+    from ledger.hashes.merkle import keccak256
 
     predicate |= {"accountKey": raw.hex(), "account": "0x" + keccak256(raw)[12:].hex()}
     envelope = sign_statement(Statement(subject, BINDING_PREDICATE, predicate), targets.KEY)

@@ -15,10 +15,10 @@ from corpus.croissant import describe
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
-from ledger.bom import model_bom
-from ledger.certificates import pem_text
-from ledger.credential import media_type, read_credential
-from ledger.trust import Trust
+from ledger.exchange.credential import media_type, read_credential
+from ledger.exchange.cyclonedx import model_bom
+from ledger.signing.certificates import pem_text
+from ledger.signing.trust import Trust
 from music.midi import write_midi
 from music.notes import build
 from tests.credential_cases import FILES, TAMPER, World, holder, roots

@@ -45,7 +45,7 @@ def test_imports_run_one_way(folder: str) -> None:
 
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     planted = tmp_path / "x.py"
-    planted.write_text("def f():\n    from generator.model import Transformer\n    import torch\n")
+    planted.write_text("def f():\n    from generator.network.model import Transformer\n    import torch\n")
     assert violations("audit", imports(planted)) == {"generator", "torch"}
 
 

@@ -19,15 +19,15 @@ pytest.importorskip("web3")
 from cryptography.hazmat.primitives.asymmetric import ec
 from eth_account import Account
 
-from ledger.anchor import anchor_again, anchor_paths, read_anchor, revoke_path
-from ledger.chain import open_chain
-from ledger.digest import Digest
+from ledger.anchors.anchor import anchor_again, anchor_paths, read_anchor, revoke_path
+from ledger.anchors.tokens import mint_tracks
+from ledger.chains.chain import open_chain
+from ledger.chains.rpc import RpcChain
 from ledger.errors import ChainRefused, ChainUnreachable, NotFinal
-from ledger.keys import key_id
-from ledger.minting import mint_tracks
-from ledger.provenance import sign_path
-from ledger.rpc import RpcChain
-from ledger.trust import Trust
+from ledger.hashes.digest import Digest
+from ledger.provenance.record import sign_path
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 ROOT = Path(__file__).parent.parent
@@ -35,8 +35,9 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 ANCHOR_RANGE = """
 import sys
-from ledger.rpc import RpcChain
-from ledger.trust import Trust
+from ledger.chains.rpc import RpcChain
+from ledger.signing.trust import Trust
+from ledger.chains.rpc import RpcChain
 chain = RpcChain(sys.argv[1], bytes.fromhex(sys.argv[2]), mining_timeout_s=60)
 for number in range(int(sys.argv[3]), int(sys.argv[4])):
     print(chain.anchor(number.to_bytes(32, "big")).transaction, flush=True)
@@ -372,7 +373,7 @@ def test_two_processes_of_one_account_at_once(anvil, home):
 
 def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, monkeypatch):
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
-    monkeypatch.setattr("ledger.minting._file_of", lambda token: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr("ledger.anchors.tokens._file_of", lambda token: os.kill(os.getpid(), signal.SIGKILL))
     pid = os.fork()
     if pid == 0:
         mint_tracks(paths[:1], chain, trust=KEYS)
@@ -387,7 +388,7 @@ def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, mo
 
 
 def test_a_token_that_was_sold_still_holds(anvil, home, paths):
-    from ledger.abi import encode
+    from ledger.chains.abi import encode
 
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
     (token,) = mint_tracks(paths[:1], chain, trust=KEYS)

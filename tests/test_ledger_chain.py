@@ -12,12 +12,12 @@ pytest.importorskip("eth")
 
 from eth_abi import abi
 
-from ledger.abi import encode
-from ledger.chain import ZERO32, anchored_event, minted_event
-from ledger.digest import Digest, hash_bytes
+from ledger.anchors.token_metadata import metadata_uris
+from ledger.chains.abi import encode
+from ledger.chains.chain import ZERO32, anchored_event, minted_event
 from ledger.errors import ChainRefused, ContractMismatch, Malformed
-from ledger.merkle import MerkleTree, keccak256, leaf_hash
-from ledger.nft import metadata_uris
+from ledger.hashes.digest import Digest, hash_bytes
+from ledger.hashes.merkle import MerkleTree, keccak256, leaf_hash
 
 GAS = json.loads(Path(__file__).with_name("data").joinpath("ledger_gas.json").read_text())
 STRANGER = "0x" + "12" * 20

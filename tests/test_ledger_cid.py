@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.cid import CHUNK, cid_of_digest, cid_of_file, cid_of_stream
-from ledger.digest import hash_bytes
 from ledger.errors import PathRefused
+from ledger.hashes.cid import CHUNK, cid_of_digest, cid_of_file, cid_of_stream
+from ledger.hashes.digest import hash_bytes
 
 VECTORS = json.loads(Path(__file__).with_name("data").joinpath("ledger_cid_vectors.json").read_text())
 

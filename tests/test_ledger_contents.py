@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from ledger.contents import difference, parts
-from ledger.credential import read_credential
+from ledger.exchange.contents import difference, parts
+from ledger.exchange.credential import read_credential
 from ledger.paths import beside
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, TAMPER, World, box, full_box

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.contributions import add_contribution, contributions_file, read_contributions
-from ledger.digest import hash_bytes
 from ledger.errors import LedgerError, Malformed
-from ledger.keys import key_id
-from ledger.predicates import CONTRIBUTIONS_PREDICATE
-from ledger.provenance import digest_of, read_statement, sign_path
-from ledger.trust import Trust
+from ledger.hashes.digest import hash_bytes
+from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
+from ledger.provenance.record import digest_of, read_statement, sign_path
+from ledger.signing.keys import key_id
+from ledger.signing.predicates import CONTRIBUTIONS_PREDICATE
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())

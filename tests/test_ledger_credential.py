@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.anchor import anchor_paths
-from ledger.certificates import create_certificates, load_chain, load_roots, pem_text
-from ledger.credential import LINKS, owner_of, read_credential, run_digest
+from ledger.anchors.anchor import anchor_paths
 from ledger.errors import ExtraMissing, KeyUnusable, LedgerError, Malformed, PathRefused
-from ledger.issue import Issuer, chain_of
-from ledger.keyring import import_trusted, trusted_keys
-from ledger.keys import key_id, load_certificates
-from ledger.provenance import digest_of, material_of, read_record, record_path, sign_path, write_record
-from ledger.signer import Signer
-from ledger.trust import Revocation, Trust
+from ledger.exchange.credential import LINKS, owner_of, read_credential, run_digest
+from ledger.exchange.credential_issue import Issuer, chain_of
+from ledger.provenance.record import digest_of, material_of, read_record, record_path, sign_path, write_record
+from ledger.signing.certificates import create_certificates, load_chain, load_roots, pem_text
+from ledger.signing.keyring import import_trusted, trusted_keys
+from ledger.signing.keys import key_id, load_certificates
+from ledger.signing.signer import Signer
+from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, TAMPER, World, holder, roots
 from tests.test_ledger_verify import RealChain
@@ -491,7 +491,7 @@ def test_a_key_in_a_hardware_module_needs_its_certificate(world):
 
 def test_a_signer_is_told_by_the_key_and_not_by_a_name_around_it(world):
     """Anybody can write a certificate with a famous name around somebody's public key."""
-    from ledger.certificates import _name, _usage
+    from ledger.signing.certificates import _name, _usage
 
     authority, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     famous = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Famous Label Inc")])

@@ -4,10 +4,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ledger.ddex import CONTRIBUTORS, check_ai_fields, disclosure_xml
-from ledger.disclosure import ROLES, disclosure
+from ledger.ai_roles import ROLES, disclosure
 from ledger.errors import LedgerError, Malformed
-from ledger.provenance import material_of, write_record
+from ledger.exchange.ddex import CONTRIBUTORS, check_ai_fields, disclosure_xml
+from ledger.provenance.record import material_of, write_record
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, write_atomic
 from ledger.errors import LedgerError, Malformed, PathRefused
+from ledger.hashes.digest import Digest, canonical_json, hash_bytes, hash_file, parse_json, write_atomic
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8")),

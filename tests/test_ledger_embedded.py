@@ -13,17 +13,17 @@ import pytest
 
 pytest.importorskip("eth")
 
-from ledger.abi import revert_reason
-from ledger.chain import open_chain
-from ledger.embedded import CHAIN_ID, EmbeddedChain
+from ledger.chains.abi import revert_reason
+from ledger.chains.chain import open_chain
+from ledger.chains.embedded import CHAIN_ID, EmbeddedChain
 from ledger.errors import ChainRefused, ChainUnreachable, LedgerError
-from ledger.merkle import keccak256
+from ledger.hashes.merkle import keccak256
 
 ROOT = Path(__file__).parent.parent
 ANCHOR_RANGE = """
 import sys
 from pathlib import Path
-from ledger.embedded import EmbeddedChain
+from ledger.chains.embedded import EmbeddedChain
 chain = EmbeddedChain(Path(sys.argv[1]))
 print("ready", flush=True)
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
@@ -33,7 +33,7 @@ for number in range(int(sys.argv[2]), int(sys.argv[3])):
 LOOK_UP = """
 import json, sys
 from pathlib import Path
-from ledger.embedded import EmbeddedChain
+from ledger.chains.embedded import EmbeddedChain
 chain = EmbeddedChain(Path(sys.argv[1]))
 entry = chain.lookup(bytes.fromhex(sys.argv[2]))
 print(json.dumps([entry.block, entry.issuer, chain.identity().genesis, sys.getrecursionlimit()]))
@@ -225,7 +225,7 @@ def test_the_chain_leaves_the_recursion_limit_as_it_was(tmp_path: Path) -> None:
     """Beyond what the stack holds, a nested file would end the process instead of being refused."""
     code = (
         "import sys; before = sys.getrecursionlimit(); from pathlib import Path; "
-        "from ledger.embedded import EmbeddedChain; EmbeddedChain(Path(sys.argv[1])).account; "
+        "from ledger.chains.embedded import EmbeddedChain; EmbeddedChain(Path(sys.argv[1])).account; "
         "assert 'eth' in sys.modules; assert sys.getrecursionlimit() == before"
     )
     root = Path(__file__).parent.parent

@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ledger.digest import hash_bytes
 from ledger.errors import ManifestMismatch, SignerUnknown
-from ledger.keyring import with_files
-from ledger.manifest import FILES, Method
-from ledger.predicates import signed_manifest
-from ledger.provenance import check_content, material_of, measure, read_signed, sign_path, write_record
-from ledger.statement import Material
-from ledger.trust import Trust
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.manifest import FILES, Method
+from ledger.provenance.record import check_content, material_of, measure, read_signed, sign_path, write_record
+from ledger.signing.keyring import with_files
+from ledger.signing.predicates import signed_manifest
+from ledger.signing.statement import Material
+from ledger.signing.trust import Trust
 
 DATA = Path(__file__).parent / "data" / "model_signing"
 PEER = Path(__file__).parent / "model_signing_peer.py"

@@ -14,14 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from ledger import account, keyring, keys, signer
-from ledger.digest import hash_bytes
-from ledger.envelope import Envelope, sign_statement
+from ledger.chains import account
 from ledger.errors import KeyRevoked, KeyUnusable, Malformed, SignatureInvalid, SignerUnknown
-from ledger.manifest import Manifest
-from ledger.predicates import content_statement
-from ledger.statement import Origin, Statement
-from ledger.trust import Revocation, Trust, verify_envelope
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.manifest import Manifest
+from ledger.signing import keyring, keys, signer
+from ledger.signing.envelope import Envelope, sign_statement
+from ledger.signing.predicates import content_statement
+from ledger.signing.statement import Origin, Statement
+from ledger.signing.trust import Revocation, Trust, verify_envelope
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 STATEMENT = content_statement("m", Manifest({"a": hash_bytes(b"a")}), Origin("model"))
@@ -517,9 +518,9 @@ def open_umask():
 
 
 def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(home, tmp_path, open_umask):
-    from ledger.hashcache import HashCache
-    from ledger.provenance import sign_path
-    from ledger.transparency import TransparencyLog
+    from ledger.hashes.hashcache import HashCache
+    from ledger.provenance.record import sign_path
+    from ledger.signing.log import TransparencyLog
 
     key = ec.generate_private_key(ec.SECP256R1())
     keyring.trust_key(key.public_key())

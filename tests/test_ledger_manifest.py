@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from ledger import digest, hashcache
-from ledger import manifest as manifest_module
-from ledger.digest import Digest, hash_bytes
 from ledger.errors import Malformed, PathRefused
-from ledger.hashcache import HashCache
-from ledger.manifest import FILES, Manifest, ManifestDiff, Method, left_out
+from ledger.hashes import digest, hashcache
+from ledger.hashes import manifest as manifest_module
+from ledger.hashes.digest import Digest, hash_bytes
+from ledger.hashes.hashcache import HashCache
+from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, Method, left_out
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.digest import hash_bytes
 from ledger.errors import Malformed
-from ledger.merkle import MAX_PROOF, MerkleTree, check_proof, keccak256, leaf_hash, root_of
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.merkle import MAX_PROOF, MerkleTree, check_proof, keccak256, leaf_hash, root_of
 
 VECTORS = json.loads(Path(__file__).with_name("data").joinpath("ledger_merkle_vectors.json").read_text())
 

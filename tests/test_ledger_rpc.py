@@ -17,13 +17,13 @@ from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed, TransactionNotFound
 
-from ledger.account import load_account_key
-from ledger.chain import open_chain
-from ledger.cid import cid_of_digest
-from ledger.digest import hash_bytes
+from ledger.chains.account import load_account_key
+from ledger.chains.chain import open_chain
+from ledger.chains.rpc import RpcChain
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, KeyUnusable, Malformed, NotFinal
-from ledger.merkle import keccak256
-from ledger.rpc import RpcChain
+from ledger.hashes.cid import cid_of_digest
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.merkle import keccak256
 
 
 class Node:
@@ -462,7 +462,7 @@ def _headers(handler, code, **headers):
 
 
 def test_a_node_that_hangs_is_waited_for_once():
-    from ledger.jsonrpc import Node
+    from ledger.chains.jsonrpc import Node
 
     with answering(lambda handler: time.sleep(5)) as (url, asked):
         node, start = Node(url, 0.3), time.monotonic()
@@ -474,7 +474,7 @@ def test_a_node_that_hangs_is_waited_for_once():
 
 
 def test_a_node_that_is_refused_once_is_asked_again():
-    from ledger.jsonrpc import Node
+    from ledger.chains.jsonrpc import Node
 
     with answering(lambda handler: _headers(handler, 503)) as (url, asked):
         node = Node(url, 5)
@@ -488,7 +488,7 @@ def test_a_node_that_is_refused_once_is_asked_again():
 def test_an_answer_without_end_is_not_read(monkeypatch, length):
     import gzip
 
-    from ledger import jsonrpc
+    from ledger.chains import jsonrpc
 
     monkeypatch.setattr(jsonrpc, "MAX_ANSWER", 1 << 20)
 
@@ -507,7 +507,7 @@ def test_an_answer_without_end_is_not_read(monkeypatch, length):
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_redirects_are_not_followed(code):
-    from ledger.jsonrpc import Node
+    from ledger.chains.jsonrpc import Node
 
     good = b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'
     with answering(lambda handler: (_headers(handler, 200), handler.wfile.write(good))) as (elsewhere, asked):

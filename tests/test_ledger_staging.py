@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger import digest
-from ledger.digest import hash_bytes, temporary_file, write_atomic
 from ledger.errors import LedgerError, TimeStampUnavailable
-from ledger.keys import key_id
-from ledger.provenance import sign_path, write_record
+from ledger.hashes import digest
+from ledger.hashes.digest import hash_bytes, temporary_file, write_atomic
+from ledger.provenance.record import sign_path, write_record
+from ledger.signing.keys import key_id
+from ledger.signing.log import TransparencyLog
+from ledger.signing.trust import Trust
 from ledger.staging import Staged
-from ledger.transparency import TransparencyLog
-from ledger.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -8,14 +8,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.digest import Digest, canonical_json, hash_bytes
-from ledger.envelope import BUNDLE_TYPE, Envelope, pre_authentication_encoding, sign_statement
 from ledger.errors import KeyUnusable, Malformed, SignatureInvalid, SignerUnknown
-from ledger.keys import key_id, public_pem
-from ledger.manifest import Manifest, Method
-from ledger.predicates import content_statement, file_statement, origin_of, run_statement, signed_manifest
-from ledger.statement import Material, Origin, Statement
-from ledger.trust import Trust, verify_envelope
+from ledger.hashes.digest import Digest, canonical_json, hash_bytes
+from ledger.hashes.manifest import Manifest, Method
+from ledger.signing.envelope import BUNDLE_TYPE, Envelope, pre_authentication_encoding, sign_statement
+from ledger.signing.keys import key_id, public_pem
+from ledger.signing.predicates import content_statement, file_statement, origin_of, run_statement, signed_manifest
+from ledger.signing.statement import Material, Origin, Statement
+from ledger.signing.trust import Trust, verify_envelope
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})

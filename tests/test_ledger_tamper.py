@@ -13,18 +13,18 @@ pytest.importorskip("eth")
 import rlp
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.anchor import anchor_file, anchor_paths
-from ledger.chain import anchored_event, open_chain
-from ledger.cid import cid_of_digest
-from ledger.digest import hash_bytes
+from ledger.anchors.anchor import anchor_file, anchor_paths
+from ledger.anchors.token_metadata import Listing, metadata_file
+from ledger.anchors.tokens import mint_tracks, token_file
+from ledger.chains.chain import anchored_event, open_chain
+from ledger.chains.evidence import NUMBER, RECEIPTS_ROOT, TIMESTAMP, Evidence
 from ledger.errors import ChainUnreachable, Malformed
-from ledger.evidence import NUMBER, RECEIPTS_ROOT, TIMESTAMP, Evidence
-from ledger.keys import key_id
-from ledger.merkle import keccak256
-from ledger.minting import mint_tracks, token_file
-from ledger.nft import Listing, metadata_file
-from ledger.provenance import sign_path, write_record
-from ledger.trust import Trust
+from ledger.hashes.cid import cid_of_digest
+from ledger.hashes.digest import hash_bytes
+from ledger.hashes.merkle import keccak256
+from ledger.provenance.record import sign_path, write_record
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())

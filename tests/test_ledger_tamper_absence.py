@@ -11,15 +11,15 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger import keyring
-from ledger.anchor import anchor_file, anchor_paths, revoke_path
-from ledger.digest import hash_bytes
-from ledger.envelope import Envelope, pre_authentication_encoding
-from ledger.keys import key_id, public_pem
-from ledger.minting import TokenFile, token_file
-from ledger.nft import Listing, metadata_file, metadata_json
-from ledger.provenance import RECORD_SCHEMA, material_of, read_signed, sign_path, write_record
-from ledger.transparency import TransparencyLog
+from ledger.anchors.anchor import anchor_file, anchor_paths, revoke_path
+from ledger.anchors.token_metadata import Listing, metadata_file, metadata_json
+from ledger.anchors.tokens import TokenFile, token_file
+from ledger.hashes.digest import hash_bytes
+from ledger.provenance.record import RECORD_SCHEMA, material_of, read_signed, sign_path, write_record
+from ledger.signing import keyring
+from ledger.signing.envelope import Envelope, pre_authentication_encoding
+from ledger.signing.keys import key_id, public_pem
+from ledger.signing.log import TransparencyLog
 from ledger.verify import verify_path
 from tests.test_ledger_tamper_signing import KEY, S, T, build
 from tests.test_ledger_verify import FakeChain

@@ -21,16 +21,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from ledger import hashcache, keyring
-from ledger.contributions import add_contribution, contributions_file
-from ledger.envelope import Envelope, pre_authentication_encoding
 from ledger.errors import KeyUnusable, LedgerError, SignatureInvalid
-from ledger.hashcache import HashCache
-from ledger.keys import key_id, public_pem
-from ledger.manifest import FILES, Manifest
-from ledger.provenance import digest_of, material_of, sign_path, write_record
-from ledger.signer import Signer
-from ledger.transparency import TransparencyLog
+from ledger.hashes import hashcache
+from ledger.hashes.hashcache import HashCache
+from ledger.hashes.manifest import FILES, Manifest
+from ledger.provenance.contributions import add_contribution, contributions_file
+from ledger.provenance.record import digest_of, material_of, sign_path, write_record
+from ledger.signing import keyring
+from ledger.signing.envelope import Envelope, pre_authentication_encoding
+from ledger.signing.keys import key_id, public_pem
+from ledger.signing.log import TransparencyLog
+from ledger.signing.signer import Signer
 from ledger.verify import verify_path
 
 KEY, SECOND, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))

@@ -13,13 +13,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.credential import read_credential
 from ledger.errors import Malformed, SignatureInvalid, SignerUnknown, TimeStampUnavailable
-from ledger.issue import Issuer
-from ledger.keys import key_id, load_certificates
-from ledger.provenance import read_record, read_signed, sign_path, write_record
-from ledger.timestamp import check_time_stamp, in_order, stamp_file, time_stamp
-from ledger.trust import Revocation, Trust
+from ledger.exchange.credential import read_credential
+from ledger.exchange.credential_issue import Issuer
+from ledger.provenance.record import read_record, read_signed, sign_path, write_record
+from ledger.signing.keys import key_id, load_certificates
+from ledger.signing.timestamp import check_time_stamp, in_order, stamp_file, time_stamp
+from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.credential_cases import FILES, World, holder, roots
 
@@ -300,7 +300,7 @@ def test_an_authority_that_sends_elsewhere_or_drips_is_not_waited_for(world, tsa
                     self.wfile.write(b"0")
                     time.sleep(0.05)
 
-    monkeypatch.setattr("ledger.timestamp.TIMEOUT_S", 0.4)
+    monkeypatch.setattr("ledger.signing.timestamp.TIMEOUT_S", 0.4)
     for handler, reason in ((Elsewhere, "Temporary Redirect"), (Drip, "within 0.4 s")):
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True

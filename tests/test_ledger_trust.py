@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from ledger.certificates import CLAIM_SIGNING
-from ledger.envelope import Envelope
 from ledger.errors import KeyRevoked, SignerUnknown
-from ledger.keys import key_id
-from ledger.provenance import read_signed, sign_path
-from ledger.trust import Trust
+from ledger.provenance.record import read_signed, sign_path
+from ledger.signing.certificates import CLAIM_SIGNING
+from ledger.signing.envelope import Envelope
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 ROOT, MIDDLE, LEAF, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.anchor import anchor_paths, read_anchor
-from ledger.chain import Chain, Entry, Receipt
+from ledger.anchors.anchor import anchor_paths, read_anchor
+from ledger.chains.chain import Chain, Entry, Receipt
+from ledger.chains.evidence import Evidence
+from ledger.chains.networks import ChainIdentity
 from ledger.errors import (
     ChainRefused,
     ChainUnreachable,
@@ -20,11 +22,9 @@ from ledger.errors import (
     SignatureInvalid,
     Unsigned,
 )
-from ledger.evidence import Evidence
-from ledger.keys import key_id
-from ledger.networks import ChainIdentity
-from ledger.provenance import material_of, sign_path, write_record
-from ledger.trust import Revocation, Trust
+from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.signing.keys import key_id
+from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from music.musicxml import parse_musicxml, read_musicxml, score_credits
 from music.notes import MusicError
+from music.scores.musicxml import parse_musicxml, read_musicxml, score_credits
 
 DOCTYPE = (
     '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '

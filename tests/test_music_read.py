@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-import music.musicxml
 import music.read
+import music.scores.musicxml
 from music.midi import midi_bytes
 from music.notes import MusicError, build
 from music.read import listing, printable, read_music
@@ -147,7 +147,7 @@ def test_errors_of_parsers_name_the_file(
         raise error
 
     monkeypatch.setattr(music.read, "parse_midi", fail)
-    monkeypatch.setattr(music.musicxml, "parse_musicxml", fail)
+    monkeypatch.setattr(music.scores.musicxml, "parse_musicxml", fail)
     path = tmp_path / f"bad{suffix}"
     path.write_bytes(b"anything")
     with pytest.raises(MusicError, match=rf"bad{suffix}: can't be read: {type(error).__name__}"):

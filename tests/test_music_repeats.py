@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from music.notes import MusicError
-from music.repeats import Signs, played
+from music.scores.repeats import Signs, played
 
 
 def order(signs: list[Signs]) -> list[int]:

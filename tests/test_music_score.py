@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from music.musicxml import parse_musicxml
 from music.notes import MusicError, NoteSequence
+from music.scores.musicxml import parse_musicxml
 
 
 def note(pitch: str, duration: float, *extra: str, kind: str = "") -> str:

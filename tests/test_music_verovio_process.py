@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from music import verovio_process
 from music.notes import MusicError
-from music.verovio_process import mei_to_svg
+from music.scores import verovio_process
+from music.scores.verovio_process import mei_to_svg
 
 MEI = (
     '<mei xmlns="http://www.music-encoding.org/ns/mei"><music><body><mdiv><score><scoreDef><staffGrp>'

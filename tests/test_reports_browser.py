@@ -31,9 +31,9 @@ from audit.findings import (
     Skipped,
     SoundWindows,
 )
-from reports.html_report import CARD_NAMES, report_html
-from reports.passages import COMPRESSION
-from tests.test_reports_html_report import HOSTILE, finding, report
+from reports.pages.report import CARD_NAMES, report_html
+from reports.pages.sounds import COMPRESSION
+from tests.test_reports_report import HOSTILE, finding, report
 
 FOLDER = Path(__file__).parent / "browser"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

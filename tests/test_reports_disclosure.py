@@ -10,17 +10,17 @@ import pytest
 
 import audit.disclosure
 from audit.disclosure import CredentialFound, disclose
-from audit.index import Index
 from audit.run import Corpus
-from audit.significance import Calibration
+from audit.search.index import Index
+from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.store import Store
-from ledger.contributions import add_contribution
-from ledger.provenance import digest_of, material_of, write_record
-from ledger.trust import Trust
+from ledger.provenance.contributions import add_contribution
+from ledger.provenance.record import digest_of, material_of, write_record
+from ledger.signing.trust import Trust
 from music.midi import write_midi
 from music.notes import build
-from reports.disclosure import apple_tags, disclosure_files
+from reports.exports.disclosure import apple_tags, disclosure_files
 from tests.report_cases import HOSTILE, report
 
 MODEL = Path(__file__).parent.parent / "generator" / "pretrained" / "chorales"

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from reports.evaluation import evaluation_html, evaluation_rows
+from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 SCORE = {"tokens": 100, "notes": 40, "perplexity": 4.0, "bits_per_note": 5.0}
 ESTIMATE = {"mean": 0.8, "low": 0.7, "high": 0.9}

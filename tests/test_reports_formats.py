@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 
-import reports.pdf
+import reports.exports.pdf
 from audit.findings import AuditReport, ChordBlock, Course, CourseWindow, Harmony, Skipped, SoundWindows
 from reports.checks import checks, short
+from reports.exports.junit import report_junit
+from reports.exports.markdown import escaped, report_markdown
+from reports.exports.pdf import attached_json, report_pdf, streams
+from reports.exports.sarif import report_sarif
 from reports.formats import FORMS, PAGE, unknown_or_unavailable, written
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
-from reports.junit import report_junit
-from reports.markdown import escaped, report_markdown
-from reports.pdf import attached_json, report_pdf, streams
-from reports.sarif import report_sarif
 from tests.report_cases import HOSTILE, clean_report, finding, hostile_report, report, waiver
 
 SARIF_SCHEMA = "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
@@ -235,7 +235,7 @@ def test_checks_say_what_blocks() -> None:
 
 @pytest.fixture(scope="module")
 def pdf_possible() -> None:
-    if reason := reports.pdf.pdf_unavailable():
+    if reason := reports.exports.pdf.pdf_unavailable():
         pytest.skip(f"no PDF here: {reason}")
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from audit.outcome import _copy_reason
+from audit.gate.outcome import _copy_reason
 from audit.policy_tables import RULES
 from audit.run import LIMITS
-from reports import html_report, page, words, words_es
-from reports.crosswalk import crosswalk
-from reports.html_report import report_html
-from reports.languages import LONGEST, in_both, language
-from tests.test_reports_html_report import finding, report
+from reports.language import words, words_es
+from reports.language.translation import LONGEST, in_both, language
+from reports.pages import page
+from reports.pages import report as html_report
+from reports.pages.crosswalk import crosswalk
+from reports.pages.report import report_html
+from tests.test_reports_report import finding, report
 
 ROOT = Path(__file__).parent.parent
 SPANISH = language("es")
@@ -29,7 +31,7 @@ def texts() -> set[str]:
         found |= set(re.findall(r'\b_\("((?:[^"\\]|\\.)*)"', source))
         for table in re.findall(r"_\(\{(.*?)\}\[", source):
             found |= set(re.findall(r': "([^"]*)"', table))
-    for name in ("html_report", "drawing", "originality", "index_html"):
+    for name in ("pages/report", "drawings/svg", "pages/originality", "pages/index"):
         for node in ast.walk(ast.parse((ROOT / "reports" / f"{name}.py").read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()

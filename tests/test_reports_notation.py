@@ -6,9 +6,9 @@ import re
 import pytest
 
 from audit.findings import Finding, PassageNote
-from reports.differences import Difference, differences
-from reports.notation import BARS, notation, together
-from tests.test_reports_html_report import finding
+from reports.drawings.differences import Difference, differences
+from reports.drawings.notation import BARS, notation, together
+from tests.test_reports_report import finding
 
 Line = list[tuple[float, float, int, int | None, bool]]
 

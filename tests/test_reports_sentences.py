@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, many
-from audit.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
-from audit.outcome import sentence, weighed
+from audit.gate.outcome import sentence, weighed
+from audit.gate.rules import judged
 from audit.policy import read_policy
-from audit.rules import judged
+from audit.search.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
 from metrics.measure import SPECS, MetricSkipped, features, measure
 from music.key import NAMES
 from music.notes import build
-from reports.languages import language
-from reports.originality import originality_sentence
+from reports.language.translation import language
+from reports.pages.originality import originality_sentence
 from tests.report_cases import finding, sound, waiver
 
 ROOT = Path(__file__).parent.parent
 SPANISH = language("es")
 FRAGMENTS: dict[str, set[str]] = {
-    "audit/rules.py": {
+    "audit/gate/rules.py": {
         *("opted out", "without a licence on file", "without a consent on file", "7 7", ": 7", ": 7, ...", "7; 7"),
         *(
             "7 near-duplicate not clear",
@@ -33,7 +33,7 @@ FRAGMENTS: dict[str, set[str]] = {
             ", 7 of them waived",
         ),
     },
-    "audit/surroundings.py": {
+    "audit/gate/context_rules.py": {
         *("7 of 7 7", "7 of 7 7: x.mid", "; 7 pieces can't be read", "; 1 piece can't be read", "7 7", "by 7 "),
         "the corpus has 7 works 7to compare with, and 7 are needed",
     },
@@ -41,8 +41,8 @@ FRAGMENTS: dict[str, set[str]] = {
         *("7, and there is no index of the store, which can't be made without it", "chance and style levels"),
     },
     "audit/run.py": {"7 (7) is 7: 7"},
-    "audit/measure.py": set(),
-    "audit/sound.py": set(),
+    "audit/measures/metrics.py": set(),
+    "audit/measures/sound.py": set(),
     "metrics/measure.py": set(),
     "metrics/bleu.py": {
         *("none of 7 references has 7 tokens", "7 sets of references for 7 candidates; one each, not empty"),
@@ -65,7 +65,7 @@ FRAGMENTS: dict[str, set[str]] = {
         *("made by the model", "trained on", "not at 7", "its place is not known", "7 (7)"),
         *("7, nor in the search folders; its digest is 7...", "7; 7", "7, and 7"),
     },
-    "ledger/onchain.py": {
+    "ledger/anchors/chain_checks.py": {
         *("root 0x7...", "token 0x7...", "7 of 7, locked, contract 7 on 7", "7 of 7, contract 7 on 7"),
         *("7 s after 1970", "%Y-%m-%d %H:%M:%S UTC"),
     },

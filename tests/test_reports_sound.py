@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from audit.findings import AuditReport, Skipped, SoundMatch
-from audit.influence import NO_MATCH, NO_NOTES, sound_influence
+from audit.measures.influence import NO_MATCH, NO_NOTES, sound_influence
 from reports.checks import checks
-from reports.influence import influence_csv, influence_json
+from reports.exports.influence import influence_csv, influence_json
+from reports.exports.junit import report_junit
+from reports.exports.markdown import report_markdown
+from reports.exports.sarif import report_sarif
 from reports.json_report import as_written, read_report, report_json
-from reports.junit import report_junit
-from reports.markdown import report_markdown
-from reports.sarif import report_sarif
 from tests.report_cases import HOSTILE, report, waiver
 
 RIGHTS = {"licence": "CC-BY-4.0", "source": "", "consent": "granted", "isrc": "", "iswc": ""}

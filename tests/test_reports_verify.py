@@ -105,7 +105,7 @@ def test_forms_of_another_version_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_a_pdf_must_carry_the_report(tmp_path: Path) -> None:
-    pdf = pytest.importorskip("reports.pdf")
+    pdf = pytest.importorskip("reports.exports.pdf")
     if reason := pdf.pdf_unavailable():
         pytest.skip(f"no PDF here: {reason}")
     digests = lay(tmp_path, made())

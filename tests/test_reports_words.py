@@ -6,7 +6,7 @@ import math
 import pytest
 
 from audit.findings import Finding, MetricResult, StyleRange
-from reports import words, words_es
+from reports.language import words, words_es
 
 FINDING = Finding(
     piece="a.mid",

@@ -23,47 +23,47 @@ import numpy as np
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from audit.checked_toml import TomlError
+from audit.gate.waivers import read_waivers
 from audit.policy import PROFILES, policy_file, read_policy
-from audit.tomlfile import TomlError
-from audit.waivers import read_waivers
 from corpus.prepare import PieceRecord
 from corpus.recordings import FOLDER, open_recordings
 from corpus.rights import Rights, RightsError, read_rights
 from corpus.segment import StoreError, write_folder
 from corpus.store import SCHEMA, Store, _manifest
-from generator.canaries import CANARIES, read_canaries
-from generator.checkpoint import CONFIG, FORMAT, TRAINING, held_out_nats, is_spectrogram, read_description
-from generator.model import SIZES
-from generator.tokens import VOCABULARY_DIGEST, GeneratorError
-from ledger import credential
-from ledger.anchor import Anchor, anchor_file, read_anchor
-from ledger.bom import _metrics
-from ledger.chain import Mined, Receipt, anchored_event
-from ledger.contributions import contributions_file, read_contributions
-from ledger.digest import Digest, canonical_json, hash_bytes, parse_json
-from ledger.embedded import EmbeddedChain
-from ledger.envelope import Envelope, sign_statement
+from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.network.checkpoint import CONFIG, FORMAT, TRAINING, held_out_nats, is_spectrogram, read_description
+from generator.network.model import SIZES
+from generator.training.canaries import CANARIES, read_canaries
+from ledger.anchors.anchor import Anchor, anchor_file, read_anchor
+from ledger.anchors.chain_checks import judge_anchor, judge_token
+from ledger.anchors.tokens import TokenFile, read_token, token_file
+from ledger.chains.chain import Mined, Receipt, anchored_event
+from ledger.chains.embedded import EmbeddedChain
+from ledger.chains.evidence import Block, Evidence, MinedReceipt, encode_header, encode_receipt, evidence_of
+from ledger.chains.networks import ChainIdentity
+from ledger.chains.rpc import RpcChain
 from ledger.errors import LedgerError, Malformed
-from ledger.evidence import Block, Evidence, MinedReceipt, encode_header, encode_receipt, evidence_of
-from ledger.keyring import BINDING_PREDICATE, REVOCATION_PREDICATE, _RevocationList, check_binding
-from ledger.keys import key_id, load_certificates, load_public
-from ledger.manifest import FILES, Manifest
-from ledger.merkle import leaf_hash
-from ledger.minting import TokenFile, read_token, token_file
-from ledger.networks import ChainIdentity
-from ledger.onchain import judge_anchor, judge_token
-from ledger.predicates import content_statement, file_statement, origin_of, signed_manifest
-from ledger.provenance import Record, read_record, record_path
-from ledger.rpc import RpcChain
-from ledger.stated import _ddex, _metadata
-from ledger.statement import Material, Origin, Statement
-from ledger.timestamp import in_order
-from ledger.trust import Trust
+from ledger.exchange import credential
+from ledger.exchange.cyclonedx import _metrics
+from ledger.exchange.declared_roles import _ddex, _metadata
+from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json
+from ledger.hashes.manifest import FILES, Manifest
+from ledger.hashes.merkle import leaf_hash
+from ledger.provenance.contributions import contributions_file, read_contributions
+from ledger.provenance.record import Record, read_record, record_path
+from ledger.signing.envelope import Envelope, sign_statement
+from ledger.signing.keyring import BINDING_PREDICATE, REVOCATION_PREDICATE, _RevocationList, check_binding
+from ledger.signing.keys import key_id, load_certificates, load_public
+from ledger.signing.predicates import content_statement, file_statement, origin_of, signed_manifest
+from ledger.signing.statement import Material, Origin, Statement
+from ledger.signing.timestamp import in_order
+from ledger.signing.trust import Trust
 from music.containers import streams
 from music.midi import parse_midi, write_midi
-from music.musicxml import parse_musicxml
 from music.notes import MusicError, build
 from music.read import listing, printable
+from music.scores.musicxml import parse_musicxml
 from reports.json_report import ReportError, read_report, report_json
 from tests.report_cases import report
 

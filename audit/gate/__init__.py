@@ -1,0 +1,1 @@
+"""The gate: rules of a policy, waivers, and the outcome."""

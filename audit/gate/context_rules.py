@@ -1,0 +1,200 @@
+"""Rules on what lies around a track: the corpus it was searched in, and what is said beside it.
+
+Style ----- Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
+Hellinger's distance) and their density and height (`audit.measures.likeness.figures`), each of these blocks in units
+of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from all
+others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest
+one of another work: near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the
+corpus.
+
+A store has no clock. It only grows, so one with fewer pieces is an older one; and an index that another process is
+about to replace holds fewer pieces than the store's manifest names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from audit.findings import ProvenanceLink, RuleResult, RuleVerdict, many
+from audit.gate.rules import LACKS, RIGHTS, lacking, listed, result
+from audit.measures.likeness import figures
+from audit.policy import Policy
+from audit.policy_tables import RULES
+from audit.run import Corpus
+from audit.search.index import SCHEMA as INDEX_SCHEMA
+from audit.search.index import left_out
+from corpus.census import sources
+from ledger.ai_roles import disclosure
+from ledger.errors import LedgerError
+from ledger.exchange.credential import carries
+from ledger.exchange.declared_roles import stated_roles
+from ledger.provenance.record import read_record
+from music.notes import FloatArray, NoteSequence
+
+SAMPLE = 300
+LEAST = 20  # works; fewer say nothing of how near is usual
+BLOCKS = (slice(0, 12), slice(12, 37), slice(37, 53), slice(53, 54), slice(54, 55), slice(55, 56))  # of `figures`
+HISTOGRAMS = slice(0, 53)
+SEED = 20261126
+
+
+def surroundings(
+    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence | None, links: tuple[ProvenanceLink, ...]
+) -> tuple[RuleResult, ...]:
+    """Check the rules on corpus, disclosure, style and store that the policy sets.
+
+    Parameters
+    ----------
+    track : NoteSequence, optional
+        None for a track that is sound.
+    file : Path
+        The artefact that the track belongs to, beside which its disclosure lies.
+    links : tuple of ProvenanceLink
+        Among them the credentials of the track.
+    """
+    return (
+        *_corpus_rights(policy, corpus),
+        *_disclosure(policy, file, links),
+        *_style(policy, corpus, track),
+        *_store(policy, corpus),
+    )
+
+
+@lru_cache(maxsize=1)  # all tracks of a run ask the same
+def _lacking(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
+    """Name the pieces that lack what each of `RIGHTS` asks for."""
+    pieces = list(sources(corpus.store))
+    return {about: [p["piece"] for p in pieces if lacking(policy, about, p)] for about in RIGHTS}
+
+
+def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+    for about in RIGHTS:
+        rule = f"rights.corpus.{about}"
+        if policy.level(rule) == "ignore":
+            continue
+        names = _lacking(policy, corpus)[about]
+        total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
+        detail = f"{len(names)} of {total} {LACKS[about]}{listed(names)}"
+        detail += f"; {many(gone, 'piece')} can't be read" if gone else ""
+        yield result(policy, rule, False if names else None if gone else True, detail)
+
+
+def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -> Iterator[RuleResult]:
+    if policy.level("disclosure.credential") != "ignore":
+        found = [link for link in links if link.name == "credential"]
+        best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
+        holds: bool | None = best is not None and best.verdict == "ok"
+        detail = best.detail if best else f"{file.name} has none in it or beside it"
+        if best and not holds and (best.verdict == "unchecked" or (find_spec("c2pa") is None and carries(file))):
+            holds = None
+        yield result(policy, "disclosure.credential", holds, detail)
+    if policy.level("disclosure.roles") != "ignore":
+        yield result(policy, "disclosure.roles", *_roles(file, policy.disclosure.role_names))
+
+
+def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
+    """Say whether every wanted role has a share of AI, and which."""
+    try:
+        record = read_record(file)
+        by_model = record is not None and any(material.kind == "model" for material in record.origin.materials)
+        shares = disclosure(stated_roles(file), by_model=by_model)
+    except LedgerError as error:
+        return False, str(error)
+    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or "nothing is said"
+    missing = [role for role in wanted if role not in shares]
+    return not missing, f"{said}; nothing of {', '.join(missing)}" if missing and shares else said
+
+
+class _Usual(NamedTuple):
+    """Descriptions of the sampled pieces, the spread of each column's block, and sorted distances to the nearest."""
+
+    table: FloatArray
+    spread: FloatArray
+    nearest: FloatArray
+
+
+def _described(piece: NoteSequence) -> FloatArray:
+    row = figures(piece)
+    row[HISTOGRAMS] = np.sqrt(row[HISTOGRAMS])
+    return row
+
+
+def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
+    """Describe pieces, at least two, and how near to one another is usual."""
+    table = np.array([_described(piece) for piece in pieces])
+    variance, spread = table.var(axis=0), np.ones(table.shape[1])
+    for block in BLOCKS:
+        spread[block] = np.sqrt(variance[block].sum()) or 1.0
+    table /= spread
+    apart = np.array([_distances(table, row) for row in table])
+    np.fill_diagonal(apart, np.inf)
+    return _Usual(table, spread, np.sort(apart.min(axis=1)))
+
+
+@lru_cache(maxsize=1)
+def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
+    """Describe the pieces that a track is compared with; or say why that can't be done."""
+    artist, store = policy.style.artist, corpus.store
+    rows = np.flatnonzero(store.present & (store.groups == np.arange(len(store.groups))))
+    if artist:
+        rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
+    sample = np.sort(np.random.default_rng(SEED).permutation(rows)[:SAMPLE])
+    if len(sample) < LEAST:
+        whose = f"by {artist!r} " if artist else ""
+        return f"the corpus has {len(sample)} works {whose}to compare with, and {LEAST} are needed"
+    return usual_of(store.notes(int(row)) for row in sample)
+
+
+def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(((table - row) ** 2).sum(axis=1)))
+
+
+def style_share(usual: _Usual, track: NoteSequence) -> float:
+    """Share of pieces that lie nearer to their nearest other one than the track to its own, in [0, 1]."""
+    distance = float(_distances(usual.table, _described(track) / usual.spread).min())
+    return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
+
+
+def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
+    if not policy.asks("style"):
+        return
+    required = policy.requires("style") or policy.style.can_fail
+    usual = _usual(policy, corpus) if track is not None and len(track) else "the track holds no notes"
+    if track is None or isinstance(usual, str):
+        yield RuleResult("style", RULES["style"].title, "skipped", str(usual), required)
+        return
+    share = style_share(usual, track)
+    verdict = policy.style.judge(share)
+    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {policy.style}"
+    judged: RuleVerdict = "pass" if verdict == "clear" else verdict
+    yield RuleResult("style", RULES["style"].title, judged, detail, required)
+
+
+def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+    """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
+    asked, store = policy.store, corpus.store
+    unsearched, _ = left_out(store, corpus.index)
+    held = len(store.pieces) - unsearched
+    if asked.min_pieces:
+        holds = held >= asked.min_pieces or None
+        yield result(
+            policy, "store.min_pieces", holds, f"{held} pieces of the {asked.min_pieces} that the policy asks for"
+        )
+    if asked.min_index:
+        version = int(INDEX_SCHEMA.rpartition("/")[2])
+        holds = version >= asked.min_index or None
+        yield result(policy, "store.min_index", holds, f"version {version} of at least {asked.min_index}")
+    if asked.complete:
+        now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
+        why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""
+        why = why if now == store.digest else "the store has grown since; wait for 'contraste ingest' to end"
+        yield result(
+            policy, "store.complete", None if why else True, why or f"{many(held, 'piece')}, all that there are"
+        )

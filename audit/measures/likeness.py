@@ -1,0 +1,212 @@
+"""Two sets of pieces beside each other: whether one is as varied as the other, and whether it sounds like it.
+
+- Self-BLEU (`metrics.bleu.self_bleu`) of each set: how much its pieces repeat one another.
+- The overlapped area of Yang and Lerch (`metrics.distributions.overlap_area`) of pitch classes, intervals and onset
+  times.
+- A classifier, artist against others: logistic regression with a ridge penalty on the three histograms and on how dense
+  and how high the music is (`figures`). It learns from training pieces; how far it can be believed is its area under
+  the ROC curve (AUC) on held-out pieces, 0.5 for chance. What it makes of new tracks is the share of them that it gives
+  to the artist, beside the same share of held-out pieces of the artist and of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from audit.run import Corpus
+from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
+from metrics.bleu import MAX_ORDER, self_bleu
+from metrics.chord_f1 import tonic
+from metrics.distributions import intervals, onset_times, overlap_area, pitch_classes
+from metrics.tokens import MetricError, melody_tokens
+from music.key import estimate_key
+from music.notes import FloatArray, NoteSequence
+
+COMPARED = 32  # pieces of a set that self-BLEU looks at; its time grows with their square
+MIN_CLASS = 5  # pieces of each side that a classifier learns from, and that it is tried on
+RIDGE = 1.0
+FIGURES = 56
+
+
+def figures(piece: NoteSequence) -> FloatArray:
+    """Describe a piece in 56 numbers, of which a transposition changes the last alone.
+
+    Shares of pitch classes above the tonic (12), of intervals (25) and onset classes (16) of the melody; ln of notes
+    and of onsets a quarter; mean pitch in octaves.
+    """
+    tokens = melody_tokens(piece)
+    beats = max(float(piece.end_beat), 1.0)
+    onsets = len(np.unique(piece.onset_beat))
+    height = float(piece.pitch.mean()) / 12 if len(piece) else 0.0
+    counts = [np.log(max(len(piece), 1) / beats), np.log(max(onsets, 1) / beats), height]
+    key = tonic(estimate_key(piece)) or 0
+    return np.concatenate([pitch_classes(piece, key), intervals(tokens), onset_times(tokens), counts])
+
+
+def variety(pieces: Sequence[NoteSequence]) -> float:
+    """Self-BLEU of at most `COMPARED` pieces.
+
+    Raises
+    ------
+    metrics.tokens.MetricError
+        With fewer than two pieces that have a melody of 5 notes.
+    """
+    tokens = [found for found in map(melody_tokens, pieces[:COMPARED]) if len(found) >= MAX_ORDER]
+    return self_bleu(tokens)
+
+
+def overlaps(reference: Sequence[NoteSequence], candidates: Sequence[NoteSequence]) -> dict[str, float | None]:
+    """Overlapped area of each kind of histogram; None where it has none."""
+    tables = [
+        np.array([figures(piece) for piece in pieces]).reshape(len(pieces), -1) for pieces in (reference, candidates)
+    ]
+    found: dict[str, float | None] = {}
+    for name, columns in (
+        ("pitch_classes", slice(0, 12)),
+        ("intervals", slice(12, 37)),
+        ("onset_times", slice(37, 53)),
+    ):
+        try:
+            found[name] = overlap_area(tables[0][:, columns], tables[1][:, columns])
+        except MetricError:
+            found[name] = None
+    return found
+
+
+def model_likeness(
+    corpus: Corpus,
+    real: Sequence[NoteSequence],
+    tracks: Sequence[NoteSequence],
+    sides: Mapping[tuple[str, bool], Sequence[NoteSequence]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Compare a model's tracks with real music: variety, overlap, style, originality.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        For the originality.
+    real : sequence of NoteSequence
+        Held-out excerpts as long as the tracks.
+    sides : mapping
+        Pieces for `style` by ("train" or "held_out", whether they are the artist's); {} where no artist is named.
+
+    Returns
+    -------
+    dict
+        ``self_bleu``, ``overlap``, ``style`` and ``originality``, each None where it could not be measured, and
+        ``skipped``, which says why.
+    """
+    found: dict[str, Any] = {"self_bleu": None, "overlap": overlaps(real, tracks) if real else None}
+    skipped = []
+
+    def tried(name: str, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except MetricError as error:
+            skipped.append({"check": name, "reason": str(error)})
+            return None
+
+    alike = real[: len(tracks)]  # as many, since self-BLEU rises with their number
+    found["self_bleu"] = tried("self-BLEU", lambda: {"real": variety(alike), "tracks": variety(tracks[: len(alike)])})
+    if sides:
+        learned, held_out = ((sides[name, False], sides[name, True]) for name in ("train", "held_out"))
+        found["style"] = tried("style", lambda: style(learned, held_out, tracks))
+    else:
+        found["style"] = None
+        skipped.append({"check": "style", "reason": "no artist is named, and the model was tuned to none"})
+    setting = Setting(24, "notes")
+    baseline = human_baseline(corpus.store, corpus.index, setting, progress)
+    results = [
+        measure_originality(corpus.store, corpus.index, f"track {i}", track, setting)
+        for i, track in enumerate(tracks, 1)
+    ]
+    report = originality_report(corpus.store, corpus.index, setting, results, baseline)
+    own, human = report.group, report.baseline.group if report.baseline else None
+    found["originality"] = {
+        "tracks": asdict(own.originality) if own else None,
+        "human": asdict(human.originality) if human else None,
+        "low": sum(t.mean < baseline.piece_edge for t in report.tracks) if baseline else None,
+        "measured": len(report.tracks),
+        "curve": [asdict(point) for point in own.curve] if own else [],
+        "human_curve": [asdict(point) for point in human.curve] if human else [],
+    }
+    skipped += [{"check": f"originality of {s.check}", "reason": s.reason} for s in report.skipped]
+    return {**found, "skipped": skipped}
+
+
+def auc(negatives: FloatArray, positives: FloatArray) -> float:
+    """Area under the ROC curve: chance that a positive scores above a negative, ties counting half."""
+    above = (positives[:, None] > negatives[None]).mean()
+    return float(above + (positives[:, None] == negatives[None]).mean() / 2)
+
+
+def style(
+    learned: tuple[Sequence[NoteSequence], Sequence[NoteSequence]],
+    held_out: tuple[Sequence[NoteSequence], Sequence[NoteSequence]],
+    tracks: Sequence[NoteSequence],
+) -> dict[str, Any]:
+    """Train the classifier and try it.
+
+    Parameters
+    ----------
+    learned, held_out : (pieces of others, pieces of the artist)
+    tracks : sequence of NoteSequence
+        At least one.
+
+    Returns
+    -------
+    dict
+        ``auc`` on held-out pieces; ``share`` of tracks given to the artist; ``share_artist`` and ``share_others``, the
+        same of the held-out pieces; ``auc_tracks``, of tracks against held-out others; counts.
+
+    Raises
+    ------
+    metrics.tokens.MetricError
+        With fewer than `MIN_CLASS` pieces on a side.
+    """
+    counts = [len(side) for pair in (learned, held_out) for side in pair]
+    if min(counts) < MIN_CLASS:
+        raise MetricError(
+            f"{counts} pieces of others and artist, to learn from and held out; {MIN_CLASS} of each are needed"
+        )
+    others, own = (np.array([figures(piece) for piece in side]) for side in learned)
+    middle, spread = np.mean(np.concatenate([others, own]), axis=0), np.std(np.concatenate([others, own]), axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    weights = _logistic((others - middle) / spread, (own - middle) / spread)
+
+    def scores(pieces: Sequence[NoteSequence]) -> FloatArray:
+        table = (np.array([figures(piece) for piece in pieces]) - middle) / spread
+        return np.asarray(table @ weights[1:] + weights[0])
+
+    other, artist, new = scores(held_out[0]), scores(held_out[1]), scores(tracks)
+    return {
+        "auc": auc(other, artist),
+        "share": float((new > 0).mean()),
+        "share_artist": float((artist > 0).mean()),
+        "share_others": float((other > 0).mean()),
+        "auc_tracks": auc(other, new),
+        "learned": counts[:2],
+        "held_out": counts[2:],
+    }
+
+
+def _logistic(negatives: FloatArray, positives: FloatArray) -> FloatArray:
+    """Weights (1 + d,), bias first, of a logistic regression in which both sides count the same."""
+    from scipy.optimize import minimize
+
+    table = np.concatenate([negatives, positives])
+    sign = np.repeat([-1.0, 1.0], [len(negatives), len(positives)])
+    share = np.repeat([0.5 / len(negatives), 0.5 / len(positives)], [len(negatives), len(positives)]) * len(table)
+
+    def loss(w: FloatArray) -> tuple[float, FloatArray]:
+        margin = sign * (table @ w[1:] + w[0])
+        pull = -share * sign / (1 + np.exp(np.minimum(margin, 500)))
+        value = float((share * np.logaddexp(0, -margin)).sum() + RIDGE / 2 * (w[1:] ** 2).sum())
+        return value, np.concatenate([[pull.sum()], table.T @ pull + RIDGE * w[1:]])
+
+    return np.asarray(minimize(loss, np.zeros(table.shape[1] + 1), jac=True, method="L-BFGS-B").x)

@@ -1,0 +1,1 @@
+"""The copy search: index, seeds, alignment, passages, how surprising and how related they are."""

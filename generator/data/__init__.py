@@ -1,0 +1,1 @@
+"""What a model learns from: tokens, attributes, windows of pieces and their variation."""

@@ -1,0 +1,1 @@
+"""The network: Transformer, compiled decoding steps, checkpoints, adapters, what it learned."""

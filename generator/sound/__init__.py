@@ -1,0 +1,1 @@
+"""Spectrograms: windows of sound, and the adversarial network that learns them."""

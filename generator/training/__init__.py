@@ -1,0 +1,1 @@
+"""Training: the loop, the objective, several processes, logs, canaries."""

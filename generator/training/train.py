@@ -1,0 +1,557 @@
+"""Training of a `Transformer` on a store, from nothing or from a model that is there already.
+
+AdamW (0.9, 0.95; weight decay 0.5, on matrices alone) with a cosine from `rate_first` to `rate_last` over the budget,
+gradients clipped at norm 1. Scored and written is a running mean of the weights, not the last of them (Polyak and
+Juditsky 1992). Started by ``torchrun``, every process takes its share of each batch (`generator.training.processes`).
+What is lowered, and the figures that say what was learned, are those of `generator.training.objective`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import platform
+import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from corpus.store import Store
+from generator.data.tokens import GeneratorError, IntArray, SettingError, check_settings
+from generator.data.windows import AUGMENTATIONS, Windows, padded, read_artists, read_split
+from generator.network.checkpoint import (
+    CONFIG,
+    TRAINING,
+    WEIGHTS,
+    Description,
+    load_model,
+    load_state,
+    pick_device,
+    read_description,
+    save_model,
+    save_state,
+    write_description,
+    write_json,
+)
+from generator.network.limits import limits_of
+from generator.network.lora import add_adapters, merged_weights
+from generator.network.model import SIZES, Transformer, bars_of, members, threads
+from generator.training.canaries import canaries, write_canaries
+from generator.training.logs import Log, board, interruptible, training_bar
+from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
+from generator.training.processes import Fleet, fleet, leads
+
+WARM_UP_STEPS = 20
+CLIP = 1.0
+WEIGHT_DECAY = 0.5
+AVERAGE = 0.998
+"""Decay of the running mean of the weights; less in the first steps, (1 + step) / (10 + step)."""
+EPOCHS = 100.0
+BATCH_CPU, BATCH_GPU = 4, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides a training run, beside the store.
+
+    Attributes
+    ----------
+    size : str
+        A key of `generator.network.model.SIZES`; a model that is tuned keeps its own.
+    latent : int
+        Numbers of the style latent of a bar, 0 to 1024; 0: no style encoder.
+    dropout : float
+        In [0, 1); a model that is tuned keeps its own.
+    minutes, steps, epochs : number, optional
+        The budget, whichever ends first; over all runs when resumed. Scoring takes extra time. An epoch is as many
+        tokens as the training split has. Without any of them, `EPOCHS`.
+    patience : int
+        The run ends after so many scorings in a row that were no better than the best; 0: it does not.
+    checkpoint_minutes : float
+        How often the "valid" split is scored and the state written.
+    seed : int
+        0 to 2**32 - 1.
+    batch : int, optional
+        Windows a step, over all processes; `BATCH_CPU` or `BATCH_GPU` where not given.
+    transpose : int
+        Windows move by up to so many semitones, 0 to 11.
+    rate_first, rate_last : float
+        Learning rates.
+    artist : str
+        Learn from the pieces of this artist only; empty: from all.
+    lora : int
+        Rank of low-rank adapters, the only weights that learn then; 0: all weights do.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N".
+    precision : str
+        "float32", "bfloat16" (autocast) or "auto": the faster of one step each.
+    workers : int, optional
+        Threads on a CPU; all cores, at most `batch`, where not given. One in a process that ``torchrun`` started.
+    half : bool
+        Write the weights as float16.
+    sharded : bool
+        Spread weights and optimiser over the processes (FSDP).
+    augment : tuple of str
+        Of `generator.data.windows.AUGMENTATIONS`, what is done to windows beside reading them as they are.
+    conditions : bool
+        Whether windows are headed by what they are like, so that `generator.writing.sample.generate` can be told; and
+        whether bars are planned.
+    canaries : int
+        Melodies of `generator.training.canaries` that are learned among the pieces, each as often as a piece of its
+        length; 0 to 256, drawn with `seed`.
+
+    Raises
+    ------
+    SettingError
+        For a value out of its range.
+    """
+
+    size: str = "tiny"
+    latent: int = 0
+    dropout: float = 0.2
+    minutes: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    patience: int = 6
+    checkpoint_minutes: float = 5.0
+    seed: int = 0
+    batch: int | None = None
+    transpose: int = 5
+    rate_first: float = 1e-3
+    rate_last: float = 1e-4
+    artist: str = ""
+    lora: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    half: bool = False
+    sharded: bool = False
+    augment: tuple[str, ...] = ("transpose",)
+    conditions: bool = True
+    canaries: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        rules = {
+            "size": self.size in SIZES,
+            "latent": 0 <= self.latent <= 1024,
+            "dropout": 0 <= self.dropout < 1,
+            "minutes": self.minutes is None or self.minutes > 0,
+            "steps": self.steps is None or self.steps > 0,
+            "epochs": self.epochs is None or self.epochs > 0,
+            "patience": self.patience >= 0,
+            "checkpoint_minutes": self.checkpoint_minutes > 0,
+            "seed": 0 <= self.seed < 2**32,
+            "batch": self.batch is None or self.batch > 0,
+            "transpose": 0 <= self.transpose <= 11,
+            "rate_last": 0 < self.rate_last <= self.rate_first,
+            "lora": 0 <= self.lora <= 256,
+            "precision": self.precision in ("auto", "float32", "bfloat16"),
+            "workers": self.workers is None or self.workers > 0,
+            "canaries": 0 <= self.canaries <= 256,
+            "augment": set(self.augment) <= set(AUGMENTATIONS),
+        }
+        check_settings("training", self, rules)
+
+    def chosen(self, device: torch.device, precision: str, processes: int) -> Settings:
+        """Return the settings with nothing left open."""
+        batch = self.batch or (BATCH_CPU if device.type == "cpu" else BATCH_GPU)
+        cores = len(os.sched_getaffinity(0)) if device.type == "cpu" and processes == 1 else 1
+        endless = self.minutes is None and self.steps is None and self.epochs is None
+        return replace(
+            self,
+            batch=batch,
+            epochs=EPOCHS if endless else self.epochs,
+            device=str(device),
+            precision=precision,
+            workers=min(self.workers or cores, batch) if cores > 1 else 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What ``training.json`` holds.
+
+    Attributes
+    ----------
+    settings : dict
+        As given, with `device`, `precision` and `workers` as chosen.
+    store_digest, vocabulary_digest : str
+        Hex SHA-256.
+    pieces : dict
+        Number of pieces used, by split.
+    skipped : list of (path, reason)
+        Pieces the vocabulary can't write.
+    steps, tokens, seconds, tokens_per_s : numbers
+        Of training alone, over all resumed runs; padding is not counted.
+    curve : list of dict
+        ``step`` and the means of `generator.training.objective.Losses` since the entry before.
+    active : int or None
+        Latent numbers that say something: whose mean varies over the bars of "valid" by more than 0.01 (Burda et al.
+        2016); None without a style encoder.
+    validation, baseline : dict or None
+        `Likelihood` of the network and of the count model on the "valid" split; None without such pieces or
+        after an interruption. With a style encoder the network's has `styled_bits_per_note` too, each bar decoded with
+        its own latent. The baseline also says its `order`.
+    ended : str
+        "budget", "patience" (early stop) or "interrupted"; then `train(..., resume=True)` goes on.
+    limits : dict
+        `generator.network.limits.Limits` of the training pieces.
+    versions : dict
+        Of Python and torch.
+    """
+
+    settings: dict[str, Any]
+    store_digest: str
+    vocabulary_digest: str
+    pieces: dict[str, int]
+    skipped: list[tuple[str, str]]
+    steps: int
+    tokens: int
+    seconds: float
+    tokens_per_s: float
+    curve: list[dict[str, float]]
+    active: int | None
+    validation: dict[str, Any] | None
+    baseline: dict[str, Any] | None
+    ended: str
+    limits: dict[str, Any]
+    versions: dict[str, str]
+
+
+def _fastest_precision(model: Transformer) -> str:
+    """Name the faster precision: on a CPU by the time of one training step of each."""
+    if model.embedding.weight.device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    rows = torch.randint(1, model.config.vocabulary, (1, model.config.context))
+    seconds = {}
+    for precision in ("float32", "bfloat16"):
+        team = Team(model, 1, precision)
+        team.gradients(rows)
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            team.gradients(rows)
+            times.append(time.perf_counter() - start)
+        seconds[precision] = min(times)
+        team.pool.shutdown()
+    model.zero_grad()
+    return min(seconds, key=lambda name: seconds[name])
+
+
+def train(
+    store: Store, out_dir: str | Path, settings: Settings, *, base: str | Path | None = None, resume: bool = False
+) -> TrainingReport:
+    """Train on the "train" split of `store` and write a model folder (`generator.network.checkpoint`).
+
+    From time to time and at the end the "valid" split is scored, and the best weights so far are kept. Progress goes
+    to stderr where that is a terminal, and to TensorBoard files. Ctrl-C or SIGTERM ends the run early and in order.
+    With one worker on a CPU, the same `precision` and `steps`, the same seed gives the same weights, also
+    across a resumption.
+
+    Parameters
+    ----------
+    settings : Settings
+    base : path, optional
+        Model folder whose weights the run begins with (transfer); `settings.size` and `latent` are its.
+    resume : bool
+        Go on from the state in `out_dir`; otherwise `out_dir` must hold no model.
+
+    Raises
+    ------
+    GeneratorError
+        For a store without training pieces (of the artist), an `out_dir` that holds a model, or nothing to resume or
+        another store's or size's; when memory runs out, with the setting to lower.
+    """
+    folder = Path(out_dir)
+    if not resume and (folder / WEIGHTS).exists():
+        raise SettingError(f"{folder}: holds a model already; resume it, or name another folder")
+    pieces, skipped = read_split(store, "train", settings.artist)
+    if not pieces:
+        of_artist = f" and by {settings.artist!r}" if settings.artist else ""
+        raise GeneratorError(
+            f"{store.path}: has no pieces to train on; its manifest lists none in split 'train'{of_artist}"
+        )
+    valid, valid_skipped = read_split(store, "valid", settings.artist)
+    if base is None:
+        new = replace(SIZES[settings.size], latent=settings.latent, dropout=settings.dropout)
+        description = Description(new, store.digest)
+    else:
+        description = replace(read_description(base), store_digest=store.digest)
+        own = description.model
+        sizes = (name for name, size in SIZES.items() if (size.width, size.layers) == (own.width, own.layers))
+        settings = replace(settings, size=next(sizes, settings.size), latent=own.latent, dropout=own.dropout)
+    places = [-1] * len(pieces)
+    if settings.conditions:
+        absent = {path for path, _ in skipped}
+        artists, places = read_artists(store, "train", settings.artist, absent, description.artists)
+        description = replace(description, artists=artists)
+    # The team has its own threads; PyTorch's would only wait for each other between its steps.
+    with threads(1), fleet(pick_device(settings.device), settings.sharded) as processes:
+        try:
+            run = _Run(settings, description, folder, (pieces, places), valid, processes, base)
+            if resume:
+                run.resume()
+            elif leads():
+                write_description(folder, description)
+                if settings.canaries:
+                    write_canaries(folder, settings.seed, settings.canaries)
+            return run.go([*skipped, *valid_skipped])
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise SettingError(
+                f"out of memory on {processes.device}; lower --batch, take a smaller --size, or "
+                "spread the weights over several GPUs with torchrun and --sharded"
+            ) from error
+
+
+class _Run:
+    """One training run: the model, its optimiser and how far they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        description: Description,
+        folder: Path,
+        pieces: tuple[list[IntArray], list[int]],
+        valid: list[IntArray],
+        processes: Fleet,
+        base: str | Path | None,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.model = (Transformer(description.model) if base is None else load_model(base, "cpu")).to(processes.device)
+        precision = _fastest_precision(self.model) if settings.precision == "auto" else settings.precision
+        precision = ("float32", "bfloat16")[round(processes.agree([precision == "bfloat16"])[0])]
+        if settings.lora:
+            add_adapters(self.model, settings.lora)
+        self.settings = settings.chosen(processes.device, precision, processes.size)
+        self.description = description
+        self.folder = folder
+        self.pieces, places = pieces
+        self.valid = valid
+        self.fleet = processes
+        planted = canaries(settings.seed, settings.canaries)
+        self.windows = Windows(
+            [*self.pieces, *planted],
+            description.model.context,
+            settings.transpose if "transpose" in settings.augment else 0,
+            conditions=settings.conditions,
+            artists=[*places, *[-1] * len(planted)],
+            augment=settings.augment,
+        )
+        self.team = Team(self.model, self.settings.workers or 1, precision, processes)
+        self.learned: list[Tensor] = [weight for weight in self.model.parameters() if weight.requires_grad]
+        groups = [
+            {"params": [w for w in self.learned if w.dim() >= 2], "weight_decay": WEIGHT_DECAY},
+            {"params": [w for w in self.learned if w.dim() < 2], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=settings.rate_first, betas=(0.9, 0.95), fused=True
+        )
+        self.mean = [weight.detach().clone() for weight in self.learned]
+        self.step = self.tokens = self.since_best = 0
+        self.seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Any] | None = None
+
+    def resume(self) -> None:
+        """Load the state of the folder."""
+        if read_description(self.folder) != self.description:
+            raise GeneratorError(f"{self.folder / CONFIG}: names other sizes or another store; resume with the same")
+        state = load_state(self.folder)
+        try:
+            self.fleet.put_back(self.model, self.optimiser, state["mean"], state["optimiser"])
+            self.mean = [weight.detach().clone() for weight in self.learned]
+            self.fleet.put_back(self.model, self.optimiser, state["weights"], state["optimiser"])
+            self.step, self.tokens, self.since_best = (int(state[name]) for name in ("step", "tokens", "since_best"))
+            self.seconds, self.best = float(state["seconds"]), state["best"]
+            self.curve = [{name: float(value) for name, value in entry.items()} for entry in state["curve"]]
+        except (AttributeError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise GeneratorError(f"{self.folder}: its state is not of this model: {error}") from error
+
+    def done(self) -> float:
+        """Share of the budget that is used, 1 and more at its end."""
+        settings = self.settings
+        by_time = self.seconds / (60 * settings.minutes) if settings.minutes else 0.0
+        by_step = self.step / settings.steps if settings.steps else 0.0
+        by_epoch = self.passes() / settings.epochs if settings.epochs else 0.0
+        return max(by_time, by_step, by_epoch)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the running mean of its weights for a while."""
+        last = [weight.detach().clone() for weight in self.learned]
+        self._take(self.mean)
+        try:
+            yield
+        finally:
+            self._take(last)
+
+    @torch.no_grad()
+    def _take(self, weights: Sequence[Tensor]) -> None:
+        for own, given in zip(self.learned, weights, strict=True):
+            own.copy_(given)
+
+    def passes(self) -> float:
+        """How often the training split was read."""
+        return self.tokens / sum(len(piece) for piece in self.pieces)
+
+    def drawn(self) -> Generator[IntArray]:
+        """Yield the windows of this step and of those after it; while one is learned from, the next is drawn."""
+
+        def draw(step: int) -> IntArray:
+            return self.windows.rows(self.settings.batch or 1, [self.settings.seed, step])
+
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(draw, self.step)
+            for step in itertools.count(self.step + 1):
+                rows = coming.result()
+                coming = pool.submit(draw, step)
+                yield rows
+
+    def advance(self, rows: IntArray, done: float) -> Losses:
+        """Take one step with windows `rows` at `done` of the budget; return its losses."""
+        start = time.perf_counter()
+        settings = self.settings
+        cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+        rate = settings.rate_last + (settings.rate_first - settings.rate_last) * cosine
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        torch.manual_seed(settings.seed * 1_000_003 + self.step)  # dropout, the same after a resumption
+        losses = self.team.gradients(torch.from_numpy(rows), KL_WEIGHT * min(done / KL_WARM_UP, 1.0))
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimiser.step()
+        kept = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.mean, self.learned, 1 - kept)
+        self.step += 1
+        self.tokens += losses.tokens
+        self.seconds += time.perf_counter() - start
+        return losses
+
+    def go(self, skipped: list[tuple[str, str]]) -> TrainingReport:
+        """Train to the end of the budget or to an interruption, then score and write everything."""
+        recent: list[Losses] = []
+        saved_at, ended = self.seconds, "budget"
+        with (
+            interruptible() as interrupted,
+            board(self.folder) if leads() else nullcontext(lambda step, figures: None) as log,
+            training_bar(leads()) as show,
+            closing(self.drawn()) as drawn,
+        ):
+            while True:
+                done, asked, seconds = self.fleet.agree([self.done(), interrupted(), self.seconds])
+                if recent and (len(recent) == 10 or done >= 1 or asked):
+                    self.note(recent, log)
+                    recent = []
+                    said = f"step {self.step}  loss {self.curve[-1]['cross_entropy']:.3f}  {self.speed():,.0f} tok/s"
+                    show(done, said)
+                if asked and done < 1:
+                    ended = "interrupted"
+                if done >= 1 or asked:
+                    break
+                if seconds - saved_at > 60 * self.settings.checkpoint_minutes:
+                    self.save(log)
+                    saved_at = seconds
+                    if self.settings.patience and self.since_best >= self.settings.patience:
+                        ended = "patience"
+                        break
+                recent.append(self.advance(next(drawn), done))
+            self.save(None if ended == "interrupted" else log)
+        self.team.pool.shutdown()
+        return self.report(skipped, ended)
+
+    def speed(self) -> float:
+        """Tokens a second in training."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def note(self, recent: list[Losses], log: Log) -> None:
+        """Add the means of some steps to the curve and to the TensorBoard file."""
+        names = ["cross_entropy", *(["kl", "mse"] if self.description.model.latent else [])]
+        means = {name: round(float(np.mean([getattr(losses, name) for losses in recent])), 5) for name in names}
+        self.curve.append({"step": self.step, **means})
+        figures = {f"train/{name}": value for name, value in means.items()}
+        log(self.step, {**figures, "rate": self.optimiser.param_groups[0]["lr"], "tokens_per_s": self.speed()})
+
+    def score(self, log: Log) -> dict[str, Any] | None:
+        """Score the "valid" split; with a style encoder also what its bars cost with their latents."""
+        if not self.valid:
+            return None
+        score = asdict(self.team.likelihood(self.valid))
+        if self.description.model.latent:
+            score["styled_bits_per_note"] = self.team.likelihood(self.valid, styled=True).bits_per_note
+        log(self.step, {f"valid/{name}": score[name] for name in score if name not in ("tokens", "notes")})
+        return score
+
+    def save(self, log: Log | None) -> None:
+        """Write the state; with a `log` score the running mean, and write it if it scores best or none ever was."""
+        with self.averaged():
+            score = self.score(log) if log else None
+            mean, _ = self.fleet.state(self.model, self.optimiser)
+        bits = None if score is None else self.fleet.agree([_to_lower(score)])[0]
+        better = self.best is None or (bits is not None and bits <= _to_lower(self.best))
+        self.since_best = 0 if better else self.since_best + (bits is not None)
+        weights, optimiser = self.fleet.state(self.model, self.optimiser)
+        if better:
+            self.best = score
+        if not leads():
+            return
+        if better:
+            save_model(merged_weights(mean), self.folder, self.settings.half)
+        fields = ("step", "tokens", "seconds", "curve", "best", "since_best")
+        state = {"weights": weights, "mean": mean, "optimiser": optimiser}
+        save_state(self.folder, state | {name: getattr(self, name) for name in fields})
+
+    def active(self) -> int:
+        """Count the latent numbers that say something."""
+        with self.averaged():
+            return active_latents(self.model, self.valid)
+
+    def report(self, skipped: list[tuple[str, str]], ended: str) -> TrainingReport:
+        """Write and return ``training.json``."""
+        scored = bool(self.valid) and ended != "interrupted" and leads()
+        report = TrainingReport(
+            settings=asdict(self.settings),
+            store_digest=self.description.store_digest,
+            vocabulary_digest=self.description.vocabulary_digest,
+            pieces={"train": len(self.pieces), "valid": len(self.valid)},
+            skipped=skipped,
+            steps=self.step,
+            tokens=self.tokens,
+            seconds=round(self.seconds, 3),
+            tokens_per_s=round(self.speed(), 1),
+            curve=self.curve,
+            active=self.active() if self.description.model.latent and scored else None,
+            validation=self.best if scored else None,
+            baseline=baseline(self.pieces, self.valid, self.settings.transpose) if scored else None,
+            ended=ended,
+            limits=asdict(limits_of(self.pieces)),
+            versions={"python": platform.python_version(), "torch": torch.__version__},
+        )
+        if leads():
+            write_json(self.folder / TRAINING, asdict(report))
+        return report
+
+
+def _to_lower(score: dict[str, Any]) -> float:
+    """Return what the best weights have least of: bits a note, with a style encoder the mean of without and with it."""
+    bits = float(score["bits_per_note"])
+    return (bits + float(score.get("styled_bits_per_note", bits))) / 2
+
+
+def active_latents(model: Transformer, pieces: Sequence[IntArray]) -> int:
+    """Count the latent numbers whose mean varies over the first bars of `pieces` by more than 0.01."""
+    model.eval()
+    rows = torch.from_numpy(padded([piece[: model.config.context] for piece in pieces[:32]]))
+    with torch.inference_mode():
+        rows = rows.to(next(model.parameters()).device)
+        there = members(bars_of(rows)).amax(dim=-1) > 0  # (B, N)
+        means = model.encode_style(rows)[0][there]  # (bars, Z)
+    return int((means.var(dim=0) > 0.01).sum())

@@ -1,0 +1,1 @@
+"""Writing music: sampling, decoding, conditions, prompts, infilling, interpolation."""

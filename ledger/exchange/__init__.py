@@ -1,0 +1,1 @@
+"""What other programs read: C2PA credentials, DDEX, CycloneDX, declared roles of AI."""

@@ -1,0 +1,477 @@
+"""C2PA credentials of tracks: issued, kept, and judged (C2PA 2.1; CAWG training and data mining 1.1).
+
+A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside, unless something else in them would not
+stay as it is (`ledger.exchange.contents`); beside those and any other ``x`` it lies as ``x.c2pa``, which is the one
+that counts where it is there. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for
+each signature.
+
+What a credential says:
+
+- ``c2pa.created`` with its digital source type and the model as software agent; ``c2pa.opened`` where the file had
+  a credential before, which becomes the parent ingredient, or where nothing tells that a model made it;
+- model and data set as ingredients (``inputTo``), each bound by the hash of a ``data`` resource: the engine keeps
+  no digest of an ingredient that has no manifest of its own;
+- ``cawg.training-mining``: whether others may learn from the track;
+- ``dev.contraste.provenance``: the digests of run record, model, data set and audit report.
+
+The engine's state ``Valid`` only says that a file is as somebody signed it, a stranger for instance. So trust is
+asked for apart: a credential is `trusted` where the engine says ``Trusted``, which it can only for an authority or
+a certificate named to it, and we name the certificates of the trusted keys. Where a trusted key is what made it
+trusted, the signer is told by the key's id: anybody can write a certificate with another name around a public key.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger.errors import ExtraMissing, KeyRevoked, LinkRefused, Malformed, PathRefused
+from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
+from ledger.hashes.manifest import check_name
+from ledger.paths import beside
+from ledger.provenance.record import read_record, record_path
+from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
+from ledger.signing.keys import key_id
+from ledger.signing.statement import Origin
+from ledger.signing.trust import Trust
+
+if TYPE_CHECKING:
+    from c2pa import Context, Reader
+
+EMBEDDED = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
+"""Formats that carry a credential inside."""
+MAGIC = {
+    ".wav": rb"RIFF....WAVE",
+    ".mp3": rb"ID3|\xff[\xe0-\xff]",
+    ".flac": rb"fLaC|ID3",
+    ".m4a": rb"....ftyp",
+}
+"""How files of these formats begin, of those kinds that the engine reads."""
+MARK = b"c2pa"
+"""Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
+BESIDE = {
+    ".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
+    ".aif": "audio/aiff", ".aiff": "audio/aiff",
+}  # fmt: skip
+"""Other formats of music, known by their names."""
+SIDECAR = ".c2pa"
+PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
+SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
+"""Status codes about the signer; the others are about the file and what is said of it."""
+MAX_CERTIFICATES = 1000
+"""Most places in a manifest store at which a certificate is looked for."""
+
+LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
+LINKS: dict[str, tuple[LinkVerdict, str]] = {
+    "unknown": ("unchecked", "signer-unknown"),
+    "trusted": ("ok", "ok"),
+    "tampered": ("broken", "credential-tampered"),
+    "unreadable": ("unchecked", "credential-unreadable"),
+    "revoked": ("broken", "key-revoked"),
+}
+"""Verdict and code of a link of `ledger.verify`; those of ``none`` depend on what the statement says."""
+
+Verdict = Literal["none", "unknown", "trusted", "tampered", "unreadable", "revoked"]
+"""Verdict on a credential.
+
+none
+    There is none, which proves nothing: it is easily stripped.
+unknown
+    The file is as it was signed, by somebody who is not trusted here, or whose certificate has expired.
+trusted
+    The file is as it was signed by a trusted key, or under a trusted authority.
+tampered
+    File or credential were altered or damaged.
+unreadable
+    The engine can't look into the file, so nothing is known: it is of another format than its name says (RF64, Wave64,
+    AU, CAF), or damaged without any trace of a credential in it.
+revoked
+    Signed by a key, or under a certificate, that was revoked.
+"""
+
+
+class CredentialLink(NamedTuple):
+    """What `ledger.verify` says of a file that has a credential, or should have one.
+
+    `report` is name and SHA-256 (hex) of the audit report that a trusted credential names; None where it names none.
+    """
+
+    file: Path
+    verdict: LinkVerdict
+    detail: str
+    code: str
+    report: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What was found in or beside a file.
+
+    Parameters
+    ----------
+    verdict : str
+        See `Verdict`.
+    detail : str
+        Why, in one line for people.
+    manifest : mapping
+        The active manifest as the engine reports it; empty without one. Only a ``trusted`` one says anything.
+    time : datetime or None
+        Time of signing, out of a time stamp by a trusted authority.
+    """
+
+    verdict: Verdict
+    detail: str
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    time: datetime | None = None
+
+    def assertion(self, label: str) -> Any:
+        """Return the data of the first assertion with a label, or None."""
+        said = self.manifest.get("assertions")
+        found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        return next((one.get("data") for one in found if one.get("label") == label), None)
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """The first action, which tells how the file came about; empty where there is none."""
+        data = self.assertion(ACTIONS)
+        actions = data.get("actions") if isinstance(data, dict) else None
+        return actions[0] if isinstance(actions, list) and actions and isinstance(actions[0], dict) else {}
+
+
+def media_type(path: Path) -> str | None:
+    """Return the media type of a file of music by its name, or None for anything else."""
+    return (EMBEDDED | BESIDE).get(path.suffix.lower())
+
+
+def is_music(path: Path) -> bool:
+    """Whether a file gets a credential: it is recorded as a track, or of a known format and without a record."""
+    if not path.is_file():
+        return False
+    record = read_record(path)
+    return media_type(path) is not None if record is None else record.origin.kind == "track"
+
+
+def credential_file(path: Path) -> Path:
+    """Return where the credential of a file lies: in itself, or beside it."""
+    apart = beside(path, SIDECAR)
+    return path if path.suffix.lower() in EMBEDDED and not os.path.lexists(apart) else apart
+
+
+def carries(path: Path) -> bool:
+    """Whether a file can have a credential inside, or has something beside it that should be one."""
+    return path.is_file() and (path.suffix.lower() in EMBEDDED or os.path.lexists(beside(path, SIDECAR)))
+
+
+def owner_of(path: Path) -> Path:
+    """Return the artefact whose record lists a file among its own, such as the MIDI file of a WAV; else `path`."""
+    if path.is_file() and not os.path.lexists(record_path(path)):
+        suffix = f".{record_path(path).name.removeprefix(f'{path.name}.')}"
+        for record_file in sorted(path.parent.glob(f"*{suffix}")):
+            owner = record_file.with_name(record_file.name.removesuffix(suffix))
+            if owner.stem != path.stem or not owner.is_file():
+                continue
+            record = read_record(owner)
+            if record is not None and path.name in record.also:
+                return owner
+    return path
+
+
+def credential_links(
+    path: Path, origin: Origin | None, trust: Trust, older: Mapping[str, datetime] | None = None
+) -> Iterator[CredentialLink]:
+    """Yield what is to be said of each file of an artefact that has a credential, or should have one.
+
+    Parameters
+    ----------
+    path : Path
+        The artefact.
+    origin : Origin or None
+        What its signed statement says, which names the files that got a credential; None without a statement.
+    trust : Trust
+        Who may have signed.
+    older : mapping of str to datetime, optional
+        Times at which files, by name, are known to have been there as they are, from somebody other than the signer.
+    """
+    try:
+        said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
+    except (Malformed, TypeError) as error:
+        text = f"the signed statement names no files with credentials: {error}"
+        yield CredentialLink(path, "broken", text, "malformed")
+        return
+    for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
+        file = path.parent / name
+        at = (older or {}).get(credential_file(file).relative_to(path.parent).as_posix())
+        try:
+            found = read_credential(file, trust, at)
+        except ExtraMissing as error:
+            yield CredentialLink(file, "unchecked" if name in said else "absent", str(error), error.code)
+            continue
+        except PathRefused as error:
+            verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
+            yield CredentialLink(file, verdict, str(error), error.code)
+            continue
+        claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
+        if found.verdict == "none" and name in said:
+            text = "no credential, and the signed statement says that it had one: it was stripped"
+            yield CredentialLink(file, "missing", text, "credential-stripped")
+        elif found.verdict == "unreadable" and origin is not None and name not in said:
+            yield CredentialLink(file, "absent", f"{found.detail}; the signed statement names none", "no-credential")
+        elif found.verdict == "none":
+            yield CredentialLink(file, "absent", found.detail, "no-credential")
+        elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
+            text = "the credential is about another run than the signed statement; sign again"
+            yield CredentialLink(file, "broken", text, "other-run")
+        else:
+            verdict, code = LINKS[found.verdict]
+            yield CredentialLink(file, verdict, found.detail, code, _report_in(claims))
+
+
+def _report_in(claims: object) -> tuple[str, str] | None:
+    """Return name and SHA-256 of the audit report that a provenance assertion names."""
+    report = claims.get("report") if isinstance(claims, dict) else None
+    if not isinstance(report, dict):
+        return None
+    return str(report.get("name", ""))[:80], str(report.get("sha256", ""))
+
+
+def run_digest(origin: Origin) -> Digest:
+    """Return the digest of what a record says of the making of its track: kind, materials and parameters."""
+    said = origin.to_json()
+    said["parameters"].pop("credentials", None)  # written down after the credentials, which hold this digest
+    return hash_bytes(canonical_json(said))
+
+
+def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Credential:
+    """Judge the credential of a file; never asks the network.
+
+    Parameters
+    ----------
+    path : Path
+        A file of music; its credential is inside it, or beside it as ``<path>.c2pa``.
+    trust : Trust
+        Who may have signed.
+    at : datetime, optional
+        A time at which the credential is known to have been there, from somebody other than the signer; a time stamp
+        in it tells one too.
+
+    Raises
+    ------
+    ExtraMissing
+        If c2pa-python is not installed.
+    PathRefused
+        If the file cannot be read.
+    """
+    engine()
+    data = content_of(path)
+    magic = MAGIC.get(path.suffix.lower())
+    try:
+        if magic is not None and data and not re.match(magic, data, re.DOTALL):
+            kind = f"its first bytes are {data[:4]!r}, which is not how the {path.suffix.lower()} files begin"
+            return Credential("unreadable", f"can't be checked: {kind} that the engine reads")
+        store = held_store(path, data)
+        if store is None:
+            return Credential("none", "no credential")
+        found = list(_certificates(store))
+        pinned = [c for c in found if _key_id(c) in trust]
+        report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
+        try:
+            credential = _judge(report)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Malformed(f"the engine's report on it can't be understood: {type(error).__name__}") from None
+    except Malformed as error:
+        if magic is not None and MARK not in data:
+            return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
+        return Credential("tampered", f"tampered: {error}")
+    if credential.verdict not in ("trusted", "unknown"):
+        return credential
+    serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
+    numbers = ((c.serial_number, c) for c in found)  # at most 20 bytes (RFC 5280, 4.1.2.2)
+    signers = [c for number, c in numbers if number.bit_length() <= 160 and str(number) == serial]
+    return _of_signer(credential, signers, trust, at)
+
+
+def _of_signer(
+    credential: Credential, signers: list[x509.Certificate], trust: Trust, at: datetime | None
+) -> Credential:
+    """Take trust back where the signer's key is revoked, or its certificate is one for time stamps.
+
+    The latter c2pa-rs 0.91 lets sign claims, so that who trusts an authority for the time would trust its credentials.
+    `signers`: the certificates with the serial number of the signer's, which is one of them; another that was put
+    there to confuse can only cost the file its trust.
+    """
+    known = min((time for time in (credential.time, at) if time is not None), default=None)
+    for certificate in signers:
+        try:
+            trust.check_revoked(_key_id(certificate), known)
+        except KeyRevoked as error:
+            return Credential("revoked", f"revoked: {error}", credential.manifest)
+    keys = [_key_id(certificate) for certificate in signers if _key_id(certificate) in trust]
+    if credential.verdict == "trusted" and keys:
+        named = credential.detail.partition(" signed by ")[2]
+        text = named.replace(_signer(credential.manifest), f"key {keys[0][:16]}...", 1)
+        credential = replace(credential, detail=f"trusted: signed by {text}")
+    fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
+    if credential.verdict == "unknown" or fit:
+        return credential
+    return Credential("unknown", "signer unknown: its certificate is not one for claims", credential.manifest)
+
+
+def _judge(report: Mapping[str, Any]) -> Credential:
+    """Turn the engine's report into a verdict."""
+    manifest = report["manifests"][report["active_manifest"]]
+    results = report["validation_results"]
+    groups = [results["activeManifest"], *(d["validationDeltas"] for d in results.get("ingredientDeltas") or ())]
+    failures = [failure for group in groups for failure in group.get("failure", ())]
+    codes = {failure["code"] for failure in failures}
+    stamped = any(status["code"] == "timeStamp.trusted" for status in groups[0].get("success", ()))
+    signature = manifest.get("signature_info", {})
+    time = _time(signature["time"]) if stamped and "time" in signature else None
+    signer = _signer(manifest)
+    if report["validation_state"] == "Trusted":
+        when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
+        return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
+    if "signingCredential.ocsp.revoked" in codes:
+        return Credential("revoked", f"revoked: the certificate of {signer} was", manifest)
+    if codes and all(code.startswith(SIGNER_CODES) for code in codes):
+        why = "; ".join(sorted({f["explanation"] for f in failures if f["code"] != "signingCredential.untrusted"}))
+        reason = f": {why}" if why else " is not trusted here; add the signer's key or authority if it should be"
+        return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
+    named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
+    return Credential("tampered", f"tampered: {named}", manifest)
+
+
+def _time(text: object) -> datetime | None:
+    """Return the time that the engine read out of a time stamp; None where it is none that this program knows."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _signer(manifest: Mapping[str, Any]) -> str:
+    """Return the name in the signer's certificate, quoted: it is the signer's own word, and can't pass for ours."""
+    signature = manifest.get("signature_info", {})
+    return repr((signature.get("common_name") or signature.get("issuer") or "nobody")[:80])
+
+
+def _with_what_it_says(credential: Credential) -> Credential:
+    """Add to the detail how the file came about: digital source type, and the model with its digest."""
+    claims = credential.assertion(PROVENANCE)
+    source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
+    model = claims.get("model") if isinstance(claims, dict) else None
+    said = [repr(source)[1:-1]] if source else []
+    if isinstance(model, dict):
+        digest = repr(str(model.get("sha256"))[:16])[1:-1]
+        said.append(f"model {model.get('name')!r} {digest}...")
+    return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
+
+
+def engine() -> Any:
+    """Return the module c2pa; raises `ExtraMissing`."""
+    try:
+        import c2pa
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{error.name} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', "
+            "or sign with --no-credential"
+        ) from None
+    return c2pa
+
+
+def context_of(authorities: str, allowed: str) -> Context:
+    """Return the engine's context: nothing from the network, and trust in nobody but those named."""
+    anchors = {"trust_kind": "manifest", "trust_uri": "contraste:keys", "trust_anchors": "", "allowed_list": allowed}
+    trust = {"anchors": [anchors]} | ({"trust_anchors": authorities} if authorities else {})
+    verify = {"verify_trust": True, "verify_timestamp_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}
+    context: Context = engine().Context.from_dict({"trust": trust, "verify": verify})
+    return context
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a regular file; raises `PathRefused`."""
+    if path.is_symlink() or not path.is_file():
+        kind = LinkRefused if path.is_symlink() else PathRefused
+        raise kind(f"{path} is not a regular file; only regular files carry credentials")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PathRefused(f"cannot read {path}: {error.strerror}") from None
+
+
+@contextmanager
+def _reading(path: Path, data: bytes, store: bytes | None, context: Context) -> Iterator[Reader | None]:
+    """Open the credential of a file; None where there is none, and `Malformed` where it can't be read."""
+    c2pa = engine()
+    kind = media_type(path) or "application/octet-stream"
+    try:
+        try:
+            reader = c2pa.Reader(kind, io.BytesIO(data), store, context=context)
+        except c2pa.C2paError.ManifestNotFound:
+            reader = None
+        with reader or nullcontext():
+            yield reader
+    except c2pa.C2paError as error:
+        reason = ascii(str(error))[1:-1][:200]  # may quote the file
+        raise Malformed(f"the credential of {path} can't be read: {reason}") from None
+
+
+def held_store(path: Path, data: bytes) -> bytes | None:
+    """Return the manifest store of a file, not checked; None without one."""
+    place = credential_file(path)
+    if place != path:
+        return read_bytes(place) if os.path.lexists(place) else None
+    unchecked = engine().Context.from_dict({"verify": {"verify_after_reading": False, "remote_manifest_fetch": False}})
+    with _reading(path, data, None, unchecked) as reader:
+        if reader is None:
+            return None
+        label = parse_json(reader.json().encode(), source=f"the credential of {path}").get("active_manifest")
+        store = io.BytesIO()
+        reader.resource_to_stream(f"self#jumbf=/c2pa/{label}", store)
+        return store.getvalue()
+
+
+def engine_report(path: Path, data: bytes, store: bytes, context: Context) -> dict[str, Any]:
+    """Return the engine's report on a file with a credential."""
+    with _reading(path, data, None if credential_file(path) == path else store, context) as reader:
+        if reader is None:
+            raise Malformed(f"the credential of {path} can't be read: the engine finds none in it")
+        report: dict[str, Any] = parse_json(reader.json().encode(), source=f"the credential of {path}")
+    if report.get("active_manifest") not in report.get("manifests", {}) or "validation_results" not in report:
+        raise Malformed(f"the credential of {path} has no active manifest")
+    return report
+
+
+def _certificates(store: bytes) -> Iterator[x509.Certificate]:
+    """Yield every certificate that stands in a manifest store, as DER, whoever put it there.
+
+    They are candidates, not facts: the engine is told which of them we would accept, and itself checks which of them
+    the signature belongs to. So nothing hangs on where they stand.
+    """
+    for number, place in enumerate(re.finditer(rb"(?=\x30\x82(..))", store, re.DOTALL)):
+        if number == MAX_CERTIFICATES:
+            return
+        length = 4 + int.from_bytes(place[1], "big")
+        try:
+            yield x509.load_der_x509_certificate(store[place.start() : place.start() + length])
+        except UNREADABLE:
+            continue
+
+
+def _key_id(certificate: x509.Certificate) -> str:
+    """Return the key id of a certificate, "" where its key is on no elliptic curve."""
+    try:
+        key = certificate.public_key()
+    except UNREADABLE:
+        return ""
+    return key_id(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""

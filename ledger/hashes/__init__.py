@@ -1,0 +1,1 @@
+"""Digests of files and folders, manifests, Merkle trees, content identifiers."""

@@ -1,0 +1,1 @@
+"""What an artefact was made from, by whom and how: records, contributions, the environment."""

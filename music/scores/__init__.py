@@ -1,0 +1,1 @@
+"""MusicXML: the reader, repeats, and verovio, which draws."""

@@ -1,0 +1,1 @@
+"""The other forms of a report: SARIF, JUnit, Markdown, PDF, influence, disclosure."""

@@ -1,0 +1,92 @@
+"""report.md: the report as Markdown (CommonMark with GitHub's tables), for merge requests and wikis.
+
+Text from outside is escaped sign by sign, on one line and cut where it is overlong, so that a title makes no heading,
+link, picture, table cell or HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from audit.findings import AuditReport, Finding
+from reports.checks import Check, checks, short, waiver_words
+from reports.language import words
+
+OUTCOMES = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
+STATES = {"pass": "pass", "review": "**review**", "fail": "**fail**", "open": "**not made**", "skipped": "not made"}
+_SIGNS = re.compile(r"([\\`*_{}\[\]#|~$!()])")
+_LINKS = re.compile(r"(?i)(?<=www)\.|(?<=[a-z]):(?=//)|@")
+_LISTS = re.compile(r"^(\d+)(\.)(?!\S)|^()([-+=])")
+
+
+def escaped(text: str, longest: int = 300) -> str:
+    """Return a text from outside as Markdown that shows just that text."""
+    signs = _SIGNS.sub(r"\\\1", html.escape(short(text, longest), quote=False))
+    signs = _LISTS.sub(lambda sign: f"{sign[1] or ''}\\{sign[2] or sign[4]}", signs)
+    return _LINKS.sub(lambda sign: f"\\{sign[0]}", signs)
+
+
+def report_markdown(report: AuditReport) -> bytes:
+    """Return report.md, UTF-8."""
+    every = checks(report)
+    lines = [
+        f"# {OUTCOMES[report.outcome]}: {escaped(str(report.track.get('name', 'track')))}",
+        "",
+        escaped(report.sentence, 1000),
+        "",
+        *(f"- {escaped(reason, 1000)}" for reason in report.reasons),
+        *([""] if report.reasons else []),
+        *_findings([f for f in report.findings if f.verdict != "clear"]),
+        "## Checks",
+        "",
+        "| check | result | what was found |",
+        "| --- | --- | --- |",
+        *(_row(check) for check in every if check.state != "skipped"),
+        "",
+        *_list("Not checked", [f"{c.rule}: {c.text}" for c in every if c.state in ("open", "skipped")]),
+        *_list("Waivers", [f"{w.finding}: {waiver_words(w)}" for w in report.waivers]),
+        *_list("Remarks on reading the file", [str(remark) for remark in report.track.get("remarks", ())]),
+        *_list("Limits", list(report.limits)),
+        "## To reproduce",
+        "",
+        *(f"- {name}: {value}" for name, value in _made_with(report)),
+        "",
+    ]
+    return "\n".join(lines).encode("utf-8")
+
+
+def _findings(findings: list[Finding]) -> list[str]:
+    lines = [] if not findings else ["## Shared passages", ""]
+    for number, finding in enumerate(findings, 1):
+        rights = ", ".join(f"{key} {value}" for key, value in sorted(finding.rights.items()) if value)
+        lines += [
+            f"{number}. **{finding.verdict}** `{finding.id}` {escaped(words.finding_words(finding), 1000)}",
+            f"   {escaped(words.evalue_words(finding.evalue), 1000)} "
+            f"{escaped(words.percentile_words(finding.percentile), 1000)} "
+            f"{escaped(words.prior_art_words(finding.other_works))}",
+            f"   Rights of {escaped(finding.piece)}: {escaped(rights) or 'nothing on file'}.",
+        ]
+        if finding.waiver:
+            lines.append(f"   Waiver: {escaped(waiver_words(finding.waiver), 1000)}.")
+        lines.append("")
+    return lines
+
+
+def _row(check: Check) -> str:
+    waived = f" waived: {waiver_words(check.waiver)}" if check.waiver and check.waived else ""
+    return f"| {escaped(check.rule)} | {STATES[check.state]} | {escaped(check.text + waived, 1000)} |"
+
+
+def _list(title: str, texts: list[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {escaped(text, 1000)}" for text in texts), ""] if texts else []
+
+
+def _made_with(report: AuditReport) -> list[tuple[str, str]]:
+    store, policy = report.store, report.policy
+    return [
+        ("track", f"SHA-256 {escaped(str(report.track.get('sha256', 'unknown')))}"),
+        ("store", f"{escaped(str(store.get('name', '')))} {escaped(str(store.get('digest', 'unknown')))}"),
+        ("policy", f"{escaped(str(policy.get('name', '')))} {escaped(str(policy.get('digest', 'unknown')))}"),
+        ("tool", f"{escaped(str(report.tool.get('name', '')))} {escaped(str(report.tool.get('version', '')))}"),
+    ]

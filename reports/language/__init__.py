@@ -1,0 +1,1 @@
+"""What the reports say, in each language: texts, sentences, figures in words."""
