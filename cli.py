@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
+    from audit.originality.windows import Measured
     from audit.policy import Policy
     from audit.run import Corpus
-    from audit.search.originality import Measured
     from corpus.store import Store
-    from generator.training.train import Settings
+    from generator.training.settings import Settings
     from generator.writing.sample import Generated
     from ledger.chains.chain import Chain
     from ledger.hashes.hashcache import HashCache
@@ -419,7 +419,9 @@ def originality(
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     import os
 
-    from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
+    from audit.originality.baseline import human_baseline
+    from audit.originality.report import measure_originality, originality_report
+    from audit.originality.windows import Setting
     from music.midi import write_atomically
     from music.read import read_music
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
@@ -673,8 +675,8 @@ def _index_of(
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
+    from audit.originality.report import originality_report
     from audit.run import WINDOW
-    from audit.search.originality import originality_report
     from music.midi import write_atomically
     from reports.language.translation import language
     from reports.pages.index import index_html
@@ -1064,7 +1066,7 @@ def train(
 ) -> None:
     """Train a model on a store's training split; under torchrun, with all its processes."""
     with _extra("generator"):
-        from generator.training.train import Settings
+        from generator.training.settings import Settings
 
     if spectrogram:
         if precision != "auto":
@@ -1107,7 +1109,7 @@ def finetune(
     """Tune a model to one artist, or to another store."""
     with _extra("generator"):
         from generator.network.checkpoint import SHIPPED
-        from generator.training.train import Settings
+        from generator.training.settings import Settings
 
     settings = Settings(
         minutes=minutes, steps=steps, epochs=epochs, patience=patience, checkpoint_minutes=checkpoint_minutes,
@@ -1216,7 +1218,7 @@ def generate(
 
     with _extra("generator"):
         from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.writing.conditions import parse_conditions
+        from generator.writing.condition_words import parse_conditions
         from generator.writing.prompt import parse_prompt, understood_or_refused
         from generator.writing.sample import generate
         from generator.writing.text_encoder import load_text
@@ -1461,7 +1463,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     import numpy as np
 
     from generator.network.checkpoint import pick_device
-    from generator.sound.specgan import generate_spectrograms, load_hashes
+    from generator.sound.sampling import generate_spectrograms, load_hashes
     from ledger.provenance.record import material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples
@@ -1701,10 +1703,10 @@ def sign(
     password_fd: PasswordFd = None,
 ) -> None:
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
-    from ledger.exchange.credential import is_music, owner_of
+    from ledger.exchange.credential import is_music
     from ledger.hashes.manifest import FILES, Method, check_name
     from ledger.paths import named
-    from ledger.provenance.record import sign_path
+    from ledger.provenance.record import owner_of, sign_path
     from ledger.signing.signer import load_signer
     from ledger.signing.timestamp import time_stamp
     from ledger.staging import Staged
@@ -1878,13 +1880,13 @@ def _is_state(text: str) -> bool:
 
 def _cache(no_cache: bool) -> HashCache | None:
     from ledger.hashes.hashcache import HashCache
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
 
     return None if no_cache else HashCache(data_folder() / "hashes.sqlite")
 
 
 def _log() -> TransparencyLog:
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
     from ledger.signing.log import TransparencyLog
 
     return TransparencyLog(data_folder() / "log.sqlite")
@@ -2128,11 +2130,11 @@ def _trusted(extra: list[Path] | None) -> Trust:
 
 def _chain(chain_dir: Path | None, rpc: str | None) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
-    from ledger.signing.keys import data_folder
+    from ledger.paths import data_folder
 
     if rpc is None and not (chain_dir or data_folder() / "chain").exists():
         return None
-    from ledger.chains.chain import open_chain
+    from ledger.chains.opening import open_chain
 
     return open_chain(chain_dir=chain_dir, rpc=rpc, mean_mainnet=True)  # reading costs nothing
 
@@ -2148,7 +2150,7 @@ def _writable_chain(
 ) -> Chain:
     """Open the chain that the options of a writing command name."""
     from ledger.chains.account import load_account_key
-    from ledger.chains.chain import open_chain
+    from ledger.chains.opening import open_chain
 
     if account is not None and rpc is None:
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
@@ -2193,12 +2195,13 @@ def _exit_code(error: Exception) -> int | None:
     from corpus.rights import RightsError
     from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
     from ledger import errors
+    from ledger.hashes.manifest import ManifestMismatch
     from metrics.tokens import MetricError
     from music.notes import MusicError
     from reports.json_report import ReportError
 
     codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, errors.ManifestMismatch, errors.LogBroken, StoreAlteredError)),
+        (FAILED, (errors.SignatureInvalid, ManifestMismatch, errors.LogBroken, StoreAlteredError)),
         (UNCHECKED, (StoreDamagedError,)),
         (USAGE, (TomlError, RightsError, DemoError, EngineError)),
         (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),

@@ -15,15 +15,15 @@ from typing import Any
 
 from audit.run import Corpus
 from corpus.census import Census
-from ledger.ai_roles import ROLES as ROLES
+from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
 from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
-from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, owner_of, read_credential
+from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, read_credential
 from ledger.exchange.cyclonedx import model_bom
 from ledger.exchange.ddex import disclosure_xml
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.contributions import read_contributions
-from ledger.provenance.record import Record, digest_of, read_record
+from ledger.provenance.record import Record, digest_of, owner_of, read_record
 from ledger.signing.trust import Trust
 
 

@@ -355,7 +355,7 @@ class CourseWindow:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How much of the track the corpus holds over its course (`audit.search.originality`), beside human pieces.
+    """How much of the track the corpus holds over its course (`audit.originality.report`), beside human pieces.
 
     Attributes
     ----------

@@ -28,9 +28,11 @@ from audit.findings import (
 from audit.gate.outcome import sentence, weighed
 from audit.gate.rules import judged
 from audit.gate.waivers import Waivers, expiry, settled, waived
+from audit.originality.baseline import Baseline
+from audit.originality.windows import Setting
 from audit.policy import Policy
-from audit.search.index import Index, left_out, query_table, voice_table
-from audit.search.originality import Baseline, Setting
+from audit.search.index import Index, left_out
+from audit.search.lines import query_table, voice_table
 from audit.search.passages import Passage, lines, search
 from audit.search.relatedness import Relative, Tunes, all_compared, passage_of, relatives
 from audit.search.significance import Calibration, query_notes

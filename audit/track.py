@@ -30,10 +30,13 @@ from audit.measures.metrics import (
     sound_beside,
 )
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
+from audit.originality.baseline import known_baseline, measure_baseline
+from audit.originality.report import course
+from audit.originality.windows import Measured, measure_windows
 from audit.policy import Policy
 from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.search.index import IndexDamagedError, build_index, left_out, newest_indexed, open_index
-from audit.search.originality import Measured, course, known_baseline, measure_baseline, measure_windows
+from audit.search.index import IndexDamagedError, left_out, newest_indexed, open_index
+from audit.search.index_build import build_index
 from audit.search.relatedness import measure_usual, open_usual, tunes_of
 from audit.search.significance import SEED, calibrate, open_calibration
 from corpus.prepare import notes_digest
@@ -41,9 +44,9 @@ from corpus.segment import StoreBusyError, StoreDamagedError
 from corpus.store import Store, writing
 from ledger.chains.chain import Chain
 from ledger.errors import LedgerError
-from ledger.exchange.credential import carries, owner_of
+from ledger.exchange.credential import carries
 from ledger.paths import beside
-from ledger.provenance.record import digest_of, read_signed
+from ledger.provenance.record import digest_of, owner_of, read_signed
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
 from ledger.signing.trust import Trust

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.writing.conditions import parse_conditions
+from generator.writing.condition_words import parse_conditions
 from generator.writing.sample import Generated, generate
 
 ASKED: dict[str, Sequence[Any]] = {

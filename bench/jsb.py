@@ -9,7 +9,7 @@ One token is one voice at one 16th: soprano, alto, tenor, bass, then the next 16
 figure is the mean negative log likelihood in nats of all tokens of all "valid" pieces. The split is the canonical
 one; with ``--split tunes`` pieces that share a tune (`chorales.grouped_by_tune`) stand on one side of it.
 
-The network is `generator.network.model.Stack` (width 256, 4 layers, 8 heads). Besides the token it reads what can be
+The network is `generator.network.stack.Stack` (width 256, 4 layers, 8 heads). Besides the token it reads what can be
 read off the tokens before: voice, place in a bar of 16, for each voice its last pitch, how long that has been held and
 whether it is of this 16th, and how far the voice's last pitch is from those of the others. Its output adds a score for
 the pitch and scores for its distance from the last pitch of each voice, so that what holds in one key holds in all.
@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from generator.network.model import ModelConfig, Stack, initialise
+from generator.network.stack import ModelConfig, Stack, initialise
 
 PITCHES = 129  # 128: no pitch
 LONGEST = 33  # 16ths for which a pitch was held, as far as they are told apart

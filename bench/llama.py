@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-VOCABULARY, CONTEXT = 938, 512  # the size of `generator.data.tokens.VOCABULARY`, which the peer cannot read
+VOCABULARY, CONTEXT = 938, 512  # the size of `generator.data.vocabulary.VOCABULARY`, which the peer cannot read
 PRECISIONS = ("float32", "bfloat16")
 
 

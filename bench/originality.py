@@ -47,12 +47,15 @@ import numpy as np
 from scipy.stats import binomtest
 from transfer import Part, bits
 
+from audit.originality.baseline import Baseline, Group, group_of, human_baseline
+from audit.originality.report import measure_originality
+from audit.originality.windows import Measured, Setting
 from audit.policy import read_policy
 from audit.run import Corpus, find, flagged
-from audit.search.originality import Baseline, Group, Measured, Setting, group_of, human_baseline, measure_originality
 from audit.track import open_corpus
 from corpus.store import Store
-from generator.data.tokens import PITCH, bar_starts, encode, quantise
+from generator.data.tokens import bar_starts, encode, quantise
+from generator.data.vocabulary import PITCH
 from generator.data.windows import read_split
 from generator.evaluate import SPLITS, memorisation
 from generator.network.checkpoint import (
@@ -65,8 +68,10 @@ from generator.network.checkpoint import (
     write_description,
 )
 from generator.network.lora import merged_weights
-from generator.network.model import SIZES, threads
-from generator.training.train import Settings, train
+from generator.network.model import SIZES
+from generator.network.stack import threads
+from generator.training.settings import Settings
+from generator.training.train import train
 from generator.writing.sample import Generated, generate
 from music.notes import NoteSequence
 

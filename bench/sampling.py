@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import BOS
+from generator.data.vocabulary import BOS
 from generator.network.checkpoint import SHIPPED, load_model
-from generator.network.model import SIZES, Transformer, threads
+from generator.network.model import SIZES, Transformer
+from generator.network.stack import threads
 from generator.writing.decoding import Line, SamplingSettings, sample_lines
 
 

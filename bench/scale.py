@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from audit.findings import worst
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.search.index import voice_table
+from audit.search.lines import voice_table
 from audit.track import open_corpus
 from corpus.demo import scores
 from corpus.ingest import ingest

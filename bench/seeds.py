@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import scale
 
-from audit.search.index import voice_table
+from audit.search.lines import voice_table
 from audit.search.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
 from corpus.ingest import ingest
 from corpus.store import Store

@@ -123,8 +123,8 @@ def peer(python: Path, key: Path, scratch: Path, model: Path) -> tuple[list[str 
 def one_changed(model: Path) -> dict[str, float]:
     """Time the check of a folder of which one small file changed, after the imports."""
     from ledger.hashes.hashcache import HashCache
+    from ledger.paths import data_folder
     from ledger.signing.keyring import trusted_keys
-    from ledger.signing.keys import data_folder
     from ledger.verify import verify_path
 
     (model / "config.json").write_bytes(os.urandom(100))

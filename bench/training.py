@@ -19,7 +19,8 @@ import numpy as np
 from corpus.store import Store
 from generator.data.tokens import quantise
 from generator.network.model import SIZES
-from generator.training.train import Settings, train
+from generator.training.settings import Settings
+from generator.training.train import train
 from generator.writing.sample import generate, statistics
 
 DECODINGS: dict[str, dict[str, Any]] = {

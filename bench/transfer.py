@@ -23,13 +23,15 @@ from typing import Any
 import numpy as np
 
 from corpus.store import Store
-from generator.data.tokens import IntArray
+from generator.data.vocabulary import IntArray
 from generator.data.windows import read_split
 from generator.evaluate import SPLITS, forgetting
 from generator.network.checkpoint import load_model
-from generator.network.model import SIZES, threads
+from generator.network.model import SIZES
+from generator.network.stack import threads
 from generator.training.objective import Team
-from generator.training.train import Settings, train
+from generator.training.settings import Settings
+from generator.training.train import train
 from music.notes import NoteSequence
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from corpus.store import Store
 from generator.data.miditok_adapter import KINDS, MidiTokVocabulary
 from generator.data.ngram import NGram
-from generator.data.tokens import PITCH, VOCABULARY, VOCABULARY_DIGEST, IntArray
+from generator.data.vocabulary import PITCH, VOCABULARY, VOCABULARY_DIGEST, IntArray
 from generator.data.windows import read_split
 
 

@@ -12,19 +12,19 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.plan import Job, find_held, plan_ingest
 from corpus.pool import Crashed, mapped, require_engine
-from corpus.prepare import PieceRecord, Prepared, Refused, prepare
-from corpus.recordings import Heard, Recording, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
-from corpus.rights import Rights, RightsError, RightsRow, RightsTable, normal, with_rights
+from corpus.prepare import Prepared, Refused, prepare
+from corpus.recordings import Heard, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
+from corpus.rights import RightsRow, RightsTable, with_rights
 from corpus.segment import KEYS, LINE_FIELDS, NOTE, OFFSET, SegmentEntry, StoreError, path_hash, write_folder
 from corpus.store import Store, writing
 from music.notes import NoteSequence, bars_of
-from music.read import listing, printable
 
 BATCH = 1000  # pieces a segment: an interrupted run loses at most these
 RECORDINGS = 50  # a segment: some 70 MB of sound pictures at four minutes each
@@ -61,9 +61,6 @@ class IngestReport:
     removed: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     remarks: tuple[Refused, ...] = ()
-
-
-Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ def ingest(
         sounds = open_recordings(store)
         _clean_up(store)
         sounds.clean_up()
-        plan = _plan(store, sounds, sources, rights or RightsTable(), require_rights)
+        plan = plan_ingest(store, sounds, sources, rights or RightsTable(), require_rights)
         todo, heard, refused = plan.notes, plan.sound, plan.refused
         planned = len(todo) + len(heard)
         partly: list[Refused] = []
@@ -186,96 +183,6 @@ def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
-class _Plan(NamedTuple):
-    """The files to read, the number already there, those refused, and rows that change what is in the store."""
-
-    notes: list[Job]
-    sound: list[RecordingJob]
-    known: int
-    refused: list[Refused]
-    rights: dict[str, RightsRow]
-    unmatched: list[str]
-
-
-def _plan(
-    store: Store, sounds: Recordings, sources: Sequence[str | Path], table: RightsTable, require_rights: bool
-) -> _Plan:
-    seen: dict[str, Path] = {}
-    notes: list[Job] = []
-    sound: list[RecordingJob] = []
-    known = 0
-    refused: list[Refused] = []
-    rows: dict[str, RightsRow] = {}  # of what is in the store
-    opted_out = frozenset(store.opted_out)
-    for source in map(Path, sources):
-        found = listing(source)
-        refused += [
-            Refused(printable(_name(one.path, source)), f"{one.path}: {one.reason}")
-            for one in found.left_out
-            if one.weight != "none"
-        ]
-        for file in sorted((*found.notes, *found.sound)):
-            name = _name(file, source)
-            first = seen.setdefault(name, file)
-            if first is not file and first.resolve() != file.resolve():
-                refused.append(Refused(name, f"{file}: a second file of this name ({first} came first)"))
-                continue
-            row = table.look_up(name)
-            rights = row.rights if row else Rights()
-            held = _digest_of(_held(store, sounds, name))
-            reason = _refusal(file, rights, held, opted_out, require_rights)
-            if not reason and held and held != _file_digest(file):
-                reason = f"the store holds another file under {name!r}; pieces are never overwritten"
-            if reason:
-                refused.append(Refused(name, f"{file}: {reason}"))
-            elif held:
-                known += 1
-            elif first is file:
-                job = file, name, rights, row.title if row else "", row.artist if row else ""
-                if file in found.sound:
-                    sound.append(RecordingJob(*job))
-                else:
-                    notes.append(job)
-            if row and held:
-                rows[name] = row
-    rows |= {row.path: row for row in table.rows if _held(store, sounds, row.path)}
-    unmatched = _unmatched(table, [*seen, *rows], store, sounds)
-    if unmatched and require_rights:
-        raise RightsError(
-            f"--require-rights was given, and rows of the rights file match nothing: {'; '.join(unmatched)}"
-        )
-    changed = {name: row for name, row in rows.items() if _changes(_held(store, sounds, name), row)}
-    return _Plan(notes, sound, known, refused, changed, unmatched)
-
-
-def _refusal(file: Path, rights: Rights, held: bytes, opted_out: frozenset[str], require_rights: bool) -> str:
-    """Say why a file's rights keep it outside, or ""."""
-    if rights.refusal:
-        return rights.refusal
-    if require_rights and not rights.cleared:
-        reason = "no licence and consent on file, and --require-rights was given"
-        return reason + ("; the store holds it from an earlier run" if held else "")
-    asked_for = rights.consented
-    if opted_out and not held and not asked_for and _file_digest(file).hex() in opted_out:
-        return "it opted out earlier; only a consent on file brings it back"
-    return ""
-
-
-def _unmatched(table: RightsTable, names: Iterable[str], store: Store, sounds: Recordings) -> list[str]:
-    """Say which rows of a table match neither one of `names` nor anything in the store."""
-    if not table.unmatched(names):
-        return []
-    everything = {*names, *(record.path for record in (*store.pieces, *sounds))}
-    return [
-        f"line {row.line}: {row.path!r} matches no file{f'; perhaps {meant!r} is meant' if meant else ''}"
-        for row, meant in table.unmatched(everything)
-    ]
-
-
-def _changes(record: PieceRecord | Recording | None, row: RightsRow) -> bool:
-    return record is not None and (bool(row.rights.refusal) or with_rights(asdict(record), row) != asdict(record))
-
-
 def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> tuple[Store, Recordings]:
     """Write the segments anew whose pieces or recordings `rows` change or take out, and name them in the manifests."""
     entries = []
@@ -300,41 +207,12 @@ def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) ->
             [],
         )
         entries.append(_write_segment(store, segment.entry.name[:5], whole))
-    out = [r for name, row in rows.items() if row.rights.refusal and (r := _held(store, sounds, name))]
+    out = [r for name, row in rows.items() if row.rights.refusal and (r := find_held(store, sounds, name))]
     store = store.replaced(entries, [record.file_digest for record in out])
     sounds = replace(sounds.amended(rows), store=store)
     _clean_up(store)
     sounds.clean_up()
     return store, sounds
-
-
-def _name(file: Path, source: Path) -> str:
-    return file.relative_to(source).as_posix() if source.is_dir() else file.name
-
-
-def _held(store: Store, sounds: Recordings, name: str) -> PieceRecord | Recording | None:
-    """Return the piece or the recording that the store holds under `name`, or None."""
-    for form in dict.fromkeys((name, normal(name))):
-        try:
-            return store.pieces[store.index_of(form)]
-        except KeyError:
-            pass
-        try:
-            return cast(Recording, sounds[sounds.index_of(form)])
-        except KeyError:
-            pass
-    return None
-
-
-def _digest_of(record: PieceRecord | Recording | None) -> bytes:
-    return bytes.fromhex(record.file_digest) if record else b""
-
-
-def _file_digest(path: Path) -> bytes:
-    try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
-        return b""
 
 
 def _prepare_all(chunks: Sequence[list[Job]], engine: str, workers: int) -> Generator[Chunk]:

@@ -1,7 +1,7 @@
 """What a model has learned, and whether it learned pieces by heart: what `contraste evaluate` works out with the model.
 
 Measures that need no model (likeness of sets, style, originality) are `audit.measures.likeness`' and
-`audit.search.originality`'s, and the command line puts both together.
+`audit.originality.report`'s, and the command line puts both together.
 
 Memorisation probe
 ------------------
@@ -31,10 +31,13 @@ import numpy as np
 import torch
 
 from corpus.store import Store
-from generator.data.tokens import ARTIST, PITCH, TEMPO, GeneratorError, Grammar, IntArray, quantise
+from generator.data.grammar import Grammar
+from generator.data.tokens import quantise
+from generator.data.vocabulary import ARTIST, PITCH, TEMPO, GeneratorError, IntArray
 from generator.data.windows import padded, read_split
 from generator.network.checkpoint import load_model, read_description, read_training
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.training.canaries import exposures, read_canaries
 from generator.training.objective import Likelihood, Team, cross_entropy, orders
 from generator.writing.sample import Generated, generate, statistics

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ledger.hashes.manifest import ManifestDiff
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST = 2000  # characters of a message
 
@@ -60,24 +58,6 @@ class KeyRevoked(SignatureInvalid):
     """The signer's key was revoked, and nothing trusted shows that the signature is older."""
 
     code = "key-revoked"
-
-
-class ManifestMismatch(LedgerError):
-    """Files are not what was signed.
-
-    Parameters
-    ----------
-    message : str
-        What was compared, for people.
-    diff : ManifestDiff
-        Names that are missing, extra or changed.
-    """
-
-    code = "content-changed"
-
-    def __init__(self, message: str, diff: ManifestDiff) -> None:
-        super().__init__(f"{message}: {diff}")
-        self.diff = diff
 
 
 class LogBroken(LedgerError):
@@ -138,3 +118,14 @@ class TimeStampUnavailable(LedgerError):
     """A time stamping authority did not answer, or its answer is no time stamp of what was asked."""
 
     code = "time-stamp-unavailable"
+
+
+@contextmanager
+def requires_extra() -> Iterator[None]:
+    """Turn an import that fails for want of the extra ``chain`` into `ExtraMissing`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"the package {error.name} is not installed; install it with: pip install 'contraste[chain]'"
+        ) from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
+
+import platformdirs
 
 from ledger.errors import KeyUnusable, LedgerError
 
@@ -45,3 +48,8 @@ def refuse_writable(*paths: Path) -> None:
                 f"everybody on this machine can write to {path} (mode {mode & 0o7777:04o}), so it can't say whom to "
                 f"trust; see what is in it, then take that away: chmod o-w {path}"
             )
+
+
+def data_folder() -> Path:
+    """Return the user's data folder of this program (``CONTRASTE_HOME``), which may not exist yet."""
+    return Path(os.environ.get("CONTRASTE_HOME") or platformdirs.user_data_dir("contraste", appauthor=False))

@@ -11,7 +11,8 @@ from ledger.hashes.digest import hash_bytes, parse_json, read_bytes
 from ledger.paths import beside
 from ledger.provenance.record import SIGNATURES
 from ledger.signing.envelope import Envelope
-from ledger.signing.log import TransparencyLog, check_consistency
+from ledger.signing.log import TransparencyLog
+from ledger.signing.log_proofs import check_consistency
 from ledger.signing.predicates import origin_of
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust, verify_envelope

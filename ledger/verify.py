@@ -29,7 +29,7 @@ from ledger.errors import (
     PathRefused,
     Unsigned,
 )
-from ledger.exchange.credential import credential_links, owner_of
+from ledger.exchange.credential import credential_links
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import Manifest, left_out
@@ -41,6 +41,7 @@ from ledger.provenance.record import (
     check_content,
     check_pages,
     measure,
+    owner_of,
     place_of,
     read_record,
     read_signed,

@@ -109,7 +109,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(params=["embedded", "anvil"])
 def chain(request, tmp_path, home):
     """Yield a chain to write to, on each backend: the same tests hold for both."""
-    from ledger.chains.chain import open_chain
+    from ledger.chains.opening import open_chain
 
     if request.param == "embedded":
         return open_chain(chain_dir=tmp_path / "chain")

@@ -13,7 +13,7 @@ from audit.gate.context_rules import LEAST, surroundings
 from audit.gate.waivers import read_waivers
 from audit.policy import Policy
 from audit.run import Corpus, audit
-from audit.search.index import build_index
+from audit.search.index_build import build_index
 from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.rights import read_rights

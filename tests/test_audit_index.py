@@ -20,22 +20,16 @@ from numpy.typing import NDArray
 import audit.search.index
 from audit.run import Corpus
 from audit.search.index import (
-    FIGURE,
-    REACH,
-    Columns,
     Index,
     IndexDamagedError,
-    build_index,
-    figures,
     left_out,
     newest_indexed,
-    onsets,
     open_index,
     state_folder,
-    time_steps,
     verify_index,
-    write_segment,
 )
+from audit.search.index_build import Columns, build_index, write_segment
+from audit.search.lines import FIGURE, REACH, figures, onsets, time_steps
 from audit.search.passages import search
 from audit.search.surprise import transitions
 from audit.track import open_corpus
@@ -179,7 +173,7 @@ def test_times_are_kept_within_two_percent() -> None:
 def test_segments_merge_until_each_is_twice_as_long_as_the_next(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.search.index.FULL", 900)  # notes; four tunes have 192
+    monkeypatch.setattr("audit.search.index_build.FULL", 900)  # notes; four tunes have 192
     sizes = []
     for part in range(6):
         index = build_index(added(music, tmp_path / "s", part))
@@ -456,7 +450,7 @@ def test_an_index_of_another_version_is_made_again(two: Path, tmp_path: Path, mo
     _older(state_folder(store))
     assert open_index(store) is None
     with monkeypatch.context() as patch:
-        patch.setattr("audit.search.index._write_folder", _denied)
+        patch.setattr("audit.search.index_build._write_folder", _denied)
         with pytest.raises(StoreError, match="the index can't be written: Read-only file system"):
             open_corpus(store, watch)
     assert answers(open_corpus(store, watch).index, 1, 17) == said

@@ -8,7 +8,8 @@ import pytest
 
 from audit.measures.metrics import BANDS, STYLE, chords_beside, measure_levels, open_levels, sound_beside
 from audit.run import Corpus
-from audit.search.index import IndexDamagedError, build_index
+from audit.search.index import IndexDamagedError
+from audit.search.index_build import build_index
 from audit.search.significance import Calibration
 from corpus.ingest import ingest
 from corpus.store import Store

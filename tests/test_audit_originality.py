@@ -12,20 +12,12 @@ import pytest
 
 import cli
 from audit.measures.metrics import CHANCE, STYLE
+from audit.originality.baseline import group_of, human_baseline
+from audit.originality.report import measure_originality, originality_report
+from audit.originality.windows import GRID, Measured, Setting, Window, _cuts, measure_windows
 from audit.run import Corpus
-from audit.search.index import IndexDamagedError, build_index
-from audit.search.originality import (
-    GRID,
-    Measured,
-    Setting,
-    Window,
-    _cuts,
-    group_of,
-    human_baseline,
-    measure_originality,
-    measure_windows,
-    originality_report,
-)
+from audit.search.index import IndexDamagedError
+from audit.search.index_build import build_index
 from audit.search.passages import search
 from audit.search.significance import CALIBRATION, Calibration
 from corpus.ingest import ingest

@@ -12,7 +12,8 @@ from audit.findings import worst
 from audit.policy import check_policy, read_policy
 from audit.run import Corpus, audit, find
 from audit.search.align import MIN_PAIRS, align
-from audit.search.index import FIGURE, build_index, figures, query_table
+from audit.search.index_build import build_index
+from audit.search.lines import FIGURE, figures, query_table
 from audit.search.passages import lines, search
 from audit.search.significance import (
     FALLBACK,

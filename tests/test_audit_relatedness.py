@@ -10,22 +10,13 @@ import pytest
 import audit.search.relatedness as relatedness_module
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.search.index import IndexDamagedError, build_index, time_steps
+from audit.search.index import IndexDamagedError
+from audit.search.index_build import build_index
+from audit.search.lines import time_steps
 from audit.search.passages import lines, search
-from audit.search.relatedness import (
-    USUAL,
-    USUALLY,
-    inner_metric,
-    line_features,
-    measure_usual,
-    open_usual,
-    phrase_places,
-    relatedness,
-    relatives,
-    tunes_of,
-    unit_step,
-)
+from audit.search.relatedness import USUAL, USUALLY, measure_usual, open_usual, relatedness, relatives, tunes_of
 from audit.search.significance import Calibration
+from audit.search.tune_features import inner_metric, line_features, phrase_places, unit_step
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi

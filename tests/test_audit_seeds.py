@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from audit.search.index import FIGURE, Columns, IndexSegment, time_steps, write_segment
+from audit.search.index import IndexSegment
+from audit.search.index_build import Columns, write_segment
+from audit.search.lines import FIGURE, time_steps
 from audit.search.seeds import CANDIDATE, LONG, PIECES, SHORT, Line, candidates, counters
 from audit.search.surprise import transitions
 

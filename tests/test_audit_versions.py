@@ -9,7 +9,7 @@ import pytest
 
 from audit.policy import read_policy
 from audit.run import Corpus, find
-from audit.search.index import build_index
+from audit.search.index_build import build_index
 from audit.search.significance import calibrate
 from corpus.ingest import ingest
 from corpus.store import Store

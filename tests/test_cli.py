@@ -1064,8 +1064,8 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
 
 def test_verify_says_what_is_assured_and_reads_every_byte(house: House, tmp_path: Path) -> None:
     from ledger.hashes.hashcache import HashCache, state_of
+    from ledger.paths import data_folder
     from ledger.provenance.record import digest_of
-    from ledger.signing.keys import data_folder
 
     file = tmp_path / "x.bin"
     file.write_bytes(b"as signed")

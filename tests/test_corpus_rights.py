@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audit.search.index import build_index, open_index
+from audit.search.index import open_index
+from audit.search.index_build import build_index
 from corpus.ingest import IngestReport, ingest
 from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.data.attributes import attributes, bar_figures, classes, key_of, plan_of
-from generator.data.tokens import VOCABULARY, bar_lines, decode, encode, quantise
+from generator.data.tokens import bar_lines, decode, encode, quantise
 from generator.data.variation import VARIATIONS, displace, invert, ornament
+from generator.data.vocabulary import VOCABULARY
 from generator.data.windows import AUGMENTATIONS, Windows, retimed
 from music.notes import Part, Tempo, TimeSignature, build
 

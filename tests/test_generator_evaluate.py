@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from generator.data.tokens import PITCH, GeneratorError, decode, encode
+from generator.data.tokens import decode, encode
+from generator.data.vocabulary import PITCH, GeneratorError
 from generator.data.windows import padded
 from generator.evaluate import COMPLETED_NOTES, PROMPT_NOTES, completes, memorisation, table
-from generator.network.model import ModelConfig, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
 from generator.training.canaries import OTHERS, canaries, exposures, read_canaries, write_canaries
 from generator.training.objective import Team, baseline, orders
 from music.notes import build

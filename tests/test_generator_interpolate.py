@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from generator.data.tokens import BAR, METERS, GeneratorError, bar_starts, encode
+from generator.data.tokens import bar_starts, encode
+from generator.data.vocabulary import BAR, METERS, GeneratorError
 from generator.network.checkpoint import Description, save_model, write_description
-from generator.network.model import ModelConfig, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
 from generator.writing.interpolate import figures, interpolate, style_of
 from music.notes import Part, TimeSignature, build
 

@@ -3,13 +3,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from generator.data.tokens import SettingError
+from generator.data.vocabulary import SettingError
 from music.notes import Part, build
 
 pytest.importorskip("miditok")
 
 from generator.data.miditok_adapter import KINDS, MidiTokVocabulary
-from generator.data.tokens import GeneratorError
+from generator.data.vocabulary import GeneratorError
 
 SONG = build([0, 1, 2, 3], [1, 1, 1, 1], [60, 62, 64, 65], part=[0, 0, 1, 1], parts=[Part(), Part(program=32)])
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from generator.data.tokens import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
+from generator.data.vocabulary import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 from generator.network.kernels import ROWS
 from generator.network.lora import add_adapters, merged_weights
-from generator.network.model import SIZES, Cache, ModelConfig, Transformer, _SquaredReLU, bars_of, counted_in_bars
+from generator.network.model import SIZES, Transformer, bars_of, counted_in_bars
+from generator.network.stack import Cache, ModelConfig, _SquaredReLU
 from generator.training.objective import Objective, latents_at
 
 SMALL = ModelConfig(width=128, layers=2, heads=4, context=48)

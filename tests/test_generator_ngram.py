@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from generator.data.ngram import NGram
-from generator.data.tokens import PAD, VOCABULARY
+from generator.data.vocabulary import PAD, VOCABULARY
 
 
 def witten_bell(training, order, history, word):

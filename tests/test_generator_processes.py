@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from generator.training.train import Settings, train
+from generator.training.settings import Settings
+from generator.training.train import train
 from music.midi import write_midi
 from music.notes import build
 

@@ -7,11 +7,15 @@ import torch
 import generator.writing.text_encoder
 from corpus.rights import Rights
 from generator.data.attributes import attributes, bar_figures, caption
-from generator.data.tokens import VOCABULARY, GeneratorError, Grammar, SettingError, quantise
+from generator.data.grammar import Grammar
+from generator.data.tokens import quantise
+from generator.data.vocabulary import VOCABULARY, GeneratorError, SettingError
 from generator.data.windows import read_artists
 from generator.network.checkpoint import Description, save_model, write_description
-from generator.network.model import ModelConfig, Transformer
-from generator.writing.conditions import ANYTHING, LEANING, Conditions, parse_chords, parse_conditions, parse_key
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
+from generator.writing.condition_words import parse_chords, parse_conditions, parse_key
+from generator.writing.conditions import ANYTHING, LEANING, Conditions
 from generator.writing.prompt import parse_prompt, understood_or_refused
 from generator.writing.sample import generate
 from generator.writing.text_encoder import TEXT, Encoders, features, load_text, retrieval

@@ -6,10 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from generator.data.tokens import BOS, GRID, GeneratorError, decode_counted, encode, quantise
+from generator.data.tokens import decode_counted, encode, quantise
+from generator.data.vocabulary import BOS, GRID, GeneratorError
 from generator.data.windows import padded
 from generator.network.checkpoint import Description, load_model, save_model, write_description
-from generator.network.model import ModelConfig, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
 from generator.training.objective import Team
 from generator.writing.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
 from generator.writing.decoding import SamplingSettings as Settings

@@ -15,21 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from generator.data.tokens import GeneratorError, SettingError
+from generator.data.vocabulary import GeneratorError, SettingError
 from generator.network.checkpoint import beside, is_spectrogram
 from generator.sound import specgan
-from generator.sound.specgan import (
-    STATE,
-    Critic,
-    Generator,
-    Spectrum,
-    generate_spectrograms,
-    gradient_norms,
-    load_generator,
-    load_hashes,
-    mean_distance,
-    train_spectrogram,
-)
+from generator.sound.networks import Critic, Generator, Spectrum
+from generator.sound.sampling import STATE, generate_spectrograms, load_generator, load_hashes
+from generator.sound.specgan import gradient_norms, mean_distance, train_spectrogram
 from generator.sound.windows import SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
 from music.notes import Part, build

@@ -3,7 +3,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generator.data.grammar import Grammar
 from generator.data.tokens import (
+    Plan,
+    bar_lines,
+    bar_starts,
+    controls_of,
+    decode,
+    decode_counted,
+    encode,
+    movable,
+    quantise,
+    transposed,
+    window,
+)
+from generator.data.vocabulary import (
     BOS,
     CHORD,
     EOS,
@@ -12,20 +26,8 @@ from generator.data.tokens import (
     VOCABULARY,
     VOCABULARY_DIGEST,
     GeneratorError,
-    Grammar,
-    Plan,
-    bar_lines,
-    bar_starts,
     chord_token,
-    controls_of,
-    decode,
-    decode_counted,
-    encode,
     key_token,
-    movable,
-    quantise,
-    transposed,
-    window,
 )
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 

@@ -11,12 +11,15 @@ import pytest
 
 import generator.training.train
 from corpus.rights import Rights
-from generator.data.tokens import PITCH, VOCABULARY_DIGEST, GeneratorError, encode
+from generator.data.tokens import encode
+from generator.data.vocabulary import PITCH, VOCABULARY_DIGEST, GeneratorError
 from generator.data.windows import Windows, scored_windows
 from generator.network.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
-from generator.network.model import SIZES, ModelConfig
+from generator.network.model import SIZES
+from generator.network.stack import ModelConfig
 from generator.training.objective import Likelihood, Team, baseline
-from generator.training.train import Settings, train
+from generator.training.settings import Settings
+from generator.training.train import train
 from music.notes import Part, build
 
 SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)

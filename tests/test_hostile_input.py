@@ -24,12 +24,13 @@ from audit.checked_toml import toml_lines
 from audit.policy import PolicyError, read_policy
 from corpus.rights import MAX_PATTERNS, RightsError, read_rights
 from corpus.segment import StoreDamagedError, StoreError
-from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.data.vocabulary import VOCABULARY_DIGEST, GeneratorError
 from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_description
-from generator.network.model import MAX_HELD, SIZES, ModelConfig
+from generator.network.model import SIZES
+from generator.network.stack import MAX_HELD, ModelConfig
 from ledger.anchors.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
-from ledger.chains.chain import anchored_event
 from ledger.chains.evidence import MAX_PROOF, Evidence
+from ledger.chains.receipts import anchored_event
 from ledger.errors import LONGEST, LedgerError, Malformed
 from ledger.exchange import credential
 from ledger.hashes.digest import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_RECORD_BYTES, parse_json, read_json

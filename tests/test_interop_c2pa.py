@@ -15,8 +15,9 @@ from corpus.croissant import describe
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
-from ledger.exchange.credential import media_type, read_credential
+from ledger.exchange.credential import read_credential
 from ledger.exchange.cyclonedx import model_bom
+from ledger.media import media_type
 from ledger.signing.certificates import pem_text
 from ledger.signing.trust import Trust
 from music.midi import write_midi

@@ -21,7 +21,7 @@ from eth_account import Account
 
 from ledger.anchors.anchor import anchor_again, anchor_paths, read_anchor, revoke_path
 from ledger.anchors.tokens import mint_tracks
-from ledger.chains.chain import open_chain
+from ledger.chains.opening import open_chain
 from ledger.chains.rpc import RpcChain
 from ledger.errors import ChainRefused, ChainUnreachable, NotFinal
 from ledger.hashes.digest import Digest

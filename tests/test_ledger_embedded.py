@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("eth")
 
 from ledger.chains.abi import revert_reason
-from ledger.chains.chain import open_chain
 from ledger.chains.embedded import CHAIN_ID, EmbeddedChain
+from ledger.chains.opening import open_chain
 from ledger.errors import ChainRefused, ChainUnreachable, LedgerError
 from ledger.hashes.merkle import keccak256
 

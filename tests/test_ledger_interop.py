@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ledger.errors import ManifestMismatch, SignerUnknown
+from ledger.errors import SignerUnknown
 from ledger.hashes.digest import hash_bytes
-from ledger.hashes.manifest import FILES, Method
+from ledger.hashes.manifest import FILES, ManifestMismatch, Method
 from ledger.provenance.record import check_content, material_of, measure, read_signed, sign_path, write_record
 from ledger.signing.keyring import with_files
 from ledger.signing.predicates import signed_manifest

@@ -13,7 +13,8 @@ from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.hashes.digest import hash_bytes
 from ledger.signing.envelope import sign_statement
 from ledger.signing.keys import key_id
-from ledger.signing.log import TransparencyLog, check_consistency, check_inclusion, leaf_hash
+from ledger.signing.log import TransparencyLog
+from ledger.signing.log_proofs import check_consistency, check_inclusion, leaf_hash
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.errors import LedgerError, Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
+from ledger.errors import LedgerError, Malformed, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashes.digest import hash_bytes
-from ledger.hashes.manifest import Manifest
+from ledger.hashes.manifest import Manifest, ManifestMismatch
 from ledger.provenance.record import (
     check_content,
     digest_of,

@@ -18,7 +18,7 @@ from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed, TransactionNotFound
 
 from ledger.chains.account import load_account_key
-from ledger.chains.chain import open_chain
+from ledger.chains.opening import open_chain
 from ledger.chains.rpc import RpcChain
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, KeyUnusable, Malformed, NotFinal
 from ledger.hashes.cid import cid_of_digest

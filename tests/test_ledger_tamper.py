@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.anchors.anchor import anchor_file, anchor_paths
 from ledger.anchors.token_metadata import Listing, metadata_file
 from ledger.anchors.tokens import mint_tracks, token_file
-from ledger.chains.chain import anchored_event, open_chain
 from ledger.chains.evidence import NUMBER, RECEIPTS_ROOT, TIMESTAMP, Evidence
+from ledger.chains.opening import open_chain
+from ledger.chains.receipts import anchored_event
 from ledger.errors import ChainUnreachable, Malformed
 from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import hash_bytes

@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.anchors.anchor import anchor_file, anchor_paths, read_anchor
 from ledger.anchors.token_metadata import Listing, media_of, metadata_file, metadata_json, metadata_uris
 from ledger.anchors.tokens import mint_tracks, read_token, token_file
-from ledger.chains.chain import open_chain
-from ledger.errors import ChainRefused, LedgerError, Malformed, ManifestMismatch, PathRefused, Unsigned
+from ledger.chains.opening import open_chain
+from ledger.errors import ChainRefused, LedgerError, Malformed, PathRefused, Unsigned
 from ledger.hashes.cid import CHUNK, cid_of_file
 from ledger.hashes.digest import canonical_json, hash_bytes
+from ledger.hashes.manifest import ManifestMismatch
 from ledger.provenance.record import material_of, sign_path, write_record
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust

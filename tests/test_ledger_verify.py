@@ -9,19 +9,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchors.anchor import anchor_paths, read_anchor
-from ledger.chains.chain import Chain, Entry, Receipt
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Entry, Receipt
 from ledger.errors import (
     ChainRefused,
     ChainUnreachable,
     ContractMismatch,
     Malformed,
-    ManifestMismatch,
     PathRefused,
     SignatureInvalid,
     Unsigned,
 )
+from ledger.hashes.manifest import ManifestMismatch
 from ledger.provenance.record import material_of, sign_path, write_record
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust

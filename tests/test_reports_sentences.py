@@ -9,8 +9,10 @@ import pytest
 from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, many
 from audit.gate.outcome import sentence, weighed
 from audit.gate.rules import judged
+from audit.originality.baseline import Baseline, Estimate, Group
+from audit.originality.report import OriginalityReport
+from audit.originality.windows import Measured, Setting, Window
 from audit.policy import read_policy
-from audit.search.originality import Baseline, Estimate, Group, Measured, OriginalityReport, Setting, Window
 from metrics.measure import SPECS, MetricSkipped, features, measure
 from music.key import NAMES
 from music.notes import build

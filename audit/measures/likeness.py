@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from audit.originality.baseline import human_baseline
+from audit.originality.report import measure_originality, originality_report
+from audit.originality.windows import Setting
 from audit.run import Corpus
-from audit.search.originality import Setting, human_baseline, measure_originality, originality_report
 from metrics.bleu import MAX_ORDER, self_bleu
 from metrics.chord_f1 import tonic
 from metrics.distributions import intervals, onset_times, overlap_area, pitch_classes

@@ -33,7 +33,7 @@ from audit.policy import Policy
 from corpus.prepare import PieceRecord
 from corpus.recordings import MAX_COST, Recording, Recordings, open_recordings
 from corpus.store import Store, write_synced
-from ledger.signing.keys import data_folder
+from ledger.paths import data_folder
 from metrics.phash import (
     FRAMES_PER_SECOND,
     WINDOW_SECONDS,

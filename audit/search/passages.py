@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from audit.search.align import MIN_PAIRS, Alignment, _matched, matched
 from audit.search.commonplace import commonplace
-from audit.search.index import FIGURE, Index, IndexDamagedError, IndexSegment, onsets, query_table, time_steps
+from audit.search.index import Index, IndexDamagedError, IndexSegment
+from audit.search.lines import FIGURE, onsets, query_table, time_steps
 from audit.search.seeds import CANDIDATE, Line, candidates, counters
 from audit.search.surprise import surprise
 from music.notes import NoteSequence
@@ -45,7 +46,7 @@ class Passage:
     query_rows : int64 (k,)
         Aligned equal notes: rows of the query.
     voice, positions : int, int64 (k,)
-        The same in the piece: number of the voice among the piece's `audit.search.index.voice_table`, and positions in
+        The same in the piece: number of the voice among the piece's `audit.search.lines.voice_table`, and positions in
         it.
     in_time : bool (k,)
         Whether each pair keeps time with the one before it.

@@ -32,20 +32,33 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.search.index import STEPS_AN_OCTAVE, Bytes, Index
+from audit.search.index import Index
+from audit.search.lines import STEPS_AN_OCTAVE
 from audit.search.passages import Passage, aligned
 from audit.search.seeds import Line
 from audit.search.surprise import Floats
+from audit.search.tune_features import (
+    INTO_ROW,
+    METRIC,
+    METRIC_ROW,
+    PHRASE,
+    PHRASE_ROW,
+    PITCH_ROW,
+    PLACE,
+    PLACE_ROW,
+    SHARE_ROW,
+    TURN,
+    TURN_ROW,
+    line_features,
+    unit_step,
+)
 
 MATCH, SECOND, THIRD, MISS = 1.0, -0.3, -0.5, -0.8  # semitones apart: 0; 1 or 2; 3; more
 INTERVAL = 0.3  # on top where the steps into both notes are equal
-METRIC, TURN, PHRASE, PLACE = 1.0, 0.5, 0.75, 0.5  # cost of a difference of 1 in each
 TURN_CAP = 2.0  # octaves of tempo
 FREE = 0.925  # credit of a pair without any difference in those four
 GAP_OPEN, GAP_EXTEND = 1.0, 0.4
 SHIFTS = 2  # transpositions tried: from overlapping pitches, and as many from equal pairs of intervals
-GRID, REACH, LONGEST_REST = 12, 32, 16  # ticks a unit; units between the onsets of a local meter; units a note counts
-PHRASE_NOTES, PHRASE_SPREAD, PHRASE_LONG, PHRASE_MOST = 9.0, 0.35, 1.5, 30
 LONGEST = 600  # notes; a longer line is no tune
 CELLS = 40_000_000  # pairs of notes a query, about 0.3 s on one processor: what makes an index a small one
 NAMED_CELLS = 4_000_000  # the same where only the pieces that a search named are compared
@@ -55,19 +68,6 @@ USUAL = 0.2  # what unrelated lines score, where no cohort tells
 SEED = 20260802
 USUALLY = "relatedness.json"
 THREADS = os.cpu_count() or 1
-
-_PITCH, _METRIC, _TURN, _PHRASE, _PLACE, _INTO, _SHARE = range(7)
-
-
-def _ticks() -> NDArray[np.int64]:
-    """Ticks of a note that is -255..255 steps longer than the unit: the likeliest simple ratio."""
-    ticks = np.arange(1, LONGEST_REST * GRID + 1)
-    steps = STEPS_AN_OCTAVE * np.log2(ticks / GRID)
-    simple = np.log2(GRID // np.gcd(ticks, GRID)) / 2
-    return np.array([np.argmin(np.abs(steps - k) + simple) + 1 for k in range(-255, 256)], np.int64)
-
-
-_TICKS = _ticks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,120 +115,15 @@ class Relative(NamedTuple):
     shift: int
 
 
-def line_features(pitch: Bytes, step: Bytes) -> Floats:
-    """Describe a line of n >= 2 notes, as `audit.search.index.IndexSegment` holds it, shape (7, n).
-
-    Rows: MIDI pitch; inner metric weight (0-1); log2 of how much longer the note is than the one before it, 0 where
-    one of them has no length; place in the phrase and in the line (0-1); semitones from the note before it (99 for
-    the first note); share of the line's time.
-    """
-    length = step / STEPS_AN_OCTAVE
-    length[-1] = length[:-1].mean() + 1  # a last note has none; it is mostly a long one
-    out = np.zeros((7, len(pitch)), np.float32)
-    out[_PITCH] = pitch
-    out[_METRIC] = inner_metric(_grid(step, unit_step(step), _TICKS))
-    out[_TURN, 1:-1] = np.diff(length[:-1])
-    out[_PHRASE] = phrase_places(length)
-    out[_PLACE] = np.linspace(0, 1, len(pitch))
-    out[_INTO] = np.append(99, np.diff(pitch.astype(np.int64)))
-    share = 2.0**length
-    out[_SHARE] = np.minimum(share / share.mean(), 3) / len(pitch)
-    return out
-
-
-def unit_step(step: Bytes) -> int:
-    """Return the commonest time between notes of a line, as a step; neighbouring steps count half."""
-    count = np.bincount(step[:-1], minlength=256)
-    return int(np.argmax(np.convolve(count, [1, 2, 1], "same")))
-
-
-@njit(cache=True, nogil=True)
-def _grid(step: Any, unit: int, ticks: Any) -> Any:
-    onset = np.zeros(len(step), np.int64)
-    for i in range(len(step) - 1):
-        onset[i + 1] = onset[i] + ticks[np.int64(step[i]) - unit + 255]
-    return onset
-
-
-@njit(cache=True, nogil=True)
-def inner_metric(onset: Any) -> Any:  # noqa: PLR0912
-    """Inner metric weight of notes at rising int64 ticks from 0: float64 (n,), scaled to a maximum of 1.
-
-    Every local meter, a longest chain of k+1 >= 3 onsets d apart, gives k**2 to each of its notes.
-    """
-    n, size = len(onset), onset[-1] + 1
-    at = np.full(size, -1, np.int64)
-    for i in range(n):
-        at[onset[i]] = i
-    weight = np.zeros(n)
-    for i in range(n):
-        for j in range(i + 1, n):
-            d, end = onset[j] - onset[i], onset[j]
-            if d > REACH * GRID:
-                break
-            if onset[i] >= d and at[onset[i] - d] >= 0:
-                continue  # the chain began earlier
-            k = 1
-            while end + d < size and at[end + d] >= 0:
-                end += d
-                k += 1
-            if k < 2:
-                continue
-            inside = False
-            for finer in (2, 3, 4, 6):
-                if d % finer == 0 and not inside:
-                    inside = True
-                    for tick in range(onset[i], end, d // finer):
-                        if at[tick] < 0:
-                            inside = False
-                            break
-            if not inside:
-                for tick in range(onset[i], end + 1, d):
-                    weight[at[tick]] += k * k
-    return weight / max(weight.max(), 1.0)
-
-
-@njit(cache=True, nogil=True)
-def phrase_places(length: Any) -> Any:
-    """Place of each note in its phrase: float64 (n,), 0 for the first note of a phrase and 1 for the last.
-
-    Parameters
-    ----------
-    length : float64 (n,)
-        log2 of the time to the next note. Phrases are the segmentation that scores best: each earns `PHRASE_LONG`
-        times how much longer its last note is than its eight neighbours, and costs by its number of notes (log-normal
-        around `PHRASE_NOTES`, `PHRASE_SPREAD`).
-    """
-    n = len(length)
-    cost = np.zeros(PHRASE_MOST + 1)
-    for k in range(1, PHRASE_MOST + 1):
-        cost[k] = (np.log(k / PHRASE_NOTES) / PHRASE_SPREAD) ** 2 / 2
-    best, back = np.full(n + 1, -np.inf), np.zeros(n + 1, np.int64)
-    best[0] = 0
-    for end in range(1, n + 1):
-        long = length[end - 1] - length[max(0, end - 4) : min(n, end + 4)].mean() if end < n else 1.0
-        for begin in range(max(0, end - PHRASE_MOST), end):
-            value = best[begin] + PHRASE_LONG * long - cost[end - begin]
-            if value > best[end]:
-                best[end], back[end] = value, begin
-    place, end = np.zeros(n), n
-    while end > 0:
-        begin = back[end]
-        for k in range(begin, end):
-            place[k] = (k - begin) / max(end - begin - 1, 1)
-        end = begin
-    return place
-
-
 @njit(cache=True, nogil=True)
 def _shifts(a: Any, b: Any, shifts: Any) -> int:
     """Write the likeliest shifts from `a` up to `b` into `shifts`; return how many."""
     n, m = a.shape[1], b.shape[1]
     share_a, share_b = np.zeros(128), np.zeros(128)
     for i in range(n):
-        share_a[int(a[_PITCH, i])] += a[_SHARE, i]
+        share_a[int(a[PITCH_ROW, i])] += a[SHARE_ROW, i]
     for j in range(m):
-        share_b[int(b[_PITCH, j])] += b[_SHARE, j]
+        share_b[int(b[PITCH_ROW, j])] += b[SHARE_ROW, j]
     share_a, share_b = np.sqrt(share_a), np.sqrt(share_b)
     votes = np.zeros(257)
     for p in range(128):
@@ -238,10 +133,10 @@ def _shifts(a: Any, b: Any, shifts: Any) -> int:
     count = _likeliest(votes, shifts, 0)
     votes[:] = 0
     for i in range(2, n):
-        into, before = a[_INTO, i], a[_INTO, i - 1]
+        into, before = a[INTO_ROW, i], a[INTO_ROW, i - 1]
         for j in range(2, m):
-            if into == b[_INTO, j] and before == b[_INTO, j - 1]:
-                votes[int(b[_PITCH, j] - a[_PITCH, i]) + 128] += 1
+            if into == b[INTO_ROW, j] and before == b[INTO_ROW, j - 1]:
+                votes[int(b[PITCH_ROW, j] - a[PITCH_ROW, i]) + 128] += 1
     return _likeliest(votes, shifts, count)
 
 
@@ -263,21 +158,21 @@ def _credits(a: Any, b: Any, credit: Any) -> None:
     for i in range(a.shape[1]):
         row, metric, turn, phrase, place, into = (
             credit[i],
-            a[_METRIC, i],
-            a[_TURN, i],
-            a[_PHRASE, i],
-            a[_PLACE, i],
-            a[_INTO, i],
+            a[METRIC_ROW, i],
+            a[TURN_ROW, i],
+            a[PHRASE_ROW, i],
+            a[PLACE_ROW, i],
+            a[INTO_ROW, i],
         )
         for j in range(b.shape[1]):
             c = (
                 single(FREE)
-                - single(METRIC) * abs(metric - b[_METRIC, j])
-                - single(PHRASE) * abs(phrase - b[_PHRASE, j])
+                - single(METRIC) * abs(metric - b[METRIC_ROW, j])
+                - single(PHRASE) * abs(phrase - b[PHRASE_ROW, j])
             )
-            c -= single(PLACE) * abs(place - b[_PLACE, j])
-            c -= single(TURN) * min(abs(turn - b[_TURN, j]), single(TURN_CAP))
-            row[j] = c + (single(INTERVAL) if into == b[_INTO, j] else single(0))
+            c -= single(PLACE) * abs(place - b[PLACE_ROW, j])
+            c -= single(TURN) * min(abs(turn - b[TURN_ROW, j]), single(TURN_CAP))
+            row[j] = c + (single(INTERVAL) if into == b[INTO_ROW, j] else single(0))
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -290,9 +185,9 @@ def _aligned(a: Any, b: Any, shift: int, credit: Any, row: Any, cells: Any, gaps
     best = single(0)
     m = b.shape[1]
     for i in range(a.shape[1]):
-        pitch = a[_PITCH, i] + single(shift)
+        pitch = a[PITCH_ROW, i] + single(shift)
         for j in range(m):  # apart from the recursion below, so that it runs on vectors
-            d = abs(pitch - b[_PITCH, j])
+            d = abs(pitch - b[PITCH_ROW, j])
             near = single(MATCH) if d == 0 else (single(SECOND) if d < 3 else single(MISS))
             row[j] = credit[i, j] + (single(THIRD) if d == 3 else near)
         diagonal, side = single(0), none

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.search.index import FIGURE, IndexSegment, figures
+from audit.search.index import IndexSegment
+from audit.search.lines import FIGURE, figures
 
 SHORT, SHORT_HOP, SHORT_BAND, SHORT_BANDS = 24, 12, 4, 600  # notes, notes, log2 of diagonals, bands looked at closely
 LONG, LONG_HOP, LONG_BAND, LONG_BANDS = 192, 96, 6, 200

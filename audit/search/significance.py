@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.search.align import MIN_PAIRS
-from audit.search.index import STEPS_AN_OCTAVE, Index
+from audit.search.index import Index
+from audit.search.lines import STEPS_AN_OCTAVE
 from audit.search.passages import THREADS, Passage, search
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from audit.search.index import IndexSegment
+from audit.search.index import IndexSegment
+from audit.search.lines import figures
 
 SKETCH = 24  # figures of an item
 SHARED = 3  # of two sketches, for the items to be compared
@@ -85,8 +85,6 @@ class _Items:
 
     def codes(self, item: int) -> Codes:
         """Return the different figures of an item, sorted."""
-        from audit.search.index import figures
-
         number, first, end = self._spans[item]
         segment = self._segments[number]
         found = [

@@ -21,7 +21,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from generator.data.tokens import CLASSES, GRID, Plan, bar_lines, chord_token
+from generator.data.tokens import Plan, bar_lines
+from generator.data.vocabulary import CLASSES, GRID, chord_token
 from music.chords import chord_labels
 from music.key import key_of_histogram
 from music.notes import FloatArray, NoteSequence

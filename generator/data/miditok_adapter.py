@@ -17,7 +17,7 @@ import numpy as np
 from miditok import MusicTokenizer, TokenizerConfig
 from symusic import Score
 
-from generator.data.tokens import BoolArray, GeneratorError, IntArray, SettingError
+from generator.data.vocabulary import BoolArray, GeneratorError, IntArray, SettingError
 from music.midi import midi_bytes, parse_midi
 from music.notes import MusicError, NoteSequence
 

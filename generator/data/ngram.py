@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.data.tokens import PAD, VOCABULARY
+from generator.data.vocabulary import PAD, VOCABULARY
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

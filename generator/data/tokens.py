@@ -26,255 +26,58 @@ quantise(s)``.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from music.chords import ROOT_NAMES
+from generator.data.grammar import Grammar
+from generator.data.vocabulary import (
+    ARTIST,
+    BAR,
+    BAR_DENSITY,
+    BAR_POLYPHONY,
+    BOS,
+    BPM_COUNT,
+    BPM_FIRST,
+    BPM_STEP,
+    CHORD,
+    DEFAULT_VELOCITY_STEP,
+    DRUMS,
+    DURATION,
+    EOS,
+    GRID,
+    KEY,
+    KIND,
+    LONG,
+    LONG_TOKEN,
+    MAX_BAR_TICKS,
+    MAX_BARS,
+    MAX_LONGS,
+    MAX_PARTS,
+    METERS,
+    MID,
+    PART,
+    PITCH,
+    PLAN,
+    POSITION,
+    PROGRAM,
+    QUALITIES,
+    TEMPO,
+    VELOCITIES,
+    VELOCITY,
+    VOCABULARY,
+    BoolArray,
+    GeneratorError,
+    IntArray,
+    meter_ticks,
+)
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
-
-GRID = 24
-"""Ticks a quarter."""
-LONG = 96
-"""Ticks that one ``Long`` token adds to the duration that follows it: a whole note."""
-MAX_LONGS = 15
-"""Longest note: 15 ``Long`` and a ``Duration`` of 96, that is 64 quarters; longer ones are cut."""
-MAX_PARTS = 32
-MAX_BARS = 4096
-MAX_BAR_TICKS = 192
-"""Longest bar, 8 quarters."""
-VELOCITIES = (16, 32, 48, 64, 80, 96, 112, 127)
-DEFAULT_VELOCITY_STEP = 4
-BPM_FIRST, BPM_STEP, BPM_COUNT = 24, 3, 93
-METERS: tuple[tuple[int, int], ...] = tuple(
-    (n, d) for d in (4, 8, 2, 16, 32, 1) for n in range(1, 17) if n * 4 * GRID // d <= MAX_BAR_TICKS
-)
-"""Meters with a token, the plainest denominators first; a bar of any other is written as one or several of these."""
-
-CLASSES = 8
-"""Classes of density and polyphony, 0 to 7."""
-ARTISTS = 64
-"""Artists a model can tell apart; their names are in its config."""
-MODES = ("major", "minor")
-QUALITIES = ("maj", "min", "dim", "7", "maj7", "min7")
-"""Of chords, as `music.chords` names them."""
-
-_NAMES = (
-    ["PAD", "BOS", "MID", "EOS"]
-    + [f"BarDensity {i}" for i in range(CLASSES)]
-    + [f"BarPolyphony {i}" for i in range(CLASSES)]
-    + ["Chord N"]
-    + [f"Chord {root}:{quality}" for quality in QUALITIES for root in ROOT_NAMES]
-    + [f"Artist {i}" for i in range(ARTISTS)]
-    + [f"Key {tonic} {mode}" for mode in MODES for tonic in ROOT_NAMES]
-    + [f"Density {i}" for i in range(CLASSES)]
-    + [f"Polyphony {i}" for i in range(CLASSES)]
-    + ["Plan"]
-    + [f"Tempo {BPM_FIRST + BPM_STEP * i}" for i in range(BPM_COUNT)]
-    + [f"Program {i}" for i in range(128)]
-    + ["Program drums"]
-    + [f"Part {i}" for i in range(1, MAX_PARTS)]
-    + [f"Bar {n}/{d}" for n, d in METERS]
-    + [f"Position {i}" for i in range(MAX_BAR_TICKS)]
-    + [f"Velocity {v}" for v in VELOCITIES]
-    + ["Long"]
-    + [f"Duration {i}" for i in range(1, LONG + 1)]
-    + [f"Pitch {i}" for i in range(128)]
-)
-VOCABULARY: tuple[str, ...] = tuple(_NAMES)
-"""The name of every token; its index is the token."""
-VOCABULARY_DIGEST = hashlib.sha256(json.dumps(["contraste tokens 2", GRID, *VOCABULARY]).encode()).hexdigest()
-"""Hex SHA-256 of version, grid and names: two models with the same digest read tokens alike."""
-
-PAD, BOS, MID, EOS = range(4)
-BAR_DENSITY = VOCABULARY.index("BarDensity 0")
-BAR_POLYPHONY = VOCABULARY.index("BarPolyphony 0")
-CHORD = VOCABULARY.index("Chord N")
-ARTIST = VOCABULARY.index("Artist 0")
-KEY = VOCABULARY.index("Key C major")
-DENSITY = VOCABULARY.index("Density 0")
-POLYPHONY = VOCABULARY.index("Polyphony 0")
-PLAN = VOCABULARY.index("Plan")
-TEMPO = VOCABULARY.index(f"Tempo {BPM_FIRST}")
-PROGRAM = VOCABULARY.index("Program 0")
-DRUMS = VOCABULARY.index("Program drums")
-PART = VOCABULARY.index("Part 1") - 1
-BAR = VOCABULARY.index("Bar 1/4")
-POSITION = VOCABULARY.index("Position 0")
-VELOCITY = VOCABULARY.index("Velocity 16")
-LONG_TOKEN = VOCABULARY.index("Long")
-DURATION = VOCABULARY.index("Duration 1") - 1
-PITCH = VOCABULARY.index("Pitch 0")
-
-_KIND = tuple(name.split()[0] for name in VOCABULARY)
-_AFTER_CONTROL = {
-    "BOS": ARTIST, "MID": ARTIST, "Artist": KEY, "Key": DENSITY, "Density": POLYPHONY, "Polyphony": PLAN, "Plan": TEMPO,
-}  # fmt: skip
-"""First of the tokens that may follow each kind of control; they end with the tempos."""
-_IN_PLAN = {
-    "Bar": (BAR_DENSITY, BAR_POLYPHONY), "BarDensity": (BAR_POLYPHONY, CHORD), "BarPolyphony": (CHORD, ARTIST),
-}  # fmt: skip
-"""What must follow in a planned line, first and end."""
-
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
-
-
-class GeneratorError(ValueError):
-    """Raised when music, a model folder or a setting can't be used; the message names it and the rule."""
-
-
-class SettingError(GeneratorError):
-    """Raised when the caller has to ask for something else: a setting out of range, a folder that is in use."""
-
-
-def check_settings(what: str, settings: object, rules: Mapping[str, bool]) -> None:
-    """Raise `SettingError` for the first attribute of `settings` whose rule does not hold."""
-    for name, holds in rules.items():
-        if not holds:
-            raise SettingError(f"{what} setting {name} = {getattr(settings, name)!r} is out of range; see the help")
-
-
-def meter_ticks(meter: tuple[int, int]) -> int:
-    """Length in ticks of one bar of `meter` (numerator, denominator)."""
-    return meter[0] * 4 * GRID // meter[1]
-
 
 _METER_OF_TICKS = {meter_ticks(meter): meter for meter in reversed(METERS)}
 _LENGTHS = sorted(_METER_OF_TICKS, reverse=True)
 CLOSE = 2  # ticks by which a bar line may miss the grid's
-
-
-@dataclass(slots=True)
-class Grammar:
-    """Where a token sequence stands, and which tokens may follow.
-
-    Every sequence made by `encode` obeys it, and every sequence that obeys it decodes without a loss. Parts
-    at one position follow in rising order and so do the pitches of one part, hence each set of notes has one
-    spelling.
-
-    Attributes
-    ----------
-    last : int
-        The token before; ``PAD`` at the very start.
-    parts, bars : int
-        Declared parts, and bars begun.
-    meter : tuple of int
-        Of the present bar.
-    position : int
-        Ticks from the bar's start, -1 before the first ``Position`` of a bar.
-    part, pitch : int
-        Of the note before at this position; pitch -1 where there is none in this part.
-    longs, duration, velocity : int
-        ``Long`` tokens waiting for their ``Duration``; ticks (0: no note in this bar yet); step in `VELOCITIES`.
-    planned : bool
-        Whether the line said ``Plan``.
-    chord : int
-        Token of the chord in force in a planned line.
-    begun, notes : int
-        Ticks before the present bar; notes in it.
-    """
-
-    last: int = PAD
-    parts: int = 0
-    bars: int = 0
-    meter: tuple[int, int] = (4, 4)
-    position: int = -1
-    part: int = 0
-    pitch: int = -1
-    longs: int = 0
-    duration: int = 0
-    velocity: int = DEFAULT_VELOCITY_STEP
-    planned: bool = False
-    chord: int = PAD
-    begun: int = 0
-    notes: int = 0
-
-    def allowed(self) -> BoolArray:
-        """Mask (vocabulary,) of the tokens that may come next; all False after ``EOS``."""
-        mask = np.zeros(len(VOCABULARY), dtype=bool)
-        kind = _KIND[self.last]
-        if kind == "PAD":
-            mask[[BOS, MID]] = True
-        elif kind in _AFTER_CONTROL:
-            mask[_AFTER_CONTROL[kind] : PROGRAM] = True
-        elif self.bars == 0:
-            mask[PROGRAM : DRUMS + 1] = self.parts < MAX_PARTS
-            mask[BAR:POSITION] = self.parts > 0
-        elif kind == "Long":
-            mask[LONG_TOKEN] = self.longs < MAX_LONGS
-            mask[DURATION + 1 : PITCH] = True
-        elif self.planned and kind in _IN_PLAN:
-            mask[slice(*_IN_PLAN[kind])] = True
-        elif kind != "EOS":
-            if kind == "Chord" and self.position < 0:
-                kind = "Bar"
-            if kind in ("Bar", "Chord", "Tempo", "Pitch"):
-                mask[POSITION + self.position + 1 : POSITION + meter_ticks(self.meter)] = True
-                mask[BAR:POSITION] = True
-                mask[EOS] = True
-            if kind == "Position" and self.planned:
-                mask[CHORD:ARTIST] = True
-                mask[self.chord] = False
-            if kind in ("Position", "Chord"):
-                mask[TEMPO:PROGRAM] = True
-            if kind in ("Position", "Chord", "Tempo", "Pitch"):
-                mask[PART + self.part + 1 : PART + self.parts] = True
-            if kind != "Bar" and self.pitch < 127:
-                mask[PITCH + self.pitch + 1 :] = self.duration > 0
-                mask[LONG_TOKEN:PITCH] = kind != "Duration"
-                mask[VELOCITY:LONG_TOKEN] = kind not in ("Duration", "Velocity")
-        return mask
-
-    def push(self, token: int) -> None:
-        """Move on by `token`, which `allowed` must permit.
-
-        Raises
-        ------
-        GeneratorError
-            When the token may not stand here.
-        """
-        if not 0 <= token < len(VOCABULARY) or not self.allowed()[token]:
-            raise GeneratorError(f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed")
-        self.advance(token)
-
-    def advance(self, token: int) -> None:
-        """Move on by `token`, which is known to be allowed."""
-        self.last = token
-        match _KIND[token]:
-            case "Plan":
-                self.planned = True
-            case "Chord":
-                self.chord = token
-            case "Program":
-                self.parts += 1
-            case "Bar":
-                self.begun += meter_ticks(self.meter) if self.bars else 0
-                self.meter, self.position, self.bars = METERS[token - BAR], -1, self.bars + 1
-                self.notes = 0
-                self.duration, self.velocity = 0, DEFAULT_VELOCITY_STEP
-            case "Position":
-                self.position, self.part, self.pitch = token - POSITION, 0, -1
-            case "Part":
-                self.part, self.pitch = token - PART, -1
-            case "Velocity":
-                self.velocity = token - VELOCITY
-            case "Long":
-                self.longs += 1
-            case "Duration":
-                self.duration, self.longs = LONG * self.longs + token - DURATION, 0
-            case "Pitch":
-                self.pitch = token - PITCH
-                self.notes += 1
-
-    def copy(self) -> Grammar:
-        """Return an independent state."""
-        return replace(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,17 +227,6 @@ class Plan:
     chords: tuple[tuple[int, int], ...] = ()
 
 
-def chord_token(root: int | None, quality: str) -> int:
-    """Return the token of a chord: pitch class and one of `QUALITIES`, or None for no chord."""
-    return CHORD if root is None else CHORD + 1 + 12 * QUALITIES.index(quality) + root
-
-
-def key_token(key: str) -> int:
-    """Return the token of a key named like "A minor"."""
-    tonic, mode = key.split()
-    return KEY + 12 * MODES.index(mode) + ROOT_NAMES.index(tonic)
-
-
 def bar_lines(sequence: NoteSequence) -> IntArray:
     """Ticks (bars + 1,) at which the bars of a `quantise`-d sequence begin, and the end of the last."""
     bars = _lay_out(sequence).bars
@@ -522,7 +314,7 @@ def decode_counted(tokens: Iterable[int]) -> tuple[NoteSequence, int]:
             continue
         state.push(token)
         tick = bar_start + max(state.position, 0)
-        match _KIND[token]:
+        match KIND[token]:
             case "Tempo":
                 tempos.append(Tempo(tick / GRID, BPM_FIRST + BPM_STEP * (token - TEMPO)))
             case "Program":

@@ -17,7 +17,9 @@ import numpy as np
 
 from corpus.store import Store
 from generator.data.attributes import bar_figures, classes, key_of, plan_of
-from generator.data.tokens import (
+from generator.data.tokens import bar_starts, decode, encode, movable, quantise, transposed, window
+from generator.data.variation import VARIATIONS
+from generator.data.vocabulary import (
     ARTIST,
     ARTISTS,
     BAR,
@@ -34,16 +36,8 @@ from generator.data.tokens import (
     BoolArray,
     GeneratorError,
     IntArray,
-    bar_starts,
-    decode,
-    encode,
     key_token,
-    movable,
-    quantise,
-    transposed,
-    window,
 )
-from generator.data.variation import VARIATIONS
 from music.notes import FloatArray
 
 WHOLE_PIECE_CHANCE = 0.25  # windows that begin at the beginning, so that openings are learned

@@ -4,7 +4,7 @@
 
     MODEL/config.json          format, sizes, artists, digests of the vocabulary and of the training store
     MODEL/model.safetensors    weights, float32 or float16
-    MODEL/training.json        how it was trained and what it reached (`generator.training.train.TrainingReport`)
+    MODEL/training.json        how it was trained and what it reached (`generator.training.settings.TrainingReport`)
     MODEL/text.safetensors     text encoder, with conditions; minilm.safetensors too with the extra `minilm`
     MODEL.state.pt             weights, optimiser and progress, to go on from; not needed to generate
 
@@ -30,8 +30,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from generator.data.tokens import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
-from generator.network.model import ModelConfig, Transformer
+from generator.data.vocabulary import ARTISTS, VOCABULARY, VOCABULARY_DIGEST, GeneratorError, SettingError
+from generator.network.model import Transformer
+from generator.network.stack import ModelConfig
 from music.midi import write_atomically
 
 FORMAT, SPECTROGRAMS = "contraste-model/1", "contraste-specgan/1"

@@ -7,18 +7,14 @@ another order than PyTorch's, so results agree to rounding (about 5e-7) and not 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
-from torch import Tensor
 
-from generator.data.tokens import PITCH
-
-if TYPE_CHECKING:
-    from generator.network.model import Cache, Stack, Transformer
+from generator.data.vocabulary import PITCH
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -30,54 +26,30 @@ WEIGHTS = ("norm_attention", "qkv", "out", "norm_feed", "up", "down")
 EPSILON = np.float32(torch.finfo(torch.float32).eps)  # RMSNorm's
 
 
+@dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a step needs of a model, as arrays: the weights of the stack, and those before and behind it."""
+    """What a step needs of a model, as arrays.
 
-    def __init__(self, model: Transformer, table: Tensor, holds: tuple[int, ...]) -> None:
-        """Gather from `model`; `table` (V, D) is its embedding, `holds` the places in its `HOLDS` that `_read` uses."""
-        self.stack = _of_stack(model.stack)
-        layers = (model.said, model.line, model.gap, model.step, model.distance, model.degree)
-        self.ends = tuple(_array(weight) for weight in (table, *(layer.weight for layer in layers)))
-        numbers = (model.says, model.parts, model.slots, model.roots)
-        self.numbers = tuple(cast(Tensor, number).numpy() for number in numbers)
-        self.holds = holds
-
-
-def _array(weight: Tensor) -> Floats:
-    return np.ascontiguousarray(weight.detach().float().numpy())
-
-
-def _of_stack(stack: Stack) -> Weights:
-    """Return the weights of the blocks, each kind stacked over the layers, and of the last norm."""
-    kinds = [[cast(Any, block).get_submodule(name).weight for block in stack.blocks] for name in WEIGHTS]
-    kinds[-1] = [weight.t() for weight in kinds[-1]]  # see `_times_few`
-    return tuple(_array(torch.stack(kind)) for kind in [*kinds, [stack.norm.weight]])
-
-
-def step(model: Transformer, compiled: Compiled, tokens: Tensor, latents: Tensor | None, cache: Cache) -> Tensor:
-    """Return the logits (B, 1, V) of what follows one token of each line (B, 1); the cache is extended by it.
-
-    `latents` (B, 1, Z) are those of `generator.network.model.Style`.
+    Attributes
+    ----------
+    stack : tuple of float32 arrays
+        Weights of the blocks, each kind of `WEIGHTS` stacked over the layers, and of the last norm.
+    ends : tuple of float32 arrays
+        Weights before and behind the stack: those of `read_token` and `score`.
+    numbers : tuple of int64 arrays
+        Tables of the tokens: what they set, their parts, slots and roots.
+    holds : tuple of int
+        Places in `generator.network.stack.HOLDS` that `read_token` uses.
     """
-    rows = len(tokens)
-    hidden = np.empty((rows, model.config.width), np.float32)  # (B, D)
-    references, places = np.empty((4, rows), np.int64), np.empty((2, rows), np.int64)
-    given = tokens[:, 0].numpy(), cache.held.numpy(), cache.lines.numpy()
-    _read(*given, compiled.ends, compiled.numbers, compiled.holds, hidden, references, places)
-    added = np.zeros_like(hidden)
-    if latents is not None:
-        slots, parts = torch.from_numpy(places)[..., None]
-        added = model.style.added(latents, slots, parts)[:, 0].numpy()
-    turns = cast(Tensor, model.stack.turns)[:, cache.length].numpy()  # (2, K)
-    _stack(hidden, added, compiled.stack, cache.memory.numpy(), turns, cache.pad.numpy(), cache.length)
-    cache.length += 1
-    logits = np.empty((rows, model.config.vocabulary), np.float32)
-    _score(hidden, compiled.ends, compiled.numbers[-1], references, logits)
-    return torch.from_numpy(logits)[:, None]
+
+    stack: Weights
+    ends: Weights
+    numbers: tuple[Integers, ...]
+    holds: tuple[int, ...]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _read(
+def read_token(
     tokens: Integers,
     held: Integers,
     lines: Integers,
@@ -116,12 +88,12 @@ def _read(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _score(x: Floats, ends: Weights, roots: Integers, references: Integers, logits: Floats) -> None:  # pragma: no cover
+def score(x: Floats, ends: Weights, roots: Integers, references: Integers, logits: Floats) -> None:  # pragma: no cover
     """Set `logits` (B, V) to what `Transformer.forward` makes of the hidden states `x` (B, D)."""
     table, _, _, _, _, distance, degree = ends
     _times(table, x, logits)
     far = len(distance) // 2
-    score, scores = np.empty((1, 12), np.float32), np.empty((1, 128), np.float32)
+    degrees, scores = np.empty((1, 12), np.float32), np.empty((1, 128), np.float32)
     for b in range(len(x)):
         for k in range(2):
             if references[k, b] > 0:
@@ -131,9 +103,9 @@ def _score(x: Floats, ends: Weights, roots: Integers, references: Integers, logi
         for k in range(2):
             root = roots[references[2 + k, b]]
             if root >= 0:
-                _times(degree[12 * k : 12 * (k + 1)], x[b : b + 1], score)
+                _times(degree[12 * k : 12 * (k + 1)], x[b : b + 1], degrees)
                 for pitch in range(128):
-                    logits[b, PITCH + pitch] += score[0, (pitch - root) % 12]
+                    logits[b, PITCH + pitch] += degrees[0, (pitch - root) % 12]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -204,7 +176,7 @@ def _attended(q: Floats, keys: Floats, values: Floats, scores: Floats, out: Floa
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _stack(
+def run_stack(
     x: Floats,
     style: Floats,
     weights: Weights,

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import BAR, METERS, POSITION, IntArray, SettingError, decode
+from generator.data.tokens import decode
+from generator.data.vocabulary import BAR, METERS, POSITION, IntArray, SettingError
 from generator.network.checkpoint import read_training
 from generator.network.model import Transformer
 from music.notes import NoteSequence

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generator.network.model import Block
+from generator.network.stack import Block
 
 SCALE = 2.0
 """What B A is multiplied by: the paper's alpha / rank."""

@@ -25,7 +25,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,123 +37,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.store import Store
-from generator.data.tokens import GeneratorError, SettingError, check_settings
+from generator.data.vocabulary import GeneratorError, SettingError, check_settings
 from generator.network.checkpoint import (
     CONFIG,
     SPECTROGRAMS,
     TRAINING,
     WEIGHTS,
     beside,
-    is_spectrogram,
     pick_device,
-    read_object,
-    read_weights,
     write_json,
 )
-from generator.network.model import threads as torch_threads
+from generator.network.stack import threads as torch_threads
+from generator.sound.networks import LATENT, Critic, Generator, Spectrum
+from generator.sound.sampling import STATE, WINDOWS, check_sizes
 from generator.sound.windows import SoundWindows, read_sounds, require_windows, sound_of
 from generator.training.logs import board, interruptible, training_bar
-from music.audio import MEL_BANDS, grey_mel
+from music.audio import grey_mel
 from music.midi import write_atomically
 from music.notes import FloatArray
 
-WINDOWS, STATE = "windows.safetensors", ".state.safetensors"
 WIDTHS = {"tiny": 16, "base": 64}
 """Channels of the widest picture; 64 is the paper's (19 M parameters, for a GPU)."""
-LATENT = 100
 CRITIC_STEPS = 5
 PENALTY = 10.0
 RATE, BETAS = 1e-4, (0.5, 0.9)
-DEVIATIONS = 3.0  # of a mel band become -1..1; what is beyond is cut
 CHECKPOINT_MINUTES = 5.0
 FIGURE_WINDOWS = 128  # real windows and samples that the final figures rest on
 REAL_WINDOWS = 4096  # that mean and deviation of the bands are taken from
-
 Hasher = Callable[[FloatArray], NDArray[np.bool_]]
 """Hashes a mel spectrogram (128, frames) in decibels to bits; given by the caller, as metrics are no part of this."""
-
-
-def _he(layers: nn.ModuleList, dense: nn.Linear) -> None:
-    """Draw weights so that layers keep the scale of what they read (He et al. 2015), as Gulrajani's code does.
-
-    Of a transposed convolution of stride 2, an output reads a quarter of the kernel. PyTorch's own draws shrink the
-    signal fivefold a layer: samples differ by .02 of what real windows do, and hundreds of steps go into undoing it.
-    """
-    for layer in layers:
-        weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-        reach = len(weight) / 4 if isinstance(layer, nn.ConvTranspose2d) else weight.shape[1]
-        nn.init.normal_(weight, std=math.sqrt(2 / (25 * reach)))
-        nn.init.zeros_(bias)
-    nn.init.normal_(dense.weight, std=math.sqrt(1 / dense.in_features))
-    nn.init.zeros_(dense.bias)
-
-
-class Generator(nn.Module):
-    """Latents (B, 100) to pictures (B, 1, 128, 128) in -1..1: five transposed convolutions of stride 2."""
-
-    def __init__(self, width: int) -> None:
-        """Make layers of 16, 8, 4, 2 and 1 times `width` channels."""
-        super().__init__()
-        self.width = width
-        channels = [16 * width, 8 * width, 4 * width, 2 * width, width, 1]
-        self.dense = nn.Linear(LATENT, 16 * channels[0])
-        self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 5, stride=2, padding=2, output_padding=1) for a, b in pairwise(channels)
-        )
-        _he(self.layers, self.dense)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Draw pictures."""
-        x = self.dense(latent).view(len(latent), -1, 4, 4)  # (B, 16 width, 4, 4)
-        for layer in self.layers:
-            x = layer(functional.relu(x))
-        return torch.tanh(x)  # (B, 1, 128, 128)
-
-
-class Critic(nn.Module):
-    """Pictures (B, 1, 128, 128) to scores (B,), higher for real ones: five convolutions of stride 2, no norm."""
-
-    def __init__(self, width: int) -> None:
-        """Make layers of 1, 2, 4, 8 and 16 times `width` channels."""
-        super().__init__()
-        channels = [1, width, 2 * width, 4 * width, 8 * width, 16 * width]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2, padding=2) for a, b in pairwise(channels))
-        self.dense = nn.Linear(16 * channels[-1], 1)
-        _he(self.layers, self.dense)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """Score pictures."""
-        x = picture
-        for layer in self.layers:
-            x = functional.leaky_relu(layer(x), 0.2)
-        score: Tensor = self.dense(x.flatten(1))[:, 0]
-        return score
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Mean and deviation of each mel band over the training windows: (128,) in grey steps."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, windows: NDArray[np.uint8]) -> Spectrum:
-        """Measure windows (n, 128, frames); a band that never changes gets the deviation 1."""
-        values = windows.astype(np.float32)
-        mean, deviation = values.mean(axis=(0, 2)), values.std(axis=(0, 2))
-        return cls(torch.from_numpy(mean), torch.from_numpy(np.maximum(deviation, 1.0)))
-
-    def pictures(self, windows: NDArray[np.uint8]) -> Tensor:
-        """Grey windows (n, 128, frames) to pictures (n, 1, 128, frames) in -1..1."""
-        x = (torch.from_numpy(windows).float() - self.mean[:, None]) / (DEVIATIONS * self.deviation[:, None])
-        return x.clamp(-1, 1)[:, None]
-
-    def mels(self, pictures: Tensor) -> FloatArray:
-        """Pictures back to decibels: float64 (n, 128, frames), -80..0."""
-        grey = pictures[:, 0].float().cpu() * DEVIATIONS * self.deviation[:, None] + self.mean[:, None]
-        steps = grey.clamp(0, 255).round().to(torch.uint8).numpy()
-        return np.stack([grey_mel(one.T) for one in steps])
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,22 +134,6 @@ class SpectrogramReport:
     variety: float
     interrupted: bool
     versions: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One new sound.
-
-    Attributes
-    ----------
-    mel : float64 (128, 128)
-        Decibels, -80..0; 43.07 frames a second.
-    settings : dict
-        ``seed``, ``index`` and ``count``: with the model's digest they make the same mel again.
-    """
-
-    mel: FloatArray
-    settings: dict[str, Any]
 
 
 def gradient_norms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
@@ -476,12 +371,12 @@ class _Run:
             progress = json.loads(about["progress"])
             self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
             self.curve = [(int(step), float(distance), float(norm)) for step, distance, norm in progress["curve"]]
-            self.generator.load_state_dict(_below("generator.", tensors, "adam."))
-            self.critic.load_state_dict(_below("critic.", tensors, "adam."))
+            self.generator.load_state_dict(check_sizes("generator.", tensors, "adam."))
+            self.critic.load_state_dict(check_sizes("critic.", tensors, "adam."))
             for name, optimiser in self.optimisers.items():
                 shapes = {i: p.shape for i, p in enumerate(optimiser.param_groups[0]["params"])}
                 state: dict[int, dict[str, Tensor]] = {i: {} for i in shapes}
-                for key, value in _below(f"{name}.adam.", tensors).items():
+                for key, value in check_sizes(f"{name}.adam.", tensors).items():
                     number, _, field = key.partition(".")
                     state[int(number)][field] = value
                 for i, fields in state.items() if self.step else ():  # there are no moments before the first step
@@ -537,89 +432,3 @@ def _canonical(value: dict[str, Any]) -> str:
 
 def _said(progress: dict[str, Any]) -> dict[str, str]:
     return {"progress": _canonical(progress)}
-
-
-def _below(prefix: str, tensors: dict[str, Tensor], but: str = "-") -> dict[str, Tensor]:
-    """Tensors whose names begin with `prefix` (which is cut off), and not with `prefix` and `but`."""
-    names = [n for n in tensors if n.startswith(prefix) and not n.startswith(prefix + but)]
-    return {name.removeprefix(prefix): tensors[name] for name in names}
-
-
-def generate_spectrograms(model_dir: str | Path, n: int, *, seed: int = 0, device: str = "auto") -> list[Sample]:
-    """Draw `n` mel spectrograms of 3 s.
-
-    The same model and seed give the same pictures on the same machine and version of torch, whatever `n` is.
-
-    Parameters
-    ----------
-    n : int
-        1 to 4096.
-    seed : int
-        0 to 2**32 - 1; sample i draws from its own stream (seed, i).
-
-    Raises
-    ------
-    GeneratorError
-        When the model can't be loaded or a setting is out of range.
-    """
-    if not (1 <= n <= 4096 and 0 <= seed < 2**32):
-        raise SettingError(f"{n} samples of seed {seed} asked for; 1 to 4096 can be made at once, seeds are 32 bits")
-    generator, spectrum = load_generator(model_dir, device)
-    where = next(generator.parameters()).device
-    samples = []
-    with torch.inference_mode(), torch_threads(1):
-        for index in range(n):  # one by one: batches of other sizes may differ in the last digits
-            latent = np.random.default_rng([seed, index]).uniform(-1, 1, (1, LATENT)).astype(np.float32)
-            mel = spectrum.mels(generator(torch.from_numpy(latent).to(where)))[0]
-            samples.append(Sample(mel, {"seed": seed, "index": index, "count": n}))
-    return samples
-
-
-def load_generator(folder: str | Path, device: str = "auto") -> tuple[Generator, Spectrum]:
-    """Load a model folder; names and shapes are compared with the config before memory is set aside.
-
-    Raises
-    ------
-    GeneratorError
-        When a file is missing, damaged or does not belong; the message names file and rule.
-    """
-    path = Path(folder) / CONFIG
-    width = read_object(path).get("width") if is_spectrogram(folder) else None
-    if type(width) is not int or not 1 <= width <= 256:
-        raise GeneratorError(
-            f"{path}: says no {SPECTROGRAMS!r} of a width of 1 to 256; run contraste train --spectrogram"
-        )
-    with torch.device("meta"):
-        wanted = {f"generator.{k}": list(v.shape) for k, v in Generator(width).state_dict().items()}
-    bands = {"mean": [MEL_BANDS], "deviation": [MEL_BANDS]}
-    weights = read_weights(Path(folder) / WEIGHTS, wanted | bands)
-    spectrum = Spectrum(weights["mean"], weights["deviation"])
-    if not bool((spectrum.deviation > 0).all()):
-        raise GeneratorError(f"{Path(folder) / WEIGHTS}: a mel band's deviation is not above 0")
-    generator = Generator(width)
-    generator.load_state_dict(_below("generator.", weights))
-    return generator.to(pick_device(device)).eval(), spectrum
-
-
-def load_hashes(folder: str | Path) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-    """Read the hashes of the windows a model learned from, and of those held out: bool (n, bits) each.
-
-    None where the model was trained without a hasher.
-
-    Raises
-    ------
-    GeneratorError
-        When the file is damaged.
-    """
-    path = Path(folder) / WINDOWS
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            packed = [file.get_tensor(name) for name in ("learned", "held_out")]
-    except (OSError, SafetensorError) as error:
-        raise GeneratorError(f"{path}: is no whole safetensors file with hashes ({error})") from error
-    if any(one.dtype != torch.uint8 or one.ndim != 2 for one in packed) or not len(packed[0]):
-        raise GeneratorError(f"{path}: holds no hashes of windows, which are uint8 (windows, bytes)")
-    learned, held_out = (np.unpackbits(one.numpy(), axis=1).astype(bool) for one in packed)
-    return learned, held_out

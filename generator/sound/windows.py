@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from corpus.prepare import PieceRecord
 from corpus.recordings import Recording, Recordings, open_recordings
 from corpus.store import Store
-from generator.data.tokens import GeneratorError
+from generator.data.vocabulary import GeneratorError
 from music.audio import MEL_BANDS, MEL_HOP, MEL_RATE, mel_db, mel_grey
 from music.notes import FloatArray, MusicError, NoteSequence
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.data.tokens import GeneratorError, IntArray, encode
+from generator.data.tokens import encode
+from generator.data.vocabulary import GeneratorError, IntArray
 from generator.network.checkpoint import read_object, write_json
 from music.notes import build
 

@@ -34,7 +34,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generator.data.ngram import NGram
-from generator.data.tokens import ARTIST, PAD, PITCH, TEMPO, IntArray, movable
+from generator.data.tokens import movable
+from generator.data.vocabulary import ARTIST, PAD, PITCH, TEMPO, IntArray
 from generator.data.windows import padded, scored_windows, shifts
 from generator.network.model import Transformer, bars_of, counted_in_bars, members
 from generator.training.processes import Fleet

@@ -8,15 +8,16 @@ key asked for (`Conditions.tilt`); whether the music follows is worked out from 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 
-from generator.data.attributes import DENSITIES, DRUMS_PROGRAM, TEMPOS, Attributes, attributes, density_range
-from generator.data.tokens import (
+from generator.data.attributes import DRUMS_PROGRAM, TEMPOS, Attributes, attributes, density_range
+from generator.data.grammar import Grammar
+from generator.data.tokens import bar_lines
+from generator.data.vocabulary import (
     ARTIST,
     BAR,
     BAR_DENSITY,
@@ -39,15 +40,13 @@ from generator.data.tokens import (
     VELOCITY,
     VOCABULARY,
     BoolArray,
-    Grammar,
     IntArray,
     SettingError,
-    bar_lines,
     chord_token,
     key_token,
     meter_ticks,
 )
-from music.chords import ROOT_NAMES, chord_labels
+from music.chords import chord_labels
 from music.key import key_profile
 from music.notes import FloatArray, NoteSequence
 
@@ -80,10 +79,6 @@ _PROGRAM_WORDS: dict[str, Sequence[int]] = {
 }  # fmt: skip
 PROGRAMS: dict[str, tuple[int, ...]] = {word: tuple(programs) for word, programs in _PROGRAM_WORDS.items()}
 """Instruments by name, with the General MIDI programs that are one; 128 is a drum part."""
-_TONIC = r"([A-G])\s*(#|b|♯|♭|[- ]?sharp|[- ]?flat)?"
-_KEY = re.compile(_TONIC + r"\s*(major|minor|maj|min|m)?", re.IGNORECASE)
-_CHORD = re.compile(r"([A-G])(#|b|♯|♭)?:?(maj7|min7|m7|maj|min|dim|m|M7|7|°)?(/[A-G][#b]?)?")
-_QUALITY = {None: "maj", "maj": "maj", "m": "min", "min": "min", "m7": "min7", "M7": "maj7", "°": "dim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +90,7 @@ class Conditions:
     key : str
         Like "A minor", tonics named as in `music.key`.
     meter : tuple of int, optional
-        One of `generator.data.tokens.METERS`; every bar has it.
+        One of `generator.data.vocabulary.METERS`; every bar has it.
     tempo : tuple of float, optional
         Lowest and highest quarters a minute.
     density, polyphony : tuple of int, optional
@@ -291,133 +286,8 @@ def _triad(chord: int) -> tuple[int, bool] | None:
     return root, quality in (1, 2, 5)
 
 
-def _tonic(letter: str, accidental: str | None) -> int:
-    sign = (accidental or "").strip(" -").lower()
-    return ("C.D.EF.G.A.B".index(letter.upper()) + (sign in ("#", "♯", "sharp")) - (sign in ("b", "♭", "flat"))) % 12
-
-
-def parse_key(text: str) -> str:
-    """Read a key: "A minor", "F# major", "Bb", "ebm".
-
-    Raises
-    ------
-    SettingError
-        When it is none.
-    """
-    found = _KEY.fullmatch(text.strip())
-    if not found:
-        raise SettingError(f"key {text!r} can't be read; it is like 'A minor', 'F# major' or 'Bb'")
-    minor = (found[3] or "").lower() in ("m", "min", "minor")
-    return f"{ROOT_NAMES[_tonic(found[1], found[2])]} {'minor' if minor else 'major'}"
-
-
-def parse_chords(text: str) -> tuple[int, ...]:
-    """Read a progression, one chord a bar: "Am F C G7", "C:maj G:min7 | N"; `SettingError` for what is none."""
-    chords = []
-    for word in text.replace("|", " ").replace(",", " ").split():
-        found = _CHORD.fullmatch(word)
-        if found:
-            quality = _QUALITY.get(found[3], found[3])
-            chords.append(chord_token(_tonic(found[1], found[2]), str(quality)))
-        elif word in ("N", "N.C.", "NC"):
-            chords.append(CHORD)
-        else:
-            raise SettingError(f"chord {word!r} can't be read; it is like C, Am, F#m7, Bbmaj7, G7, Bdim, or N for none")
-    if not chords:
-        raise SettingError("no chords were given; name one a bar, like 'Am F C G'")
-    return tuple(chords)
-
-
-def parse_conditions(
-    *,
-    key: str | None = None,
-    meter: str | None = None,
-    tempo: str | None = None,
-    density: str | None = None,
-    polyphony: int | None = None,
-    instruments: str | None = None,
-    chords: str | None = None,
-    artist: str | None = None,
-) -> Conditions:
-    """Read conditions as they are written on the command line; None leaves one open.
-
-    Parameters
-    ----------
-    meter : str
-        "3/4".
-    tempo : str
-        Quarters a minute, or a word of `generator.data.attributes.TEMPOS`.
-    density : str
-        A class, 0 to 7, or a word of `generator.data.attributes.DENSITIES`.
-    polyphony : int
-        1 to 7.
-    instruments : str
-        Names in `PROGRAMS`, separated by commas.
-
-    Raises
-    ------
-    SettingError
-        Naming the value and what is known.
-    """
-    return Conditions(
-        key=parse_key(key) if key is not None else "",
-        meter=_meter(meter) if meter is not None else None,
-        tempo=_tempo(tempo) if tempo is not None else None,
-        density=_density(density) if density is not None else None,
-        polyphony=_polyphony(polyphony) if polyphony is not None else None,
-        instruments=tuple(_instrument(name) for name in instruments.split(",")) if instruments is not None else (),
-        chords=parse_chords(chords) if chords is not None else (),
-        artist=artist or "",
-    )
-
-
-def _meter(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text.strip())
-    meter = (int(found[1]), int(found[2])) if found else (0, 0)
-    if meter not in METERS:
-        raise SettingError(f"meter {text!r} can't be written; it is like 4/4, 3/4 or 6/8, at most 8 quarters long")
-    return meter
-
-
-def _tempo(text: str) -> tuple[float, float]:
-    if text.strip().lower() in TEMPOS:
-        return tempo_range(text.strip().lower())
-    try:
-        bpm = float(text)
-    except ValueError:
-        raise SettingError(
-            f"tempo {text!r} is no number of quarters a minute, and none of {', '.join(TEMPOS)}"
-        ) from None
-    if not BPM[0] <= bpm <= BPM[-1]:
-        raise SettingError(f"tempo {text} is out of range: {BPM[0]} to {BPM[-1]} quarters a minute")
-    nearest = float(BPM[np.abs(BPM - bpm).argmin()])
-    return nearest, nearest
-
-
 def tempo_range(word: str) -> tuple[float, float]:
     """Return the lowest and the highest tempo with a token that a word stands for."""
     low, high = TEMPOS[word]
     fits = BPM[(low <= BPM) & ((high > BPM) | (high == BPM[-1]))]
     return float(fits[0]), float(fits[-1])
-
-
-def _density(text: str) -> tuple[int, int]:
-    word = text.strip().lower()
-    if word in DENSITIES:
-        return DENSITIES[word]
-    if not re.fullmatch(r"[0-7]", word):
-        raise SettingError(f"density {text!r} is no class from 0 to 7, and none of {', '.join(DENSITIES)}")
-    return int(word), int(word)
-
-
-def _polyphony(value: int) -> tuple[int, int]:
-    if not 1 <= value < CLASSES:
-        raise SettingError(f"polyphony {value} is out of range: 1 to {CLASSES - 1} notes at a time")
-    return value, value
-
-
-def _instrument(name: str) -> str:
-    word = name.strip().lower()
-    if word not in PROGRAMS:
-        raise SettingError(f"instrument {name.strip()!r} is not known; known are {', '.join(PROGRAMS)}")
-    return word

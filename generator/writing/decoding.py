@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from generator.data.tokens import (
+from generator.data.grammar import Grammar
+from generator.data.tokens import bar_starts, window
+from generator.data.vocabulary import (
     ARTIST,
     BAR,
     DURATION,
@@ -35,13 +37,11 @@ from generator.data.tokens import (
     TEMPO,
     VELOCITY,
     BoolArray,
-    Grammar,
     SettingError,
-    bar_starts,
     check_settings,
-    window,
 )
-from generator.network.model import Cache, Transformer
+from generator.network.model import Transformer
+from generator.network.stack import Cache
 from generator.writing.conditions import ANYTHING, Conditions
 
 MAX_HOLD = 2 * LONG

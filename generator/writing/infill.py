@@ -19,21 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import (
-    CLOSE,
-    GRID,
-    GeneratorError,
-    IntArray,
-    SettingError,
-    bar_lines,
-    bar_starts,
-    decode,
-    encode,
-    quantise,
-    window,
-)
+from generator.data.tokens import CLOSE, bar_lines, bar_starts, decode, encode, quantise, window
+from generator.data.vocabulary import GRID, GeneratorError, IntArray, SettingError
 from generator.network.checkpoint import load_model
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.writing.decoding import Line, SamplingSettings, begun, sample_lines
 from generator.writing.sample import Generated, statistics
 from music.midi import midi_bytes, parse_midi

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.data.tokens import GeneratorError, IntArray, SettingError, bar_starts, decode, encode, window
+from generator.data.tokens import bar_starts, decode, encode, window
+from generator.data.vocabulary import GeneratorError, IntArray, SettingError
 from generator.network.checkpoint import load_model
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.writing.decoding import SamplingSettings, Style
 from generator.writing.sample import Generated, write_styled
 from music.notes import FloatArray, NoteSequence

@@ -14,17 +14,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from generator.data.attributes import DENSITIES
-from generator.data.tokens import SettingError
-from generator.writing.conditions import (
-    ANYTHING,
-    PROGRAMS,
-    Conditions,
-    parse_chords,
-    parse_conditions,
-    parse_key,
-    refused,
-    tempo_range,
-)
+from generator.data.vocabulary import SettingError
+from generator.writing.condition_words import parse_chords, parse_conditions, parse_key
+from generator.writing.conditions import ANYTHING, PROGRAMS, Conditions, refused, tempo_range
 
 T = TypeVar("T")
 _METERS = {

@@ -25,10 +25,12 @@ import numpy as np
 import torch
 
 from generator.data.attributes import bar_figures, plan_of
-from generator.data.tokens import BOS, GRID, PLAN, SettingError, bar_lines, decode, encode, quantise
+from generator.data.tokens import bar_lines, decode, encode, quantise
+from generator.data.vocabulary import BOS, GRID, PLAN, SettingError
 from generator.network.checkpoint import held_out_nats, load_model, read_description
 from generator.network.limits import read_limits, require_learned
-from generator.network.model import Transformer, threads
+from generator.network.model import Transformer
+from generator.network.stack import threads
 from generator.writing.conditions import ANYTHING, Conditions
 from generator.writing.decoding import (
     TEMPERATURE,

@@ -33,8 +33,9 @@ from torch.nn import functional
 
 from corpus.store import Store
 from generator.data.attributes import FAMILIES, Attributes, attributes, bar_figures, caption
-from generator.data.tokens import CLASSES, KEY, VOCABULARY, GeneratorError, key_token, quantise
-from generator.network.model import threads
+from generator.data.tokens import quantise
+from generator.data.vocabulary import CLASSES, KEY, VOCABULARY, GeneratorError, key_token
+from generator.network.stack import threads
 from music.midi import write_atomically
 from music.notes import FloatArray, NoteSequence
 

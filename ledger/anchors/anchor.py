@@ -26,7 +26,8 @@ from ledger.anchors.sidecar import (
     unhex,
     whole,
 )
-from ledger.chains.chain import Chain, Mined, Receipt, anchored_event
+from ledger.chains.chain import Chain
+from ledger.chains.receipts import Mined, Receipt, anchored_event
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, write_atomic
 from ledger.hashes.merkle import MAX_PROOF, MerkleTree, check_proof, leaf_hash

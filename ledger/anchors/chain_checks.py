@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 from ledger.anchors.anchor import Anchor, read_anchor
 from ledger.anchors.token_metadata import metadata_file, metadata_uris
 from ledger.anchors.tokens import TokenFile, read_token
-from ledger.chains.chain import Chain, Entry, Receipt
+from ledger.chains.chain import Chain
+from ledger.chains.receipts import Entry, Receipt
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, read_bytes
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from ledger.ai_roles import disclosure
 from ledger.anchors.sidecar import hex_text
-from ledger.chains.chain import Receipt
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Receipt
 from ledger.errors import LedgerError, Malformed
-from ledger.exchange.credential import media_type
 from ledger.hashes.cid import CHUNK, cid_of_digest, cid_of_file
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, hash_file, read_json
+from ledger.media import media_type
 from ledger.paths import beside
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")

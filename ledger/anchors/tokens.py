@@ -25,9 +25,10 @@ from ledger.anchors.sidecar import (
     whole,
 )
 from ledger.anchors.token_metadata import AUDIO_SUFFIXES, Listing, media_of, metadata_file, metadata_json
-from ledger.chains.chain import Chain, Mined, Token, minted_event
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Mined, Token, minted_event
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, write_atomic

@@ -7,14 +7,13 @@ gets its words here, the same for every chain.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import ChainRefused, ExtraMissing
+from ledger.errors import ChainRefused, requires_extra
 from ledger.hashes.merkle import keccak256
 
 REVERTS = {
@@ -33,17 +32,6 @@ REVERTS = {
     "ZeroDigest()": "a digest may not be zero",
     "ZeroRoot()": "the root may not be zero",
 }
-
-
-@contextmanager
-def requires_extra() -> Iterator[None]:
-    """Turn an import that fails for want of the extra ``chain`` into `ExtraMissing`."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            f"the package {error.name} is not installed; install it with: pip install 'contraste[chain]'"
-        ) from None
 
 
 def encode(signature: str, *values: object) -> bytes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ledger.chains.abi import requires_extra
-from ledger.errors import KeyUnusable, LedgerError
+from ledger.errors import KeyUnusable, LedgerError, requires_extra
 from ledger.hashes.digest import canonical_json, read_json, write_atomic
 from ledger.signing.keys import refuse_shared
 

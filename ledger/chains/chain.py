@@ -15,147 +15,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 from ledger.chains.abi import address as checksummed
-from ledger.chains.abi import creation_code, decode, encode, is_ours, topic
-from ledger.chains.evidence import Block, Event, Evidence, evidence_of
-from ledger.chains.networks import ChainIdentity, chain_id_of
+from ledger.chains.abi import creation_code, decode, encode, is_ours
+from ledger.chains.evidence import Block, Event, evidence_of
+from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Entry, Mined, Receipt, Token, anchored_event, minted_event
 from ledger.errors import ChainRefused, ContractMismatch, Malformed
 from ledger.hashes.digest import Digest
 
 ZERO32 = bytes(32)
 MINT_BATCH = 100
 """Tokens minted by one transaction: 2.7 million gas, well below the limit of 16.7 million (EIP-7825)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """A transaction in a block: its hash, block, time (s, Unix), gas where known, and the contract if it made one."""
-
-    transaction: str
-    block: int
-    time: int
-    gas_used: int | None = None
-    contract: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the anchor contract says of a root.
-
-    Parameters
-    ----------
-    contract : str
-        Address of the contract asked.
-    issuer : str
-        Address that anchored the root.
-    time, block : int
-        Unix time in seconds, and number, of the block.
-    revoked_at : int
-        Unix time at which the root or the leaf asked for was first revoked; 0 if it was not.
-    final : bool
-        Whether the block is finalized, so that no reorganisation removes it.
-    """
-
-    contract: str
-    issuer: str
-    time: int
-    block: int
-    revoked_at: int
-    final: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A root on a chain.
-
-    Parameters
-    ----------
-    root : bytes
-        The Merkle root.
-    chain : ChainIdentity
-        The chain.
-    simulated : bool
-        True on the embedded chain.
-    contract, issuer : str
-        Addresses of the anchor contract and of the account that sent the root.
-    transaction : str
-        Hash of the transaction.
-    block, time : int
-        Number and Unix time (s) of the block.
-    gas_used : int or None
-        Gas of the transaction; None if the receipt was read from a file.
-    evidence : Evidence or None
-        The block's header and the proof of the receipt; None where the chain's blocks have another form.
-    known : bool
-        Whether the root was there before it was to be anchored, so that nothing was sent.
-    """
-
-    root: bytes
-    chain: ChainIdentity
-    simulated: bool
-    contract: str
-    issuer: str
-    transaction: str
-    block: int
-    time: int
-    gas_used: int | None
-    evidence: Evidence | None
-    known: bool = field(default=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The ERC-721 token of a track, as the chain has it.
-
-    Parameters
-    ----------
-    token_id : int
-        The SHA-256 of the track as a number.
-    contract, owner : str
-        Addresses.
-    metadata : Digest
-        SHA-256 of the metadata JSON, fixed at minting.
-    uri : str
-        What ``tokenURI`` answers.
-    locked : bool
-        Whether it cannot be transferred (ERC-5192).
-    chain : ChainIdentity
-        The chain.
-    simulated : bool
-        True on the embedded chain.
-    minted_to : str or None
-        To whom it was minted, where that was asked for.
-    mined : Mined or None
-        The minting transaction, where it was asked for and the chain can tell.
-    evidence : Evidence or None
-        Header and proof of that transaction's receipt.
-    """
-
-    token_id: int
-    contract: str
-    owner: str
-    metadata: Digest
-    uri: str
-    locked: bool
-    chain: ChainIdentity
-    simulated: bool
-    minted_to: str | None = None
-    mined: Mined | None = None
-    evidence: Evidence | None = None
-
-
-def anchored_event(contract: str, root: bytes, issuer: str) -> Event:
-    """Return the event that the anchor contract emits for a root."""
-    return Event(_raw(contract), (topic("Anchored(bytes32,address)"), root, _raw(issuer).rjust(32, b"\0")))
-
-
-def minted_event(contract: str, owner: str, content: Digest) -> Event:
-    """Return the event that a Track contract emits when it mints a track to an owner (EIP-721)."""
-    topics = (topic("Transfer(address,address,uint256)"), ZERO32, _raw(owner).rjust(32, b"\0"), content.value)
-    return Event(_raw(contract), topics)
 
 
 class Chain(ABC):
@@ -435,46 +307,6 @@ class Chain(ABC):
         if not int(issuer, 16):
             return None
         return Entry(contract, checksummed(issuer), time, block, revoked_at, self.is_final(block))
-
-
-def open_chain(
-    *,
-    chain_dir: Path | None = None,
-    rpc: str | None = None,
-    account_key: bytes | None = None,
-    network: str | None = None,
-    mean_mainnet: bool = False,
-    max_fee_gwei: float | None = None,
-) -> Chain:
-    """Return the chain that the options name.
-
-    Parameters
-    ----------
-    chain_dir : Path, optional
-        Folder of the embedded chain; default ``chain`` in the user's data folder.
-    rpc : str, optional
-        URL of a JSON-RPC node; then `chain_dir` is not used.
-    account_key, network, mean_mainnet, max_fee_gwei
-        See `ledger.chains.rpc.RpcChain`; without `rpc` they have no meaning, and `network` is refused.
-
-    Raises
-    ------
-    ExtraMissing
-        If the extra ``chain`` is not installed.
-    ChainRefused
-        If a network is named without a node.
-    """
-    if rpc is not None:
-        from ledger.chains.rpc import DEFAULT_MAX_FEE_GWEI, RpcChain
-
-        fee = DEFAULT_MAX_FEE_GWEI if max_fee_gwei is None else max_fee_gwei
-        return RpcChain(rpc, account_key, network=network, mean_mainnet=mean_mainnet, max_fee_gwei=fee)
-    if network is not None:
-        chain_id = chain_id_of(network)
-        raise ChainRefused(f"the network {network} (chain {chain_id}) is reached through a node; add --rpc URL")
-    from ledger.chains.embedded import EmbeddedChain
-
-    return EmbeddedChain(chain_dir)
 
 
 def _track_contract(locked: bool) -> str:

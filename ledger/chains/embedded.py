@@ -20,14 +20,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.chains.abi import requires_extra, revert_reason
-from ledger.chains.chain import Chain, Mined
+from ledger.chains.abi import revert_reason
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Block, Event, MinedReceipt
 from ledger.chains.networks import ChainIdentity
-from ledger.errors import ChainRefused, ChainUnreachable, LedgerError
+from ledger.chains.receipts import Mined
+from ledger.errors import ChainRefused, ChainUnreachable, LedgerError, requires_extra
 from ledger.hashes.merkle import keccak256
-from ledger.paths import make_folder
-from ledger.signing.keys import data_folder
+from ledger.paths import data_folder, make_folder
 
 if TYPE_CHECKING:
     from eth.abc import MiningChainAPI

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ledger.chains.abi import requires_extra
-from ledger.errors import Malformed, NotFinal
+from ledger.errors import Malformed, NotFinal, requires_extra
 from ledger.hashes.merkle import keccak256
 
 HEADER_FIELDS = (

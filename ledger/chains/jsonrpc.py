@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ledger.chains.abi import requires_extra, revert_reason
-from ledger.errors import ChainRefused, ChainUnreachable
+from ledger.chains.abi import revert_reason
+from ledger.errors import ChainRefused, ChainUnreachable, requires_extra
 
 if TYPE_CHECKING:
     from requests import Session

@@ -14,17 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ledger.chains.abi import requires_extra
 from ledger.chains.account import ACCOUNT_VARIABLE, PUBLIC_ACCOUNTS
-from ledger.chains.chain import Chain, Mined
+from ledger.chains.chain import Chain
 from ledger.chains.evidence import Block, Event, MinedReceipt, encode_header, encode_receipt
 from ledger.chains.jsonrpc import Node
 from ledger.chains.networks import ChainIdentity, chain_id_of, check_network
 from ledger.chains.pending import Pending, locked
-from ledger.errors import ChainRefused, ChainUnreachable, KeyUnusable, NotFinal
+from ledger.chains.receipts import Mined
+from ledger.errors import ChainRefused, ChainUnreachable, KeyUnusable, NotFinal, requires_extra
 from ledger.hashes.digest import canonical_json, read_json, write_atomic
-from ledger.paths import make_folder
-from ledger.signing.keys import data_folder
+from ledger.paths import data_folder, make_folder
 
 DEFAULT_MAX_FEE_GWEI = 100.0
 GWEI = 10**9

@@ -39,7 +39,7 @@ from ledger.errors import ExtraMissing, KeyRevoked, LinkRefused, Malformed, Path
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
 from ledger.hashes.manifest import check_name
 from ledger.paths import beside
-from ledger.provenance.record import read_record, record_path
+from ledger.provenance.record import read_record
 from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
 from ledger.signing.keys import key_id
 from ledger.signing.statement import Origin
@@ -47,9 +47,8 @@ from ledger.signing.trust import Trust
 
 if TYPE_CHECKING:
     from c2pa import Context, Reader
+from ledger.media import EMBEDDED, media_type
 
-EMBEDDED = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".m4a": "audio/mp4"}
-"""Formats that carry a credential inside."""
 MAGIC = {
     ".wav": rb"RIFF....WAVE",
     ".mp3": rb"ID3|\xff[\xe0-\xff]",
@@ -59,18 +58,12 @@ MAGIC = {
 """How files of these formats begin, of those kinds that the engine reads."""
 MARK = b"c2pa"
 """Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
-BESIDE = {
-    ".mid": "audio/midi", ".midi": "audio/midi", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
-    ".aif": "audio/aiff", ".aiff": "audio/aiff",
-}  # fmt: skip
-"""Other formats of music, known by their names."""
 SIDECAR = ".c2pa"
 PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
 SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
 """Status codes about the signer; the others are about the file and what is said of it."""
 MAX_CERTIFICATES = 1000
 """Most places in a manifest store at which a certificate is looked for."""
-
 LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
 LINKS: dict[str, tuple[LinkVerdict, str]] = {
     "unknown": ("unchecked", "signer-unknown"),
@@ -80,7 +73,6 @@ LINKS: dict[str, tuple[LinkVerdict, str]] = {
     "revoked": ("broken", "key-revoked"),
 }
 """Verdict and code of a link of `ledger.verify`; those of ``none`` depend on what the statement says."""
-
 Verdict = Literal["none", "unknown", "trusted", "tampered", "unreadable", "revoked"]
 """Verdict on a credential.
 
@@ -148,11 +140,6 @@ class Credential:
         return actions[0] if isinstance(actions, list) and actions and isinstance(actions[0], dict) else {}
 
 
-def media_type(path: Path) -> str | None:
-    """Return the media type of a file of music by its name, or None for anything else."""
-    return (EMBEDDED | BESIDE).get(path.suffix.lower())
-
-
 def is_music(path: Path) -> bool:
     """Whether a file gets a credential: it is recorded as a track, or of a known format and without a record."""
     if not path.is_file():
@@ -170,20 +157,6 @@ def credential_file(path: Path) -> Path:
 def carries(path: Path) -> bool:
     """Whether a file can have a credential inside, or has something beside it that should be one."""
     return path.is_file() and (path.suffix.lower() in EMBEDDED or os.path.lexists(beside(path, SIDECAR)))
-
-
-def owner_of(path: Path) -> Path:
-    """Return the artefact whose record lists a file among its own, such as the MIDI file of a WAV; else `path`."""
-    if path.is_file() and not os.path.lexists(record_path(path)):
-        suffix = f".{record_path(path).name.removeprefix(f'{path.name}.')}"
-        for record_file in sorted(path.parent.glob(f"*{suffix}")):
-            owner = record_file.with_name(record_file.name.removesuffix(suffix))
-            if owner.stem != path.stem or not owner.is_file():
-                continue
-            record = read_record(owner)
-            if record is not None and path.name in record.also:
-                return owner
-    return path
 
 
 def credential_links(

@@ -20,7 +20,6 @@ from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavaila
 from ledger.exchange.contents import difference
 from ledger.exchange.credential import (
     ACTIONS,
-    EMBEDDED,
     MINING,
     PROVENANCE,
     SIDECAR,
@@ -30,11 +29,11 @@ from ledger.exchange.credential import (
     engine,
     engine_report,
     held_store,
-    media_type,
     read_credential,
     run_digest,
 )
 from ledger.hashes.digest import canonical_json, hash_file
+from ledger.media import EMBEDDED, media_type
 from ledger.paths import beside
 from ledger.provenance.record import Record, digest_of, read_record, record_path
 from ledger.signing.certificates import chain_text, load_chain

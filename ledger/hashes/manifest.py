@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.errors import LinkRefused, Malformed, PathRefused
+from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused
 from ledger.hashes.digest import Digest, hash_file
 from ledger.hashes.hashcache import HashCache, Part, State, state_of
 
@@ -279,3 +279,21 @@ def _walk(folder: Path, method: Method, prefix: str = "") -> Iterator[str]:
             raise LinkRefused(f"{folder / entry.name} is a symlink and cannot be signed; remove it or copy the file")
         else:
             raise PathRefused(f"{folder / entry.name} is neither a file nor a folder and cannot be signed; remove it")
+
+
+class ManifestMismatch(LedgerError):  # noqa: N818 - as those of `ledger.errors`
+    """Files are not what was signed.
+
+    Parameters
+    ----------
+    message : str
+        What was compared, for people.
+    diff : ManifestDiff
+        Names that are missing, extra or changed.
+    """
+
+    code = "content-changed"
+
+    def __init__(self, message: str, diff: ManifestDiff) -> None:
+        super().__init__(f"{message}: {diff}")
+        self.diff = diff

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
-from ledger.errors import Malformed, ManifestMismatch, PathRefused, SignatureInvalid, Unsigned
+from ledger.errors import Malformed, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashes.digest import (
     MAX_JSON_BYTES,
     MAX_RECORD_BYTES,
@@ -33,7 +33,7 @@ from ledger.hashes.digest import (
     write_atomic,
 )
 from ledger.hashes.hashcache import HashCache
-from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, Method, check_name
+from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, ManifestMismatch, Method, check_name
 from ledger.paths import beside, named
 from ledger.provenance.contributions import contributions_file, read_contributions
 from ledger.signing.envelope import Envelope, SigningKey, sign_statement
@@ -51,6 +51,9 @@ from ledger.signing.statement import Material, Origin, Statement
 from ledger.signing.timestamp import stamp_file
 from ledger.signing.trust import Trust, verify_envelope
 from ledger.staging import Staged
+
+if TYPE_CHECKING:
+    pass
 
 RECORD_SCHEMA = "contraste-provenance/1"
 RECORD_NAME = "provenance.json"
@@ -558,3 +561,17 @@ def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
         if other != name and os.path.lexists(folder / other):
             found[other] = hash_file(folder / other)
     return Manifest(found)
+
+
+def owner_of(path: Path) -> Path:
+    """Return the artefact whose record lists a file among its own, such as the MIDI file of a WAV; else `path`."""
+    if path.is_file() and not os.path.lexists(record_path(path)):
+        suffix = f".{record_path(path).name.removeprefix(f'{path.name}.')}"
+        for record_file in sorted(path.parent.glob(f"*{suffix}")):
+            owner = record_file.with_name(record_file.name.removesuffix(suffix))
+            if owner.stem != path.stem or not owner.is_file():
+                continue
+            record = read_record(owner)
+            if record is not None and path.name in record.also:
+                return owner
+    return path

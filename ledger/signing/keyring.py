@@ -1,6 +1,6 @@
 """The user's trusted keys, and signed statements about keys: rotation, revocation, and the account of a key.
 
-In ``<data>`` (`ledger.signing.keys.data_folder`) lie ``trusted/<key id>.pem`` and ``trusted/<fingerprint>.crt``
+In ``<data>`` (`ledger.paths.data_folder`) lie ``trusted/<key id>.pem`` and ``trusted/<fingerprint>.crt``
 (certificate authorities), ``revoked/<key id of the signer>.sig`` (revocation lists) and ``accounts/<key id>.sig``
 (bindings). All but the keys are signed statements that anybody can check offline, made by the functions here:
 
@@ -30,10 +30,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_ds
 
 from ledger.errors import Malformed, SignatureInvalid
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, canonical_json, parse_json, read_bytes, write_atomic
-from ledger.paths import make_folder, refuse_writable
+from ledger.paths import data_folder, make_folder, refuse_writable
 from ledger.signing.certificates import load_roots, pem_text
 from ledger.signing.envelope import Envelope, sign_statement
-from ledger.signing.keys import check_curve, data_folder, key_id, load_public, public_pem, read_key
+from ledger.signing.keys import check_curve, key_id, load_public, public_pem, read_key
 from ledger.signing.signer import Signer
 from ledger.signing.statement import Statement, json_array, json_object
 from ledger.signing.trust import Revocation, Trust, format_time, parse_time, verify_envelope
@@ -294,7 +294,7 @@ def bind_account(signer: Signer, account_key: bytes) -> Envelope:
     ExtraMissing
         Without eth-account, which signs for the account.
     """
-    from ledger.chains.abi import requires_extra  # as above
+    from ledger.errors import requires_extra  # as above
 
     with requires_extra():
         from eth_account import Account

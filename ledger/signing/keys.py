@@ -6,11 +6,9 @@ is the key hint of OpenSSF model signing. Every other curve is refused, Ethereum
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
-import platformdirs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,11 +24,6 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "secp521r1": hashes.SHA512,
 }
 """Hash of a signature by the curve of its key, as in model signing 1.0."""
-
-
-def data_folder() -> Path:
-    """Return the user's data folder of this program (``CONTRASTE_HOME``), which may not exist yet."""
-    return Path(os.environ.get("CONTRASTE_HOME") or platformdirs.user_data_dir("contraste", appauthor=False))
 
 
 def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:

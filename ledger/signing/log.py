@@ -15,7 +15,6 @@ notes tell what should be there, and prove nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from ledger.errors import LedgerError, LogBroken, LogIncomplete, Malformed, Sign
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
 from ledger.paths import make_folder
 from ledger.signing.envelope import Envelope, SigningKey, sign_statement
+from ledger.signing.log_proofs import check_inclusion, leaf_hash, node_hash, split_size
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust, format_time, verify_envelope
 
@@ -44,7 +44,6 @@ CREATE TABLE IF NOT EXISTS notes (payload BLOB, what TEXT, time TEXT, PRIMARY KE
 """
 HEADS = "heads"
 """Folder beside the log with a copy of each signer's latest tree head."""
-
 BYTES = "COALESCE(CAST({} AS BLOB), x'')"
 """A column read as bytes, whatever type somebody gave its values."""
 
@@ -79,65 +78,6 @@ class LogEntry:
 def place_of_file(file: Path) -> str:
     """Return where a file lies on this machine, links in its folders resolved."""
     return os.path.join(os.path.realpath(file.parent), file.name)
-
-
-def leaf_hash(leaf: bytes) -> bytes:
-    """Return the hash of a leaf (RFC 9162, 2.1.1)."""
-    return hashlib.sha256(b"\0" + leaf).digest()
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\1" + left + right).digest()
-
-
-def check_inclusion(leaf: bytes, position: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """Return None if `proof` leads from a leaf hash to a root (RFC 9162, 2.1.3.2), else raise `LogBroken`."""
-    if not 0 <= position < size:
-        raise LogBroken(f"position {position} is not in a log of {size} entries")
-    first, last, node = position, size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            raise LogBroken("the inclusion proof is too long")
-        if first % 2 or first == last:
-            node = _node(sibling, node)
-            while not first % 2 and first:
-                first, last = first // 2, last // 2
-        else:
-            node = _node(node, sibling)
-        first, last = first // 2, last // 2
-    if last != 0 or node != root:
-        raise LogBroken(f"the inclusion proof of entry {position} does not lead to the root {root.hex()[:16]}...")
-
-
-def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
-    """Return None if a tree only grew from an older one (RFC 9162, 2.1.4.2), else raise `LogBroken`."""
-    if not 0 < old_size <= size:
-        raise LogBroken(f"a log of {size} entries is not an extension of one of {old_size}")
-    if old_size == size:
-        if proof or old_root != root:
-            raise LogBroken("two logs of one size have different roots")
-        return
-    path = list(proof)
-    if old_size & (old_size - 1) == 0:
-        path.insert(0, old_root)
-    if not path:
-        raise LogBroken("the consistency proof is empty")
-    first, last = old_size - 1, size - 1
-    while first % 2:
-        first, last = first // 2, last // 2
-    old = new = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            raise LogBroken("the consistency proof is too long")
-        if first % 2 or first == last:
-            old, new = _node(sibling, old), _node(sibling, new)
-            while not first % 2 and first:
-                first, last = first // 2, last // 2
-        else:
-            new = _node(new, sibling)
-        first, last = first // 2, last // 2
-    if last != 0 or old != old_root or new != root:
-        raise LogBroken(f"the log of {size} entries does not contain the older one of {old_size} as it was")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +128,7 @@ class TransparencyLog:
                 node, level, position = leaf_hash(leaf), 0, size
                 database.execute("INSERT INTO nodes VALUES (?, ?, ?)", (0, size, node))
                 while position % 2:
-                    node = _node(self._stored(database, level, position - 1), node)
+                    node = node_hash(self._stored(database, level, position - 1), node)
                     level, position = level + 1, position // 2
                     database.execute("INSERT INTO nodes VALUES (?, ?, ?)", (level, position, node))
                 size += 1
@@ -331,7 +271,7 @@ class TransparencyLog:
             def path(start: int, stop: int) -> Iterator[bytes]:
                 if stop - start == 1:
                     return
-                middle = start + _split(stop - start)
+                middle = start + split_size(stop - start)
                 if position < middle:
                     yield from path(start, middle)
                     yield self._range(database, middle, stop)
@@ -352,7 +292,7 @@ class TransparencyLog:
                     if not whole:
                         yield self._range(database, start, stop)
                     return
-                middle = start + _split(stop - start)
+                middle = start + split_size(stop - start)
                 if old_size <= middle:
                     yield from path(start, middle, whole)
                     yield self._range(database, middle, stop)
@@ -380,7 +320,7 @@ class TransparencyLog:
         row, level = [leaf_hash(entry.leaf) for entry in entries], 0
         while row:
             expected.update({(level, position): node for position, node in enumerate(row)})
-            row, level = [_node(*row[at : at + 2]) for at in range(0, len(row) - 1, 2)], level + 1
+            row, level = [node_hash(*row[at : at + 2]) for at in range(0, len(row) - 1, 2)], level + 1
         with self._database() as database:
             nodes = database.execute(f"SELECT level, position, {BYTES.format('hash')} FROM nodes")
             stored = {(level, position): node for level, position, node in nodes}
@@ -436,13 +376,8 @@ class TransparencyLog:
         if count & (count - 1) == 0:
             level = count.bit_length() - 1
             return self._stored(database, level, start >> level)
-        middle = start + _split(count)
-        return _node(self._range(database, start, middle), self._range(database, middle, stop))
-
-
-def _split(count: int) -> int:
-    """Return the largest power of two below `count` (RFC 9162, 2.1.1)."""
-    return 1 << ((count - 1).bit_length() - 1)
+        middle = start + split_size(count)
+        return node_hash(self._range(database, start, middle), self._range(database, middle, stop))
 
 
 def _entry(file: Path, envelope: Envelope) -> dict[str, Any]:

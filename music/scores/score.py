@@ -13,68 +13,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
-from math import lcm
-from typing import NamedTuple, TypeVar
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from music.midi import MAX_BPM, MAX_SECONDS, MIN_BPM, check_crowd
 from music.midi_events import MAX_EVENTS
-from music.notes import DEFAULT_BPM, DEFAULT_TICKS, MusicError, NoteSequence, Part, Tempo, TimeSignature, build
-from music.scores.repeats import Signs, played
+from music.notes import MusicError, NoteSequence, Part, Tempo, TimeSignature, build
+from music.scores.measures import (
+    STEPS,
+    Bar,
+    Measure,
+    Sound,
+    keep_changes,
+    marks_in_force,
+    printable_line,
+    quarters_of_bar,
+    read_meter,
+    read_metronome,
+    read_number,
+    read_parts,
+    ticks_of,
+)
+from music.scores.repeats import played
 
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-UNITS: dict[str, float] = {
-    **{"maxima": 32.0, "long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0, "quarter": 1.0, "eighth": 0.5},
-    **{f"{2**k}{'nd' if k == 5 else 'th'}": 4 / 2**k for k in range(4, 11)},
-}
 VELOCITY = 90  # forte, of which MusicXML's `dynamics` are percent
 GRACE = 1 / 8  # quarters
 MAX_STAVES = 16  # of a part; what stands on more is read as on the last
-MAX_TICKS = 32767  # a quarter, in a MIDI file
 MAX_NOTES = MAX_EVENTS // 2  # played; each is two events of a MIDI file
-
-
-T = TypeVar("T")
-
-
-class Sound(NamedTuple):
-    """A note of a printed bar: ticks from the bar's start, ticks, and whether ties join it to its neighbours."""
-
-    start: float
-    ticks: float
-    pitch: int
-    velocity: int
-    part: int
-    tied_from: bool
-    tied_on: bool
-    passes: frozenset[int]
-
-
-@dataclass(slots=True)
-class Bar:
-    """A printed bar, of all parts."""
-
-    number: str
-    implicit: bool
-    sounds: list[Sound] = field(default_factory=list)
-    ticks: float = 0.0
-    rest_ticks: float = 0.0  # of rests that fill a bar, whatever its length
-    tempos: list[tuple[float, float]] = field(default_factory=list)  # ticks from its start, bpm
-    meters: list[tuple[float, int, int]] = field(default_factory=list)  # ticks from its start, numerator, denominator
-    signs: Signs = field(default_factory=Signs)
-
-
-class Measure(NamedTuple):
-    """The part of one bar that one instrument plays."""
-
-    number: str
-    implicit: bool
-    elements: Element
 
 
 def read_score(root: Element, name: str, title: str, *, unfold: bool = True) -> NoteSequence:
@@ -100,18 +66,6 @@ def read_score(root: Element, name: str, title: str, *, unfold: bool = True) -> 
         raise MusicError(f"{name}: {error}") from error
 
 
-def ticks_of(root: Element) -> int:
-    """Ticks a quarter, `DEFAULT_TICKS` or more, that hold every ``divisions`` of a score; of too many, some."""
-    ticks = 1
-    for element in root.iter("divisions"):
-        value = _number(element.text, "divisions")
-        if value > 0 and value == int(value):
-            ticks = lcm(ticks, int(value))
-            if ticks > MAX_TICKS:
-                return DEFAULT_TICKS
-    return ticks * -(-DEFAULT_TICKS // ticks) if ticks < DEFAULT_TICKS else ticks
-
-
 class _Reader:
     """One score: its printed bars, then what is played of them."""
 
@@ -125,7 +79,7 @@ class _Reader:
 
     def read(self, title: str, unfold: bool) -> NoteSequence:
         names = {part.get("id", ""): part for part in self.root.findall("part-list/score-part")}
-        for track, (owner, measures) in enumerate(_parts(self.root).items()):
+        for track, (owner, measures) in enumerate(read_parts(self.root).items()):
             self.bars += [Bar(m.number, m.implicit) for m in measures[len(self.bars) :]]
             _Instrument(self, track, names.get(owner)).read(measures)
         self._close()
@@ -138,7 +92,7 @@ class _Reader:
         nominal = 4.0 * self.ticks
         for bar in self.bars:
             if bar.meters:
-                nominal = _bar_quarters(bar.meters[0]) * self.ticks
+                nominal = quarters_of_bar(bar.meters[0]) * self.ticks
             if bar.ticks <= 0:
                 bar.ticks = min(bar.rest_ticks, nominal) if bar.rest_ticks > 0 else nominal
 
@@ -146,7 +100,7 @@ class _Reader:
         bars, ticks = self.bars, self.ticks
         if sum(len(bars[i].sounds) for i, _ in order) > MAX_NOTES:
             raise MusicError(f"{self.name}: more than {MAX_NOTES} notes are played; that is the limit")
-        in_force = list(_in_force(bars))
+        in_force = list(marks_in_force(bars))
         notes: list[list[float]] = []
         held: dict[tuple[int, int, int], list[list[float]]] = {}  # part, pitch, end -> notes that ties go on from
         tempos: list[tuple[float, float]] = []
@@ -162,7 +116,7 @@ class _Reader:
                 tempos.append((at, tempo))
                 meters.append((at, *here_meter))
             meter = bar.meters[-1][1:] if bar.meters else here_meter
-            full = _bar_quarters((0.0, *meter)) * ticks
+            full = quarters_of_bar((0.0, *meter)) * ticks
             split = bar.implicit or (i == before + 1 and numbers and bar.number == numbers[-1])
             halved = starts and split and at - line + bar.ticks <= full + 1e-6 and at - line < full - 1e-6
             if not halved:
@@ -217,9 +171,10 @@ class _Reader:
             table[:, 3],
             owners,
             parts=[self.parts[i] for i in used] or (Part(),),
-            tempos=[Tempo(at / self.ticks, bpm) for at, bpm in _changes(tempos)],
+            tempos=[Tempo(at / self.ticks, bpm) for at, bpm in keep_changes(tempos)],
             time_signatures=[
-                TimeSignature(at / self.ticks, *meter) for at, meter in _changes([(at, (n, d)) for at, n, d in meters])
+                TimeSignature(at / self.ticks, *meter)
+                for at, meter in keep_changes([(at, (n, d)) for at, n, d in meters])
             ],
             ticks_per_quarter=self.ticks,
             title=title,
@@ -237,14 +192,14 @@ class _Instrument:
 
     def __init__(self, reader: _Reader, track: int, about: Element | None) -> None:
         self.reader, self.track = reader, track
-        self.name = _line(about.findtext("part-name") or "") if about is not None else ""
+        self.name = printable_line(about.findtext("part-name") or "") if about is not None else ""
         self.program = 0
         self.drums: dict[str, int] = {}  # instrument -> key of the drum kit
         for midi in about.iter("midi-instrument") if about is not None else ():
             if (drum := midi.findtext("midi-unpitched")) is not None:
-                self.drums[midi.get("id", "")] = int(_number(drum, "midi-unpitched")) - 1
+                self.drums[midi.get("id", "")] = int(read_number(drum, "midi-unpitched")) - 1
             elif (program := midi.findtext("midi-program")) is not None and not self.program:
-                self.program = min(max(int(_number(program, "midi-program")) - 1, 0), 127)
+                self.program = min(max(int(read_number(program, "midi-program")) - 1, 0), 127)
         self.places: dict[tuple[int, bool], int] = {}  # staff and drums -> part
         self.unit = float(reader.ticks)  # ticks of one division
         self.shift: dict[str, int] = {}  # semitones from written to sounding, of a staff ("" for all)
@@ -282,7 +237,7 @@ class _Instrument:
         text = element.findtext("duration")
         if text is None:
             return 0.0
-        value = _number(text, "duration") * self.unit
+        value = read_number(text, "duration") * self.unit
         if not 0 <= value < float("inf"):
             raise MusicError(f"duration {text.strip()!r}; it is a number of divisions, 0 or more")
         return value
@@ -316,11 +271,11 @@ class _Instrument:
             left_out["notes without a pitch of 0 to 127, left out"] += 1
             return
         loud = note.get("dynamics")
-        velocity = round(_number(loud, "dynamics") * VELOCITY / 100) if loud else self.velocity
+        velocity = round(read_number(loud, "dynamics") * VELOCITY / 100) if loud else self.velocity
         ties = {tie.get("type") for tie in note.findall("tie")}
         if grace:
             graces[-1:] = [[*graces[-1], len(bar.sounds)]] if chord and graces else [*graces[-1:], [len(bar.sounds)]]
-        part = self._part(min(int(_number(note.findtext("staff") or "1", "staff")), MAX_STAVES), drums)
+        part = self._part(min(int(read_number(note.findtext("staff") or "1", "staff")), MAX_STAVES), drums)
         passes = frozenset(map(int, re.findall(r"\d{1,6}", note.get("time-only") or "")))
         bar.sounds.append(
             Sound(onset, ticks, pitch, min(max(velocity, 1), 127), part, "stop" in ties, "start" in ties, passes)
@@ -349,8 +304,8 @@ class _Instrument:
         step = STEPS.get((pitch.findtext("step") or "").strip().upper())
         if step is None:
             return None
-        octave = int(_number(pitch.findtext("octave"), "octave"))
-        alter = round(_number(pitch.findtext("alter") or "0", "alter"))
+        octave = int(read_number(pitch.findtext("octave"), "octave"))
+        alter = round(read_number(pitch.findtext("alter") or "0", "alter"))
         staff = (note.findtext("staff") or "1").strip()
         return 12 * (octave + 1) + step + alter + self.shift.get(staff, self.shift.get("", 0))
 
@@ -359,23 +314,23 @@ class _Instrument:
         if instrument is not None and instrument.get("id", "") in self.drums:
             return self.drums[instrument.get("id", "")]
         step = STEPS.get((unpitched.findtext("display-step") or "C").strip().upper(), 0)
-        return 12 * (int(_number(unpitched.findtext("display-octave") or "4", "display-octave")) + 1) + step
+        return 12 * (int(read_number(unpitched.findtext("display-octave") or "4", "display-octave")) + 1) + step
 
     def _attributes(self, attributes: Element, bar: Bar) -> None:
         if (divisions := attributes.findtext("divisions")) is not None:
-            value = _number(divisions, "divisions")
+            value = read_number(divisions, "divisions")
             if value <= 0:
                 raise MusicError(f"divisions {divisions.strip()!r}; there are more than 0 in a quarter")
             self.unit = self.reader.ticks / value
         for transpose in attributes.findall("transpose"):
-            chromatic = _number(transpose.findtext("chromatic") or "0", "chromatic")
-            octaves = _number(transpose.findtext("octave-change") or "0", "octave-change")
+            chromatic = read_number(transpose.findtext("chromatic") or "0", "chromatic")
+            octaves = read_number(transpose.findtext("octave-change") or "0", "octave-change")
             staff = transpose.get("number", "")
             if not staff:
                 self.shift.clear()
             self.shift[staff] = round(chromatic) + 12 * round(octaves)
         time = attributes.find("time")
-        meter = _meter(time) if time is not None else None
+        meter = read_meter(time) if time is not None else None
         if meter and (self.at, *meter) not in bar.meters:
             bar.meters.append((self.at, *meter))
             bar.meters.sort()
@@ -385,17 +340,17 @@ class _Instrument:
         place = self.at
         for offset in (direction.find("offset"), sound.find("offset") if sound is not None else None):
             if offset is not None and (offset.get("sound") == "yes" or direction.tag == "sound"):
-                place = max(self.at + _number(offset.text, "offset") * self.unit, 0.0)
-        bpm = _number(sound.get("tempo"), "tempo") if sound is not None and sound.get("tempo") else None
+                place = max(self.at + read_number(offset.text, "offset") * self.unit, 0.0)
+        bpm = read_number(sound.get("tempo"), "tempo") if sound is not None and sound.get("tempo") else None
         if bpm is None:
-            bpm = next((b for b in map(_metronome, direction.iter("metronome")) if b), None)
+            bpm = next((b for b in map(read_metronome, direction.iter("metronome")) if b), None)
         if bpm is not None and bpm > 0:
             bar.tempos.append((place, min(max(bpm, MIN_BPM), MAX_BPM)))
             bar.tempos.sort(key=lambda change: change[0])
         if sound is None:
             return
         if sound.get("dynamics"):
-            self.velocity = round(_number(sound.get("dynamics"), "dynamics") * VELOCITY / 100)
+            self.velocity = round(read_number(sound.get("dynamics"), "dynamics") * VELOCITY / 100)
         signs = bar.signs
         for places, key in (
             (signs.segno, "segno"),
@@ -423,88 +378,3 @@ class _Instrument:
             under = numbers
             self.endings = numbers if ending.get("type") == "start" else frozenset()
         return under
-
-
-def _parts(root: Element) -> dict[str, list[Measure]]:
-    """Measures of each part, in order; a score may hold parts of measures or measures of parts."""
-    found: dict[str, list[Measure]] = {}
-    if root.tag == "score-partwise":
-        for part in root.findall("part"):
-            for measure in part.findall("measure"):
-                found.setdefault(part.get("id", ""), []).append(_measure(measure, measure))
-        return found
-    for bar, measure in enumerate(root.findall("measure")):
-        for part in measure.findall("part"):
-            mine = found.setdefault(part.get("id", ""), [])
-            mine += [Measure(measure.get("number", ""), False, Element("part"))] * (bar - len(mine))
-            mine.append(_measure(measure, part))
-    return found
-
-
-def _measure(about: Element, elements: Element) -> Measure:
-    return Measure(_line(about.get("number", ""))[:16], about.get("implicit") == "yes", elements)
-
-
-def _in_force(bars: list[Bar]) -> Iterator[tuple[float, tuple[int, int]]]:
-    """Tempo and meter at the start of each printed bar."""
-    tempo, meter = DEFAULT_BPM, (4, 4)
-    for bar in bars:
-        if bar.meters and bar.meters[0][0] == 0:
-            meter = bar.meters[0][1:]
-        yield tempo, meter
-        tempo = bar.tempos[-1][1] if bar.tempos else tempo
-        meter = bar.meters[-1][1:] if bar.meters else meter
-
-
-def _changes(said: list[tuple[float, T]]) -> list[tuple[float, T]]:
-    """Leave out what is in force already; of several at one place the last holds."""
-    found: list[tuple[float, T]] = []
-    for at, value in dict(said).items():
-        if not found or found[-1][1] != value:
-            found.append((at, value))
-    return found
-
-
-def _meter(time: Element) -> tuple[int, int] | None:
-    """Numerator and denominator, of several added up; None where there are none (senza misura)."""
-    total, denominator = Fraction(0), 1
-    for beats, kind in zip(time.findall("beats"), time.findall("beat-type"), strict=False):
-        numbers = re.findall(r"\d{1,4}", beats.text or "")
-        unit = int(_number(kind.text, "beat-type"))
-        if not numbers or not 1 <= unit <= 1024:
-            return None
-        total += Fraction(sum(map(int, numbers)), unit)
-        denominator = max(denominator, unit)
-    if total <= 0:
-        return None
-    exact = max(denominator, total.denominator)
-    return round(total * exact), exact
-
-
-def _bar_quarters(meter: tuple[float, int, int]) -> float:
-    return 4.0 * meter[1] / meter[2]
-
-
-def _metronome(metronome: Element) -> float | None:
-    """Quarters a minute of a drawn tempo; None where it gives no number."""
-    number = re.search(r"\d{1,4}(\.\d{1,4})?", metronome.findtext("per-minute") or "")
-    unit = UNITS.get((metronome.findtext("beat-unit") or "").strip())
-    if not number or not unit:
-        return None
-    dots = len(metronome.findall("beat-unit-dot"))
-    return float(number[0]) * unit * (2 - 0.5**dots)
-
-
-def _number(text: str | None, what: str) -> float:
-    try:
-        value = float((text or "").strip()[:32])
-    except ValueError:
-        raise MusicError(f"{what} {(text or '').strip()[:32]!r} is no number") from None
-    if not abs(value) < 1e9:
-        raise MusicError(f"{what} {value} is out of range")
-    return value
-
-
-def _line(text: str) -> str:
-    """One printable line of at most 80 characters: names end up in reports."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:80]

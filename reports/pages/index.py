@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, Outcome, SoundMatch
-from audit.search.originality import OriginalityReport
+from audit.originality.report import OriginalityReport
 from reports.language import words
 from reports.language.translation import Language, language
 from reports.pages.originality import drawn_curves, originality_sentence

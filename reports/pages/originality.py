@@ -12,18 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from audit.search.originality import (
-    EDGE,
-    GRID,
-    MIN_PIECES,
-    RESAMPLES,
-    Baseline,
-    Estimate,
-    Group,
-    Measured,
-    OriginalityReport,
-    Window,
-)
+from audit.originality.baseline import EDGE, MIN_PIECES, RESAMPLES, Baseline, Estimate, Group
+from audit.originality.report import OriginalityReport
+from audit.originality.windows import GRID, Measured, Window
 from reports.drawings.svg import number
 from reports.json_report import canonical
 from reports.language import words

@@ -31,17 +31,17 @@ from corpus.recordings import FOLDER, open_recordings
 from corpus.rights import Rights, RightsError, read_rights
 from corpus.segment import StoreError, write_folder
 from corpus.store import SCHEMA, Store, _manifest
-from generator.data.tokens import VOCABULARY_DIGEST, GeneratorError
+from generator.data.vocabulary import VOCABULARY_DIGEST, GeneratorError
 from generator.network.checkpoint import CONFIG, FORMAT, TRAINING, held_out_nats, is_spectrogram, read_description
 from generator.network.model import SIZES
 from generator.training.canaries import CANARIES, read_canaries
 from ledger.anchors.anchor import Anchor, anchor_file, read_anchor
 from ledger.anchors.chain_checks import judge_anchor, judge_token
 from ledger.anchors.tokens import TokenFile, read_token, token_file
-from ledger.chains.chain import Mined, Receipt, anchored_event
 from ledger.chains.embedded import EmbeddedChain
 from ledger.chains.evidence import Block, Evidence, MinedReceipt, encode_header, encode_receipt, evidence_of
 from ledger.chains.networks import ChainIdentity
+from ledger.chains.receipts import Mined, Receipt, anchored_event
 from ledger.chains.rpc import RpcChain
 from ledger.errors import LedgerError, Malformed
 from ledger.exchange import credential

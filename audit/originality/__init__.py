@@ -1,0 +1,1 @@
+"""How much of a release the corpus holds: windows of tracks, the human baseline, the report."""
