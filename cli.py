@@ -20,18 +20,20 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
+    from audit.corpus import AuditCorpus
     from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
     from audit.originality.windows import Measured
     from audit.policy import Policy
-    from audit.run import Corpus
+    from audit.search.corpus import SearchCorpus
     from corpus.store import Store
     from generator.training.settings import Settings
     from generator.writing.sample import Generated
     from ledger.chains.chain import Chain
     from ledger.hashes.hashcache import HashCache
     from ledger.links import Link, Verification
+    from ledger.provenance.digests import Digests
     from ledger.signing.log import TransparencyLog
     from ledger.signing.memory import Memory
     from ledger.signing.signer import Signer
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from music.read import LeftOut
     from reports.formats import Page
     from reports.pages.index import IndexRow
+    from reports.search_result import SearchResult
     from reports.verify import Found
 
 SHIPPED = Path(__file__).parent / "generator" / "pretrained"  # models that came with the program, and their key
@@ -212,7 +215,7 @@ def ingest(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its products are small, and its threads wait by spinning
 
     from audit.findings import many
-    from audit.track import open_corpus
+    from audit.opening import open_audit_corpus
     from corpus.ingest import ingest as run_ingest
     from corpus.recordings import open_recordings
     from corpus.rights import read_rights
@@ -248,7 +251,7 @@ def ingest(
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
     if store.pieces:
-        open_corpus(store, progress, engine, workers, repair=True)
+        open_audit_corpus(store, progress, engine, workers, repair=True)
     held = {"pieces": len(store.pieces), "manifest_sha256": store.digest}
     if len(sounds):
         held |= {"recordings": len(sounds), "recordings_sha256": sounds.digest}
@@ -267,44 +270,43 @@ def search(
     """Find what each query shares with the store, and say how surprising it is."""
     import json
 
-    from audit.findings import many, worst
+    from audit.find import judge, match, search_best, unsearchable
+    from audit.findings import many
     from audit.policy import read_policy
-    from audit.run import find, unsearchable
-    from audit.search.index import left_out
+    from audit.search.passages import lines
     from music.midi import write_atomically
     from music.read import read_music
-    from reports.json_report import search_record, unreadable_record
+    from reports.search_result import SearchResult
 
     rules = read_policy(policy)
-    corpus = _corpus(_store(store, partial), partial)
+    corpus = _search_corpus(_store(store, partial), partial)
     _name_unmatched(rules, corpus.store)
-    pieces, segments = left_out(corpus.store, corpus.index)
-    unsearched = (pieces, [name for name, _ in segments])
     files, left_out_files = _music(queries)
-    lines: list[bytes] = []
+    records: list[bytes] = []
     verdicts: list[str] = ["unreadable" if one.weight == "unreadable" else "incomplete" for one in left_out_files]
     with progress("search") as show:
         for done, file in enumerate(files):
             try:
                 query = read_music(file)
-                findings = find(corpus, query, rules, top)
+                here = lines(corpus.index, query)
+                judged = judge(corpus, query, here, search_best(corpus, here, top), rules, top)
+                gaps = tuple(skipped.reason for skipped in unsearchable(query))
+                result = SearchResult(
+                    str(file), tuple(match(corpus, query, judged)), corpus.left_out, gaps, tuple(query.remarks)
+                )
             except Exception as error:  # whatever one file does, the others are searched
-                record = unreadable_record(str(file), _reason(file, error))
-            else:
-                gaps = [skipped.reason for skipped in unsearchable(query)]
-                verdict = worst([f.verdict for f in findings])
-                record = search_record(str(file), verdict, findings, unsearched, gaps, query.remarks)
-            verdicts.append(record["verdict"])
+                result = SearchResult(str(file), unreadable=_reason(file, error))
+            verdicts.append(result.verdict)
             if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
-                lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                records.append(json.dumps(result.to_json(), ensure_ascii=False).encode() + b"\n")
             else:
-                _print_search(record)
+                _print_search(result)
             show(done + 1, len(files))
     if jsonl:
-        write_atomically(jsonl, b"".join(lines))
+        write_atomically(jsonl, b"".join(records))
     kinds = ("fail", "review", "clear", "incomplete", "unreadable")
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in kinds if v in verdicts)
-    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - pieces, 'piece')}: {counts}")
+    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
     raise typer.Exit(_gate({*verdicts}, "unreadable" in verdicts, False))
 
 
@@ -337,22 +339,36 @@ def _store(path: Path, partial: bool) -> Store:
     return store
 
 
-def _corpus(store: Store, partial: bool) -> Corpus:
-    """Open a store's index and what belongs to it; say what is left out and what can't be kept."""
-    from audit.search.index import left_out
-    from audit.track import open_corpus
+def _search_corpus(store: Store, partial: bool = False) -> SearchCorpus:
+    """Open what a search needs; say what is left out and what can't be kept."""
+    from audit.opening import open_search_corpus
 
-    corpus = open_corpus(store, progress, partial=partial)
+    corpus = open_search_corpus(store, progress, partial=partial)
+    _name_gaps(corpus)
+    return corpus
+
+
+def _audit_corpus(store: Store, partial: bool) -> AuditCorpus:
+    """Open what an audit needs; say what is left out and what can't be kept."""
+    from audit.opening import open_audit_corpus
+
+    corpus = open_audit_corpus(store, progress, partial=partial)
+    _name_gaps(corpus)
+    return corpus
+
+
+def _name_gaps(corpus: SearchCorpus) -> None:
+    """Say what a corpus leaves out and can't keep; end the command where nothing is left."""
+    store = corpus.store
     for name, reason in corpus.index.missing:
         say(f"{store.path}: index segment {name} is left out: {reason}")
     if corpus.index.missing:
-        pieces, _ = left_out(corpus.store, corpus.index)
-        say(f"{store.path}: {pieces} of {len(corpus.store.pieces)} pieces are not searched")
-        if pieces == len(corpus.store.pieces):
+        pieces = corpus.left_out.pieces
+        say(f"{store.path}: {pieces} of {len(store.pieces)} pieces are not searched")
+        if pieces == len(store.pieces):
             stop(f"{store.path}: no piece of the store can be searched", UNCHECKED)
     for name, reason in corpus.index.unsaved.items():
         say(f"{store.path}: {name} can't be kept ({reason}), so it is worked out anew each time")
-    return corpus
 
 
 def _music(paths: list[Path], sound: bool = False) -> tuple[list[Path], list[LeftOut]]:
@@ -392,18 +408,17 @@ def _is_notes(file: Path) -> bool:
     return not listing(file).sound
 
 
-def _print_search(record: dict[str, Any]) -> None:
-    tell(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
-    for gap in record.get("not_searched", ()):
+def _print_search(result: SearchResult) -> None:
+    tell(f"{result.query}: {result.verdict} {result.unreadable}".rstrip())
+    for gap in result.not_searched:
         tell(f"  not searched: {gap}")
-    for remark in record.get("remarks", ()):
+    for remark in result.remarks:
         tell(f"  in reading: {remark}")
-    for f in record.get("findings", ()):
-        (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
+    for m in result.matches:
+        (a, b), (c, d) = m.query_span_s, m.piece_span_s
         tell(
-            f"  {f['verdict']:6s} {f['piece']}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {f['transposition']:+d} st  "
-            f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  "
-            f"E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
+            f"  {m.verdict:6s} {m.piece}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {m.transposition:+d} st  "
+            f"x{m.tempo_ratio:.2f}  {m.matched}/{m.notes} notes  E={m.evalue:.1e}  p{100 * m.percentile:.0f}"
         )
 
 
@@ -430,7 +445,7 @@ def originality(
         setting = Setting.parse(window)
     except ValueError as error:
         stop(f"--window {error}", USAGE)
-    corpus = _corpus(_store(store, partial), partial)
+    corpus = _search_corpus(_store(store, partial), partial)
     files, left_out_files = _music(tracks)
     above = os.path.commonpath([file.parent for file in files])  # reports name no folders of this machine
     names = [file.relative_to(above).as_posix() for file in files]
@@ -447,7 +462,7 @@ def originality(
                 say(f"unreadable {file}: {reason}")
                 unreadable.append((name, reason.removeprefix(f"{file}: ")))
             show(done + 1, len(files))
-    report = originality_report(corpus.store, corpus.index, setting, results, baseline, unreadable)
+    report = originality_report(corpus, setting, results, baseline, unreadable)
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
         write_atomically(path, originality_json(report))
     if out:
@@ -532,7 +547,8 @@ def audit(
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
     from audit.policy import read_policy
-    from audit.track import audit_track
+    from audit.track import AuditRun, audit_track
+    from ledger.provenance.digests import Digests
     from ledger.signing.memory import Memory
     from reports.exports.disclosure import disclosure_files
     from reports.formats import Page, unknown_or_unavailable
@@ -547,9 +563,13 @@ def audit(
     corpus = _checked_corpus(store, partial, rules)
     files, left_out = _music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
-    heard = _sounds(corpus, files)
-    trusted, chain = _trusted(key), _chain(chain_dir, rpc)
-    memory = Memory(_log(), trusted)
+    digests, trusted = Digests(), _trusted(key)
+    for made_from in (store, model) if model else (store,):
+        digests.of(made_from)  # before the first track: what the tracks are judged by is as it is now
+    run = AuditRun(
+        corpus, rules, trusted, _chain(chain_dir, rpc), model, given, _sounds(corpus, files),
+        Memory(_log(), trusted), SHIPPED, digests,
+    )  # fmt: skip
     reports: list[AuditReport] = []
     rows = []
     unread: list[tuple[str, str]] = []
@@ -559,20 +579,17 @@ def audit(
     several = "html" in wanted and len(files) + len(beside) > 1
 
     def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
-        keep = functools.partial(windows.setdefault, name)
-        return audit_track(
-            file, music, corpus, rules, trusted, chain, model, given, heard, keep, log=memory, shipped=SHIPPED
-        )
+        return audit_track(run, file, music, functools.partial(windows.setdefault, name))
 
     page = Page(lang=lang, whole=whole_page)
     forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
     with progress("audit") as show:
         for file, name, report, written in _audited(files, audit_one, forms, show, unread):
             if "disclosure" in wanted:
-                written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
-            made_from = {"track": file, "dataset": store, "model": model}
+                written.update(disclosure_files(report, disclose(file, corpus, trusted, model, digests)))
+            materials = {"track": file, "dataset": store, **({"model": model} if model else {})}
             listed[f"{name}/report.json"] = _keep_report(
-                report, out / name, written, rules.text.encode(), signer, index=several, **made_from
+                report, out / name, written, rules.text.encode(), signer, digests, index=several, **materials
             )
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
@@ -587,13 +604,13 @@ def audit(
     raise typer.Exit(_gate(outcomes, lost, rules.gate.review_blocks))
 
 
-def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
+def _checked_corpus(store: Path, partial: bool, rules: Policy) -> AuditCorpus:
     """Open a store to judge by: every byte of it is compared with its manifests, and the policy's entries with it."""
     from audit.search.index import verify_index
 
     opened = _store(store, partial)
     opened.verify()
-    corpus = _corpus(opened, partial)
+    corpus = _audit_corpus(opened, partial)
     verify_index(corpus.index)
     _name_unmatched(rules, opened)
     return corpus
@@ -667,7 +684,7 @@ def _audited(
 def _index_of(
     out: Path,
     rows: list[IndexRow],
-    corpus: Corpus,
+    corpus: AuditCorpus,
     windows: dict[str, Measured],
     unread: list[tuple[str, str]],
     lang: str,
@@ -675,19 +692,19 @@ def _index_of(
     """Write the index page of several reports, with the originality of the tracks that have windows."""
     from dataclasses import replace
 
+    from audit.corpus import WINDOW
     from audit.originality.report import originality_report
-    from audit.run import WINDOW
     from music.midi import write_atomically
     from reports.language.translation import language
     from reports.pages.index import index_html
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
-    release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
+    release = originality_report(corpus, WINDOW, named, corpus.human if named else None)
     write_atomically(out / "index.html", index_html(rows, release, unread, language(lang)).encode())
     return out / "index.html"
 
 
-def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
+def _sounds(corpus: AuditCorpus, files: list[Path]) -> SoundCorpus | None:
     """Open the sound of the corpus, where one of the files is sound."""
     from audit.measures.sound import open_sounds
 
@@ -852,9 +869,10 @@ def _keep_report(
     files: dict[str, bytes],
     policy: bytes,
     signer: Signer | None,
+    digests: Digests,
     *,
     index: bool,
-    **made_from: Path | None,
+    **made_from: Path,
 ) -> str:
     """Write the files of a report and their record, and sign them where there is a `signer`; return its digest."""
     from ledger.hashes.digest import hash_bytes
@@ -863,7 +881,7 @@ def _keep_report(
     files = {"policy.toml": policy, **files}
     for name, content in files.items():
         write_atomically(folder / name, content)
-    _record_report(report, folder / "report.json", files, index, **made_from)
+    _record_report(report, folder / "report.json", files, digests, index, **made_from)
     if signer:
         _sign_report(signer, folder / "report.json")
     return hash_bytes(files["report.json"]).hex
@@ -895,7 +913,7 @@ def _sign_report(signer: Signer, file: Path) -> None:
 
 
 def _record_report(
-    report: AuditReport, file: Path, files: dict[str, bytes], index: bool, **made_from: Path | None
+    report: AuditReport, file: Path, files: dict[str, bytes], digests: Digests, index: bool, **made_from: Path
 ) -> None:
     """Write the provenance record of a report: what it judged, by what, the outcome, its folder, the files' digests."""
     from ledger.hashes.digest import hash_bytes
@@ -903,10 +921,10 @@ def _record_report(
     from ledger.provenance.record import material_of, write_record
 
     used = {**made_from, "policy": file.with_name("policy.toml")}
-    materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
-    digests = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
+    materials = [material_of(kind, path, artefact=file, digest=digests.of(path)) for kind, path in used.items()]
+    named = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
     said = {
-        "outcome": report.outcome, "sentence": report.sentence, "files": digests,
+        "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
     write_record(file, "report", materials=materials, parameters=said, environment=environment())
@@ -1281,11 +1299,11 @@ def generate(
 
 def _guard(store: Path) -> Callable[[NoteSequence], bool]:
     """Return what says whether the copy search flags music in a store."""
+    from audit.find import is_flagged
     from audit.policy import read_policy
-    from audit.run import flagged
 
-    corpus, rules = _corpus(_store(store, partial=False), partial=False), read_policy()
-    return lambda music: flagged(corpus, music, rules)
+    corpus, rules = _search_corpus(_store(store, partial=False)), read_policy()
+    return lambda music: is_flagged(corpus, music, rules)
 
 
 def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
@@ -1374,7 +1392,7 @@ def evaluate(
     figures, made = evaluate_model(
         model, opened, n, seed=seed, bars=bars, base=(base, broad) if base else None, device=device
     )
-    corpus = _corpus(opened, partial=False)
+    corpus = _search_corpus(opened)
     tracks = [track.sequence for track in made]
     sides: dict[tuple[str, bool], list[NoteSequence]] = {}
     for split, splits in (("train", ("train",)), ("held_out", ("valid", "test"))):
@@ -1440,10 +1458,11 @@ def _write_tracks(
 ) -> None:
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
     from generator.network.checkpoint import pick_device
-    from ledger.provenance.record import material_of, write_record
+    from ledger.provenance.record import digest_of, material_of, write_record
     from music.midi import midi_bytes, write_atomically
     from music.render import render_wav, renderer_info
 
+    digest = digest_of(model)
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"{name}-{number:0{len(str(len(made)))}d}.mid"
@@ -1451,7 +1470,7 @@ def _write_tracks(
             write_atomically(path, track.midi or midi_bytes(track.sequence))
             said = {**track.settings, **parameters, "renderer": renderer_info(), "statistics": track.statistics}
             write_record(
-                path, "track", materials=[material_of("model", model, artefact=path)], parameters=said,
+                path, "track", materials=[material_of("model", model, artefact=path, digest=digest)], parameters=said,
                 environment=_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             tell(path)
@@ -1464,7 +1483,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
 
     from generator.network.checkpoint import pick_device
     from generator.sound.sampling import generate_spectrograms, load_hashes
-    from ledger.provenance.record import material_of, write_record
+    from ledger.provenance.record import digest_of, material_of, write_record
     from metrics.phash import mel_hash, nearest_hash
     from music.audio import MEL_RATE, mel_to_samples
     from music.render import levelled, write_wav
@@ -1472,6 +1491,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     made = generate_spectrograms(model, n, seed=seed, device=device)
     hashes = load_hashes(model)
     usual = nearest_hash(hashes[1], hashes[0]) if hashes and len(hashes[1]) else None
+    digest = digest_of(model)
     with progress("sound") as show:
         for number, sample in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.wav"
@@ -1486,7 +1506,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
             if usual is not None:
                 said["phash_nearest_held_out_p05"] = int(np.quantile(usual, 0.05))
             write_record(
-                path, "track", materials=[material_of("model", model, artefact=path)],
+                path, "track", materials=[material_of("model", model, artefact=path, digest=digest)],
                 parameters={**sample.settings, **said}, environment=_environment(str(pick_device(device))),
             )  # fmt: skip
             tell(f"{path}  {_nearness(said)}".rstrip())
@@ -1778,6 +1798,7 @@ def verify(
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
     from ledger.hashes.manifest import Method
+    from ledger.provenance.digests import Digests
     from ledger.signing.memory import Memory
     from ledger.verify import verify_path
 
@@ -1789,11 +1810,11 @@ def verify(
         Method(None, tuple(ignore or ()))
     trusted, chain = _trusted(key), None if offline else _chain(chain_dir, rpc)
     verdicts: list[str] = []
-    printed, memory = [], Memory(_log(), trusted)
+    printed, memory, digests = [], Memory(_log(), trusted), Digests(_cache(not cache))
     for path in paths:
         found = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
-            ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, cache=_cache(not cache), log=memory,
+            ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, digests=digests, log=memory,
             shipped=SHIPPED, about=track,
         )  # fmt: skip
         if not as_json:

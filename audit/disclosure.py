@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit.run import Corpus
+from audit.corpus import AuditCorpus
 from corpus.census import Census
 from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
 from ledger.ai_roles import disclosure
@@ -23,7 +23,8 @@ from ledger.exchange.cyclonedx import model_bom
 from ledger.exchange.ddex import disclosure_xml
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.contributions import read_contributions
-from ledger.provenance.record import Record, digest_of, owner_of, read_record
+from ledger.provenance.digests import Digests
+from ledger.provenance.record import Record, owner_of, read_record
 from ledger.signing.trust import Trust
 
 
@@ -73,7 +74,9 @@ class Disclosure:
     unknown: Mapping[str, str]
 
 
-def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None) -> Disclosure:
+def disclose(
+    file: Path, corpus: AuditCorpus, trust: Trust, model: Path | None = None, digests: Digests | None = None
+) -> Disclosure:
     """Gather what is known.
 
     Parameters
@@ -84,6 +87,8 @@ def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None
         Whose credentials are believed.
     model : Path, optional
         Folder of the model that wrote it.
+    digests : Digests, optional
+        What this run has hashed.
     """
     unknown: dict[str, str] = {}
     roles: dict[str, str] = {}
@@ -110,7 +115,7 @@ def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None
     credentials = _credentials(file, record, trust)
     if not credentials:
         unknown["credential"] = "neither the track nor a file that belongs to it carries a C2PA credential"
-    bom, reason = _model(record, model)
+    bom, reason = _model(record, model, digests or Digests())
     if reason:
         unknown["model"] = reason
     return Disclosure(file.name, roles, credentials, ddex, bom, contributions, corpus.census, _named(unknown, file))
@@ -148,16 +153,16 @@ def _says(credential: Credential) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-def _model(record: Record | None, folder: Path | None) -> tuple[Mapping[str, Any], str]:
+def _model(record: Record | None, folder: Path | None, digests: Digests) -> tuple[Mapping[str, Any], str]:
     """Return the bill of materials of a model, or why there is none."""
     named = [m for m in record.origin.materials if m.kind == "model"] if record else []
     said = f"the track's record names {named[0].name} {named[0].digest.hex}" if named else "no record names a model"
     if folder is None:
         return {}, f"the model's folder was not given (--model); {said}"
     try:
-        if named and digest_of(folder) != named[0].digest:
+        if named and digests.of(folder) != named[0].digest:
             return {}, f"{folder.name} is not the model that made the track: {said}"
-        bom: Mapping[str, Any] = json.loads(model_bom(folder))
+        bom: Mapping[str, Any] = json.loads(model_bom(folder, digests))
     except LedgerError as error:
         return {}, str(error).replace(f"{folder.parent}/", "")
     return bom, ""

@@ -31,17 +31,16 @@ from ledger.errors import (
 )
 from ledger.exchange.credential import credential_links
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
-from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import Manifest, left_out
 from ledger.links import Assured, Link, LinkVerdict, Verification
 from ledger.paths import beside, named
 from ledger.provenance.contributions import contributions_file, read_contributions
+from ledger.provenance.digests import Digests
 from ledger.provenance.record import (
     Signed,
+    artefact_of,
     check_content,
     check_pages,
-    measure,
-    owner_of,
     place_of,
     read_record,
     read_signed,
@@ -93,7 +92,7 @@ def verify_path(
     ignored: Sequence[str] = (),
     strict: bool = False,
     allow_unsigned: bool = False,
-    cache: HashCache | None = None,
+    digests: Digests | None = None,
     log: TransparencyLog | Memory | None = None,
     shipped: Path | None = None,
     about: Path | None = None,
@@ -124,8 +123,8 @@ def verify_path(
     allow_unsigned : bool
         Whether what has no signature at all is ``absent`` instead of ``missing``. What is signed must be as signed
         all the same.
-    cache : HashCache, optional
-        Digests of unchanged files, to be believed (see there when they may be).
+    digests : Digests, optional
+        What this run has hashed, where it verifies several paths; its cache is believed (see there when it may be).
     log : TransparencyLog or Memory, optional
         This machine's log, which says what was signed here; a `Memory` where several paths are verified.
     shipped : Path, optional
@@ -142,9 +141,9 @@ def verify_path(
     if not os.path.lexists(path):
         raise PathRefused(f"{path} does not exist")
     memory = None if log is None else Memory.of(log, trust)
-    walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, cache, memory, shipped)
-    owner = _owner(path) if signature is None else path
-    signed = walk.artefact(owner, None, _measure(owner, cache), signature, tuple(ignored))
+    walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, digests or Digests(), memory, shipped)
+    owner = artefact_of(path) if signature is None else path
+    signed = walk.artefact(owner, None, _measure(owner, walk.digests), signature, tuple(ignored))
     if signed is not None and "reports" in signed.origin.parameters:
         walk.listed(signed)
     if about is not None:
@@ -155,7 +154,7 @@ def verify_path(
         walk.add("anchor", owner, "missing" if require_anchor else "absent", "not anchored", "not-anchored")
     if memory is not None:
         walk.logged(memory, owner, signed)
-    return Verification(path, tuple(walk.links), tuple(walk.assured))
+    return Verification(path, tuple(walk.links), tuple(walk.assured), signed.envelope.keyid if signed else "")
 
 
 def _names(signed: Signed, path: Path) -> bool:
@@ -165,18 +164,10 @@ def _names(signed: Signed, path: Path) -> bool:
     return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
 
-def _owner(path: Path) -> Path:
-    """Return the artefact that `path` belongs to; `path` itself where a record beside it can't be read."""
-    try:
-        return owner_of(path)
-    except LedgerError:
-        return path
-
-
-def _measure(path: Path, cache: HashCache | None) -> Manifest | Digest | PathRefused:
+def _measure(path: Path, digests: Digests) -> Manifest | Digest | PathRefused:
     """Return what is there, or why it cannot be hashed."""
     try:
-        return measure(path, cache)
+        return digests.measure(path)
     except PathRefused as error:
         return error
 
@@ -195,7 +186,7 @@ class _Walk:
         search: tuple[Path, ...],
         strict: bool,
         allow_unsigned: bool,
-        cache: HashCache | None,
+        digests: Digests,
         memory: Memory | None,
         shipped: Path | None,
     ) -> None:
@@ -204,7 +195,7 @@ class _Walk:
         self.search = search if shipped is None else (*search, shipped)
         self.strict = strict
         self.allow_unsigned = allow_unsigned
-        self.cache = cache
+        self.digests = digests
         self.memory = memory
         self.shipped = shipped
         self.links: list[Link] = []
@@ -342,7 +333,7 @@ class _Walk:
         try:
             if isinstance(measured, PathRefused):
                 raise measured
-            check_content(signed, measured, ignored=ignored, cache=self.cache)
+            check_content(signed, measured, ignored=ignored, cache=self.digests.cache)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
                 number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
@@ -381,9 +372,8 @@ class _Walk:
         """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
         older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
         found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
-        reports = [(one.file, *one.report) for one in found if one.report is not None]
-        self._reported[os.path.realpath(path)] = reports
-        return [Link("credential", str(one.file), one.verdict, one.detail, one.code) for one in found]
+        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in found if report]
+        return [link for link, _ in found]
 
     def _noted(self, signed: Signed, what: str, file: Path) -> bool:
         """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
@@ -519,13 +509,13 @@ class _Walk:
         hinted = None if material.path is None else Path(os.path.normpath(base / material.path))
         mismatch = None
         if hinted is not None and os.path.lexists(hinted):
-            measured = _measure(hinted, self.cache)
+            measured = _measure(hinted, self.digests)
             if _root(measured) == material.digest:
                 self._found(material, hinted, measured)
                 return
             mismatch = self._mismatch(material, hinted, measured)
         for candidate in self._candidates(material):
-            measured = _measure(candidate, self.cache)
+            measured = _measure(candidate, self.digests)
             if _root(measured) == material.digest:
                 self._found(material, candidate, measured)
                 return
@@ -569,7 +559,7 @@ class _Walk:
             f"here is {found.hex[:16] if found else 'nothing'}..."
         )
         try:
-            check_content(read_signed(path, self._trust(path), timeless=True), measured, cache=self.cache)
+            check_content(read_signed(path, self._trust(path), timeless=True), measured, cache=self.digests.cache)
         except LedgerError as error:
             return f"{text} ({error})"
         return f"{text} (it was changed and signed again)"
@@ -609,20 +599,21 @@ class _Walk:
             return None, None
         from ledger.anchors.chain_checks import judge_anchor, judge_token
 
-        found = judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain) if anchored else None
-        if found is not None:
-            self.add("anchor", path, found.verdict, found.detail, found.code)
+        link, receipt = None, None
+        if anchored:
+            link, receipt = judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain)
+            self.links.append(link)
         if minted:
-            self.add("token", path, *judge_token(path, content, self.chain)[:3])
-        if found is None or found.receipt is None:
-            return None, found and found.verdict
+            self.links.append(judge_token(path, content, self.chain))
+        if link is None or receipt is None:
+            return None, link.verdict if link else None
         account = self.keys.accounts.get(signed.envelope.keyid)
         if account is not None:
-            own = account.lower() == found.receipt.issuer.lower()
+            own = account.lower() == receipt.issuer.lower()
             text = f"the account {account} is bound to the signer's key; {'it' if own else 'another account'} anchored"
             self.add("key", path, "ok" if own else "absent", text, "ok" if own else "other-account")
-        proven = found.verdict != "ok" or found.receipt.evidence is not None
-        return datetime.fromtimestamp(found.receipt.time, UTC), found.verdict if proven else "unproven"
+        proven = link.verdict != "ok" or receipt.evidence is not None
+        return datetime.fromtimestamp(receipt.time, UTC), link.verdict if proven else "unproven"
 
     def _described(self, path: Path) -> None:
         """Say where the metadata of a token names an anchor that is not there."""
@@ -660,7 +651,7 @@ class _Walk:
         if not os.path.lexists(index):
             self.add("page", index, "absent", "not here; the report was made together with others", "not-found")
             return
-        listing = self.artefact(index, "report", _measure(index, self.cache))
+        listing = self.artefact(index, "report", _measure(index, self.digests))
         reports = listing.origin.parameters.get("reports") if listing else None
         if listing and (not isinstance(reports, Mapping) or reports.get(place_of(signed.path)) != content.hex):
             text = f"it lists another state of {place_of(signed.path)} than this; contraste audit writes it anew"
@@ -668,7 +659,7 @@ class _Walk:
 
     def about(self, path: Path, signed: Signed | None, track: Path) -> None:
         """Say whether a report is about the track that was meant."""
-        meant = _root(_measure(track, self.cache))
+        meant = _root(_measure(track, self.digests))
         materials = signed.origin.materials if signed else ()
         if not any((material.kind, material.digest) == ("track", meant) for material in materials):
             self.add("report", path, "broken", f"it is not about {track}", "other-track")

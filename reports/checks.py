@@ -9,8 +9,8 @@ from audit.findings import (
     AuditReport,
     CanBeWaived,
     Finding,
+    Link,
     MetricResult,
-    ProvenanceLink,
     RuleResult,
     SoundMatch,
     Verdict,
@@ -123,7 +123,7 @@ def _metric(metric: MetricResult, rule: RuleResult | None) -> Check:
     return Check(f"metrics.{metric.name}", short(metric.about), state, short(text), waiver=waiver)
 
 
-def _link(link: ProvenanceLink) -> Check:
+def _link(link: Link) -> Check:
     """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
     text = short(f"{link.subject}: {link.verdict}: {link.detail}")
     state = LINKS.get(link.verdict, "pass")

@@ -6,9 +6,9 @@ from typing import Any
 from audit.findings import (
     AuditReport,
     Finding,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
@@ -106,8 +106,8 @@ def report(**changes: Any) -> AuditReport:
             MetricResult("phash_64", "Pictures.", 2.0, 25.0, float("nan"), "lower", "folk/1.mid", "review"),
         ),
         provenance=(
-            ProvenanceLink("track", "new.mid", "ok", "as signed"),
-            ProvenanceLink("model", "model", "broken", "it is not what was used"),
+            Link("track", "new.mid", "ok", "as signed"),
+            Link("model", "model", "broken", "it is not what was used"),
         ),
         skipped=(Skipped("metrics:phash_256", "no sound was rendered", True), Skipped("chain", "not asked")),
         limits=("Only the named store.",),
@@ -147,7 +147,7 @@ def hostile_report(text: str) -> AuditReport:
         sound_matches=(sound(piece=text, title=text, artist=text, rights={"licence": text}),),
         reasons=(text,),
         sentence=f"This track matches {text}",
-        provenance=(ProvenanceLink(text[:50], text, "broken", text),),
+        provenance=(Link(text[:50], text, "broken", text),),
         rules=(RuleResult("style.close", text or "x", "fail", text),),
         waivers=(bad.waiver,) if bad.waiver else (),
     )

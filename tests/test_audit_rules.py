@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audit.findings import Finding, MetricResult, ProvenanceLink, RuleResult, Skipped, Waiver
+from audit.findings import Finding, Link, MetricResult, RuleResult, Skipped, Waiver
 from audit.gate.outcome import sentence, weighed
 from audit.gate.rules import can_be_waived, judged
 from audit.policy import Policy, check_policy, read_policy
@@ -26,7 +26,7 @@ def rules(
     of: Policy,
     findings: tuple[Finding, ...] = (),
     metrics: tuple[MetricResult, ...] = (METRIC,),
-    links: tuple[ProvenanceLink, ...] = (),
+    links: tuple[Link, ...] = (),
     skipped: tuple[Skipped, ...] = (),
     signer: str = "",
 ) -> dict[str, RuleResult]:
@@ -131,8 +131,8 @@ def test_a_waiver_of_a_finding_answers_for_its_licence_and_not_for_a_refusal() -
     }  # fmt: skip
 
 
-def link(name: str, verdict: str, subject: str = "x.mid") -> ProvenanceLink:
-    return ProvenanceLink(name, subject, verdict, f"{name} said so")
+def link(name: str, verdict: str, subject: str = "x.mid") -> Link:
+    return Link(name, subject, verdict, f"{name} said so")
 
 
 SIGNED = {"require_signature": True, "signed_by": [KEY], "require_anchor": True, "require_final": True}

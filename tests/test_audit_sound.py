@@ -15,8 +15,9 @@ import audit.measures.sound
 from audit.findings import AuditReport, Waiver
 from audit.gate.waivers import Waivers
 from audit.measures.sound import SoundCorpus, find_sounds, hear, open_sounds
+from audit.opening import open_audit_corpus
 from audit.policy import Policy, check_policy, read_policy
-from audit.track import audit_track, open_corpus
+from audit.track import audit_track
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -151,7 +152,7 @@ def test_hashes_are_kept_outside_the_store_and_made_again_when_damaged(corpus: S
 
 
 def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
-    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    opened = open_audit_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
     only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
     soundfile.write(tmp_path / "copy.flac", band(1), RATE)
     soundfile.write(tmp_path / "own.flac", band(30), RATE)
@@ -177,7 +178,7 @@ def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
 
 
 def test_a_waiver_of_a_sound_match(corpus: SoundCorpus, tmp_path: Path) -> None:
-    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    opened = open_audit_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
     only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
     soundfile.write(tmp_path / "copy.flac", band(1), RATE)
     sound = hear(tmp_path / "copy.flac")

@@ -9,7 +9,7 @@ import pytest
 
 from audit.gate.outcome import _copy_reason
 from audit.policy_tables import RULES
-from audit.run import LIMITS
+from audit.track import LIMITS
 from reports.language import words, words_es
 from reports.language.translation import LONGEST, in_both, language
 from reports.pages import page

@@ -20,9 +20,9 @@ from audit.findings import (
     CourseWindow,
     Finding,
     Harmony,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
@@ -135,8 +135,8 @@ def report(count: int = 3, **changes: Any) -> AuditReport:
             findings=tuple(finding(i + 1) for i in range(count)),
             metrics=(MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),),
             provenance=(
-                ProvenanceLink("track", "new.mid", "ok", "as signed"),
-                ProvenanceLink("anchor", "new.anchor.json", "simulated", "block 3"),
+                Link("track", "new.mid", "ok", "as signed"),
+                Link("anchor", "new.anchor.json", "simulated", "block 3"),
             ),
             skipped=(Skipped("metrics: phash", "no sound was rendered", True),),
             limits=("Only the named store.",),
@@ -215,7 +215,7 @@ def test_hostile_text_stays_text() -> None:
         reasons=(HOSTILE,),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": HOSTILE},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(ProvenanceLink(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
         limits=(HOSTILE,),
     )
@@ -460,7 +460,7 @@ def test_the_course_is_drawn_beside_human_pieces() -> None:
 
 
 LINKS = tuple(
-    ProvenanceLink(*words)
+    Link(*words)
     for words in (
         ("track", "new song.mid", "ok", "as signed"),
         ("anchor", "new.anchor.json", "simulated", "block 3"),
@@ -494,7 +494,7 @@ def test_the_crosswalk_reads_its_states_off_the_report() -> None:
     assert signed["Code of Practice 1.1.2"] == "open"
     assert signed["Code of Practice 1.1.3"] == "ok"
     assert signed["ISO/IEC 42001 A.7.5"] == "ok"
-    marks = (ProvenanceLink("credential", "a", "ok", ""), ProvenanceLink("time stamp", "a", "ok", ""))
+    marks = (Link("credential", "a", "ok", ""), Link("time stamp", "a", "ok", ""))
     assert states(provenance=(*LINKS[:1], *marks))["Code of Practice 1.1.1"] == "ok"
     bare = states(provenance=(), skipped=(Skipped("copy", "short"),))
     assert (bare["EU AI Act 50(2)"], bare["UNESCO 37-41"]) == ("absent", "part")

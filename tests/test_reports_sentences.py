@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped, many
+from audit.findings import Link, MetricResult, RuleResult, Skipped, many
 from audit.gate.outcome import sentence, weighed
 from audit.gate.rules import judged
 from audit.originality.baseline import Baseline, Estimate, Group
@@ -189,7 +189,7 @@ def test_what_no_metric_can_measure_is_said_in_spanish() -> None:
 
 def test_what_led_to_a_verdict_is_said_in_spanish() -> None:
     policy = read_policy("label-release")
-    broken = ProvenanceLink("model", "m", "broken", "it is not what was used: the statement names ab..., here is cd...")
+    broken = Link("model", "m", "broken", "it is not what was used: the statement names ab..., here is cd...")
     gaps = (Skipped("copy", "needs notes: the track is sound, and none are read out of it", True),)
     metrics = (MetricResult("phash_64", "", 2.0, 25.0, 18.0, "lower", "a.mid", "review"),)
     given = waiver("00000000000000aa", state="applied")

@@ -16,24 +16,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import ProvenanceLink, RuleResult, RuleVerdict, many
+from audit.findings import Link, RuleResult, RuleVerdict, many
 from audit.gate.rules import LACKS, RIGHTS, lacking, listed, result
 from audit.measures.likeness import figures
 from audit.policy import Policy
 from audit.policy_tables import RULES
-from audit.run import Corpus
+from audit.search.corpus import SearchCorpus
 from audit.search.index import SCHEMA as INDEX_SCHEMA
-from audit.search.index import left_out
 from corpus.census import sources
 from ledger.ai_roles import disclosure
-from ledger.errors import LedgerError
-from ledger.exchange.credential import carries
+from ledger.errors import ExtraMissing, LedgerError
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.record import read_record
 from music.notes import FloatArray, NoteSequence
@@ -46,7 +43,7 @@ SEED = 20261126
 
 
 def surroundings(
-    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence | None, links: tuple[ProvenanceLink, ...]
+    policy: Policy, corpus: SearchCorpus, file: Path, track: NoteSequence | None, links: tuple[Link, ...]
 ) -> tuple[RuleResult, ...]:
     """Check the rules on corpus, disclosure, style and store that the policy sets.
 
@@ -56,7 +53,7 @@ def surroundings(
         None for a track that is sound.
     file : Path
         The artefact that the track belongs to, beside which its disclosure lies.
-    links : tuple of ProvenanceLink
+    links : tuple of Link
         Among them the credentials of the track.
     """
     return (
@@ -68,13 +65,13 @@ def surroundings(
 
 
 @lru_cache(maxsize=1)  # all tracks of a run ask the same
-def _lacking(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
+def _lacking(policy: Policy, corpus: SearchCorpus) -> dict[str, list[str]]:
     """Name the pieces that lack what each of `RIGHTS` asks for."""
     pieces = list(sources(corpus.store))
     return {about: [p["piece"] for p in pieces if lacking(policy, about, p)] for about in RIGHTS}
 
 
-def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+def _corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     for about in RIGHTS:
         rule = f"rights.corpus.{about}"
         if policy.level(rule) == "ignore":
@@ -86,13 +83,13 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
         yield result(policy, rule, False if names else None if gone else True, detail)
 
 
-def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -> Iterator[RuleResult]:
+def _disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator[RuleResult]:
     if policy.level("disclosure.credential") != "ignore":
         found = [link for link in links if link.name == "credential"]
         best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
         holds: bool | None = best is not None and best.verdict == "ok"
         detail = best.detail if best else f"{file.name} has none in it or beside it"
-        if best and not holds and (best.verdict == "unchecked" or (find_spec("c2pa") is None and carries(file))):
+        if best and not holds and (best.verdict == "unchecked" or best.code == ExtraMissing.code):
             holds = None
         yield result(policy, "disclosure.credential", holds, detail)
     if policy.level("disclosure.roles") != "ignore":
@@ -139,7 +136,7 @@ def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
 
 
 @lru_cache(maxsize=1)
-def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
+def _usual(policy: Policy, corpus: SearchCorpus) -> _Usual | str:
     """Describe the pieces that a track is compared with; or say why that can't be done."""
     artist, store = policy.style.artist, corpus.store
     rows = np.flatnonzero(store.present & (store.groups == np.arange(len(store.groups))))
@@ -162,7 +159,7 @@ def style_share(usual: _Usual, track: NoteSequence) -> float:
     return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
 
 
-def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
+def _style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> Iterator[RuleResult]:
     if not policy.asks("style"):
         return
     required = policy.requires("style") or policy.style.can_fail
@@ -177,10 +174,10 @@ def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterat
     yield RuleResult("style", RULES["style"].title, judged, detail, required)
 
 
-def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
     asked, store = policy.store, corpus.store
-    unsearched, _ = left_out(store, corpus.index)
+    unsearched = corpus.left_out.pieces
     held = len(store.pieces) - unsearched
     if asked.min_pieces:
         holds = held >= asked.min_pieces or None

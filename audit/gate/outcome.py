@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from audit.findings import (
     Finding,
+    Link,
     MetricResult,
     Outcome,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
@@ -18,14 +18,12 @@ from audit.findings import (
     worst,
 )
 
-SOUND = "its sound from"
-
 
 def weighed(
     findings: Sequence[Finding],
     rules: Sequence[RuleResult],
     metrics: Sequence[MetricResult],
-    links: Sequence[ProvenanceLink],
+    links: Sequence[Link],
     skipped: Sequence[Skipped],
     sounds: Sequence[SoundMatch] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
@@ -81,7 +79,7 @@ def _copy_reason(finding: Finding) -> str:
 def _sound_reason(match: SoundMatch) -> str:
     (start, end), (there, last) = match.query_span_s, match.piece_span_s
     return (
-        f"{SOUND} {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
+        f"its sound from {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
         f"({match.distance} of {match.bits} bits differ, E = {match.evalue:.1e})"
     )
 
@@ -98,16 +96,17 @@ def sentence(
     reasons: Sequence[str],
     pieces: int,
     unsearched: int = 0,
-    sound: str = "",
+    compared_with: str = "",
+    sounds: Sequence[SoundMatch] = (),
 ) -> str:
     """Say the verdict in one plain sentence; the corpus has so many `pieces`, of which some are `unsearched`.
 
-    `sound` says what a track that is sound was compared with.
+    `compared_with` says what a track that is sound was compared with, and `sounds` what was found in it.
     """
     flagged = [f for f in findings if f.verdict != "clear" and not f.waived]
     passed = sum(f.waived for f in findings)
-    if outcome == "pass" and sound:
-        return f"No sound of this track is that of any of {sound} of the corpus; its notes were not compared."
+    if outcome == "pass" and compared_with:
+        return f"No sound of this track is that of any of {compared_with} of the corpus; its notes were not compared."
     if outcome == "pass":
         searched = (
             f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {many(pieces, 'piece')}"
@@ -126,7 +125,8 @@ def sentence(
             f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
             f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
         )
-    if sound and reasons[0].startswith(SOUND):
+    heard = [s for s in sounds if s.verdict != "clear" and not s.waived]
+    if heard and outcome == worst([s.verdict for s in heard]):  # then it is the first of the reasons
         what = "holds sound of the corpus" if outcome == "fail" else "holds sound that people should listen to"
         return f"This track {what}: {reasons[0]}."
     return f"The gate says {outcome}: {reasons[0]}."

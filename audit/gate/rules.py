@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from audit.findings import (
     Finding,
+    Link,
     MetricResult,
-    ProvenanceLink,
     RuleResult,
     RuleVerdict,
     Skipped,
@@ -50,7 +50,7 @@ def judged(
     policy: Policy,
     findings: Sequence[Finding],
     metrics: Sequence[MetricResult],
-    links: Sequence[ProvenanceLink],
+    links: Sequence[Link],
     skipped: Sequence[Skipped],
     signer: str = "",
     sounds: Sequence[SoundMatch] | None = None,
@@ -63,7 +63,7 @@ def judged(
         With their waivers.
     metrics : sequence of MetricResult
         Judged.
-    links : sequence of ProvenanceLink
+    links : sequence of Link
         The first is about the track itself.
     skipped : sequence of Skipped
         What was not measured, with `Skipped.required`.
@@ -158,9 +158,7 @@ def listed(names: Sequence[str]) -> str:
     return f": {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" if names else ""
 
 
-def _provenance(
-    policy: Policy, links: Sequence[ProvenanceLink], skipped: Sequence[Skipped], signer: str
-) -> Iterator[RuleResult]:
+def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped], signer: str) -> Iterator[RuleResult]:
     gap = _missing("provenance", skipped)
     if policy.requires("provenance"):
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]

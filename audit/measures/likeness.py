@@ -20,7 +20,7 @@ import numpy as np
 from audit.originality.baseline import human_baseline
 from audit.originality.report import measure_originality, originality_report
 from audit.originality.windows import Setting
-from audit.run import Corpus
+from audit.search.corpus import SearchCorpus
 from metrics.bleu import MAX_ORDER, self_bleu
 from metrics.chord_f1 import tonic
 from metrics.distributions import intervals, onset_times, overlap_area, pitch_classes
@@ -80,7 +80,7 @@ def overlaps(reference: Sequence[NoteSequence], candidates: Sequence[NoteSequenc
 
 
 def model_likeness(
-    corpus: Corpus,
+    corpus: SearchCorpus,
     real: Sequence[NoteSequence],
     tracks: Sequence[NoteSequence],
     sides: Mapping[tuple[str, bool], Sequence[NoteSequence]],
@@ -90,7 +90,7 @@ def model_likeness(
 
     Parameters
     ----------
-    corpus : Corpus
+    corpus : SearchCorpus
         For the originality.
     real : sequence of NoteSequence
         Held-out excerpts as long as the tracks.
@@ -127,7 +127,7 @@ def model_likeness(
         measure_originality(corpus.store, corpus.index, f"track {i}", track, setting)
         for i, track in enumerate(tracks, 1)
     ]
-    report = originality_report(corpus.store, corpus.index, setting, results, baseline)
+    report = originality_report(corpus, setting, results, baseline)
     own, human = report.group, report.baseline.group if report.baseline else None
     found["originality"] = {
         "tracks": asdict(own.originality) if own else None,

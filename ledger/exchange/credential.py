@@ -30,7 +30,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,6 +38,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.errors import ExtraMissing, KeyRevoked, LinkRefused, Malformed, PathRefused
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
 from ledger.hashes.manifest import check_name
+from ledger.links import Link, LinkVerdict
 from ledger.paths import beside
 from ledger.provenance.record import read_record
 from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
@@ -64,7 +65,6 @@ SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
 """Status codes about the signer; the others are about the file and what is said of it."""
 MAX_CERTIFICATES = 1000
 """Most places in a manifest store at which a certificate is looked for."""
-LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
 LINKS: dict[str, tuple[LinkVerdict, str]] = {
     "unknown": ("unchecked", "signer-unknown"),
     "trusted": ("ok", "ok"),
@@ -90,19 +90,6 @@ unreadable
 revoked
     Signed by a key, or under a certificate, that was revoked.
 """
-
-
-class CredentialLink(NamedTuple):
-    """What `ledger.verify` says of a file that has a credential, or should have one.
-
-    `report` is name and SHA-256 (hex) of the audit report that a trusted credential names; None where it names none.
-    """
-
-    file: Path
-    verdict: LinkVerdict
-    detail: str
-    code: str
-    report: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +148,10 @@ def carries(path: Path) -> bool:
 
 def credential_links(
     path: Path, origin: Origin | None, trust: Trust, older: Mapping[str, datetime] | None = None
-) -> Iterator[CredentialLink]:
-    """Yield what is to be said of each file of an artefact that has a credential, or should have one.
+) -> Iterator[tuple[Link, tuple[str, str] | None]]:
+    """Yield a link for each file of an artefact that has a credential, or should have one.
+
+    With each comes name and SHA-256 (hex) of the audit report that a trusted credential names; None for none.
 
     Parameters
     ----------
@@ -179,7 +168,7 @@ def credential_links(
         said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
     except (Malformed, TypeError) as error:
         text = f"the signed statement names no files with credentials: {error}"
-        yield CredentialLink(path, "broken", text, "malformed")
+        yield Link("credential", str(path), "broken", text, "malformed"), None
         return
     for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
         file = path.parent / name
@@ -187,26 +176,35 @@ def credential_links(
         try:
             found = read_credential(file, trust, at)
         except ExtraMissing as error:
-            yield CredentialLink(file, "unchecked" if name in said else "absent", str(error), error.code)
+            yield Link("credential", str(file), "unchecked" if name in said else "absent", str(error), error.code), None
             continue
         except PathRefused as error:
             verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
-            yield CredentialLink(file, verdict, str(error), error.code)
+            yield Link("credential", str(file), verdict, str(error), error.code), None
             continue
         claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
         if found.verdict == "none" and name in said:
             text = "no credential, and the signed statement says that it had one: it was stripped"
-            yield CredentialLink(file, "missing", text, "credential-stripped")
+            yield Link("credential", str(file), "missing", text, "credential-stripped"), None
         elif found.verdict == "unreadable" and origin is not None and name not in said:
-            yield CredentialLink(file, "absent", f"{found.detail}; the signed statement names none", "no-credential")
+            yield (
+                Link(
+                    "credential",
+                    str(file),
+                    "absent",
+                    f"{found.detail}; the signed statement names none",
+                    "no-credential",
+                ),
+                None,
+            )
         elif found.verdict == "none":
-            yield CredentialLink(file, "absent", found.detail, "no-credential")
+            yield Link("credential", str(file), "absent", found.detail, "no-credential"), None
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
             text = "the credential is about another run than the signed statement; sign again"
-            yield CredentialLink(file, "broken", text, "other-run")
+            yield Link("credential", str(file), "broken", text, "other-run"), None
         else:
             verdict, code = LINKS[found.verdict]
-            yield CredentialLink(file, verdict, found.detail, code, _report_in(claims))
+            yield Link("credential", str(file), verdict, found.detail, code), _report_in(claims)
 
 
 def _report_in(claims: object) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
-from ledger.errors import Malformed, PathRefused, SignatureInvalid, Unsigned
+from ledger.errors import LedgerError, Malformed, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashes.digest import (
     MAX_JSON_BYTES,
     MAX_RECORD_BYTES,
@@ -137,8 +137,8 @@ def root_of(measured: Manifest | Digest) -> Digest:
     return measured.root if isinstance(measured, Manifest) else measured
 
 
-def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
-    """Return the material at `path`, hashed now, for the record of `artefact`.
+def material_of(kind: str, path: Path, *, artefact: Path, digest: Digest | None = None) -> Material:
+    """Return the material at `path` for the record of `artefact`.
 
     Parameters
     ----------
@@ -148,10 +148,12 @@ def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
         Folder or file.
     artefact : Path
         What is made from it; must exist, since the hint is relative to its record's folder.
+    digest : Digest, optional
+        Of the material, where this run has measured it; it is hashed now if not.
     """
     base = record_path(artefact).resolve().parent
     hint = Path(os.path.relpath(path.resolve(), base)).as_posix()
-    return Material(kind, named(path).name, digest_of(path), hint)
+    return Material(kind, named(path).name, digest or digest_of(path), hint)
 
 
 def write_record(
@@ -575,3 +577,11 @@ def owner_of(path: Path) -> Path:
             if record is not None and path.name in record.also:
                 return owner
     return path
+
+
+def artefact_of(path: Path) -> Path:
+    """Return the artefact that `path` belongs to (`owner_of`); `path` itself where a record beside it can't be read."""
+    try:
+        return owner_of(path)
+    except LedgerError:
+        return path
