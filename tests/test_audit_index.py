@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import audit.search.index
+import audit.search.index_build
 from audit.opening import open_audit_corpus
 from audit.search.corpus import SearchCorpus
 from audit.search.index import (
@@ -277,9 +278,9 @@ def _die_at(moment: int) -> None:
 
         return run
 
-    audit.search.index.sync = deadly(audit.search.index.sync)  # type: ignore[attr-defined]
-    audit.search.index.write_synced = deadly(audit.search.index.write_synced)
-    audit.search.index.shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[attr-defined]
+    audit.search.index_build.sync = deadly(audit.search.index_build.sync)  # type: ignore[attr-defined]
+    audit.search.index_build.write_synced = deadly(audit.search.index_build.write_synced)
+    audit.search.index_build.shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[attr-defined]
     np.save = deadly(np.save)  # type: ignore[assignment]
 
 

@@ -14,8 +14,7 @@ from eth_abi import abi
 
 from ledger.anchors.token_metadata import metadata_uris
 from ledger.chains.abi import encode
-from ledger.chains.chain import ZERO32
-from ledger.chains.receipts import anchored_event, minted_event
+from ledger.chains.receipts import ZERO32, anchored_event, minted_event
 from ledger.errors import ChainRefused, ContractMismatch, Malformed
 from ledger.hashes.digest import Digest, hash_bytes
 from ledger.hashes.merkle import MerkleTree, keccak256, leaf_hash

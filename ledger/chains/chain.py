@@ -21,11 +21,10 @@ from ledger.chains.abi import address as checksummed
 from ledger.chains.abi import creation_code, decode, encode, is_ours
 from ledger.chains.evidence import Block, Event, evidence_of
 from ledger.chains.networks import ChainIdentity
-from ledger.chains.receipts import Entry, Mined, Receipt, Token, anchored_event, minted_event
+from ledger.chains.receipts import ZERO32, Entry, Mined, Receipt, Token, anchored_event, minted_event
 from ledger.errors import ChainRefused, ContractMismatch, Malformed
 from ledger.hashes.digest import Digest
 
-ZERO32 = bytes(32)
 MINT_BATCH = 100
 """Tokens minted by one transaction: 2.7 million gas, well below the limit of 16.7 million (EIP-7825)."""
 
@@ -312,7 +311,3 @@ class Chain(ABC):
 def _track_contract(locked: bool) -> str:
     """Return the name under which the account's Track contract is remembered."""
     return "Track locked" if locked else "Track"
-
-
-def _raw(address: str) -> bytes:
-    return bytes.fromhex(address[2:])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ledger.chains.abi import topic
-from ledger.chains.chain import ZERO32, _raw
 from ledger.chains.evidence import Event, Evidence
 from ledger.chains.networks import ChainIdentity
 from ledger.hashes.digest import Digest
+
+ZERO32 = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,17 @@ class Token:
 
 def anchored_event(contract: str, root: bytes, issuer: str) -> Event:
     """Return the event that the anchor contract emits for a root."""
-    return Event(_raw(contract), (topic("Anchored(bytes32,address)"), root, _raw(issuer).rjust(32, b"\0")))
+    return Event(
+        address_bytes(contract), (topic("Anchored(bytes32,address)"), root, address_bytes(issuer).rjust(32, b"\0"))
+    )
 
 
 def minted_event(contract: str, owner: str, content: Digest) -> Event:
     """Return the event that a Track contract emits when it mints a track to an owner (EIP-721)."""
-    topics = (topic("Transfer(address,address,uint256)"), ZERO32, _raw(owner).rjust(32, b"\0"), content.value)
-    return Event(_raw(contract), topics)
+    topics = (topic("Transfer(address,address,uint256)"), ZERO32, address_bytes(owner).rjust(32, b"\0"), content.value)
+    return Event(address_bytes(contract), topics)
+
+
+def address_bytes(address: str) -> bytes:
+    """Return the 20 bytes of an address."""
+    return bytes.fromhex(address[2:])
