@@ -203,7 +203,7 @@ def test_a_small_store_has_no_baseline_and_says_so(tmp_path: Path) -> None:
     small = opened(tmp_path, {f"{i}.mid": tune(i) for i in range(4)})
     for _ in range(2):  # measured, then read
         assert human_baseline(small.store, small.index, NOTES) is None
-    report = originality_report(small.store, small.index, NOTES, [measured(small, tune(1))], None)
+    report = originality_report(small, NOTES, [measured(small, tune(1))], None)
     assert report.skipped[0].check == "baseline"
     assert "fewer than 10 different works" in report.skipped[0].reason
     assert report.to_dict()["tracks"][0]["low"] is None
@@ -235,7 +235,7 @@ def test_the_page_and_the_json_say_the_same_and_run_nothing(corpus: SearchCorpus
         replace(measured(corpus, tune(7)), name=HOSTILE),
         *(replace(measured(corpus, tune(700 + i)), name=f"new{i}.mid") for i in range(12)),
     ]
-    report = originality_report(corpus.store, corpus.index, NOTES, tracks, baseline, [("bad.mid", "no MIDI")])
+    report = originality_report(corpus, NOTES, tracks, baseline, [("bad.mid", "no MIDI")])
     data = json.loads(originality_json(report))
     assert originality_json(report) == originality_json(report)
     assert data["schema"] == "contraste-originality/1"

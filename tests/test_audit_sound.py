@@ -17,10 +17,11 @@ from audit.gate.waivers import Waivers
 from audit.measures.sound import SoundCorpus, find_sounds, hear, open_sounds
 from audit.opening import open_audit_corpus
 from audit.policy import Policy, check_policy, read_policy
-from audit.track import audit_track
+from audit.track import AuditRun, audit_track
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
+from ledger.signing.trust import Trust
 from music.audio import Samples, resample
 from music.midi import write_midi
 from music.notes import MusicError, NoteSequence, build
@@ -159,7 +160,7 @@ def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.flac", band(30, 5.0), RATE)
 
     def report(name: str, policy: Policy) -> AuditReport:
-        made = audit_track(tmp_path / name, hear(tmp_path / name), opened, policy, {}, sounds=corpus)
+        made = audit_track(AuditRun(opened, policy, Trust({}), sounds=corpus), tmp_path / name, hear(tmp_path / name))
         jsonschema.validate(json.loads(report_json(made)), json.loads(SCHEMA_FILE.read_bytes()))
         return made
 
@@ -185,7 +186,8 @@ def test_a_waiver_of_a_sound_match(corpus: SoundCorpus, tmp_path: Path) -> None:
     (match,) = find_sounds(corpus, sound, only_sound)
     given = Waiver(match.id, "copy.flac", "sample_cleared", "A. Person", "cleared", "2027-01-01", "letter.pdf", 1)
     waivers = Waivers("w.toml", "0" * 64, "2026-11-26", (given,))
-    report = audit_track(tmp_path / "copy.flac", sound, opened, only_sound, {}, waivers=waivers, sounds=corpus)
+    run = AuditRun(opened, only_sound, Trust({}), waivers=waivers, sounds=corpus)
+    report = audit_track(run, tmp_path / "copy.flac", sound)
     assert report.outcome == "pass"
     assert report.sound_matches[0].waived
     assert report.waivers[0].state == "applied"
