@@ -24,7 +24,7 @@ from ledger.anchors.sidecar import (
     unhex,
     whole,
 )
-from ledger.anchors.token_metadata import AUDIO_SUFFIXES, Listing, media_of, metadata_file, metadata_json
+from ledger.anchors.token_metadata import Listing, media_of, metadata_file, metadata_json
 from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
@@ -32,6 +32,7 @@ from ledger.chains.receipts import Mined, Token, minted_event
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, write_atomic
+from ledger.media import SOUNDS
 from ledger.paths import beside
 from ledger.provenance.record import read_as_signed
 from ledger.signing.keyring import trusted_keys
@@ -248,7 +249,7 @@ def _prepare(
         anchor = read_anchor(path)
         anchor.check(track, payload)
         receipt = anchor.receipt
-    sound = media or next((f for s in AUDIO_SUFFIXES if (f := path.with_suffix(s)).is_file()), None)
+    sound = media or next((f for s in SOUNDS if (f := path.with_suffix(s)).is_file()), None)
     cover = Path(listing.image) if listing.image and "://" not in listing.image else None
     roles = {"track": path if path.is_file() else None, "audio": sound, "cover": cover}
     files = [media_of(role, file) for role, file in roles.items() if file is not None]

@@ -48,15 +48,8 @@ from ledger.signing.trust import Trust
 
 if TYPE_CHECKING:
     from c2pa import Context, Reader
-from ledger.media import EMBEDDED, media_type
+from ledger.media import magic_of, media_type
 
-MAGIC = {
-    ".wav": rb"RIFF....WAVE",
-    ".mp3": rb"ID3|\xff[\xe0-\xff]",
-    ".flac": rb"fLaC|ID3",
-    ".m4a": rb"....ftyp",
-}
-"""How files of these formats begin, of those kinds that the engine reads."""
 MARK = b"c2pa"
 """Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
 SIDECAR = ".c2pa"
@@ -138,12 +131,12 @@ def is_music(path: Path) -> bool:
 def credential_file(path: Path) -> Path:
     """Return where the credential of a file lies: in itself, or beside it."""
     apart = beside(path, SIDECAR)
-    return path if path.suffix.lower() in EMBEDDED and not os.path.lexists(apart) else apart
+    return path if magic_of(path) and not os.path.lexists(apart) else apart
 
 
 def carries(path: Path) -> bool:
     """Whether a file can have a credential inside, or has something beside it that should be one."""
-    return path.is_file() and (path.suffix.lower() in EMBEDDED or os.path.lexists(beside(path, SIDECAR)))
+    return path.is_file() and (bool(magic_of(path)) or os.path.lexists(beside(path, SIDECAR)))
 
 
 def credential_links(
@@ -244,9 +237,9 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     """
     engine()
     data = content_of(path)
-    magic = MAGIC.get(path.suffix.lower())
+    magic = magic_of(path)
     try:
-        if magic is not None and data and not re.match(magic, data, re.DOTALL):
+        if magic and data and not re.match(magic, data, re.DOTALL):
             kind = f"its first bytes are {data[:4]!r}, which is not how the {path.suffix.lower()} files begin"
             return Credential("unreadable", f"can't be checked: {kind} that the engine reads")
         store = held_store(path, data)
@@ -260,7 +253,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise Malformed(f"the engine's report on it can't be understood: {type(error).__name__}") from None
     except Malformed as error:
-        if magic is not None and MARK not in data:
+        if magic and MARK not in data:
             return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
         return Credential("tampered", f"tampered: {error}")
     if credential.verdict not in ("trusted", "unknown"):
