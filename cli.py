@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from audit.corpus import AuditCorpus
+    from audit.disclosure import Disclosure
     from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ledger.signing.trust import Trust
     from music.notes import NoteSequence
     from music.read import LeftOut
-    from reports.formats import Page
     from reports.pages.index import IndexRow
     from reports.search_result import SearchResult
     from reports.verify import Found
@@ -550,8 +550,7 @@ def audit(
     from audit.track import AuditRun, audit_track
     from ledger.provenance.digests import Digests
     from ledger.signing.memory import Memory
-    from reports.exports.disclosure import disclosure_files
-    from reports.formats import Page, unknown_or_unavailable
+    from reports.formats import unknown_or_unavailable
     from reports.language.translation import language
     from reports.pages.index import index_row
 
@@ -578,15 +577,13 @@ def audit(
     listed: dict[str, str] = {}
     several = "html" in wanted and len(files) + len(beside) > 1
 
-    def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
-        return audit_track(run, file, music, functools.partial(windows.setdefault, name))
+    def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> tuple[AuditReport, Disclosure | None]:
+        report = audit_track(run, file, music, functools.partial(windows.setdefault, name))
+        return report, disclose(file, corpus, trusted, model, digests) if "disclosure" in wanted else None
 
-    page = Page(lang=lang, whole=whole_page)
-    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
+    forms = functools.partial(_report_files, store.resolve(), wanted, lang, whole_page)
     with progress("audit") as show:
         for file, name, report, written in _audited(files, audit_one, forms, show, unread):
-            if "disclosure" in wanted:
-                written.update(disclosure_files(report, disclose(file, corpus, trusted, model, digests)))
             materials = {"track": file, "dataset": store, **({"model": model} if model else {})}
             listed[f"{name}/report.json"] = _keep_report(
                 report, out / name, written, rules.text.encode(), signer, digests, index=several, **materials
@@ -642,8 +639,8 @@ def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
 
 def _audited(
     files: list[Path],
-    audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
-    forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
+    audit_one: Callable[[Path, str, NoteSequence | Sound], tuple[AuditReport, Disclosure | None]],
+    forms: Callable[[tuple[AuditReport, NoteSequence | Sound, Disclosure | None]], dict[str, bytes]],
     show: Callable[[int, int], None],
     unread: list[tuple[str, str]],
 ) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
@@ -659,11 +656,11 @@ def _audited(
     under_way: deque[tuple[Path, str, AuditReport]] = deque()
     done = itertools.count(1)
 
-    def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound]]:
+    def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound, Disclosure | None]]:
         for file, name in zip(files, _report_names(files), strict=True):
             try:
                 music = read_music(file) if _is_notes(file) else hear(file)
-                report = audit_one(file, name, music)
+                report, disclosure = audit_one(file, name, music)
             except Exception as error:  # whatever one file does, the others are judged
                 reason = _reason(file, error)
                 say(f"unreadable {file}: {reason}")
@@ -671,7 +668,7 @@ def _audited(
                 show(next(done), len(files))
                 continue
             under_way.append((file, name, report))
-            yield report, music
+            yield report, music, disclosure
 
     for written in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
         file, name, report = under_way.popleft()
@@ -828,39 +825,23 @@ def _opened_again(path: Path) -> Store:
 
 
 def _report_files(
-    store: Path, slope: float, wanted: set[str], page: Page, job: tuple[AuditReport, NoteSequence | Sound]
+    store: Path,
+    wanted: set[str],
+    lang: str,
+    whole: bool,
+    job: tuple[AuditReport, NoteSequence | Sound, Disclosure | None],
 ) -> dict[str, bytes]:
-    """Return the files of a report by name; its forms are made from report.json as it is written."""
-    from dataclasses import replace
+    """Return the files of a report by name."""
+    from reports.formats import report_files
 
-    from music.notes import NoteSequence
-    from reports.formats import written
-    from reports.json_report import as_written, report_json
-    from reports.pages.sounds import LIMIT, passage_sounds
-
-    report, track = job
-    if "html" in wanted and isinstance(track, NoteSequence):
+    def load_piece(path: str) -> NoteSequence:
         corpus = _opened_again(store)
-        sounds, silent = passage_sounds(
-            report, track, lambda piece: corpus.notes(corpus.index_of(piece)), None if page.whole else LIMIT
-        )
-        page = replace(page, sounds=sounds, silent=silent)
-    data = report_json(report)
-    files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
-    if "influence" in wanted:
-        from audit.measures.influence import influence, sound_influence
-        from audit.policy import copy_rules
-        from reports.exports.influence import influence_csv, influence_json
+        return corpus.notes(corpus.index_of(path))
 
-        rules = copy_rules(report.policy["values"])
-        gaps = {s.check: s.reason for s in report.skipped}
-        if isinstance(track, NoteSequence):
-            ledgers = influence(track, report.findings, slope, rules, gaps.get("copy", ""))
-        else:
-            ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
-        files["influence.json"] = influence_json(report, ledgers)
-        files["influence.csv"] = influence_csv(report, ledgers)
-    return files
+    report, track, disclosure = job
+    return report_files(
+        report, wanted, track=track, load_piece=load_piece, disclosure=disclosure, lang=lang, whole=whole
+    )
 
 
 def _keep_report(
