@@ -18,6 +18,7 @@ from reports.exports.markdown import report_markdown
 from reports.exports.pdf import pdf_unavailable, report_pdf
 from reports.exports.sarif import report_sarif
 from reports.json_report import as_written, report_json
+from reports.pages.page_size import Sounds
 from reports.pages.report import report_html
 from reports.pages.sounds import LIMIT, passage_sounds
 
@@ -71,7 +72,8 @@ class Form:
 
 
 def _html(source: Source) -> dict[str, bytes]:
-    sounds, silent = {}, ""
+    sounds: Sounds = {}
+    silent = ""
     if source.audited and source.load_piece and isinstance(source.track, NoteSequence):
         limit = None if source.whole else LIMIT
         sounds, silent = passage_sounds(source.audited, source.track, source.load_piece, limit)
