@@ -11,9 +11,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from audit.corpus import AuditCorpus
 from corpus.census import Census
 from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
 from ledger.ai_roles import disclosure
@@ -26,6 +25,9 @@ from ledger.provenance.contributions import read_contributions
 from ledger.provenance.digests import Digests
 from ledger.provenance.record import Record, owner_of, read_record
 from ledger.signing.trust import Trust
+
+if TYPE_CHECKING:  # it takes a second to import
+    from audit.corpus import AuditCorpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ not be measured is a `Skipped`, never a 0.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from corpus.rights import CONSENTED
 from ledger.errors import Malformed
@@ -316,6 +316,16 @@ class Skipped:
     check: str
     reason: str
     required: bool = False
+
+
+class Unsearched(NamedTuple):
+    """How many pieces a search can't find, and the missing segments of store and index, each with the reason."""
+
+    pieces: int
+    segments: tuple[tuple[str, str], ...]
+
+
+EVERYTHING = Unsearched(0, ())  # was searched
 
 
 @dataclass(frozen=True, slots=True)

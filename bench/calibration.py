@@ -25,8 +25,8 @@ from audit.opening import open_audit_corpus
 from audit.search.corpus import SearchCorpus
 from audit.search.passages import Passage, search
 from audit.search.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
-from cli import progress
-from corpus.demo import copy_chorales
+from commands.terminal import progress
+from corpus.chorales import copy_chorales
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import MusicError, NoteSequence

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from corpus.demo import scores
+from corpus.chorales import scores
 
 COMPOSERS = {
     "bach": "Johann Sebastian Bach",

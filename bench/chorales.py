@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.demo import scores
+from corpus.chorales import scores
 from music.notes import NoteSequence
 from music.scores.musicxml import _unpack, parse_musicxml
 

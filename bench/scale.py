@@ -46,7 +46,7 @@ from audit.opening import open_audit_corpus
 from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
 from audit.search.lines import voice_table
-from corpus.demo import scores
+from corpus.chorales import scores
 from corpus.ingest import ingest
 from corpus.store import Store, write_synced
 from music.midi import midi_bytes

@@ -12,7 +12,8 @@ from corpus.prepare import PieceRecord, Refused
 from corpus.recordings import Recording, RecordingJob, Recordings
 from corpus.rights import Rights, RightsError, RightsRow, RightsTable, normal, with_rights
 from corpus.store import Store
-from music.read import listing, printable
+from music.read import listing
+from music.text import printable
 
 Job = tuple[Path, str, Rights, str, str]  # the arguments of `prepare`
 

@@ -12,6 +12,7 @@ from typing import Literal
 from music.containers import frame_length, sniff
 from music.midi import parse_midi, read_bytes
 from music.notes import MusicError, NoteSequence
+from music.text import printable
 
 SUFFIXES = frozenset({".mid", ".midi", ".musicxml", ".mxl", ".xml"})
 AUDIO_SUFFIXES = frozenset(
@@ -74,17 +75,6 @@ class LeftOut:
     def name(self) -> str:
         """The file's name, as text that every file and terminal can hold."""
         return printable(self.path.name)
-
-
-def printable(text: str) -> str:
-    """Show text as it is, and by its code what can't be shown or would steer a terminal: an escape, a line break."""
-    return "".join(c if c.isprintable() else _code(c) for c in text)
-
-
-def _code(letter: str) -> str:
-    if "\udc80" <= letter <= "\udcff":  # a byte of a name that is not UTF-8
-        return f"\\x{ord(letter) - 0xDC00:02x}"
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

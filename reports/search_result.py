@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from audit.findings import Match, worst
-from audit.search.corpus import EVERYTHING, Unsearched
+from audit.findings import EVERYTHING, Match, Unsearched, worst
 from reports.json_report import plain
 
 FIELDS = (

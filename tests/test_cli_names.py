@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-import cli
+from commands.terminal import tell_json
 from music.midi import write_midi
-from music.read import printable
+from music.text import printable
 from tests.test_cli import Ran, contraste, tune
 
 NAME = "x\x1b[2J\x1b]0;t\x07\nok \u202egnp\x85\x9b2K<script>alert(1)</script>"
@@ -121,7 +121,7 @@ def test_complaints_about_usage_show_what_was_typed_as_text(words: tuple[str, ..
 
 @pytest.mark.parametrize("text", ["\x7f", "\x1b\n", "\u202e", "\U000e0041", "\ud800", chr(0xDCFF), "é😀", '"\\'])
 def test_json_on_a_terminal_is_text_and_means_the_same(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.tell_json({text: [text]})
+    tell_json({text: [text]})
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
     assert json.loads(out) == {text: [text]}

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from jsonschema import Draft4Validator, Draft202012Validator
 
-import cli
 import reports.exports.influence
 import reports.exports.pdf
+from commands.audit import _audited
 from music.midi import write_midi
 from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
@@ -275,7 +275,7 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path):
     for name in ("bad.mid", "worse.mid"):
         (tmp_path / name).write_bytes(b"MThd")
     shown, unread = [], []
-    audited = cli._audited(
+    audited = _audited(
         [tmp_path / name for name in names],
         lambda file, name, music: None,
         lambda job: {},

@@ -15,6 +15,7 @@ import pytest
 
 import cli
 import corpus.ingest
+from commands.inputs import open_store
 from corpus.ingest import ingest
 from corpus.prepare import SPLITS, content_key, groups_of, melody_key, split_of
 from corpus.rights import RightsError, read_rights
@@ -292,7 +293,7 @@ def test_the_command_line_refuses_a_damaged_store_or_says_what_it_leaves_out(
         cli.main()
     assert ended.value.code == 4
     assert f"{names[0]}: the segment is damaged" in capsys.readouterr().err
-    assert cli._store(store, partial=True).present.sum() == 4
+    assert open_store(store, partial=True).present.sum() == 4
     said = capsys.readouterr().err
     assert f"segment {names[0]} is left out: " in said
     assert "2 of 6 pieces are not searched" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus.demo import scores
+from corpus.chorales import scores
 from generator.data.tokens import quantise
 from generator.network.checkpoint import SHIPPED, load_model, read_description
 from music.midi import write_midi

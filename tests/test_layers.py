@@ -1,6 +1,8 @@
-"""Imports run one way: the judge never imports the judged, and only the generator knows torch."""
+"""Imports run one way: between folders, between the rooms of a folder, and between files, without any circle."""
 
 import ast
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,25 +16,72 @@ ALLOWED = {
     "generator": {"music", "corpus"},
     "audit": {"music", "corpus", "metrics", "ledger"},
     "reports": {"audit", "music"},
+    "commands": {"music", "ledger", "metrics", "corpus", "generator", "audit", "reports"},
 }
+FLOORS = {
+    "music": "notes containers text | midi_events chords key voices audio | midi midi_edit | scores | read render "
+    "| align",
+    "ledger": "errors | paths media links ai_roles | hashes | staging | signing | provenance chains | anchors | "
+    "exchange | verify show",
+    "generator": "data | network | training writing | sound evaluate",
+    "reports": "language json_report | drawings checks | pages | exports | formats | verify diff",
+    "commands": "terminal | options environment | opening inputs | "
+    "store search audit policy report train generate evaluate keys sign verify chain demo_steps | demo",
+}
+"""Rooms and files of a folder, floor by floor: each imports from lower floors alone."""
 
 
 def imports(path: Path) -> set[str]:
-    """Top-level names that a file imports, anywhere in it."""
-    found = set()
+    """Modules that a file imports, anywhere in it; of ``from a import b`` both ``a`` and ``a.b``."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
-            found.add(node.module.split(".")[0])
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
-def violations(folder: str, found: set[str]) -> set[str]:
-    ours = {*ALLOWED, "cli"}
-    wrong = (found & ours) - ALLOWED[folder] - {folder}
-    return wrong | (found & {"torch"} if folder != "generator" else set())
+def violations(folder: str, names: set[str]) -> set[str]:
+    """Folders that a file of `folder` imports and may not, and torch."""
+    tops = {name.partition(".")[0] for name in names}
+    wrong = (tops & {*ALLOWED, "cli"}) - ALLOWED[folder] - {folder}
+    return wrong | (tops & {"torch"} if folder not in ("generator", "commands") else set())
+
+
+def graph(root: Path, folders: Mapping[str, object]) -> dict[str, set[str]]:
+    """Modules below `root`, each with those of them that it imports."""
+    files = {
+        ".".join(file.relative_to(root).with_suffix("").parts): file
+        for folder in folders
+        for file in sorted((root / folder).rglob("*.py"))
+        if file.name != "__init__.py"
+    }
+    return {name: imports(file) & files.keys() for name, file in files.items()}
+
+
+def circles(modules: Mapping[str, set[str]]) -> Iterator[list[str]]:
+    """Yield circles of imports: whatever is left after modules that import nothing left were taken off."""
+    left = dict(modules)
+    while done := [name for name, needs in left.items() if not needs & left.keys()]:
+        left = {name: needs for name, needs in left.items() if name not in done}
+    while left:
+        name, walk = next(iter(left)), []
+        while name not in walk:
+            walk.append(name)
+            name = next(iter(left[name] & left.keys()))
+        yield walk[walk.index(name) :]
+        left = {name: needs for name, needs in left.items() if name not in walk}
+
+
+def climbs(folder: str, floors: str, modules: Mapping[str, set[str]]) -> list[str]:
+    """Return imports within a folder that do not lead to a lower floor, and rooms that are on no floor."""
+    floor = {name: k for k, names in enumerate(floors.split("|")) for name in names.split()}
+    own = {name: name.split(".")[1] for name in modules if name.startswith(f"{folder}.")}
+    unknown = {room for room in own.values() if room not in floor}
+    pairs = ((name, other) for name in own for other in modules[name] if other in own and own[name] != own[other])
+    return sorted(unknown) + [f"{a} -> {b}" for a, b in pairs if floor[own[a]] <= floor[own[b]]]
 
 
 @pytest.mark.parametrize("folder", sorted(ALLOWED))
@@ -43,14 +92,44 @@ def test_imports_run_one_way(folder: str) -> None:
         assert not violations(folder, imports(file)), file
 
 
+@pytest.mark.parametrize("folder", sorted(FLOORS))
+def test_rooms_of_a_folder_import_from_lower_floors_alone(folder: str) -> None:
+    assert climbs(folder, FLOORS[folder], graph(ROOT, ALLOWED)) == []
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    modules = graph(ROOT, ALLOWED)
+    assert len(modules) > 150
+    assert list(circles(modules)) == []
+
+
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     planted = tmp_path / "x.py"
     planted.write_text("def f():\n    from generator.network.model import Transformer\n    import torch\n")
     assert violations("audit", imports(planted)) == {"generator", "torch"}
 
 
+def test_a_circle_and_a_climb_would_be_seen() -> None:
+    modules = {"a.x.one": {"a.y.two"}, "a.y.two": {"a.x.three"}, "a.x.three": {"a.x.one"}, "a.y.four": set()}
+    assert [sorted(circle) for circle in circles(modules)] == [["a.x.one", "a.x.three", "a.y.two"]]
+    assert climbs("a", "x | y", modules) == ["a.x.one -> a.y.two"]
+    assert climbs("a", "x", {"a.y.four": set()}) == ["y"]
+
+
 def test_init_files_hold_a_docstring_only() -> None:
+    files = list(itertools.chain(*((ROOT / folder).rglob("__init__.py") for folder in ALLOWED)))
+    rooms = {file.parent for folder in ALLOWED for file in (ROOT / folder).rglob("*.py")}
+    assert {file.parent for file in files} == rooms
+    for file in files:
+        body = ast.parse(file.read_text()).body
+        assert len(body) == 1, file
+        assert isinstance(body[0], ast.Expr), file
+
+
+def test_a_room_holds_at_most_fifteen_files_and_a_file_at_most_450_lines() -> None:
     for folder in ALLOWED:
-        body = ast.parse((ROOT / folder / "__init__.py").read_text()).body
-        assert len(body) == 1, folder
-        assert isinstance(body[0], ast.Expr), folder
+        for room in {file.parent for file in (ROOT / folder).rglob("*.py")}:
+            files = list(room.glob("*.py"))
+            assert len(files) <= 15, room
+            for file in files:
+                assert len(file.read_text().splitlines()) <= 450, file

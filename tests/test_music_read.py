@@ -18,7 +18,8 @@ import music.read
 import music.scores.musicxml
 from music.midi import midi_bytes
 from music.notes import MusicError, build
-from music.read import listing, printable, read_music
+from music.read import listing, read_music
+from music.text import printable
 
 NOTES = build([0, 1, 2], [1, 1, 1], [60, 62, 64])
 MIDI = midi_bytes(NOTES)

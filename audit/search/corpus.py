@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
+from audit.findings import Unsearched
 from audit.search.index import Index
 from audit.search.relatedness import Tunes
 from audit.search.significance import Calibration
 from corpus.store import Store
-
-
-class Unsearched(NamedTuple):
-    """How many pieces a search can't find, and the missing segments of store and index, each with the reason."""
-
-    pieces: int
-    segments: tuple[tuple[str, str], ...]
-
-
-EVERYTHING = Unsearched(0, ())  # was searched
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,8 +62,9 @@ from ledger.signing.trust import Trust
 from music.containers import streams
 from music.midi import parse_midi, write_midi
 from music.notes import MusicError, build
-from music.read import listing, printable
+from music.read import listing
 from music.scores.musicxml import parse_musicxml
+from music.text import printable
 from reports.json_report import ReportError, read_report, report_json
 from tests.report_cases import report
 

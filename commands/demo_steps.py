@@ -1,25 +1,19 @@
-"""The demonstration: chorales and a control that the music21 package ships, a planted copy, and every command.
-
-The scores are files inside the installed package; music21 itself is never imported (it takes seconds). Bach's and
-Monteverdi's music is in the public domain; the package's corpus/license.txt says how each edition may be used.
-"""
+"""The steps of the demonstration: chorales and a control, a planted copy, and every command."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from corpus.chorales import DemoError, copy_chorales, scores
 from corpus.store import Store
 from ledger.provenance.record import material_of, write_record
-from music.midi import read_midi, write_atomically, write_midi
+from music.midi import read_midi, write_midi
 from music.notes import NoteSequence, TimeSignature, build
 from music.read import read_music
 from music.render import render_wav
@@ -28,41 +22,6 @@ PRETRAINED = Path(__file__).parent.parent / "generator" / "pretrained"
 """The shipped model, which the demonstration tunes; the corpus layer knows its place only."""
 CONTROL = "monteverdi/madrigal.3.6.mxl"
 PLANT_BARS, PLANT_FROM, PLANT_AT, PLANT_SHIFT = 8, 5, 7, 3  # bars copied, from and to bar, semitones up
-
-
-class DemoError(RuntimeError):
-    """Raised when the demonstration can't be given here; the message says why and what to do."""
-
-
-def scores() -> Path:
-    """Return music21's corpus folder.
-
-    Raises
-    ------
-    DemoError
-        When the package is not installed.
-    """
-    package = find_spec("music21")
-    folder = Path(package.origin).parent / "corpus" if package and package.origin else None
-    if folder is None or not (folder / "bach").is_dir():
-        raise DemoError(
-            "the demo's music comes with the package music21; install it with: pip install 'contraste[demo]'"
-        )
-    return folder
-
-
-def copy_chorales(into: Path) -> int:
-    """Copy the Bach scores (MusicXML) into the folder `into`, with a rights file beside it; return how many."""
-    into.mkdir(parents=True, exist_ok=True)
-    files = sorted((scores() / "bach").glob("*.mxl"))
-    for file in files:
-        shutil.copyfile(file, into / file.name)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["path", "artist", "licence", "source", "consent"])
-    rows.writerow(["*", "Johann Sebastian Bach", "public domain", "music21 corpus", "not_required"])
-    write_atomically(into.with_name("rights.csv"), text.getvalue().encode())
-    return len(files)
 
 
 def plant(host: NoteSequence, source: NoteSequence, first_bar: int, at_bar: int, semitones: int) -> NoteSequence:

@@ -1,0 +1,1 @@
+"""What is typed: one file per command group; the only folder that joins audit, generator, reports and ledger."""

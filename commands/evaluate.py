@@ -1,0 +1,77 @@
+"""The command evaluate: a model measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpus.store import Store
+from ledger.provenance.record import digest_of
+from music.midi import write_atomically
+from reports.pages.evaluation import evaluation_html, evaluation_rows
+
+if TYPE_CHECKING:
+    from music.notes import NoteSequence
+from commands.inputs import open_search, open_store
+from commands.options import Device, Seed
+from commands.terminal import USAGE, needing_extra, progress, say, stop, tell
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A folder made by 'contraste train' or 'finetune'.")],
+    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on; the one it learned from.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="The model that it was tuned from.")] = None,
+    base_store: Annotated[Path | None, typer.Option("--base-store", help="The corpus of that model.")] = None,
+    artist: Annotated[str, typer.Option(help="Whose style to look for; the one that it was tuned to.")] = "",
+    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Tracks to write and look at.")] = 16,
+    bars: Annotated[int, typer.Option(min=4, max=1024, help="Bars of each, at least.")] = 16,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
+    from audit.measures.likeness import model_likeness
+
+    with needing_extra("generator"):
+        from generator.evaluate import evaluate_model, excerpts
+        from generator.network.checkpoint import read_training
+
+    if (base is None) != (base_store is None):
+        stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
+    opened = open_store(store, partial=False)
+    broad = Store.open(base_store) if base_store else opened
+    artist = artist or str(read_training(model).get("settings", {}).get("artist", ""))
+    say(f"{model}: measured on {store}; this takes minutes")
+    figures, made = evaluate_model(
+        model, opened, n, seed=seed, bars=bars, base=(base, broad) if base else None, device=device
+    )
+    corpus = open_search(opened, partial=False)
+    tracks = [track.sequence for track in made]
+    sides: dict[tuple[str, bool], list[NoteSequence]] = {}
+    for split, splits in (("train", ("train",)), ("held_out", ("valid", "test"))):
+        for own in (False, True) if artist else ():
+            kept = (lambda name: name == artist) if own else (lambda name: name != artist)
+            sides[split, own] = excerpts(opened if own else broad, bars, splits, kept)
+    with progress("originality") as show:
+        likeness = model_likeness(corpus, excerpts(opened, bars), tracks, sides, show)
+    figures["skipped"] += likeness.pop("skipped")
+    data = {
+        "schema": "contraste-evaluation/1",
+        "model": {"name": model.name, "digest": digest_of(model).hex},
+        "store": {"name": store.name, "digest": opened.digest},
+        "settings": {"n": n, "bars": bars, "seed": seed, "artist": artist},
+        **figures,
+        **likeness,
+    }
+    if out:
+        write_atomically(out, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    if html:
+        write_atomically(html, evaluation_html(data).encode())
+    for row in evaluation_rows(data):
+        tell(f"{row[0]:44s} {row[1]:>12s}  {row[2]}".rstrip())
+    for skipped in data["skipped"]:
+        say(f"skipped {skipped['check']}: {skipped['reason']}")

@@ -1,0 +1,123 @@
+"""Commands that train: train, finetune."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from corpus.store import Store
+from ledger.provenance.record import material_of, write_record
+from metrics.phash import mel_hash
+
+if TYPE_CHECKING:
+    from generator.training.settings import Settings
+from commands.environment import describe_environment
+from commands.options import Resume, TrainingOptions, grouped
+from commands.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
+
+
+@grouped
+def train(
+    store: Annotated[Path, typer.Option("--store", help="The corpus to learn from.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    training: TrainingOptions,
+    size: Annotated[str, typer.Option(help="tiny, base or large.")] = "tiny",
+    latent: Annotated[int, typer.Option(min=0, help="Size of a bar's style latent; 0: no style encoder.")] = 0,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.9, help="Dropout outside the attention.")] = 0.2,
+    spectrogram: Annotated[
+        bool, typer.Option("--spectrogram", help="Learn sound, from the store's recordings or from renders of it.")
+    ] = False,
+    canaries: Annotated[int, typer.Option(min=0, max=256, help="Random melodies to plant, for 'evaluate'.")] = 0,
+    resume: Resume = False,
+) -> None:
+    """Train a model on a store's training split; under torchrun, with all its processes."""
+    if spectrogram:
+        if training.precision != "auto":
+            stop("--precision: is not chosen for spectrograms: bfloat16 on CUDA, float32 on a CPU", USAGE)
+        minutes = 10.0 if training.minutes is None and training.steps is None else training.minutes
+        return _train_spectrogram(
+            store, out, size=size, minutes=minutes, steps=training.steps, batch=training.batch or 16,
+            seed=training.seed, device=training.device, resume=resume,
+        )  # fmt: skip
+    with needing_extra("generator"):
+        settings = training.settings(size=size, latent=latent, dropout=dropout, canaries=canaries)
+    _train(store, out, settings, resume=resume)
+
+
+@grouped
+def finetune(
+    store: Annotated[Path, typer.Option("--store", help="The corpus with the artist's pieces.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
+    training: TrainingOptions,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="The model to begin with; the shipped one by default.")
+    ] = None,
+    artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
+    lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
+    rate: Annotated[
+        float, typer.Option(min=1e-6, max=0.1, help="Learning rate at the start; a tenth of it at the end.")
+    ] = 5e-4,
+    resume: Resume = False,
+) -> None:
+    """Tune a model to one artist, or to another store."""
+    with needing_extra("generator"):
+        from generator.network.checkpoint import SHIPPED
+
+        settings = training.settings(rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora)
+    _train(store, out, settings, base=model or SHIPPED, resume=resume)
+
+
+def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
+    """Run `generator.training.train.train`, write the record of it, and say what was reached."""
+    from generator.training.processes import leads
+    from generator.training.train import train
+    from generator.writing.text_encoder import MINILM, train_text
+
+    opened = Store.open(store)
+    report = train(opened, out, settings, base=base, resume=resume)
+    if not leads():
+        raise typer.Exit(OK)
+    found = train_text(opened, out, settings.seed) if settings.conditions and report.ended != "interrupted" else {}
+    used = {"dataset": store, "model": base}
+    write_record(
+        out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
+        parameters=report.settings, environment=describe_environment(str(report.settings["device"])),
+    )  # fmt: skip
+    ended = {"patience": "; no better for a while", "interrupted": "; interrupted, go on with --resume"}
+    say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended.get(report.ended, '')}")
+    for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
+        if scored:
+            say(
+                f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
+            )
+    for file, scored in found.items():
+        name = "words, MiniLM" if file == MINILM else "words"
+        share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
+        say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")
+    if report.ended == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
+    """Train on sound, with hashes of the windows kept beside the model."""
+    from generator.sound.specgan import train_spectrogram
+
+    with progress("sound") as show:
+        report = train_spectrogram(
+            Store.open(store), out, hasher=functools.partial(mel_hash, bits=256), progress=show, **settings
+        )  # fmt: skip
+    write_record(
+        out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
+        environment=describe_environment(str(report.settings["device"])),
+    )  # fmt: skip
+    ended = "; interrupted, go on with --resume" if report.interrupted else ""
+    say(f"{out}: {report.steps} steps on {report.windows['train']} windows of {report.kind}{ended}")
+    say(
+        f"  critic's gradient norm {report.gradient_norm['mean']:.2f}, wanted 1; samples differ by "
+        f"{report.variety:.2f} of what real windows do"
+    )
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
