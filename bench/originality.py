@@ -150,7 +150,7 @@ def stages(corpus: SearchCorpus, options: argparse.Namespace, place: Path) -> No
         free = generate(model, options.n, **how)
         guarded = generate(model, options.n, guard=lambda music: is_flagged(corpus, music, policy), **how)
         caught, still = (sum(is_flagged(corpus, t.sequence, policy) for t in tracks) for tracks in (free, guarded))
-        thrown = sum(track.settings["guard"]["bars"] for track in guarded)
+        thrown = sum(track.drawn.guard.bars for track in guarded if track.drawn.guard)
         written = thrown + sum(track.statistics["bars"] for track in guarded)
         print(
             f"{steps:>6}{passes:>8.1f}{bits(model, valid):>7.2f}{placed(measured(corpus, free), human):>30}{caught:>9}"
