@@ -68,11 +68,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that was named."""
         name, _, rest = super().resolve_command(ctx, args)
-        command = getattr(import_module(f"commands.{COMMANDS[str(name)][0]}"), str(name))
-        if not isinstance(command, typer.Typer):
-            function, command = command, typer.Typer(add_completion=False)
-            command.command(name)(function)
-        return name, typer.main.get_command(command), rest
+        return name, load_command(str(name)), rest
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read what stands before the command."""
@@ -85,13 +81,31 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+def load_command(name: str) -> Any:
+    """Import a command, or a group of commands, and return it as click runs it."""
+    command = getattr(import_module(f"commands.{COMMANDS[name][0]}"), name)
+    if not isinstance(command, typer.Typer):
+        function, command = command, typer.Typer(add_completion=False)
+        command.command(name)(function)
+    return typer.main.get_command(command)
+
+
 @contextmanager
 def _complaints_as_text() -> Iterator[None]:
     try:
         yield
     except USAGE_ERROR as error:
+        option = getattr(error, "option_name", None)
+        if option and not error.possibilities and (owners := _commands_with(option)):
+            error.message += f" {option} is an option of: {', '.join(owners)}."
         error.message = printable(error.message)
         raise
+
+
+def _commands_with(option: str) -> list[str]:
+    """Return the commands that have an option."""
+    commands = ((name, load_command(name)) for name in COMMANDS)
+    return [name for name, command in commands if any(option in each.opts for each in command.params)]
 
 
 app = typer.Typer(

@@ -156,12 +156,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:
-    group = typer.main.get_command(cli.app)
-    found = dict(group.commands)  # type: ignore[attr-defined]
-    return {**found, **{f"keys {name}": command for name, command in found.pop("keys").commands.items()}}
+    loaded = {name: cli.load_command(name) for name in cli.COMMANDS}
+    inner = {
+        f"{name} {part}": command
+        for name, group in loaded.items()
+        for part, command in getattr(group, "commands", {}).items()
+    }
+    return {name: command for name, command in loaded.items() if not hasattr(command, "commands")} | inner
 
 
-@pytest.mark.parametrize("name", ["", "keys", *commands()])
+@pytest.mark.parametrize("name", ["", "keys", "ledger", *commands()])
 def test_every_command_has_help(name: str) -> None:
     ran = done(*name.split(), "--help")
     assert "Usage:" in ran.out
@@ -218,6 +222,40 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
     )
     ran = python(f"import cli, sys; print([name for name in {heavy} if name in sys.modules])")
     assert ran.stdout == "[]\n", ran
+
+
+def test_help_of_no_command_loads_torch_or_numba() -> None:
+    code = (
+        "import cli, sys\nfor name in cli.COMMANDS:\n    try: cli.app([name, '--help'])\n    except SystemExit: pass\n"
+        "print([name for name in ('torch', 'numba', 'librosa') if name in sys.modules])"
+    )
+    ran = python(code)
+    assert ran.stdout.splitlines()[-1] == "[]", ran
+    assert all(f"contraste {name}" in ran.stdout or f"{name} [OPTIONS]" in ran.stdout for name in cli.COMMANDS)
+
+
+def test_the_table_names_what_is_there_and_its_summary_is_short() -> None:
+    for name, (module, about) in cli.COMMANDS.items():
+        assert (ROOT / "commands" / f"{module}.py").is_file(), name
+        assert about.endswith("."), name
+        assert len(about) <= 100, name
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["serach", "s", "t"], "Did you mean 'search'?"),
+        (["search", "s", "t", "--polcy", "x"], "--policy"),
+        (["search", "s", "t", "--sign-key", "x"], "--sign-key is an option of: audit"),
+        (["keys", "rotat", "x"], "Did you mean 'rotate'?"),
+        (["ledger"], "log"),
+        (["policy"], "explain"),
+    ],
+)
+def test_what_is_misspelt_or_misplaced_is_2_and_the_nearest_name(words: list[str], says: str) -> None:
+    ran = contraste(*words)
+    assert ran.code == 2
+    assert says in " ".join((ran.out + ran.err).replace("\u2502", " ").split())
 
 
 def test_an_audit_never_loads_torch(house: House, tmp_path: Path) -> None:
