@@ -19,8 +19,14 @@ from audit.policy import (
     policy_file,
     read_policy,
 )
-from audit.policy_tables import LEVELS, RULES
+from audit.policy_tables import LEVELS, RULES, level_of
 from metrics.measure import SPECS
+
+LEAST = {
+    "schema": "contraste-policy/1",
+    "name": "least",
+    "copy": {"fail_evalue": 1e-5, "fail_percentile": 0.9, "review_evalue": 0.03},
+}
 
 
 def changed(**copy: object) -> Policy:
@@ -346,3 +352,28 @@ def test_entries_that_name_nothing_are_said_with_what_they_may_be_meant_for() ->
     assert policy.opted_out({"piece": "x.mid", "artist": "Jose\u0301"})
     assert read_policy("label-release").gate.entries_must_match
     assert not read_policy().gate.entries_must_match
+
+
+def rows_of_rules() -> list[str]:
+    """Write the table of rules of docs/policy.md."""
+    rows = []
+    for rule in RULES.values():
+        default = level_of(check_policy(LEAST, "least"), rule) if rule.key and "." in rule.id else ""
+        waivable = "yes" if rule.waivable else "no"
+        rows.append(f"| `{rule.id}` | {rule.title} | {', '.join(rule.levels)} | {default} | {waivable} |")
+    return rows
+
+
+def rows_of_keys() -> list[str]:
+    """Write the table of keys of docs/policy.md: each value that holds where a policy says nothing."""
+    rows = []
+    for path, value, origin, about in explained(check_policy(LEAST, "least")):
+        default = f"`{json.dumps(value)}`" if origin == BUILT_IN else "must be given"
+        rows.append(f"| `{'.'.join(map(str, path))}` | {default} | {about} |")
+    return rows
+
+
+def test_the_page_of_the_policy_has_every_rule_and_every_key() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
+    assert "\n".join(rows_of_rules()) in page
+    assert "\n".join(rows_of_keys()) in page
