@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from audit.checked_toml import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Verdict
-from audit.policy_tables import RULES, Bounds, CopyRules, Level, Tables, entries, is_listed, level_of, matches
+from audit.policy_tables import Bounds, CopyRules, Tables, is_listed, matches
 from corpus.rights import loose, normal
 from ledger.hashes.digest import canonical_json, hash_bytes
 
@@ -79,10 +79,6 @@ class Policy(Tables):
     text: str = ""
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
 
-    def level(self, rule: str) -> Level:
-        """Say what it means where a rule does not hold."""
-        return level_of(self, RULES[rule])
-
     def requires(self, rule: str) -> bool:
         """Whether the audit is incomplete where this rule could not be checked."""
         return rule.partition(".")[0] in self.gate.required
@@ -99,7 +95,11 @@ class Policy(Tables):
         records : iterable of mapping
             ``piece`` (the path), ``artist``, ``licence``, ``isrc`` and ``iswc`` of each piece and recording.
         """
-        asked = list(entries(self))
+        asked = [
+            (f"{key}.{kind.name}", kind.name[:-1], getattr(table, kind.name))
+            for key, table in (("copy.allow", self.copy.allow), ("rights.opted_out", self.rights.opted_out))
+            for kind in fields(table)
+        ]
         if not any(names for _, _, names in asked):
             return []
         known: dict[str, set[str]] = {kind: set() for kind in ("piece", "artist", "licence", "isrc", "iswc")}

@@ -6,10 +6,11 @@ sound or a value is judged to be, and which sources may be used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from math import inf
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from audit.findings import Verdict
@@ -84,15 +85,7 @@ class Allowed:
     pieces: tuple[str, ...] = ()
 
     def rule_for(self, paths: Sequence[str], artist: str, licence: str) -> str:
-        """Say which entry lets a piece be used, or return "".
-
-        Parameters
-        ----------
-        paths : sequence of str
-            Of the piece, and of the oldest piece of its duplicate group.
-        artist, licence : str
-            As the store lists them.
-        """
+        """Say which entry lets a piece be used, or return ""; `paths` are its own and that of its oldest duplicate."""
         for kind, value, entries in (("licence", licence, self.licences), ("artist", artist, self.artists)):
             if value and is_listed(value, entries):
                 return f"{kind} {value}"
@@ -282,23 +275,13 @@ class Tables:
         """Whether a rule of a table asks for anything: it has a level or a bound, or is on."""
         if table == "style":
             return bool(self.style.given())
-        levels = (level_of(self, rule) for rule in RULES.values() if rule.key and rule.id.startswith(f"{table}."))
-        return any(level != "ignore" for level in levels)
+        rules = (rule.id for rule in RULES.values() if rule.key and rule.id.startswith(f"{table}."))
+        return any(self.level(rule) != "ignore" for rule in rules)
 
-
-def level_of(tables: Tables, rule: Rule) -> Level:
-    """Say what it means where a rule does not hold; rules that are only on or off fail the track."""
-    value: object = tables
-    for name in rule.id.split("."):
-        value = getattr(value, name)
-    return value if value in LEVELS else "fail" if value else "ignore"
-
-
-def entries(tables: Tables) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield the lists that name sources: their key, what they name ("piece", "artist", ...), and their entries."""
-    for key, table in (("copy.allow", tables.copy.allow), ("rights.opted_out", tables.rights.opted_out)):
-        for entry in fields(table):
-            yield f"{key}.{entry.name}", entry.name[:-1], getattr(table, entry.name)
+    def level(self, rule: str) -> Level:
+        """Say what it means where a rule does not hold; rules that are only on or off fail the track."""
+        value = attrgetter(rule)(self)
+        return value if value in LEVELS else "fail" if value else "ignore"
 
 
 def is_listed(value: str, names: Sequence[str]) -> bool:

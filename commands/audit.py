@@ -28,7 +28,7 @@ from ledger.signing.memory import Memory
 from music.midi import write_atomically
 from music.notes import NoteSequence
 from music.read import read_music
-from reports.formats import report_files, unknown_or_unavailable
+from reports.formats import Source, report_files, unknown_or_unavailable
 from reports.language.translation import language
 
 if TYPE_CHECKING:
@@ -282,9 +282,7 @@ def _report_files(
         return corpus.notes(corpus.index_of(path))
 
     report, track, disclosure = job
-    return report_files(
-        report, wanted, track=track, load_piece=load_piece, disclosure=disclosure, lang=lang, whole=whole
-    )
+    return report_files(Source(report, None, track, load_piece, disclosure, lang, whole), wanted)
 
 
 def _keep_report(

@@ -37,18 +37,13 @@ SOUNDS = {
 KINDS = {**SOUNDS, ".mid": Kind("audio/midi"), ".midi": Kind("audio/midi")}
 
 
-def kind_of(path: Path) -> Kind | None:
-    """Return the kind of a file of music by its name, or None for anything else."""
-    return KINDS.get(path.suffix.lower())
-
-
 def media_type(path: Path) -> str | None:
     """Return the media type of a file of music by its name, or None for anything else."""
-    kind = kind_of(path)
+    kind = KINDS.get(path.suffix.lower())
     return kind.media_type if kind else None
 
 
 def magic_of(path: Path) -> bytes:
     """Return how a file begins that carries a credential inside; b"" for kinds that have it beside them."""
-    kind = kind_of(path)
+    kind = KINDS.get(path.suffix.lower())
     return kind.magic if kind else b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audit.disclosure import Disclosure
 from audit.findings import AuditReport
@@ -117,28 +117,19 @@ def unknown_or_unavailable(names: Iterable[str]) -> str:
     return f"pdf: {reason}" if reason else ""
 
 
-def report_files(
-    report: AuditReport,
-    names: Iterable[str],
-    *,
-    track: NoteSequence | Sound | None = None,
-    load_piece: Callable[[str], NoteSequence] | None = None,
-    disclosure: Disclosure | None = None,
-    lang: str = "en",
-    whole: bool = False,
-) -> dict[str, bytes]:
-    """Return report.json, and the named forms by file name, in the order of `FORMS`; see `Source`.
+def report_files(source: Source, names: Iterable[str]) -> dict[str, bytes]:
+    """Return report.json, and the named forms by file name, in the order of `FORMS`.
 
-    The forms are made from report.json as it is written, so that whoever reads it can make them again.
+    The report is as the audit gave it; the forms are made from report.json as it is written, so that whoever reads it
+    can make them again.
 
     Raises
     ------
     reports.json_report.ReportError
         When one can't be written.
     """
-    data, wanted = report_json(report), set(names) - {"json"}
-    source = Source(as_written(data), report, track, load_piece, disclosure, lang, whole)
-    files = {"report.json": data}
+    data, wanted = report_json(source.report), set(names) - {"json"}
+    source, files = replace(source, report=as_written(data), audited=source.report), {"report.json": data}
     for form in (form for name, form in FORMS.items() if name in wanted):
         files.update(form.write(source))
     return files

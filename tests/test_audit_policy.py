@@ -19,7 +19,7 @@ from audit.policy import (
     policy_file,
     read_policy,
 )
-from audit.policy_tables import LEVELS, RULES, level_of
+from audit.policy_tables import LEVELS, RULES
 from metrics.measure import SPECS
 
 LEAST = {
@@ -358,7 +358,7 @@ def rows_of_rules() -> list[str]:
     """Write the table of rules of docs/policy.md."""
     rows = []
     for rule in RULES.values():
-        default = level_of(check_policy(LEAST, "least"), rule) if rule.key and "." in rule.id else ""
+        default = check_policy(LEAST, "least").level(rule.id) if rule.key and "." in rule.id else ""
         waivable = "yes" if rule.waivable else "no"
         rows.append(f"| `{rule.id}` | {rule.title} | {', '.join(rule.levels)} | {default} | {waivable} |")
     return rows

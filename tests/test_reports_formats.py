@@ -271,7 +271,7 @@ def test_pdf_that_cannot_be_made_is_said_before_the_work(monkeypatch: pytest.Mon
 
 def test_unknown_formats_are_named() -> None:
     assert unknown_or_unavailable(["html", "docx"]).startswith("'docx' is none of html, pdf, json, sarif")
-    assert list(report_files(report(), {"json", "md"})) == ["report.json", "report.md"]
+    assert list(report_files(Source(report()), {"json", "md"})) == ["report.json", "report.md"]
 
 
 def test_each_track_is_a_category_and_a_place_of_its_own() -> None:
