@@ -109,7 +109,7 @@ def test_entries_say_who_signed_what(log):
     assert log.proof_of(entry, KEYS)[0] == 17
     log.verify(KEYS)
     with pytest.raises(SignerUnknown):
-        log.verify({})
+        log.verify(Trust({}))
 
 
 def test_where_there_is_no_log_nothing_is_found_and_none_is_made(tmp_path):
