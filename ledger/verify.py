@@ -333,7 +333,7 @@ class _Walk:
         try:
             if isinstance(measured, PathRefused):
                 raise measured
-            check_content(signed, measured, ignored=ignored, cache=self.digests.cache)
+            check_content(signed, measured, ignored=ignored, measured_by=self.digests.manifest)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
                 number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
@@ -559,7 +559,9 @@ class _Walk:
             f"here is {found.hex[:16] if found else 'nothing'}..."
         )
         try:
-            check_content(read_signed(path, self._trust(path), timeless=True), measured, cache=self.digests.cache)
+            check_content(
+                read_signed(path, self._trust(path), timeless=True), measured, measured_by=self.digests.manifest
+            )
         except LedgerError as error:
             return f"{text} ({error})"
         return f"{text} (it was changed and signed again)"

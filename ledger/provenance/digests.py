@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ledger.hashes.digest import Digest
 from ledger.hashes.hashcache import HashCache
-from ledger.hashes.manifest import Manifest
-from ledger.provenance.record import measure, root_of
+from ledger.hashes.manifest import FILES, Manifest, Method
+from ledger.provenance.record import root_of
 
 
 class Digests:
@@ -25,15 +25,20 @@ class Digests:
     """
 
     def __init__(self, cache: HashCache | None = None) -> None:
-        self.cache = cache
-        self._known: dict[str, Manifest | Digest] = {}
+        self._cache = cache
+        self._known: dict[tuple[str, Method], Manifest] = {}
+
+    def manifest(self, path: Path, method: Method) -> Manifest:
+        """Hash an artefact, cut as `method` says; raises `PathRefused`."""
+        place = os.path.realpath(path), method
+        if place not in self._known:
+            self._known[place] = Manifest.of_path(path, method, self._cache)
+        return self._known[place]
 
     def measure(self, path: Path) -> Manifest | Digest:
         """Hash an artefact: the manifest of a folder, the digest of a file; raises `PathRefused`."""
-        place = os.path.realpath(path)
-        if place not in self._known:
-            self._known[place] = measure(path, self.cache)
-        return self._known[place]
+        found = self.manifest(path, FILES)
+        return found if path.is_dir() else found.files["."]
 
     def of(self, path: Path) -> Digest:
         """Return the digest of an artefact: manifest root of a folder, SHA-256 of a file."""

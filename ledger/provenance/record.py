@@ -463,7 +463,11 @@ def read_as_signed(path: Path, trust: Trust) -> tuple[Signed, Digest]:
 
 
 def check_content(
-    signed: Signed, measured: Manifest | Digest, *, ignored: Sequence[str] = (), cache: HashCache | None = None
+    signed: Signed,
+    measured: Manifest | Digest,
+    *,
+    ignored: Sequence[str] = (),
+    measured_by: Callable[[Path, Method], Manifest] = Manifest.of_path,
 ) -> None:
     """Return None if an artefact, its further files and its record are as signed.
 
@@ -476,8 +480,8 @@ def check_content(
     ignored : sequence of str
         Names below a folder to leave out besides those that the statement leaves out, for bundles of versions of
         model signing that did not put them down.
-    cache : HashCache, optional
-        For statements that cut files in another way than `measure` does.
+    measured_by : callable, optional
+        Measures for statements that cut files in another way than `measure` does.
 
     Raises
     ------
@@ -503,7 +507,7 @@ def check_content(
         elif method == FILES and isinstance(measured, Manifest):
             found = measured
         else:
-            found = Manifest.of_path(path, method, cache)
+            found = measured_by(path, method)
     else:
         found = _files_of(signed, measured)
         expected = Manifest(statement.subjects)
