@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FILES := audit commands corpus generator ledger metrics music reports cli.py tests bench
+FILES := audit commands corpus generator ledger metrics music reports cli.py messages.py tests bench
 STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
 BROWSER_STAMP := tests/browser/node_modules/.installed

@@ -22,6 +22,7 @@ from audit.search.passages import Passage, lines, search
 from audit.search.relatedness import Relative, all_compared, passage_of, relatives
 from audit.search.seeds import Line
 from audit.search.significance import query_notes
+from messages import message
 from music.notes import FloatArray, IntArray, NoteSequence
 from music.voices import MIN_NOTES
 
@@ -111,12 +112,17 @@ def is_flagged(corpus: SearchCorpus, track: NoteSequence, policy: Policy) -> boo
 
 def unsearchable(track: NoteSequence) -> tuple[Skipped, ...]:
     """Say what of `track` the copy search has nothing to compare by, or was not given; () when it has all."""
-    gaps = tuple(Skipped("copy", f"part of the file was not read: {reason}") for reason in track.unread)
+    gaps = tuple(
+        Skipped("copy", message("part of the file was not read: {reason:text}", reason=reason))
+        for reason in track.unread
+    )
     if query_table(track):
         return gaps
     if len(track) and track.is_drum.all():
-        return (Skipped("copy", f"all of its {len(track)} notes are drums, which have no melody to search"), *gaps)
-    return (Skipped("copy", f"it holds no line of {MIN_NOTES} notes, and shorter ones are not searched"), *gaps)
+        drums = message("all of its {count:d} notes are drums, which have no melody to search", count=len(track))
+        return (Skipped("copy", drums), *gaps)
+    short = message("it holds no line of {count:d} notes, and shorter ones are not searched", count=MIN_NOTES)
+    return (Skipped("copy", short), *gaps)
 
 
 def _place(judged: JudgedPassage, relative: Relative | None, every: bool) -> tuple[int, float]:

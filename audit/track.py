@@ -14,6 +14,7 @@ from audit.find import describe, judge, unsearchable
 from audit.findings import AuditReport, Finding, Link, MetricResult, RuleResult, Skipped, SoundMatch
 from audit.gate.context_rules import surroundings
 from audit.gate.outcome import sentence, weighed
+from audit.gate.rules import describe_state
 from audit.gate.rules import judged as judged_rules
 from audit.gate.waivers import Waivers, expiry, settled, waived
 from audit.measures.metrics import SEED as CHANCE_SEED
@@ -35,6 +36,7 @@ from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
 from ledger.signing.trust import Trust
 from ledger.verify import verify_path
+from messages import message
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
@@ -51,7 +53,7 @@ SOUND_LIMITS = (
     "slower; music played anew, and excerpts shorter than a window, are not.",
     "No notes are read out of sound, so melody, chords and rhythm are not compared.",
 )
-NEEDS_NOTES = "needs notes: the track is sound, and none are read out of it"
+NEEDS_NOTES = message("needs notes: the track is sound, and none are read out of it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +188,7 @@ def _of_notes(
     metrics = measure_track(theirs, path, ours, corpus.chance, corpus.style)
     unsearched = (*unsearchable(track), *_not_searched(corpus))
     if policy.requires("sound"):
-        unsearched += (Skipped("sound", "needs sound: the track is notes"),)
+        unsearched += (Skipped("sound", message("needs sound: the track is notes")),)
     return Compared(about, findings, metrics, unsearched, beside=beside)
 
 
@@ -194,12 +196,17 @@ def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> Compa
     about: dict[str, Any] = dict(track.about)
     unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
     matches: list[SoundMatch] = []
-    unsearched += tuple(Skipped("sound", f"part of the file was not heard: {reason}") for reason in track.unread)
+    unsearched += tuple(
+        Skipped("sound", message("part of the file was not heard: {reason:text}", reason=reason))
+        for reason in track.unread
+    )
     if not track.about["windows"]:
-        reason = f"the track is shorter than {WINDOW_SECONDS:.0f} s, the window that is compared"
+        reason = message(
+            "the track is shorter than {seconds:.0f} s, the window that is compared", seconds=WINDOW_SECONDS
+        )
         unsearched += (Skipped("sound", reason),)
     elif sounds is None or not len(sounds.hashes) + len(sounds.renders):
-        unsearched += (Skipped("sound", "the corpus has no sound to compare with"),)
+        unsearched += (Skipped("sound", message("the corpus has no sound to compare with")),)
     else:
         matches = find_sounds(sounds, track, policy)
         about["compared_with"] = sounds.compared
@@ -210,8 +217,13 @@ def _not_searched(corpus: SearchCorpus) -> tuple[Skipped, ...]:
     """Say which part of the corpus the copy search could not look at; () when it saw all of it."""
     pieces, segments = corpus.left_out
     names = ", ".join(name for name, _ in segments)
-    total = len(corpus.store.pieces)
-    return (Skipped("copy", f"{pieces} of {total} pieces were left out (segment {names})"),) if pieces else ()
+    gap = message(
+        "{count:d} of {total:d} pieces were left out (segment {names})",
+        count=pieces,
+        total=len(corpus.store.pieces),
+        names=names,
+    )
+    return (Skipped("copy", gap),) if pieces else ()
 
 
 def _path_here(file: Path) -> str:
@@ -225,8 +237,8 @@ def _path_here(file: Path) -> str:
 def _provenance(run: AuditRun, file: Path, owner: Path) -> tuple[tuple[Link, ...], tuple[Skipped, ...], str]:
     """Verify a track: the links, or why there are none, and the id of the trusted key by which it is as signed."""
     if not beside(owner, ".sig").exists() and not carries(owner):
-        reason = f"{file.name} has no signature beside it; make one with: contraste sign"
-        return (), (Skipped("provenance", reason),), ""
+        unsigned = message("{file} has no signature beside it; make one with: contraste sign", file=file.name)
+        return (), (Skipped("provenance", unsigned),), ""
     verified = verify_path(file, run.trust, run.chain, log=run.log, shipped=run.shipped, digests=run.digests)
     links = []
     for link in verified.links:
@@ -268,7 +280,11 @@ def conclude(
     )
     if "provenance" in policy.gate.required:
         skipped += tuple(
-            Skipped("provenance", f"{link.name} ({link.subject}) is {link.verdict}: {link.detail}", True)
+            Skipped(
+                "provenance",
+                message("{state:text}: {detail:text}", state=describe_state(link), detail=link.detail),
+                True,
+            )
             for link in links
             if link.verdict in ("missing", "unchecked")
         )

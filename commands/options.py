@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -48,9 +48,23 @@ Shares = Annotated[
     ),
 ]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and name them.")]
+
+
+def _known_language(code: str) -> str:
+    from reports.language.translation import languages  # reads the catalogues
+
+    if code not in languages():
+        raise typer.BadParameter(f"{code!r}: there are {', '.join(languages())}")
+    return code
+
+
 Lang = Annotated[
-    Literal["en", "es"],
-    typer.Option("--lang", help="Language of the pages; a button in report.html leads to the other."),
+    str,
+    typer.Option(
+        "--lang",
+        callback=_known_language,
+        help="Language of the pages, report.md and report.pdf, such as es; a list in report.html leads to all.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the run in this folder ended.")]
 Model = Annotated[

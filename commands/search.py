@@ -12,7 +12,7 @@ import typer
 from audit.findings import many
 from audit.policy import read_policy
 from commands.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
-from commands.options import Json, Partial, PolicyFile, Tracks
+from commands.options import Json, Lang, Partial, PolicyFile, Tracks
 from commands.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
 from music.midi import write_atomically
 from music.read import read_music
@@ -84,12 +84,14 @@ def originality(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
     window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+    lang: Lang = "en",
     partial: Partial = False,
 ) -> None:
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
     from audit.originality.baseline import human_baseline
     from audit.originality.report import measure_originality, originality_report
     from audit.originality.windows import Setting
+    from reports.language.translation import language
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
     try:
@@ -117,7 +119,7 @@ def originality(
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
         write_atomically(path, originality_json(report))
     if out:
-        write_atomically(out / "originality.html", originality_html(report).encode())
+        write_atomically(out / "originality.html", originality_html(report, language(lang)).encode())
     tell(*originality_lines(report))
     for skipped in report.skipped:
         say(f"skipped {skipped.check}: {skipped.reason}")

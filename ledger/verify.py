@@ -62,6 +62,7 @@ from ledger.signing.predicates import (
 from ledger.signing.statement import Material, Statement
 from ledger.signing.timestamp import check_time_stamp, is_stamped, stamp_file
 from ledger.signing.trust import Trust, format_time, verify_envelope
+from messages import message
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     from ledger.chains.chain import Chain
@@ -73,12 +74,19 @@ TRACES = (
 )
 """Files beside an artefact that are made after it was signed, or for what will be."""
 DOUBTS = {
-    "unchecked": "the anchor's time would show it, if the chain confirms it",
-    "pending": "the anchor's time would show it, if the chain confirms it",
-    "simulated": "the anchor's time says nothing, since whoever runs an embedded chain sets its clock",
-    "unproven": "the anchor's time is the node's word alone, since the file holds no evidence of the block",
+    "unchecked": "{error:text}; the anchor's time would show it, if the chain confirms it",
+    "pending": "{error:text}; the anchor's time would show it, if the chain confirms it",
+    "simulated": "{error:text}; the anchor's time says nothing, since whoever runs an embedded chain sets its clock",
+    "unproven": "{error:text}; the anchor's time is the node's word alone, since the file holds no evidence of the "
+    "block",
 }
 """Why an anchor does not show that a signature is older than a revocation, by what was found out about the anchor."""
+NOTED = {
+    "anchor": "there is no {file}, and this machine noted an anchor on {time:word}",
+    "token": "there is no {file}, and this machine noted a token on {time:word}",
+    "time stamp": "there is no {file}, and this machine noted a time stamp on {time:word}",
+}
+"""What is said of something that this machine's log knows of, and that is not there."""
 
 
 def verify_path(
@@ -139,7 +147,7 @@ def verify_path(
         If `path` does not exist. Every other fault is a link.
     """
     if not os.path.lexists(path):
-        raise PathRefused(f"{path} does not exist")
+        raise PathRefused(message("{path} does not exist", path=path))
     memory = None if log is None else Memory.of(log, trust)
     walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, digests or Digests(), memory, shipped)
     owner = artefact_of(path) if signature is None else path
@@ -151,7 +159,7 @@ def verify_path(
     if owner != path and (signed is None or not _names(signed, path)):
         walk.uncovered(path, owner)
     if not any(link.name == "anchor" and link.subject == str(owner) for link in walk.links):
-        walk.add("anchor", owner, "missing" if require_anchor else "absent", "not anchored", "not-anchored")
+        walk.add("anchor", owner, "missing" if require_anchor else "absent", message("not anchored"), "not-anchored")
     if memory is not None:
         walk.logged(memory, owner, signed)
     return Verification(path, tuple(walk.links), tuple(walk.assured), signed.envelope.keyid if signed else "")
@@ -226,7 +234,7 @@ class _Walk:
 
     def uncovered(self, path: Path, owner: Path) -> None:
         """Say first that a file is named by nothing signed: the record beside it is anybody's word."""
-        text = f"{record_path(owner).name} lists it, and no signature that can be believed names it"
+        text = message("{file} lists it, and no signature that can be believed names it", file=record_path(owner).name)
         verdict: LinkVerdict = "absent" if self.allow_unsigned else "missing"
         self.links.insert(0, Link("file", str(path), verdict, text, "not-covered"))
 
@@ -256,13 +264,21 @@ class _Walk:
             if alone and any(link.verdict == "ok" for link in links):
                 self.add(name, path, "absent", str(error), error.code)
             else:
-                self.fault(name, path, Unsigned(f"{error}, and {trace}") if trace else error)
+                self.fault(
+                    name,
+                    path,
+                    Unsigned(message("{error:text}, and {trace:text}", error=error, trace=trace)) if trace else error,
+                )
             self.links += links
             return None
         # A track from outside is signed as a plain file, and another tool's bundle says no kind at all.
         foreign = not signed.told or (kind == "track" and signed.origin.kind == "file")
         if kind is not None and signed.origin.kind != kind and not foreign:
-            text = f"expected a {_link_name(kind)}, and it is signed as a {_link_name(signed.origin.kind)}"
+            text = message(
+                "expected a {kind:text}, and it is signed as a {other:text}",
+                kind=_link_name(kind),
+                other=_link_name(signed.origin.kind),
+            )
             self.add(_link_name(kind), path, "broken", text, "wrong-kind")
             return None
         name = name if kind is not None and foreign else _link_name(signed.origin.kind)
@@ -287,10 +303,10 @@ class _Walk:
     def _trace(self, path: Path, measured: Manifest | Digest | PathRefused) -> str:
         """Say what tells that an artefact without a signature was signed, or should be; "" where nothing does."""
         if self.memory is not None and (known := self.memory.latest(path)):
-            return f"it was signed on this machine on {known.time}"
+            return message("it was signed on this machine on {time:word}", time=known.time)
         files = [file for file in (record_path(path), *(beside(path, suffix) for suffix in TRACES))]
         there = [file.name for file in files if os.path.lexists(file)]
-        return f"{there[0]} beside it says that there should be one" if there else ""
+        return message("{file} beside it says that there should be one", file=there[0]) if there else ""
 
     def _remembered(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
         """Say where the log knows of a later statement about an artefact, or one that is not there any more."""
@@ -301,7 +317,9 @@ class _Walk:
         for suffix, name in ((".run.sig", "run"), (".contributions.sig", "contributions")):
             known, file = self.memory.companion(payload, content, suffix), beside(signed.path, suffix)
             if known is not None and not os.path.lexists(file):
-                text = f"there is no {file}, and it was signed on this machine on {known.time}"
+                text = message(
+                    "there is no {file}, and it was signed on this machine on {time:word}", file=file, time=known.time
+                )
                 self.fault(name, signed.path, Unsigned(text))
             elif known is not None:
                 with suppress(LedgerError):  # said where it is read as a statement
@@ -310,15 +328,23 @@ class _Walk:
         revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
         anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
         if revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
-            text = f"revoked on this machine on {revoked}, and the chain does not say so (any more)"
+            text = message(
+                "revoked on this machine on {time:word}, and the chain does not say so (any more)", time=revoked
+            )
             self.add("anchor", signed.path, "broken", text, "anchor-refuted")
 
     def _later(self, path: Path, suffix: str, payload: Digest, known: Known | None) -> None:
         """Say where the statement that lies beside an artefact is older than one that the log has."""
         here = self.memory.entry(payload) if self.memory else None
         if here is not None and known is not None and here.position < known.position:
-            text = f"{path.name}{suffix} is of {here.time}, and this machine's log has a later one of {known.time}"
-            self.add("log", path, "missing", f"{text}: the older state was put back", "superseded")
+            text = message(
+                "{file} is of {time:word}, and this machine's log has a later one of {later:word}: the older state was "
+                "put back",
+                file=path.name + suffix,
+                time=here.time,
+                later=known.time,
+            )
+            self.add("log", path, "missing", text, "superseded")
 
     def _content(
         self,
@@ -329,22 +355,34 @@ class _Walk:
         trust: Trust,
     ) -> bool:
         """Compare an artefact with its statement; return whether it is as signed."""
-        path, what, extra = signed.path, "content", []
+        path, extra = signed.path, []
+        by = trust.name_of(signed.envelope)
+        text = message("content as signed by {signer:text}", signer=by)
         try:
             if isinstance(measured, PathRefused):
                 raise measured
             check_content(signed, measured, ignored=ignored, measured_by=self.digests.manifest)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
-                number, kind = len(manifest.files), "shard" if manifest.method.shard_bytes else "file"
-                what = f"{number} {kind}{'s' if number != 1 else ''}"
+                text = message(
+                    "{count:d} {count:shard|shards} as signed by {signer:text}"
+                    if manifest.method.shard_bytes
+                    else "{count:d} {count:file|files} as signed by {signer:text}",
+                    count=len(manifest.files),
+                    signer=by,
+                )
                 extra = left_out(path, (*manifest.method.ignored, *ignored))
         except LedgerError as error:
             self.fault(name, path, error)
             return False
-        text = f"{what} as signed by {trust.name_of(signed.envelope)}"
         if extra:
-            text += f"; the signature leaves out {', '.join(extra[:3])}{' and more' if len(extra) > 3 else ''}"
+            text = message(
+                "{what:text}; the signature leaves out {names} and more"
+                if len(extra) > 3
+                else "{what:text}; the signature leaves out {names}",
+                what=text,
+                names=", ".join(extra[:3]),
+            )
         self.add(name, path, "broken" if extra and self.strict else "ok", text, "not-covered" if extra else "ok")
         return True
 
@@ -362,10 +400,11 @@ class _Walk:
             self.fault("time stamp", signed.path, error)
             return None
         if time is None:
-            text = "by an authority that is not trusted here, which says nothing"
+            text = message("by an authority that is not trusted here, which says nothing")
             self.add("time stamp", signed.path, "absent", text, "authority-unknown")
         else:
-            self.add("time stamp", signed.path, "ok", f"signed before {time:%Y-%m-%d %H:%M:%S} UTC")
+            text = message("signed before {time} UTC", time=f"{time:%Y-%m-%d %H:%M:%S}")
+            self.add("time stamp", signed.path, "ok", text)
         return time
 
     def _credentials(self, path: Path, signed: Signed | None = None, time: datetime | None = None) -> list[Link]:
@@ -380,7 +419,7 @@ class _Walk:
         time = self.memory.noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
         if time is None:
             return False
-        text = f"there is no {file}, and this machine noted {'an' if what == 'anchor' else 'a'} {what} on {time}"
+        text = message(NOTED[what], file=file, time=time)
         self.add(what, signed.path, "missing", text, "removed")
         return True
 
@@ -396,10 +435,10 @@ class _Walk:
         except KeyRevoked as error:
             revoked = trust.revoked.get(signed.envelope.keyid)
             late = claimed is not None and revoked is not None and claimed >= revoked.since
-            why = DOUBTS.get(anchored or "", "") if time is None or anchored in ("unchecked", "pending") else ""
-            if why and not late:
+            why = anchored if anchored and (time is None or anchored in ("unchecked", "pending")) else ""
+            if why in DOUBTS and not late:
                 code = "chain-not-asked" if not self.chain and anchored == "unchecked" else error.code
-                self.add("key", signed.path, "unchecked", f"{error}; {why}", code)
+                self.add("key", signed.path, "unchecked", message(DOUBTS[why], error=error), code)
             else:
                 self.fault("key", signed.path, error)
             return False
@@ -408,7 +447,11 @@ class _Walk:
             return False
         if signed.envelope.keyid in trust.revoked and time is not None:
             since = format_time(trust.revoked[signed.envelope.keyid].since)
-            text = f"revoked since {since}; the signature was there on {format_time(time)}"
+            text = message(
+                "revoked since {since:word}; the signature was there on {time:word}",
+                since=since,
+                time=format_time(time),
+            )
             self.add("key", signed.path, "ok", text, "signed-before-revocation")
         return True
 
@@ -432,7 +475,11 @@ class _Walk:
             try:
                 statement = self._beside(signed, content, ".run.sig", RUN_PREDICATE)
                 if origin_of(statement) != signed.origin:
-                    raise Malformed(f"{beside(signed.path, '.run.sig')}: it tells of another run than the model's")
+                    raise Malformed(
+                        message(
+                            "{file}: it tells of another run than the model's", file=beside(signed.path, ".run.sig")
+                        )
+                    )
             except LedgerError as error:
                 self.fault("run", signed.path, error)
                 return
@@ -442,12 +489,12 @@ class _Walk:
         """Return a further statement about an artefact, checked; raises `LedgerError`."""
         file = beside(signed.path, suffix)
         if not os.path.lexists(file):
-            raise Unsigned(f"not signed: there is no {file}")
+            raise Unsigned(message("not signed: there is no {file}", file=file))
         envelope, statement = read_statement(file, self._trust(signed.path), timeless=True)
         if envelope.keyid != signed.envelope.keyid:
-            raise Malformed(f"{file}: signed by another key than {signed.path}")
+            raise Malformed(message("{file}: signed by another key than {path}", file=file, path=signed.path))
         if statement.predicate_type != predicate_type or list(statement.subjects.values()) != [content]:
-            raise Malformed(f"{file}: the statement is not about {signed.path} as it is")
+            raise Malformed(message("{file}: the statement is not about {path} as it is", file=file, path=signed.path))
         return statement
 
     def _contributions(self, signed: Signed, content: Digest) -> None:
@@ -459,15 +506,23 @@ class _Walk:
             self.fault("contributions", path, error)
             return
         if entries[: len(told)] != told:
-            text = f"{contributions_file(path)} does not begin with the {len(told)} entries that were signed"
+            text = message(
+                "{file} does not begin with the {count:d} entries that were signed",
+                file=contributions_file(path),
+                count=len(told),
+            )
             self.add("contributions", path, "broken", text, "content-changed")
         elif len(entries) > len(told):
-            text = f"{len(entries) - len(told)} of {len(entries)} entries are not signed yet; sign again"
+            text = message(
+                "{count:d} of {total:d} entries are not signed yet; sign again",
+                count=len(entries) - len(told),
+                total=len(entries),
+            )
             self.add("contributions", path, "missing", text, "unsigned")
         else:
             kinds = [entry["kind"] for entry in entries]
             text = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-            self.add("contributions", path, "ok", f"{text}; as signed")
+            self.add("contributions", path, "ok", message("{kinds}; as signed", kinds=text))
 
     def logged(self, memory: Memory, path: Path, signed: Signed | None) -> None:
         """Look a statement up in this machine's log, and say what is wrong with that."""
@@ -476,15 +531,26 @@ class _Walk:
         elif signed is not None:
             entry = memory.entry(hash_bytes(signed.envelope.payload))
             if entry is None:
-                self.add("log", path, "absent", "not in this machine's log: signed elsewhere", "not-logged")
+                text = message("not in this machine's log: signed elsewhere")
+                self.add("log", path, "absent", text, "not-logged")
             elif entry.position >= memory.size:
-                text = f"entry {entry.position + 1} of this machine's log is under no head that a trusted key signed"
+                text = message(
+                    "entry {number:d} of this machine's log is under no head that a trusted key signed",
+                    number=entry.position + 1,
+                )
                 self.add("log", path, "broken", text, "signer-unknown")
             elif not any(link.name == "log" and link.subject == str(path) for link in self.links):
-                self.add("log", path, "ok", f"entry {entry.position + 1} of {memory.size}, put down on {entry.time}")
+                text = message(
+                    "entry {number:d} of {total:d}, put down on {time:word}",
+                    number=entry.position + 1,
+                    total=memory.size,
+                    time=entry.time,
+                )
+                self.add("log", path, "ok", text)
 
     def _run(self, signed: Signed) -> None:
-        made, wanted = ("made by the model", "model") if signed.origin.kind == "track" else ("trained on", "dataset")
+        of_track = signed.origin.kind == "track"
+        wanted = "model" if of_track else "dataset"
         named = [material.name for material in signed.origin.materials if material.kind == wanted]
         plain = (
             item
@@ -494,14 +560,15 @@ class _Walk:
         settings = ", ".join(f"{key} {value}" for key, value in plain)
         settings = settings if len(settings) <= 160 else settings[:157] + "..."
         if named:
-            self.add(
-                "run",
-                signed.path,
-                "ok",
-                f"{made} {', '.join(named)}; {settings or 'no settings named'}",
+            text = message(
+                "made by the model {names}; {settings:text}" if of_track else "trained on {names}; {settings:text}",
+                names=", ".join(named),
+                settings=settings or message("no settings named"),
             )
+            self.add("run", signed.path, "ok", text)
         else:
-            self.add("run", signed.path, "absent", f"the signed statement names no {wanted}", "not-named")
+            text = message("the signed statement names no {kind:text}", kind=wanted)
+            self.add("run", signed.path, "absent", text, "not-named")
 
     def _material(self, material: Material, base: Path) -> None:
         """Find a material by its hint or in the search folders, and check it."""
@@ -524,8 +591,13 @@ class _Walk:
             return
         if hinted is not None and material.kind == "dataset" and self._stated(material, hinted):
             return
-        where = f"not at {hinted}" if hinted is not None else "its place is not known"
-        text = f"{where}, nor in the search folders; its digest is {material.digest.hex[:16]}..."
+        text = message(
+            "its place is not known, nor in the search folders; its digest is {digest:word}..."
+            if hinted is None
+            else "not at {place}, nor in the search folders; its digest is {digest:word}...",
+            place=hinted,
+            digest=material.digest.hex[:16],
+        )
         self.add(name, material.name, "absent" if material.kind == "policy" else "missing", text, "not-found")
 
     def _stated(self, material: Material, path: Path) -> bool:
@@ -538,14 +610,16 @@ class _Walk:
         if manifest.root != material.digest:
             return False
         by = self._trust(path).name_of(signed.envelope)
-        text = f"not here; its statement is: {len(manifest.files)} files, signed by {by}"
+        text = message(
+            "not here; its statement is: {count:d} files, signed by {signer:text}", count=len(manifest.files), signer=by
+        )
         self.add(_link_name(material.kind), path, "absent", text, "stated")
         return True
 
     def _found(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> None:
         self._places[material.digest.hex] = path
         if material.kind == "policy":  # a policy is named by its digest and needs no signature
-            self.add("policy", path, "ok", "content as named in the signed statement")
+            self.add("policy", path, "ok", message("content as named in the signed statement"))
         else:
             self.artefact(path, material.kind, measured)
 
@@ -554,17 +628,18 @@ class _Walk:
         if isinstance(measured, PathRefused):
             return str(measured)
         found = _root(measured)
-        text = (
-            f"it is not what was used: the statement names {material.digest.hex[:16]}..., "
-            f"here is {found.hex[:16] if found else 'nothing'}..."
+        text = message(
+            "it is not what was used: the statement names {named:word}..., here is {found:word}...",
+            named=material.digest.hex[:16],
+            found=found.hex[:16] if found else "nothing",
         )
         try:
             check_content(
                 read_signed(path, self._trust(path), timeless=True), measured, measured_by=self.digests.manifest
             )
         except LedgerError as error:
-            return f"{text} ({error})"
-        return f"{text} (it was changed and signed again)"
+            return message("{what:text} ({error:text})", what=text, error=error)
+        return message("{what:text} (it was changed and signed again)", what=text)
 
     def _candidates(self, material: Material) -> list[Path]:
         """Return members of the search folders that bear the material's name or a signature."""
@@ -595,7 +670,11 @@ class _Walk:
         if not anchored and not self._noted(signed, "anchor", beside(path, ANCHOR_SUFFIX)) and described:
             self._described(path)
         if not minted and not self._noted(signed, "token", beside(path, TOKEN_SUFFIX)) and described:
-            text = f"there is no {beside(path, TOKEN_SUFFIX).name} beside {beside(path, METADATA_SUFFIX).name}"
+            text = message(
+                "there is no {file} beside {other}",
+                file=beside(path, TOKEN_SUFFIX).name,
+                other=beside(path, METADATA_SUFFIX).name,
+            )
             self.add("token", path, "missing", text, "removed")
         if not anchored and not minted:
             return None, None
@@ -612,7 +691,12 @@ class _Walk:
         account = self.keys.accounts.get(signed.envelope.keyid)
         if account is not None:
             own = account.lower() == receipt.issuer.lower()
-            text = f"the account {account} is bound to the signer's key; {'it' if own else 'another account'} anchored"
+            text = message(
+                "the account {account:word} is bound to the signer's key; it anchored"
+                if own
+                else "the account {account:word} is bound to the signer's key; another account anchored",
+                account=account,
+            )
             self.add("key", path, "ok" if own else "absent", text, "ok" if own else "other-account")
         proven = link.verdict != "ok" or receipt.evidence is not None
         return datetime.fromtimestamp(receipt.time, UTC), link.verdict if proven else "unproven"
@@ -622,7 +706,11 @@ class _Walk:
         from ledger.anchors.token_metadata import anchor_in
 
         if anchor_in(beside(path, METADATA_SUFFIX)):
-            text = f"there is no {beside(path, ANCHOR_SUFFIX).name}, and {beside(path, METADATA_SUFFIX).name} names one"
+            text = message(
+                "there is no {file}, and {other} names one",
+                file=beside(path, ANCHOR_SUFFIX).name,
+                other=beside(path, METADATA_SUFFIX).name,
+            )
             self.add("anchor", path, "missing", text, "removed")
 
     def _report(self, signed: Signed, content: Digest | None) -> None:
@@ -631,10 +719,14 @@ class _Walk:
         made_in = signed.origin.parameters.get("folder")
         folder = Path(os.path.realpath(signed.path)).parent
         if track is not None and isinstance(made_in, str) and folder.name != made_in:
-            text = (
-                f"the report is about {track.name} and was made in the folder {made_in!r}, and lies in {folder.name!r}"
+            text = message(
+                "the report is about {track} and was made in the folder {made}, and lies in {folder}, which is that of "
+                "another track",
+                track=track.name,
+                made=repr(made_in),
+                folder=repr(folder.name),
             )
-            self.add("report", signed.path, "missing", f"{text}, which is that of another track", "moved")
+            self.add("report", signed.path, "missing", text, "moved")
         if signed.origin.parameters.get("index") and content is not None:
             self._index(signed, content)
         place = None if track is None else self._places.get(track.digest.hex)
@@ -642,8 +734,10 @@ class _Walk:
             return
         for file, name, digest in self._reported.get(os.path.realpath(place), ()):
             if digest != content.hex:
-                text = (
-                    f"the credential names another report ({name!r} {digest[:16]}...); contraste sign --report names it"
+                text = message(
+                    "the credential names another report ({name} {digest:word}...); contraste sign --report names it",
+                    name=repr(name),
+                    digest=digest[:16],
                 )
                 self.add("credential", file, "missing", text, "other-report")
 
@@ -651,12 +745,16 @@ class _Walk:
         """Check the page of several reports that lies above this one, where the report says that there is one."""
         index = Path(os.path.normpath(named(signed.path).parent / "..")) / "index.html"
         if not os.path.lexists(index):
-            self.add("page", index, "absent", "not here; the report was made together with others", "not-found")
+            text = message("not here; the report was made together with others")
+            self.add("page", index, "absent", text, "not-found")
             return
         listing = self.artefact(index, "report", _measure(index, self.digests))
         reports = listing.origin.parameters.get("reports") if listing else None
         if listing and (not isinstance(reports, Mapping) or reports.get(place_of(signed.path)) != content.hex):
-            text = f"it lists another state of {place_of(signed.path)} than this; contraste audit writes it anew"
+            text = message(
+                "it lists another state of {place} than this; contraste audit writes it anew",
+                place=place_of(signed.path),
+            )
             self.add("page", index, "broken", text, "other-report")
 
     def about(self, path: Path, signed: Signed | None, track: Path) -> None:
@@ -664,7 +762,7 @@ class _Walk:
         meant = _root(_measure(track, self.digests))
         materials = signed.origin.materials if signed else ()
         if not any((material.kind, material.digest) == ("track", meant) for material in materials):
-            self.add("report", path, "broken", f"it is not about {track}", "other-track")
+            self.add("report", path, "broken", message("it is not about {track}", track=track), "other-track")
 
     def listed(self, signed: Signed) -> None:
         """Compare the reports that an index lists with those that lie there."""

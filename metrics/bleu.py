@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from messages import message
 from metrics.tokens import MetricError, Token
 
 MAX_ORDER = 4
@@ -31,7 +32,12 @@ def bleu(references: Sequence[Sequence[Token]], candidate: Sequence[Token]) -> f
     if len(candidate) < MAX_ORDER or max((len(r) for r in references), default=0) < MAX_ORDER:
         longest = max((len(r) for r in references), default=0)
         raise MetricError(
-            f"candidate of {len(candidate)} tokens, longest reference of {longest}; BLEU needs {MAX_ORDER}"
+            message(
+                "candidate of {candidate:d} tokens, longest reference of {longest:d}; BLEU needs {least:d}",
+                candidate=len(candidate),
+                longest=longest,
+                least=MAX_ORDER,
+            )
         )
     value = sentence_bleu(list(references), list(candidate), smoothing_function=SmoothingFunction().method1)
     return float(value)

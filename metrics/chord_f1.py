@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from messages import message
 from metrics.tokens import MetricError
 from music.chords import ROOT_NAMES, ChordSpan
 
@@ -150,7 +151,9 @@ def weighted_scores(reference: Sequence[tuple[float, float, str]], candidate: Se
 def _named(spans: Sequence[ChordSpan]) -> list[ChordSpan]:
     named = [s for s in spans if s.root is not None]
     if not named:
-        raise MetricError(f"none of {len(spans)} spans has a chord; chord scores are not defined")
+        raise MetricError(
+            message("none of {count:d} spans has a chord; chord scores are not defined", count=len(spans))
+        )
     return named
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from messages import message
 from metrics.tokens import MAX_CLASS, MetricError, Token
 from music.key import pitch_class_histogram
 from music.notes import FloatArray, NoteSequence
@@ -49,8 +50,13 @@ def overlap(reference: FloatArray, candidate: FloatArray) -> float:
     sums = float(np.sum(reference)), float(np.sum(candidate))
     if reference.shape != candidate.shape or not np.allclose(sums, 1.0):
         raise MetricError(
-            f"histograms of shapes {reference.shape} and {candidate.shape} with sums {sums}; "
-            "wanted are equal shapes and sums of 1"
+            message(
+                "histograms of shapes {reference} and {candidate} with sums {sums}; wanted are equal shapes and sums "
+                "of 1",
+                reference=reference.shape,
+                candidate=candidate.shape,
+                sums=sums,
+            )
         )
     return float(np.minimum(reference, candidate).sum())
 

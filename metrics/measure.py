@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from messages import message
 from metrics import bleu, chord_f1, distributions, edit_distance, phash
 from metrics.tokens import MetricError, Token, melody_tokens
 from music.chords import ChordSpan, chord_labels
@@ -95,8 +96,13 @@ def _melodies(reference: Features, candidate: Features) -> tuple[list[Token], li
     ours, theirs = reference.tokens, candidate.tokens
     if min(len(ours), len(theirs)) < MIN_TOKENS:
         raise MetricError(
-            f"melody too short: {len(ours) + 1} notes in the reference, {len(theirs) + 1} in the candidate; "
-            f"{MIN_TOKENS + 1} are needed"
+            message(
+                "melody too short: {reference:d} notes in the reference, {candidate:d} in the candidate; "
+                "{least:d} are needed",
+                reference=len(ours) + 1,
+                candidate=len(theirs) + 1,
+                least=MIN_TOKENS + 1,
+            )
         )
     return ours, theirs
 
@@ -123,7 +129,7 @@ def _chords(
     if not relative:
         return score(reference.chords, candidate.chords, 0, 0)
     if reference.tonic is None or candidate.tonic is None:
-        raise MetricError("no key can be estimated, so no chord has a degree")
+        raise MetricError(message("no key can be estimated, so no chord has a degree"))
     return score(reference.chords, candidate.chords, reference.tonic, candidate.tonic)
 
 
@@ -138,7 +144,7 @@ def _token_overlap(histogram: Callable[[list[Token]], FloatArray], reference: Fe
 
 def _phash(bits: int, reference: Features, candidate: Features) -> float:
     if reference.mel is None or candidate.mel is None:
-        raise MetricError("not rendered: the hash compares sound")
+        raise MetricError(message("not rendered: the hash compares sound"))
     return phash.phash_distance(reference.mel, candidate.mel, bits, (reference.hashes, candidate.hashes))
 
 

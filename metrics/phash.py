@@ -16,6 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from messages import message
 from metrics.tokens import MetricError
 from music.audio import MEL_HOP, MEL_RATE, mel_db
 from music.notes import FloatArray, NoteSequence
@@ -101,7 +102,8 @@ def closest_windows(
     """
     shortest = min(reference_mel.shape[1], candidate_mel.shape[1])
     if shortest < MIN_FRAMES:
-        raise MetricError(f"{shortest / FRAMES_PER_SECOND:.2f} s of sound; the hash needs one second on both sides")
+        seconds = shortest / FRAMES_PER_SECOND
+        raise MetricError(message("{seconds:.2f} s of sound; the hash needs one second on both sides", seconds=seconds))
     ours, theirs = known or ({}, {})
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
     found = []
@@ -117,7 +119,9 @@ def closest_windows(
         if pair[0] is not None and pair[1] is not None:
             found.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
     if not found:
-        raise MetricError("nothing changes in the sound (silence, noise or a held tone), and nothing is no likeness")
+        raise MetricError(
+            message("nothing changes in the sound (silence, noise or a held tone), and nothing is no likeness")
+        )
     distance, (here, there), frames, seconds = min(found, key=lambda one: one[0])
     return distance, reference_mel[:, here : here + frames], candidate_mel[:, there : there + frames], seconds
 

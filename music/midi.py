@@ -20,6 +20,7 @@ from symusic import Note, Score, Track
 from symusic import Tempo as ScoreTempo
 from symusic import TimeSignature as ScoreTimeSignature
 
+from messages import message
 from music.midi_events import META, METER, NAME, TEMPO, Event, read_events
 from music.notes import (
     BAR_SLACK,
@@ -40,6 +41,10 @@ MAX_BYTES = 16 * 2**20
 MAX_AT_ONCE = 1024  # notes; the largest orchestra has some 200
 DRUMS = 9  # channel 10
 MAX_SECONDS = 3 * 3600.0
+MENDED = {
+    "endless": "notes without an end, held to the end of their track: {count:d}",
+    "instant": "notes of no length, given one tick: {count:d}",
+}
 MIN_BPM, MAX_BPM = 1.0, 6000.0  # the three bytes of a tempo event reach from 3.6 bpm up
 
 
@@ -187,14 +192,8 @@ class _Reading:
 
     def remarks(self) -> list[str]:
         """Say what was mended."""
-        return [
-            f"{what}: {count}"
-            for count, what in (
-                (self.endless, "notes without an end, held to the end of their track"),
-                (self.instant, "notes of no length, given one tick"),
-            )
-            if count
-        ]
+        counts = {"endless": self.endless, "instant": self.instant}
+        return [message(MENDED[what], count=count) for what, count in counts.items() if count]
 
 
 def _decoded(text: bytes) -> str:

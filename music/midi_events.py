@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from messages import message
 from music.notes import MusicError
 
 MAX_TRACKS = 256
@@ -64,18 +65,26 @@ def read_events(data: bytes, name: str) -> MidiFile:
     while at < len(data):
         tag, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
         if tag == b"MThd":
-            found.unread.append(f"a second MIDI file begins at byte {at}; only the first was read")
+            found.unread.append(message("a second MIDI file begins at byte {at:d}; only the first was read", at=at))
             break
         if len(tag) < 4 or not tag.isalnum() or at + 8 > len(data):
             if len(found.tracks) < tracks and at + 8 <= len(data):
                 missing = f"track {len(found.tracks) + 1} of {tracks} is missing"
                 raise MusicError(f"{name}: no chunk begins at byte {at} ({tag!r}); {missing}")
-            found.remarks.append(f"{len(data) - at} bytes at the end are no chunk of a MIDI file")
+            found.remarks.append(
+                message("{count:d} bytes at the end are no chunk of a MIDI file", count=len(data) - at)
+            )
             break
         end = at + 8 + length
         if end > len(data):
             found.unread.append(
-                f"chunk {tag.decode('latin-1')!r} at byte {at} says {length} bytes, {len(data) - at - 8} are there"
+                message(
+                    "chunk {tag:word} at byte {at:d} says {length:d} bytes, {there:d} are there",
+                    tag=repr(tag.decode("latin-1")),
+                    at=at,
+                    length=length,
+                    there=len(data) - at - 8,
+                )
             )
         if tag == b"MTrk":
             if len(found.tracks) == MAX_TRACKS:
@@ -85,14 +94,28 @@ def read_events(data: bytes, name: str) -> MidiFile:
             found.tracks.append(MidiTrack(events, at, min(end, len(data))))
             room -= len(events)
             if past:
-                found.remarks.append(f"track {number}: {past} bytes stand behind its end")
+                found.remarks.append(
+                    message("track {number:d}: {count:d} bytes stand behind its end", number=number, count=past)
+                )
         at = end
     if not found.tracks:
         raise MusicError(f"{name}: header announces {tracks} tracks, the file ends after 0")
     if len(found.tracks) < tracks:
-        found.unread.append(f"the header announces {tracks} tracks, the file ends after {len(found.tracks)}")
+        found.unread.append(
+            message(
+                "the header announces {tracks:d} tracks, the file ends after {count:d}",
+                tracks=tracks,
+                count=len(found.tracks),
+            )
+        )
     elif len(found.tracks) > tracks:
-        found.remarks.append(f"the header announces {tracks} tracks, {len(found.tracks)} are there and were read")
+        found.remarks.append(
+            message(
+                "the header announces {tracks:d} tracks, {count:d} are there and were read",
+                tracks=tracks,
+                count=len(found.tracks),
+            )
+        )
     return found
 
 

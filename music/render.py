@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from messages import message
 from music.audio import Samples, loudness, resample
 from music.midi import midi_bytes, write_atomically
 from music.notes import MusicError, NoteSequence, Tempo, build
@@ -69,9 +70,15 @@ def render(
 def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None, ring: bool = True) -> Samples:
     """Do what `render` does, (n, 2), at whatever level it comes."""
     if not len(sequence):
-        raise MusicError("nothing to render: the sequence has no notes")
+        raise MusicError(message("nothing to render: the sequence has no notes"))
     if sequence.end_s > MAX_SECONDS:
-        raise MusicError(f"{sequence.end_s:.0f} s are too long to render; the limit is {MAX_SECONDS:.0f} s")
+        raise MusicError(
+            message(
+                "{seconds:.0f} s are too long to render; the limit is {most:.0f} s",
+                seconds=sequence.end_s,
+                most=MAX_SECONDS,
+            )
+        )
     if not 8_000 <= sample_rate <= 96_000:
         raise MusicError(f"sample rate {sample_rate} Hz; 8000..96000 are rendered")
     font = _soundfont(soundfont)
@@ -150,7 +157,14 @@ def render_passage(
     end = np.minimum(sequence.onset_s + sequence.duration_s, high) - low
     heard = end - start > 1e-3
     if not heard.any():
-        raise MusicError(f"nothing sounds in {low}..{high} s; the sequence ends at {sequence.end_s} s")
+        raise MusicError(
+            message(
+                "nothing sounds in {low:word}..{high:word} s; the sequence ends at {end:word} s",
+                low=low,
+                high=high,
+                end=sequence.end_s,
+            )
+        )
     beats = 2.0 * slower  # a beat is half a second at the default tempo; seconds are exact to 0.5 ms then
     passage = build(
         start[heard] * beats,
@@ -195,10 +209,10 @@ def _soundfont(soundfont: str | Path | None) -> Path:
     else:  # found without importing pretty_midi, which takes 0.5 s
         spec = importlib.util.find_spec("pretty_midi")
         if spec is None or spec.origin is None:
-            raise MusicError("no soundfont: pretty_midi, which ships TimGM6mb.sf2, is not installed; name one")
+            raise MusicError(message("no soundfont: pretty_midi, which ships TimGM6mb.sf2, is not installed; name one"))
         font = Path(spec.origin).with_name("TimGM6mb.sf2")
     if not font.is_file():
-        raise MusicError(f"{font}: no such soundfont; name an .sf2 file")
+        raise MusicError(message("{font}: no such soundfont; name an .sf2 file", font=font))
     return font
 
 
@@ -223,11 +237,15 @@ def _midirenderer(font: Path, midi: bytes, sample_rate: int) -> Samples:
     try:
         import midirenderer
     except ImportError as error:
-        raise MusicError("no renderer: neither FluidSynth nor the package midirenderer is installed") from error
+        raise MusicError(
+            message("no renderer: neither FluidSynth nor the package midirenderer is installed")
+        ) from error
     try:
         wav = midirenderer.render_wave_from(_font_bytes(font), midi)
     except (ValueError, RuntimeError) as error:
-        raise MusicError(f"midirenderer cannot render this with {font}: {error}") from error
+        raise MusicError(
+            message("midirenderer cannot render this with {font}: {error}", font=font, error=error)
+        ) from error
     samples, native = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
     return resample(samples, native, sample_rate)
 
@@ -247,10 +265,19 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise MusicError(f"fluidsynth took longer than {FLUIDSYNTH_SECONDS:.0f} s") from error
+            raise MusicError(
+                message("fluidsynth took longer than {seconds:.0f} s", seconds=FLUIDSYNTH_SECONDS)
+            ) from error
         if said.returncode or not wav.is_file():
             reason = said.stderr.decode(errors="replace").strip()[-200:]
-            raise MusicError(f"fluidsynth ended with code {said.returncode} and {font}: {reason}")
+            raise MusicError(
+                message(
+                    "fluidsynth ended with code {code:d} and {font}: {error}",
+                    code=said.returncode,
+                    font=font,
+                    error=reason,
+                )
+            )
         samples, _ = soundfile.read(wav, dtype="float32", always_2d=True)
     return np.asarray(samples, np.float32)
 

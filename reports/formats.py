@@ -18,6 +18,7 @@ from reports.exports.markdown import report_markdown
 from reports.exports.pdf import pdf_unavailable, report_pdf
 from reports.exports.sarif import report_sarif
 from reports.json_report import as_written, report_json
+from reports.language.translation import language
 from reports.pages.page_size import Sounds
 from reports.pages.report import report_html
 from reports.pages.sounds import LIMIT, passage_sounds
@@ -38,7 +39,7 @@ class Source:
         Gives the notes of a piece by its path in the store.
     disclosure : Disclosure, optional
     lang : str
-        Of report.html.
+        Of the forms for people.
     whole : bool
         Whether nothing is left out of report.html.
     """
@@ -95,13 +96,21 @@ def _disclosure(source: Source) -> dict[str, bytes]:
     return disclosure_files(source.audited or source.report, source.disclosure) if source.disclosure else {}
 
 
+def _pdf(source: Source) -> dict[str, bytes]:
+    return {"report.pdf": report_pdf(source.report, language(source.lang))}
+
+
+def _markdown(source: Source) -> dict[str, bytes]:
+    return {"report.md": report_markdown(source.report, language(source.lang))}
+
+
 FORMS = {
     "html": Form(("report.html",), _html),
-    "pdf": Form(("report.pdf",), lambda s: {"report.pdf": report_pdf(s.report)}),  # fonts differ between machines
+    "pdf": Form(("report.pdf",), _pdf),  # fonts differ between machines
     "json": Form(("report.json",), lambda s: {"report.json": report_json(s.report)}, from_json=True),
     "sarif": Form(("report.sarif",), lambda s: {"report.sarif": report_sarif(s.report)}, from_json=True),
     "junit": Form(("report.junit.xml",), lambda s: {"report.junit.xml": report_junit(s.report)}, from_json=True),
-    "md": Form(("report.md",), lambda s: {"report.md": report_markdown(s.report)}, from_json=True),
+    "md": Form(("report.md",), _markdown, from_json=True),
     "influence": Form(("influence.json", "influence.csv"), _influence),
     "disclosure": Form((), _disclosure),  # a folder of its own
 }

@@ -20,6 +20,7 @@ from audit.policy import PolicyError, read_policy
 from reports.exports.pdf import attached_json
 from reports.formats import FORMS, Source
 from reports.json_report import ReportError, read_report
+from reports.language.translation import languages
 
 POLICY, INDEX = "policy.toml", "index.html"
 FoundVerdict = Literal["ok", "absent", "unchecked", "missing", "broken"]
@@ -108,7 +109,7 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     if form is None or not form.from_json:
         return None
     made_by, here = str(report.tool.get("version", "")), version("contraste")
-    if form.write(Source(report))[name] == content:
+    if any(form.write(Source(report, lang=code))[name] == content for code in languages()):
         return Found(name, "ok", "what report.json gives")
     if made_by != here:
         return Found(name, "unchecked", f"contraste {made_by} wrote it, and this is {here}: not comparable")

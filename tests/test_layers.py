@@ -86,6 +86,10 @@ def climbs(folder: str, floors: str, modules: Mapping[str, set[str]]) -> list[st
     return sorted(unknown) + [f"{a} -> {b}" for a, b in pairs if floor[own[a]] <= floor[own[b]]]
 
 
+def test_messages_lie_below_everything() -> None:
+    assert not imports(ROOT / "messages.py") & {*ALLOWED, "cli"}
+
+
 @pytest.mark.parametrize("folder", sorted(ALLOWED))
 def test_imports_run_one_way(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))

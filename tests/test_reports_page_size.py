@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from audit.findings import AuditReport, Finding
 from reports.drawings.notation import Score
+from reports.drawings.svg import rolls
 from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, kept
 from reports.pages.report import report_html
 from tests.test_reports_report import HOSTILE, finding, report
@@ -33,9 +34,10 @@ def size(page: str) -> int:
 
 
 def chosen(count: int, room: float, score: int = 50_000) -> Kept:
-    drawing = Score(Markup("x" * score), 1, 1, {}, True)
+    engraved = Score(Markup("x" * score), 1, 1, {}, True)
     findings = tuple(long_finding(number) for number in range(1, count + 1))
-    return kept(findings, dict.fromkeys(range(1, 11), SOUND), lambda number: drawing, lambda f: [], room)
+    sounds = dict.fromkeys(range(1, 11), SOUND)
+    return kept(findings, sounds, lambda n: rolls(findings[n - 1]), lambda n: engraved, lambda f: [], room)
 
 
 def test_a_few_findings_have_everything() -> None:

@@ -6,7 +6,10 @@ import math
 import pytest
 
 from audit.findings import Finding, MetricResult, StyleRange
-from reports.language import words, words_es
+from reports.language.translation import ENGLISH, languages
+from reports.language.words import clean, is_beyond_chance
+
+words = ENGLISH.words
 
 FINDING = Finding(
     piece="a.mid",
@@ -124,6 +127,7 @@ def test_metric_sides() -> None:
     assert words.metric_words(low) == "within chance"
     assert words.metric_words(dataclasses.replace(low, value=10.0)) == "more alike than chance"
     assert words.metric_words(dataclasses.replace(low, chance_p95=math.nan)) == "not comparable"
+    assert (is_beyond_chance(high), is_beyond_chance(low)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -140,11 +144,9 @@ def test_metric_sides() -> None:
 def test_metric_beside_human_pieces(better: str, value: float, said: str) -> None:
     metric = MetricResult("m", "", value, 0.1, 0.2, better, "a", style=StyleRange(0.2, 0.3, 0.4, 40))
     assert words.style_words(metric).startswith(said)
-    assert bool(words.style_words(metric)) == bool(words_es.style_words(metric)) == bool(said)
+    assert {bool(say.words.style_words(metric)) for say in languages().values()} == {bool(said)}
     assert words.style_words(dataclasses.replace(metric, style=None)) == ""
 
 
 def test_characters_that_no_page_may_hold_are_replaced() -> None:
-    assert (
-        words.clean("a\x00b\x1b[31m\u202egnp.exe\ud800\nok\u00e9") == "a\ufffdb\ufffd[31m\ufffdgnp.exe\ufffd\nok\u00e9"
-    )
+    assert clean("a\x00b\x1b[31m\u202egnp.exe\ud800\nok\u00e9") == "a\ufffdb\ufffd[31m\ufffdgnp.exe\ufffd\nok\u00e9"

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import Link, RuleResult, RuleVerdict, many
-from audit.gate.rules import LACKS, RIGHTS, lacking, listed, result
+from audit.findings import Link, RuleResult, RuleVerdict
+from audit.gate.rules import LACKS, RIGHTS, lacking, name_some, result
 from audit.measures.likeness import figures
 from audit.policy import Policy
 from audit.policy_tables import RULES
@@ -33,6 +33,7 @@ from ledger.ai_roles import disclosure
 from ledger.errors import ExtraMissing, LedgerError
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.record import read_record
+from messages import message
 from music.notes import FloatArray, NoteSequence
 
 SAMPLE = 300
@@ -78,8 +79,9 @@ def _corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]
             continue
         names = _lacking(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
-        detail = f"{len(names)} of {total} {LACKS[about]}{listed(names)}"
-        detail += f"; {many(gone, 'piece')} can't be read" if gone else ""
+        detail = name_some(message(LACKS[about], count=len(names), total=total), names)
+        if gone:
+            detail = message("{detail:text}; {gone:d} {gone:piece|pieces} can't be read", detail=detail, gone=gone)
         yield result(policy, rule, False if names else None if gone else True, detail)
 
 
@@ -88,7 +90,7 @@ def _disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator
         found = [link for link in links if link.name == "credential"]
         best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
         holds: bool | None = best is not None and best.verdict == "ok"
-        detail = best.detail if best else f"{file.name} has none in it or beside it"
+        detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
         if best and not holds and (best.verdict == "unchecked" or best.code == ExtraMissing.code):
             holds = None
         yield result(policy, "disclosure.credential", holds, detail)
@@ -104,9 +106,11 @@ def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
         shares = disclosure(stated_roles(file), by_model=by_model)
     except LedgerError as error:
         return False, str(error)
-    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or "nothing is said"
+    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
     missing = [role for role in wanted if role not in shares]
-    return not missing, f"{said}; nothing of {', '.join(missing)}" if missing and shares else said
+    if missing and shares:
+        said = message("{roles}; nothing of {names}", roles=said, names=", ".join(missing))
+    return not missing, said
 
 
 class _Usual(NamedTuple):
@@ -144,8 +148,18 @@ def _usual(policy: Policy, corpus: SearchCorpus) -> _Usual | str:
         rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
     sample = np.sort(np.random.default_rng(SEED).permutation(rows)[:SAMPLE])
     if len(sample) < LEAST:
-        whose = f"by {artist!r} " if artist else ""
-        return f"the corpus has {len(sample)} works {whose}to compare with, and {LEAST} are needed"
+        if not artist:
+            return message(
+                "the corpus has {count:d} works to compare with, and {least:d} are needed",
+                count=len(sample),
+                least=LEAST,
+            )
+        return message(
+            "the corpus has {count:d} works by {artist} to compare with, and {least:d} are needed",
+            count=len(sample),
+            artist=repr(artist),
+            least=LEAST,
+        )
     return usual_of(store.notes(int(row)) for row in sample)
 
 
@@ -163,13 +177,18 @@ def _style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> 
     if not policy.asks("style"):
         return
     required = policy.requires("style") or policy.style.can_fail
-    usual = _usual(policy, corpus) if track is not None and len(track) else "the track holds no notes"
+    usual = _usual(policy, corpus) if track is not None and len(track) else message("the track holds no notes")
     if track is None or isinstance(usual, str):
         yield RuleResult("style", RULES["style"].title, "skipped", str(usual), required)
         return
     share = style_share(usual, track)
     verdict = policy.style.judge(share)
-    detail = f"{100 * share:.3g} % of {len(usual.nearest)} pieces lie nearer to their nearest neighbour; {policy.style}"
+    detail = message(
+        "{share:.3g} % of {count:d} pieces lie nearer to their nearest neighbour; {bounds}",
+        share=100 * share,
+        count=len(usual.nearest),
+        bounds=str(policy.style),
+    )
     judged: RuleVerdict = "pass" if verdict == "clear" else verdict
     yield RuleResult("style", RULES["style"].title, judged, detail, required)
 
@@ -181,17 +200,19 @@ def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     held = len(store.pieces) - unsearched
     if asked.min_pieces:
         holds = held >= asked.min_pieces or None
-        yield result(
-            policy, "store.min_pieces", holds, f"{held} pieces of the {asked.min_pieces} that the policy asks for"
-        )
+        detail = message("{held:d} pieces of the {least:d} that the policy asks for", held=held, least=asked.min_pieces)
+        yield result(policy, "store.min_pieces", holds, detail)
     if asked.min_index:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
         holds = version >= asked.min_index or None
-        yield result(policy, "store.min_index", holds, f"version {version} of at least {asked.min_index}")
+        detail = message("version {version:d} of at least {least:d}", version=version, least=asked.min_index)
+        yield result(policy, "store.min_index", holds, detail)
     if asked.complete:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
-        why = f"{unsearched} of {len(store.pieces)} pieces are not in it" if unsearched else ""
-        why = why if now == store.digest else "the store has grown since; wait for 'contraste ingest' to end"
-        yield result(
-            policy, "store.complete", None if why else True, why or f"{many(held, 'piece')}, all that there are"
-        )
+        why = ""
+        if now != store.digest:
+            why = message("the store has grown since; wait for 'contraste ingest' to end")
+        elif unsearched:
+            why = message("{count:d} of {total:d} pieces are not in it", count=unsearched, total=len(store.pieces))
+        whole = message("{count:d} {count:piece|pieces}, all that there are", count=held)
+        yield result(policy, "store.complete", None if why else True, why or whole)

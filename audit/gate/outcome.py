@@ -14,9 +14,23 @@ from audit.findings import (
     Skipped,
     SoundMatch,
     Waiver,
-    many,
     worst,
 )
+from messages import message
+
+COPIED = {
+    "fail": "This track holds a copied passage",
+    "review": "This track holds a passage that people should look at",
+}
+HEARD = {
+    "fail": "This track holds sound of the corpus",
+    "review": "This track holds sound that people should listen to",
+}
+GATE = {"fail": "The gate says fail: {reason:text}.", "review": "The gate says review: {reason:text}."}
+PAST = {
+    "fail": "{metric:word} is {value:.4g} against {piece}: past the policy's fail threshold",
+    "review": "{metric:word} is {value:.4g} against {piece}: past the policy's review threshold",
+}
 
 
 def weighed(
@@ -38,9 +52,24 @@ def weighed(
             said = [_metric_reason(values[rule.id])]
         elif rule.id == "provenance.intact":
             broken = [link for link in links if link.verdict == "broken"]
-            said = [f"provenance breaks at {k.name} ({k.subject}): {k.detail}" for k in broken]
+            said = [
+                message(
+                    "provenance breaks at {link:text} ({subject}): {detail:text}",
+                    link=link.name,
+                    subject=link.subject,
+                    detail=link.detail,
+                )
+                for link in broken
+            ]
         else:
-            said = [f"rule {rule.id} ({rule.title[0].lower()}{rule.title[1:]}) does not hold: {rule.detail}"]
+            said = [
+                message(
+                    "rule {id:word} ({title:text}) does not hold: {detail:text}",
+                    id=rule.id,
+                    title=rule.title[0].lower() + rule.title[1:],
+                    detail=rule.detail,
+                )
+            ]
         against += [(rule.verdict, text) for text in said]
     against.sort(key=lambda reason: reason[0] != "fail")  # stable: strongest first among equals
     reasons = [text for _, text in against]
@@ -49,38 +78,69 @@ def weighed(
     if missing and outcome != "fail":
         outcome = "incomplete"
         first = missing[0]
-        lacks = "which the corpus does not meet" if first.check.startswith("store.") else "which was not checked"
-        reasons.insert(0, f"the policy requires {first.check}, {lacks}: {first.reason}")
-    reasons += [f"waived: {_copy_reason(f)} {_waiver_words(f.waiver)}" for f in findings if f.waiver and f.waived]
-    reasons += [f"waived: {_sound_reason(s)} {_waiver_words(s.waiver)}" for s in sounds if s.waiver and s.waived]
-    reasons += [f"waived: rule {r.id}: {r.detail} {_waiver_words(r.waiver)}" for r in rules if r.waiver and r.waived]
+        gap = message(
+            "the policy requires {check:word}, which the corpus does not meet: {reason:text}"
+            if first.check.startswith("store.")
+            else "the policy requires {check:word}, which was not checked: {reason:text}",
+            check=first.check,
+            reason=first.reason,
+        )
+        reasons.insert(0, gap)
+    reasons += [_waived(_copy_reason(f), f.waiver) for f in findings if f.waiver and f.waived]
+    reasons += [_waived(_sound_reason(s), s.waiver) for s in sounds if s.waiver and s.waived]
+    reasons += [
+        _waived(message("rule {id:word}: {detail:text}", id=rule.id, detail=rule.detail), rule.waiver)
+        for rule in rules
+        if rule.waiver and rule.waived
+    ]
     return outcome, tuple(reasons)
 
 
-def _waiver_words(waiver: Waiver) -> str:
-    return f"({waiver.reason}; {waiver.who}, until {waiver.expires})"
+def _waived(reason: str, waiver: Waiver) -> str:
+    return message(
+        "waived: {reason:text} ({why:word}; {who}, until {day:word})",
+        reason=reason,
+        why=waiver.reason,
+        who=waiver.who,
+        day=waiver.expires,
+    )
 
 
 def _metric_reason(metric: MetricResult) -> str:
-    return (
-        f"{metric.name} is {metric.value:.4g} against {metric.reference}: past the policy's {metric.verdict} threshold"
-    )
+    return message(PAST[metric.verdict], metric=metric.name, value=metric.value, piece=metric.reference)
 
 
 def _copy_reason(finding: Finding) -> str:
     first, last = finding.query_shown
     there, end = finding.piece_shown
-    return (
-        f"bars {first}\u2013{last} match bars {there}\u2013{end} of {finding.piece} "
-        f"({finding.matched} of {finding.notes} notes, {finding.transposition:+d} semitones, E = {finding.evalue:.1e})"
+    return message(
+        "bars {first:word}\u2013{last:word} match bars {there:word}\u2013{end:word} of {piece} "
+        "({matched:d} of {notes:d} notes, {shift:+d} semitones, E = {evalue:.1e})",
+        first=first,
+        last=last,
+        there=there,
+        end=end,
+        piece=finding.piece,
+        matched=finding.matched,
+        notes=finding.notes,
+        shift=finding.transposition,
+        evalue=finding.evalue,
     )
 
 
 def _sound_reason(match: SoundMatch) -> str:
     (start, end), (there, last) = match.query_span_s, match.piece_span_s
-    return (
-        f"its sound from {start:.0f} to {end:.0f} s is that of {match.piece} from {there:.0f} to {last:.0f} s "
-        f"({match.distance} of {match.bits} bits differ, E = {match.evalue:.1e})"
+    return message(
+        "its sound from {start:.0f} to {end:.0f} s is that of {piece} from {there:.0f} to {last:.0f} s "
+        "({distance:d} of {bits:d} bits differ, E = {evalue:.1e})",
+        start=start,
+        end=end,
+        piece=match.piece,
+        there=there,
+        last=last,
+        distance=match.distance,
+        bits=match.bits,
+        evalue=match.evalue,
     )
 
 
@@ -106,27 +166,42 @@ def sentence(
     flagged = [f for f in findings if f.verdict != "clear" and not f.waived]
     passed = sum(f.waived for f in findings)
     if outcome == "pass" and compared_with:
-        return f"No sound of this track is that of any of {compared_with} of the corpus; its notes were not compared."
-    if outcome == "pass":
-        searched = (
-            f"the {pieces - unsearched} searched pieces (of {pieces})" if unsearched else f"the {many(pieces, 'piece')}"
+        return message(
+            "No sound of this track is that of any of {compared:text} of the corpus; its notes were not compared.",
+            compared=compared_with,
         )
-        but = f", but for {passed} that {'was' if passed == 1 else 'were'} waived" if passed else ""
-        what = f"No passage of this track matches any of {searched} of the corpus"
-        return f"{what} beyond what style and chance explain{but}."
+    if outcome == "pass":
+        searched = message("the {count:d} {count:piece|pieces}", count=pieces)
+        if unsearched:
+            searched = message("the {count:d} searched pieces (of {total:d})", count=pieces - unsearched, total=pieces)
+        return message(
+            "No passage of this track matches any of {searched:text} of the corpus beyond what style and chance "
+            "explain, but for {count:d} that {count:was|were} waived."
+            if passed
+            else "No passage of this track matches any of {searched:text} of the corpus beyond what style and chance "
+            "explain.",
+            searched=searched,
+            count=passed,
+        )
     if outcome == "incomplete":
-        return f"The audit is incomplete: {reasons[0]}."
+        return message("The audit is incomplete: {reason:text}.", reason=reasons[0])
     if flagged and outcome == worst([f.verdict for f in flagged]):
         strongest = flagged[0]
         first, last = strongest.query_shown
         there, end = strongest.piece_shown
-        what = "holds a copied passage" if outcome == "fail" else "holds a passage that people should look at"
-        return (
-            f"This track {what}: its bars {first}\u2013{last} match bars {there}\u2013{end} of "
-            f"{_named(strongest)}, {strongest.matched} of {strongest.notes} notes of one line."
+        return message(
+            "{what:text}: its bars {first:word}\u2013{last:word} match bars {there:word}\u2013{end:word} of {piece}, "
+            "{matched:d} of {notes:d} notes of one line.",
+            what=message(COPIED[outcome]),
+            first=first,
+            last=last,
+            there=there,
+            end=end,
+            piece=_named(strongest),
+            matched=strongest.matched,
+            notes=strongest.notes,
         )
     heard = [s for s in sounds if s.verdict != "clear" and not s.waived]
     if heard and outcome == worst([s.verdict for s in heard]):  # then it is the first of the reasons
-        what = "holds sound of the corpus" if outcome == "fail" else "holds sound that people should listen to"
-        return f"This track {what}: {reasons[0]}."
-    return f"The gate says {outcome}: {reasons[0]}."
+        return message("{what:text}: {reason:text}.", what=message(HEARD[outcome]), reason=reasons[0])
+    return message(GATE[outcome], reason=reasons[0])

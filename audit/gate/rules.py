@@ -17,20 +17,20 @@ from audit.findings import (
     RuleVerdict,
     Skipped,
     SoundMatch,
-    many,
     worst,
 )
 from audit.policy import Policy
 from audit.policy_tables import RULES
 from corpus.rights import CONSENTED
+from messages import message
 
 ABOUT_SIGNATURE = ("track", "file", "folder", "credential", "key", "log")
 """Links about a track that say whether it is signed; none of them may be in doubt."""
 RIGHTS = ("opt_out", "licence_missing", "consent_missing")
 LACKS = {
-    "opt_out": "opted out",
-    "licence_missing": "without a licence on file",
-    "consent_missing": "without a consent on file",
+    "opt_out": "{count:d} of {total:d} opted out",
+    "licence_missing": "{count:d} of {total:d} without a licence on file",
+    "consent_missing": "{count:d} of {total:d} without a consent on file",
 }
 
 
@@ -90,8 +90,13 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
     flagged = [f for f in findings if f.verdict != "clear"]
     against = worst([f.verdict for f in flagged if not f.waived])
     waived = sum(f.waived for f in flagged)
-    detail = f"{len(flagged)} of {many(len(findings), 'finding')} {'is' if len(flagged) == 1 else 'are'} not clear"
-    detail += f", {waived} of them waived" if waived else ""
+    detail = message(
+        "{flagged:d} of {count:d} {count:finding|findings} {flagged:is|are} not clear",
+        flagged=len(flagged),
+        count=len(findings),
+    )
+    if waived:
+        detail = message("{detail:text}, {waived:d} of them waived", detail=detail, waived=waived)
     gap = _missing("copy", skipped)
     if gap and against != "fail":
         return RuleResult("copy", RULES["copy"].title, "skipped", gap.reason, gap.required)
@@ -105,7 +110,8 @@ def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipp
         return RuleResult("sound", RULES["sound"].title, "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
-    detail = f"{many(len(flagged), 'near-duplicate')} not clear{listed([s.piece for s in flagged])}"
+    detail = message("{count:d} {count:near-duplicate|near-duplicates} not clear", count=len(flagged))
+    detail = name_some(detail, [s.piece for s in flagged])
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("sound", RULES["sound"].title, verdict, detail, policy.requires("sound"))
 
@@ -113,18 +119,20 @@ def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipp
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
     if policy.requires("metrics"):
         gap = next((s for s in skipped if s.required and s.check.partition(":")[0] == "metrics"), None)
-        detail = gap.reason if gap else f"{len(metrics)} metrics are measured"
+        detail = gap.reason if gap else message("{count:d} metrics are measured", count=len(metrics))
         yield RuleResult("metrics", RULES["metrics"].title, "skipped" if gap else "pass", detail, True)
     found = {metric.name: metric for metric in metrics}
     reasons = {s.check: s.reason for s in skipped}
     for name, bounds in policy.metrics.items():
-        title, said = f"{name} within its bounds", str(bounds)
+        title = message("{metric:word} within its bounds", metric=name)
         if name in found:
-            verdict, detail = found[name].verdict, f"{found[name].value:.4g} against {found[name].reference}; {said}"
+            verdict, value, piece = found[name].verdict, found[name].value, found[name].reference
+            detail = message("{value:.4g} against {piece}; {bounds}", value=value, piece=piece, bounds=str(bounds))
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
-            why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or "not measured"
-            yield RuleResult(f"metrics.{name}", title, "skipped", f"{why}; {said}", bounds.can_fail)
+            why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or message("not measured")
+            detail = message("{why:text}; {bounds}", why=why, bounds=str(bounds))
+            yield RuleResult(f"metrics.{name}", title, "skipped", detail, bounds.can_fail)
 
 
 def lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
@@ -149,26 +157,33 @@ def _rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterato
             f.piece: {"licence": "", "consent": "", **f.rights, "piece": f.piece, "artist": f.artist} for f in asked
         }
         names = [name for name, piece in pieces.items() if lacking(policy, about, piece)]
-        detail = f"{len(names)} of {len(pieces)} {LACKS[about]}{listed(names)}"
+        detail = name_some(message(LACKS[about], count=len(names), total=len(pieces)), names)
         yield result(policy, rule, not names, detail)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Name the first three, after a colon; "" for none."""
-    return f": {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" if names else ""
+def name_some(what: str, names: Sequence[str]) -> str:
+    """Return a message with the first three of the names that it is about."""
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return message("{what:text}: {names}", what=what, names=some) if names else what
+
+
+def describe_state(link: Link) -> str:
+    """Say how a link stands."""
+    return message(
+        "{link:text} ({subject}) is {verdict:text}", link=link.name, subject=link.subject, verdict=link.verdict
+    )
 
 
 def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped], signer: str) -> Iterator[RuleResult]:
     gap = _missing("provenance", skipped)
     if policy.requires("provenance"):
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]
-        why = f"{open_links[0].name} ({open_links[0].subject}) is {open_links[0].verdict}" if open_links else ""
-        why = gap.reason if gap else why
-        detail = why or f"{many(len(links), 'link')} checked"
+        why = gap.reason if gap else describe_state(open_links[0]) if open_links else ""
+        detail = why or message("{count:d} {count:link|links} checked", count=len(links))
         yield RuleResult("provenance", RULES["provenance"].title, "skipped" if why else "pass", detail, True)
     if links:
         broken = [f"{link.name} ({link.subject})" for link in links if link.verdict == "broken"]
-        detail = f"broken{listed(broken)}" if broken else "no link is broken"
+        detail = name_some(message("broken"), broken) if broken else message("no link is broken")
         yield RuleResult("provenance.intact", RULES["provenance.intact"].title, "fail" if broken else "pass", detail)
     own = [link for link in links if link.subject == links[0].subject]
     asked = policy.provenance
@@ -176,16 +191,20 @@ def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped
         signed = [link for link in own if link.verdict == "ok" and (link is links[0] or link.name == "credential")]
         doubts = [k for k in own if k.name in ABOUT_SIGNATURE and k.verdict in ("broken", "missing", "unchecked")]
         against = doubts or signed or links[:1]
-        detail = against[0].detail if against else gap.reason if gap else "not signed"
+        detail = against[0].detail if against else gap.reason if gap else message("not signed")
         holds = bool(signed) if not doubts else None if {k.verdict for k in doubts} == {"unchecked"} else False
         yield result(policy, "provenance.require_signature", holds, detail)
     if asked.signed_by:
-        detail = f"signed by the key {signer[:16]}..." if signer else "no trusted key signed the track"
+        detail = message("no trusted key signed the track")
+        if signer:
+            detail = message("signed by the key {key:word}...", key=signer[:16])
         yield result(policy, "provenance.signed_by", signer in asked.signed_by, detail)
     if asked.require_anchor or asked.require_final:
         anchor = next((link for link in own if link.name == "anchor"), None)
         said = anchor.verdict if anchor else "absent"
-        detail = f"{said}: {anchor.detail}" if anchor else "not anchored"
+        detail = message("not anchored")
+        if anchor:
+            detail = message("{verdict:text}: {detail:text}", verdict=said, detail=anchor.detail)
         for rule, enough in (("require_anchor", ("ok", "simulated", "pending")), ("require_final", ("ok",))):
             if getattr(asked, rule):
                 yield result(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)

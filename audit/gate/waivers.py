@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from fnmatch import fnmatchcase
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from audit.policy import POLICIES
 from audit.policy_tables import RULES
 from corpus.rights import normal
 from ledger.hashes.digest import hash_bytes
+from messages import message
 
 REASONS = ("licensed", "public_domain", "common_idiom", "own_catalogue", "sample_cleared", "reviewed")
 SCHEMA_FILE = POLICIES / "waivers.schema.json"
@@ -157,6 +159,18 @@ def expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
     """Judge the rule that no waiver of a track may have expired; () where none was given. `name` is their file."""
     if not waivers:
         return ()
-    late = [f"{name}: line {w.line}: of {w.finding}, expired on {w.expires}" for w in waivers if w.state == "expired"]
-    detail = "; ".join(late) or f"{len(waivers)} in force"
+    late = [
+        message(
+            "{file}: line {line:d}: of {finding:word}, expired on {day:word}",
+            file=name,
+            line=w.line,
+            finding=w.finding,
+            day=w.expires,
+        )
+        for w in waivers
+        if w.state == "expired"
+    ]
+    detail = message("{count:d} in force", count=len(waivers))
+    if late:
+        detail = reduce(lambda rest, first: message("{first:text}; {rest:text}", first=first, rest=rest), late[::-1])
     return (RuleResult("waivers", RULES["waivers"].title, "fail" if late else "pass", detail),)

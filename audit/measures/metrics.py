@@ -22,6 +22,7 @@ from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
 from audit.search.significance import borrowed, human_sample
+from messages import message
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
 from metrics.measure import SPECS, Features, MetricSkipped, features, measure
@@ -36,8 +37,10 @@ STYLE_PIECES = 10  # at least, for a range
 SEED = 20260802
 BANDS = 64  # of the pictures of sound
 FALLBACK_PIECES, FALLBACK_TOKENS = 300, 500
-NO_LEVELS = "the store has too few unrelated pieces for a chance level"
-NO_LEVEL = "the store has no chance level of it: its index is older than the metric, or no piece could be measured"
+NO_LEVELS = message("the store has too few unrelated pieces for a chance level")
+NO_LEVEL = message(
+    "the store has no chance level of it: its index is older than the metric, or no piece could be measured"
+)
 T = TypeVar("T")
 
 

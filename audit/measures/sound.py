@@ -28,12 +28,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.findings import SoundMatch, finding_id, many
+from audit.findings import SoundMatch, finding_id
 from audit.policy import Policy
 from corpus.prepare import PieceRecord
 from corpus.recordings import MAX_COST, Recording, Recordings, open_recordings
 from corpus.store import Store, write_synced
 from ledger.paths import data_folder
+from messages import message
 from metrics.phash import (
     FRAMES_PER_SECOND,
     WINDOW_SECONDS,
@@ -100,9 +101,11 @@ class SoundCorpus:
     @property
     def compared(self) -> str:
         """What a track is compared with, for people."""
-        return (
-            f"{many(len(self.recordings), 'recording')} and the rendered openings of {len(self.pieces)} of "
-            f"{len(self.store.pieces)} pieces"
+        return message(
+            "{count:d} {count:recording|recordings} and the rendered openings of {some:d} of {all:d} pieces",
+            count=len(self.recordings),
+            some=len(self.pieces),
+            all=len(self.store.pieces),
         )
 
 

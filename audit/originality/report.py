@@ -36,6 +36,7 @@ from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
 from audit.search.passages import search
 from corpus.store import Store
+from messages import message
 from music.notes import NoteSequence
 
 SCHEMA = "contraste-originality/1"
@@ -140,7 +141,11 @@ def originality_report(
     tracks = sorted((r for r in results if isinstance(r, Measured)), key=lambda t: (t.mean, t.name))
     skipped = tuple(r for r in results if isinstance(r, Skipped))
     if baseline is None:
-        reason = f"the store holds fewer than {MIN_PIECES} different works with a window of {setting}"
+        reason = message(
+            "the store holds fewer than {least:d} different works with a window of {setting:text}",
+            least=MIN_PIECES,
+            setting=setting,
+        )
         skipped = (Skipped("baseline", reason), *skipped)
     return OriginalityReport(
         setting=setting,

@@ -14,9 +14,11 @@ from audit.search.align import MIN_PAIRS
 from audit.search.lines import voice_table
 from audit.search.passages import Passage
 from corpus.store import Store
+from messages import message
 from music.notes import FloatArray, NoteSequence
 
 MIN_NOTES = 2 * MIN_PAIRS  # of a window; in a shorter one, one passage of the least length is more than half
+WINDOWS = {"notes": "{count:d} notes", "bars": "{count:d} bars"}
 GRID = np.linspace(0.0, 1.0, 21)  # share of a track that has passed, at which curves are drawn
 
 
@@ -45,7 +47,7 @@ class Setting:
 
     def __str__(self) -> str:
         """Return for example ``8 bars``."""
-        return f"{self.size} {self.unit}"
+        return message(WINDOWS[self.unit], count=self.size)
 
     @property
     def hop(self) -> int:
@@ -171,12 +173,15 @@ def measure_windows(
         notes += int(used.sum())
         notes_found += int(held.sum())
     if not windows:
-        return Skipped(name, f"no line has a window of {setting}{_condition(setting)}")
+        few = message(
+            "no line has a window of {setting:text} with {least:d} notes"
+            if setting.unit == "bars"
+            else "no line has a window of {setting:text}",
+            setting=setting,
+            least=MIN_NOTES,
+        )
+        return Skipped(name, few)
     return Measured(name, track.end_s, tuple(windows), notes, notes_found)
-
-
-def _condition(setting: Setting) -> str:
-    return f" with {MIN_NOTES} notes" if setting.unit == "bars" else ""
 
 
 def _bars(track: NoteSequence, onset: FloatArray) -> FloatArray:

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from messages import message
+
 SHARE = 0.75  # of a passage's steps, for it to be called by the figure's name
 STEP, LEAP = 2, 3  # semitones: a scale goes by up to a whole tone, a broken chord by a third or more
 SCALE_STEPS = 4  # in one direction; shorter runs are ornaments and ordinary melody
@@ -34,10 +36,10 @@ def commonplace(pitch: NDArray[Any]) -> str:
     shares: Any = _shares
     repeated, leaping, running = shares(pitch)
     if repeated >= SHARE:
-        return "repeated notes"
+        return message("repeated notes")
     if leaping >= SHARE:
-        return "broken chords"
-    return "scale" if running >= SHARE else ""
+        return message("broken chords")
+    return message("scale") if running >= SHARE else ""
 
 
 @njit(cache=True, nogil=True)

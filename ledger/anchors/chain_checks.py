@@ -19,6 +19,7 @@ from ledger.chains.receipts import Entry, Receipt
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, read_bytes
 from ledger.links import Link
+from messages import message
 
 ChainVerdict = Literal["ok", "simulated", "pending", "unchecked", "missing", "broken"]
 """`ledger.links.LinkVerdict` says what each means."""
@@ -47,8 +48,8 @@ def judge_anchor(
         anchor = read_anchor(path)
         anchor.check(content or anchor.content, payload)
         if chain is None:
-            root = anchor.receipt.root.hex()[:16]
-            text = f"the proof leads to the root 0x{root}...; no chain was asked for it"
+            root = f"0x{anchor.receipt.root.hex()[:16]}..."
+            text = message("the proof leads to the root {root:word}; no chain was asked for it", root=root)
             return Link("anchor", str(path), "unchecked", text, "chain-not-asked"), None
         verdict, detail = _ask(anchor, chain)
     except LedgerError as error:
@@ -73,7 +74,7 @@ def _verdict(error: LedgerError) -> ChainVerdict:
 def _ask(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
     """Compare what the chain says with what the anchor file says."""
     receipt, found = anchor.receipt, chain.identity()
-    root = f"root 0x{receipt.root.hex()[:16]}..."
+    root = f"0x{receipt.root.hex()[:16]}..."
     if found != receipt.chain:
         return _elsewhere(anchor, chain)
     moved = receipt.evidence is not None and chain.block_hash(receipt.block) != receipt.evidence.block_hash
@@ -84,14 +85,21 @@ def _ask(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
             raise
         entry = None  # the contract went with its block
     if entry is None:
-        return "missing", (
-            f"the {root} is not in the contract {receipt.contract} on {found}: its block was reorganised away, or it "
-            "never was there; write it again with contraste anchor --again"
+        return "missing", message(
+            "the root {root:word} is not in the contract {contract:word} on {chain}: its block was reorganised away, "
+            "or it never was there; write it again with contraste anchor --again",
+            root=root,
+            contract=receipt.contract,
+            chain=found,
         )
     if moved:
-        return "missing", (
-            f"block {receipt.block} of the file is no part of {found}; the {root} is in block {entry.block} now; "
-            "bring the file up to date with contraste anchor --again"
+        return "missing", message(
+            "block {block:d} of the file is no part of {chain}; the root {root:word} is in block {now:d} now; "
+            "bring the file up to date with contraste anchor --again",
+            block=receipt.block,
+            chain=found,
+            root=root,
+            now=entry.block,
         )
     return _compare(anchor, entry, chain.block_of(receipt.transaction), chain.simulated)
 
@@ -104,9 +112,11 @@ def _elsewhere(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
     except (ChainUnreachable, ChainRefused):
         entry = None
     if entry is not None and (entry.block, entry.time) == (receipt.block, receipt.time):
-        return "broken", "the file names another chain than the one that holds exactly this anchor"
-    return "unchecked", (
-        f"anchored on {receipt.chain}, and {chain.identity()} was asked; name the right one with --rpc or --chain-dir"
+        return "broken", message("the file names another chain than the one that holds exactly this anchor")
+    return "unchecked", message(
+        "anchored on {chain}, and {asked} was asked; name the right one with --rpc or --chain-dir",
+        chain=receipt.chain,
+        asked=chain.identity(),
     )
 
 
@@ -115,19 +125,25 @@ def _compare(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -
     receipt = anchor.receipt
     stated = (receipt.issuer.lower(), receipt.time, receipt.block, receipt.block, receipt.simulated)
     if stated != (entry.issuer.lower(), entry.time, entry.block, block, simulated):
-        return "broken", "issuer, time, block, transaction or simulated differ from what the chain says"
+        return "broken", message("issuer, time, block, transaction or simulated differ from what the chain says")
     if entry.revoked_at:
-        return "broken", f"revoked by its issuer on {_date(entry.revoked_at)}"
-    text = (
-        f"root 0x{receipt.root.hex()[:16]}... in block {entry.block} of chain {receipt.chain.chain_id}, "
-        f"{_date(entry.time)}, by {entry.issuer}"
+        return "broken", message("revoked by its issuer on {time}", time=_date(entry.revoked_at))
+    text = message(
+        "root {root:word} in block {block:d} of chain {chain:d}, {time}, by {issuer:word}",
+        root=f"0x{receipt.root.hex()[:16]}...",
+        block=entry.block,
+        chain=receipt.chain.chain_id,
+        time=_date(entry.time),
+        issuer=entry.issuer,
     )
     if receipt.evidence is None:
-        text += "; the file holds no evidence of the block, so the time is the node's word alone"
+        text = message(
+            "{what:text}; the file holds no evidence of the block, so the time is the node's word alone", what=text
+        )
     if simulated:
-        return "simulated", f"{text}; simulated: an embedded chain on this machine"
+        return "simulated", message("{what:text}; simulated: an embedded chain on this machine", what=text)
     if not entry.final:
-        return "pending", f"{text}; that block is not finalized yet"
+        return "pending", message("{what:text}; that block is not finalized yet", what=text)
     return "ok", text
 
 
@@ -142,17 +158,16 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Link
     try:
         file = read_token(path)
         if not os.path.lexists(metadata_file(path)):
-            return Link(
-                "token",
-                str(path),
-                "missing",
-                f"there is no {metadata_file(path)}, and the token's file names it",
-                "removed",
-            )
+            text = message("there is no {file}, and the token's file names it", file=metadata_file(path))
+            return Link("token", str(path), "missing", text, "removed")
         metadata = read_bytes(metadata_file(path), MAX_RECORD_BYTES)
         file.check(content or file.content, metadata)
         if chain is None:
-            text = f"token 0x{file.content.hex[:16]}... of {file.owner}; no chain was asked for it"
+            text = message(
+                "token {token:word} of {owner:word}; no chain was asked for it",
+                token=f"0x{file.content.hex[:16]}...",
+                owner=file.owner,
+            )
             return Link("token", str(path), "unchecked", text, "chain-not-asked")
         verdict, detail = _ask_token(file, metadata, chain)
     except LedgerError as error:
@@ -162,11 +177,15 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Link
 
 def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVerdict, str]:
     """Compare the token that the chain has with the token file."""
-    found, token_id = chain.identity(), f"token 0x{file.content.hex[:16]}..."
+    found, token_id = chain.identity(), f"0x{file.content.hex[:16]}..."
     if found != file.chain:
         return (
             "unchecked",
-            f"minted on {file.chain}, and {found} was asked; name the right one with --rpc or --chain-dir",
+            message(
+                "minted on {chain}, and {asked} was asked; name the right one with --rpc or --chain-dir",
+                chain=file.chain,
+                asked=found,
+            ),
         )
     moved = (
         file.mined is not None
@@ -180,20 +199,39 @@ def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVer
             raise
         token = None  # the contract went with its block
     if token is None or moved:
-        return "missing", (
-            f"the {token_id} is not on {found} as the file says: its block was reorganised away, or it never was "
-            "there; mint it again"
+        return "missing", message(
+            "the token {token:word} is not on {chain} as the file says: its block was reorganised away, or it never "
+            "was there; mint it again",
+            token=token_id,
+            chain=found,
         )
     elsewhere = file.mined is not None and chain.block_of(file.mined.transaction) != file.mined.block
     if (token.metadata, token.locked, token.simulated) != (file.metadata, file.locked, file.simulated) or elsewhere:
-        return "broken", "metadata, lock, transaction or simulated differ from what the chain says"
+        return "broken", message("metadata, lock, transaction or simulated differ from what the chain says")
     if token.uri not in metadata_uris(metadata):
-        return "broken", f"the chain says the metadata is at {token.uri[:80]}, which is not that beside the track"
-    text = f"{token_id} of {token.owner}, {'locked, ' if token.locked else ''}contract {token.contract} on {found}"
+        return "broken", message(
+            "the chain says the metadata is at {address}, which is not that beside the track", address=token.uri[:80]
+        )
+    text = message(
+        "token {token:word} of {owner:word}, locked, contract {contract:word} on {chain}"
+        if token.locked
+        else "token {token:word} of {owner:word}, contract {contract:word} on {chain}",
+        token=token_id,
+        owner=token.owner,
+        contract=token.contract,
+        chain=found,
+    )
     if chain.simulated:
-        return "simulated", f"{text}; simulated: an embedded chain on this machine"
+        return "simulated", message("{what:text}; simulated: an embedded chain on this machine", what=text)
     final = file.mined is None or chain.is_final(file.mined.block)
-    return ("ok", text) if final else ("pending", f"{text}; its block is not finalized yet")
+    return (
+        ("ok", text)
+        if final
+        else (
+            "pending",
+            message("{what:text}; its block is not finalized yet", what=text),
+        )
+    )
 
 
 def _date(time_s: int) -> str:

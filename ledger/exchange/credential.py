@@ -45,6 +45,7 @@ from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
 from ledger.signing.keys import key_id
 from ledger.signing.statement import Origin
 from ledger.signing.trust import Trust
+from messages import message
 
 if TYPE_CHECKING:
     from c2pa import Context, Reader
@@ -177,23 +178,15 @@ def credential_links(
             continue
         claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
         if found.verdict == "none" and name in said:
-            text = "no credential, and the signed statement says that it had one: it was stripped"
+            text = message("no credential, and the signed statement says that it had one: it was stripped")
             yield Link("credential", str(file), "missing", text, "credential-stripped"), None
         elif found.verdict == "unreadable" and origin is not None and name not in said:
-            yield (
-                Link(
-                    "credential",
-                    str(file),
-                    "absent",
-                    f"{found.detail}; the signed statement names none",
-                    "no-credential",
-                ),
-                None,
-            )
+            text = message("{what:text}; the signed statement names none", what=found.detail)
+            yield Link("credential", str(file), "absent", text, "no-credential"), None
         elif found.verdict == "none":
             yield Link("credential", str(file), "absent", found.detail, "no-credential"), None
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
-            text = "the credential is about another run than the signed statement; sign again"
+            text = message("the credential is about another run than the signed statement; sign again")
             yield Link("credential", str(file), "broken", text, "other-run"), None
         else:
             verdict, code = LINKS[found.verdict]
@@ -244,7 +237,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
             return Credential("unreadable", f"can't be checked: {kind} that the engine reads")
         store = held_store(path, data)
         if store is None:
-            return Credential("none", "no credential")
+            return Credential("none", message("no credential"))
         found = list(_certificates(store))
         pinned = [c for c in found if _key_id(c) in trust]
         report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
@@ -255,7 +248,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     except Malformed as error:
         if magic and MARK not in data:
             return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
-        return Credential("tampered", f"tampered: {error}")
+        return Credential("tampered", message("tampered: {codes}", codes=error))
     if credential.verdict not in ("trusted", "unknown"):
         return credential
     serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
@@ -278,16 +271,16 @@ def _of_signer(
         try:
             trust.check_revoked(_key_id(certificate), known)
         except KeyRevoked as error:
-            return Credential("revoked", f"revoked: {error}", credential.manifest)
+            return Credential("revoked", message("revoked: {error:text}", error=error), credential.manifest)
     keys = [_key_id(certificate) for certificate in signers if _key_id(certificate) in trust]
     if credential.verdict == "trusted" and keys:
-        named = credential.detail.partition(" signed by ")[2]
-        text = named.replace(_signer(credential.manifest), f"key {keys[0][:16]}...", 1)
-        credential = replace(credential, detail=f"trusted: signed by {text}")
+        key = message("key {key:word}...", key=keys[0][:16])
+        credential = replace(credential, detail=credential.detail.replace(_signer(credential.manifest), key, 1))
     fit = signers and not any(is_for_time_stamps(certificate) for certificate in signers)
     if credential.verdict == "unknown" or fit:
         return credential
-    return Credential("unknown", "signer unknown: its certificate is not one for claims", credential.manifest)
+    text = message("signer unknown: its certificate is not one for claims")
+    return Credential("unknown", text, credential.manifest)
 
 
 def _judge(report: Mapping[str, Any]) -> Credential:
@@ -302,16 +295,27 @@ def _judge(report: Mapping[str, Any]) -> Credential:
     time = _time(signature["time"]) if stamped and "time" in signature else None
     signer = _signer(manifest)
     if report["validation_state"] == "Trusted":
-        when = f" at {time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
-        return _with_what_it_says(Credential("trusted", f"trusted: signed by {signer}{when}", manifest, time))
+        text = message(
+            "trusted: signed by {signer:text} at {time} UTC" if time else "trusted: signed by {signer:text}",
+            signer=signer,
+            time=time and f"{time:%Y-%m-%d %H:%M:%S}",
+        )
+        return _with_what_it_says(Credential("trusted", text, manifest, time))
     if "signingCredential.ocsp.revoked" in codes:
-        return Credential("revoked", f"revoked: the certificate of {signer} was", manifest)
+        return Credential("revoked", message("revoked: the certificate of {signer} was", signer=signer), manifest)
     if codes and all(code.startswith(SIGNER_CODES) for code in codes):
         why = "; ".join(sorted({f["explanation"] for f in failures if f["code"] != "signingCredential.untrusted"}))
-        reason = f": {why}" if why else " is not trusted here; add the signer's key or authority if it should be"
-        return Credential("unknown", f"signer unknown: the certificate of {signer}{reason}", manifest)
+        text = message(
+            "signer unknown: the certificate of {signer}: {why}"
+            if why
+            else "signer unknown: the certificate of {signer} is not trusted here; add the signer's key or authority "
+            "if it should be",
+            signer=signer,
+            why=why,
+        )
+        return Credential("unknown", text, manifest)
     named = "; ".join(sorted(codes)) or f"state {report['validation_state']}"
-    return Credential("tampered", f"tampered: {named}", manifest)
+    return Credential("tampered", message("tampered: {codes}", codes=named), manifest)
 
 
 def _time(text: object) -> datetime | None:
@@ -347,8 +351,11 @@ def engine() -> Any:
         import c2pa
     except ModuleNotFoundError as error:
         raise ExtraMissing(
-            f"{error.name} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', "
-            "or sign with --no-credential"
+            message(
+                "{module:word} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', or sign "
+                "with --no-credential",
+                module=error.name,
+            )
         ) from None
     return c2pa
 

@@ -51,6 +51,7 @@ from ledger.signing.statement import Material, Origin, Statement
 from ledger.signing.timestamp import stamp_file
 from ledger.signing.trust import Trust, verify_envelope
 from ledger.staging import Staged
+from messages import message
 
 if TYPE_CHECKING:
     pass
@@ -437,7 +438,7 @@ def read_signed(
     """
     file = file or beside(path, ".sig")
     if not os.path.lexists(file):
-        raise Unsigned(f"not signed: there is no {file}")
+        raise Unsigned(message("not signed: there is no {file}", file=file))
     limit = MAX_JSON_BYTES if path.is_dir() else MAX_RECORD_BYTES  # only a folder's names many files
     envelope, statement = read_statement(file, trust, at=at, timeless=timeless, limit=limit)
     try:
@@ -512,7 +513,7 @@ def check_content(
         found = _files_of(signed, measured)
         expected = Manifest(statement.subjects)
     if diff := expected.diff(found):
-        raise ManifestMismatch(f"{path} is not as signed", diff)
+        raise ManifestMismatch(message("{path} is not as signed", path=path), diff)
     check_pages(path, signed.origin)
     if signed.told:
         record = read_record(path)
@@ -550,7 +551,9 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
     folder = named(path).parent
     there = [name for name in told if os.path.lexists(folder / check_name(name))]
     if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
-        raise ManifestMismatch(f"files of {path} are not as it names them", ManifestDiff(changed=changed))
+        raise ManifestMismatch(
+            message("files of {path} are not as it names them", path=path), ManifestDiff(changed=changed)
+        )
 
 
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:

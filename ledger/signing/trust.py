@@ -24,6 +24,7 @@ from ledger.errors import KeyRevoked, Malformed, SignerUnknown
 from ledger.signing.certificates import CLAIM_SIGNING, UNREADABLE
 from ledger.signing.envelope import Envelope, check_signature
 from ledger.signing.statement import Statement
+from messages import message
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 PURPOSES = {
@@ -124,14 +125,17 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         if envelope.certificates:
             return _key_of_chain(envelope.certificates, self.roots, at)
         raise SignerUnknown(
-            f"signed by the key {envelope.keyid[:16]}..., which is not trusted here; "
-            "if it should be, get the signer's public.pem from a source you trust and add it"
+            message(
+                "signed by the key {key:word}..., which is not trusted here; if it should be, get the signer's "
+                "public.pem from a source you trust and add it",
+                key=envelope.keyid[:16],
+            )
         )
 
     def name_of(self, envelope: Envelope) -> str:
         """Return who signed an envelope that was verified: a trusted key by its id, else as its certificate says."""
         if envelope.keyid in self.keys_by_id or not envelope.certificates:
-            return f"key {envelope.keyid[:16]}..."
+            return message("key {key:word}...", key=envelope.keyid[:16])
         return envelope.certificates[0].subject.rfc4514_string()
 
     def check_revoked(self, identifier: str, at: datetime | None) -> None:
@@ -145,9 +149,16 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         found = self.revoked.get(identifier)
         if found is None or (at is not None and at < found.since):
             return
-        shown = "nothing trusted shows when it was made" if at is None else f"it is known only since {format_time(at)}"
         raise KeyRevoked(
-            f"the key {identifier[:16]}... is revoked since {format_time(found.since)} ({found.reason}); {shown}"
+            message(
+                "the key {key:word}... is revoked since {day:word} ({reason}); nothing trusted shows when it was made"
+                if at is None
+                else "the key {key:word}... is revoked since {day:word} ({reason}); it is known only since {time:word}",
+                key=identifier[:16],
+                day=format_time(found.since),
+                reason=found.reason,
+                time=at and format_time(at),
+            )
         )
 
 

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from messages import message
 from music.midi import MAX_BPM, MAX_SECONDS, MIN_BPM, check_crowd
 from music.midi_events import MAX_EVENTS
 from music.notes import MusicError, NoteSequence, Part, Tempo, TimeSignature, build
@@ -37,6 +38,12 @@ from music.scores.measures import (
 )
 from music.scores.repeats import played
 
+LEFT_OUT = {
+    "grace": "grace notes before the first beat, left out: {count:d}",
+    "cue": "cue notes, which are silent: {count:d}",
+    "length": "notes without a duration, left out: {count:d}",
+    "pitch": "notes without a pitch of 0 to 127, left out: {count:d}",
+}
 VELOCITY = 90  # forte, of which MusicXML's `dynamics` are percent
 GRACE = 1 / 8  # quarters
 MAX_STAVES = 16  # of a part; what stands on more is read as on the last
@@ -130,7 +137,7 @@ class _Reader:
                     continue
                 onset = at + sound.start
                 if onset < 0:
-                    self.left_out["grace notes before the first beat, left out"] += 1
+                    self.left_out["grace"] += 1
                     continue
                 note = self._tied(held, sound, onset) if sound.tied_from else None
                 if note is not None:
@@ -180,7 +187,7 @@ class _Reader:
             title=title,
             bar_starts=bars[0] or None,
             bar_numbers=bars[1],
-            remarks=[f"{what}: {count}" for what, count in sorted(self.left_out.items())],
+            remarks=sorted(message(LEFT_OUT[what], count=count) for what, count in self.left_out.items()),
         )
         if sequence.end_s > MAX_SECONDS:
             raise MusicError(f"{self.name}: lasts {sequence.end_s:.0f} s; the limit is {MAX_SECONDS:.0f} s")
@@ -260,15 +267,15 @@ class _Instrument:
             return
         left_out = self.reader.left_out
         if note.find("cue") is not None:
-            left_out["cue notes, which are silent"] += 1
+            left_out["cue"] += 1
             return
         if not grace and ticks <= 0:
-            left_out["notes without a duration, left out"] += 1
+            left_out["length"] += 1
             return
         drums = (unpitched := note.find("unpitched")) is not None
         pitch = self._drum(note, unpitched) if unpitched is not None else self._pitch(note)
         if pitch is None or not 0 <= pitch <= 127:
-            left_out["notes without a pitch of 0 to 127, left out"] += 1
+            left_out["pitch"] += 1
             return
         loud = note.get("dynamics")
         velocity = round(read_number(loud, "dynamics") * VELOCITY / 100) if loud else self.velocity

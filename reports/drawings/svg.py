@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from audit.findings import Course, Finding, MetricResult, PassageNote
-from reports.language import words as english
-from reports.language.translation import Language, language
-from reports.language.words import clock
+from reports.language.translation import ENGLISH, Language
+from reports.language.words import clock, is_beyond_chance
 
 LEFT, RIGHT = 46.0, 14.0
 MIN_WIDTH, MAX_WIDTH, PIXELS_A_SECOND = 960.0, 6000.0, 42.0
@@ -25,7 +24,6 @@ ROW, ROLL_HEIGHTS = 6.0, (84.0, 190.0)
 TICK_PIXELS = 70.0
 DRAWN_SECONDS = 60.0  # of a passage, in the track's time
 LANE, MARK_WIDTH, LANE_GAP = 26.0, 22.0, 3.0
-ENGLISH = language("en")
 NAMES = ("C", "C\u266f", "D", "D\u266f", "E", "F", "F\u266f", "G", "G\u266f", "A", "A\u266f", "B")
 
 
@@ -89,16 +87,23 @@ def pitch_name(pitch: int) -> str:
     return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
-def rolls(finding: Finding, label: str) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawing that is the same in every language but for its alternative text: attributes, and what is inside."""
+
+    attributes: Markup
+    inside: Markup
+
+    def labelled(self, label: str) -> Markup:
+        """Return the element."""
+        return Markup('<svg role="img" aria-label="{}" {}>{}</svg>').format(label, self.attributes, self.inside)
+
+
+def rolls(finding: Finding) -> Drawing:
     """Draw both passages: track above, piece below, on one time scale and at one height of pitch.
 
     The piece is stretched by the tempo ratio and moved by the transposition, so what agrees stands one above
     the other. Of a long passage the first `DRAWN_SECONDS` are drawn.
-
-    Parameters
-    ----------
-    label : str
-        Alternative text of the drawing.
     """
     ratio = finding.tempo_ratio if 0 < finding.tempo_ratio < math.inf else 1.0
     (q0, q1), (p0, p1) = finding.query_span_s, finding.piece_span_s
@@ -127,10 +132,11 @@ def rolls(finding: Finding, label: str) -> Markup:
             f' y2="{number(below + panel)}"/>',
         ]
     )
-    size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(width), number(height))
-    return Markup(
-        '<svg class="rolls" role="img" aria-label="{}" {} data-left="{}" data-scale="{:.4g}">{}</svg>'
-    ).format(label, size, number(LEFT), scale, Markup(inside))
+    attributes = 'class="rolls" viewBox="0 0 {0} {1}" width="{0}" height="{1}" data-left="{2}" data-scale="{3:.4g}"'
+    return Drawing(
+        Markup(attributes).format(number(width), number(height), number(LEFT), scale),
+        Markup(inside),
+    )
 
 
 def _notes(notes: Sequence[PassageNote], frame: _Frame) -> str:
@@ -334,7 +340,7 @@ def chance_line(metric: MetricResult, say: Language = ENGLISH) -> Markup:
         f'<rect class="band" x="{number(band[0])}" y="10" width="{number(max(band[1] - band[0], 0))}"'
         f' height="12"/><path class="axis" d="M{number(left)} {number(y)}H{number(right)}"/>'
         f'<path class="mean" d="M{number(mean)} 10v12"/><path class="edge" d="M{number(edge)} 7v18"/>{whisker}'
-        + (diamond if english.metric_words(metric).startswith("more") else circle)
+        + (diamond if is_beyond_chance(metric) else circle)
     )
     height = 40 if below else 32
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(width), height)

@@ -11,10 +11,10 @@ import re
 
 from audit.findings import AuditReport, Finding
 from reports.checks import Check, checks, short, waiver_words
-from reports.language import words
+from reports.language.translation import ENGLISH, Language
 
 OUTCOMES = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
-STATES = {"pass": "pass", "review": "**review**", "fail": "**fail**", "open": "**not made**", "skipped": "not made"}
+STATES = {"pass": "pass", "review": "review", "fail": "fail", "open": "not made", "skipped": "not made"}
 _SIGNS = re.compile(r"([\\`*_{}\[\]#|~$!()])")
 _LINKS = re.compile(r"(?i)(?<=www)\.|(?<=[a-z]):(?=//)|@")
 _LISTS = re.compile(r"^(\d+)(\.)(?!\S)|^()([-+=])")
@@ -27,55 +27,68 @@ def escaped(text: str, longest: int = 300) -> str:
     return _LINKS.sub(lambda sign: f"\\{sign[0]}", signs)
 
 
-def report_markdown(report: AuditReport) -> bytes:
-    """Return report.md, UTF-8."""
-    every = checks(report)
+def report_markdown(report: AuditReport, say: Language = ENGLISH) -> bytes:
+    """Return report.md in a language, UTF-8."""
+    every = checks(report, say)
     lines = [
-        f"# {OUTCOMES[report.outcome]}: {escaped(str(report.track.get('name', 'track')))}",
+        f"# {say.fill(OUTCOMES[report.outcome])}: {escaped(str(report.track.get('name', 'track')))}",
         "",
-        escaped(report.sentence, 1000),
+        escaped(say.render(report.sentence), 1000),
         "",
-        *(f"- {escaped(reason, 1000)}" for reason in report.reasons),
+        *(f"- {escaped(say.render(reason), 1000)}" for reason in report.reasons),
         *([""] if report.reasons else []),
-        *_findings([f for f in report.findings if f.verdict != "clear"]),
-        "## Checks",
+        *_findings([f for f in report.findings if f.verdict != "clear"], say),
+        f"## {say.fill('Checks')}",
         "",
-        "| check | result | what was found |",
+        f"| {say.fill('check')} | {say.fill('result')} | {say.fill('what was found')} |",
         "| --- | --- | --- |",
-        *(_row(check) for check in every if check.state != "skipped"),
+        *(_row(check, say) for check in every if check.state != "skipped"),
         "",
-        *_list("Not checked", [f"{c.rule}: {c.text}" for c in every if c.state in ("open", "skipped")]),
-        *_list("Waivers", [f"{w.finding}: {waiver_words(w)}" for w in report.waivers]),
-        *_list("Remarks on reading the file", [str(remark) for remark in report.track.get("remarks", ())]),
-        *_list("Limits", list(report.limits)),
-        "## To reproduce",
+        *_list(say.fill("Not checked"), [f"{c.rule}: {c.text}" for c in every if c.state in ("open", "skipped")]),
+        *_list(say.fill("Waivers"), [f"{w.finding}: {waiver_words(w, say)}" for w in report.waivers]),
+        *_list(
+            say.fill("Remarks on reading the file"),
+            [say.render(str(remark)) for remark in report.track.get("remarks", ())],
+        ),
+        *_list(say.fill("Limits"), [say.render(limit) for limit in report.limits]),
+        f"## {say.fill('To reproduce')}",
         "",
-        *(f"- {name}: {value}" for name, value in _made_with(report)),
+        *(f"- {say.fill(name)}: {value}" for name, value in _made_with(report)),
         "",
     ]
     return "\n".join(lines).encode("utf-8")
 
 
-def _findings(findings: list[Finding]) -> list[str]:
-    lines = [] if not findings else ["## Shared passages", ""]
+def _findings(findings: list[Finding], say: Language) -> list[str]:
+    lines = [] if not findings else [f"## {say.fill('Shared passages')}", ""]
+    words = say.words
     for number, finding in enumerate(findings, 1):
         rights = ", ".join(f"{key} {value}" for key, value in sorted(finding.rights.items()) if value)
         lines += [
-            f"{number}. **{finding.verdict}** `{finding.id}` {escaped(words.finding_words(finding), 1000)}",
+            f"{number}. **{say.fill(finding.verdict)}** `{finding.id}` {escaped(words.finding_words(finding), 1000)}",
             f"   {escaped(words.evalue_words(finding.evalue), 1000)} "
             f"{escaped(words.percentile_words(finding.percentile), 1000)} "
             f"{escaped(words.prior_art_words(finding.other_works))}",
-            f"   Rights of {escaped(finding.piece)}: {escaped(rights) or 'nothing on file'}.",
+            "   "
+            + say.fill(
+                "Rights of {piece}: {rights}.",
+                piece=escaped(finding.piece),
+                rights=escaped(rights) or say.fill("nothing on file"),
+            ),
         ]
         if finding.waiver:
-            lines.append(f"   Waiver: {escaped(waiver_words(finding.waiver), 1000)}.")
+            waiver = escaped(waiver_words(finding.waiver, say), 1000)
+            lines.append("   " + say.fill("Waiver: {waiver}.", waiver=waiver))
         lines.append("")
     return lines
 
 
-def _row(check: Check) -> str:
-    waived = f" waived: {waiver_words(check.waiver)}" if check.waiver and check.waived else ""
-    return f"| {escaped(check.rule)} | {STATES[check.state]} | {escaped(check.text + waived, 1000)} |"
+def _row(check: Check, say: Language) -> str:
+    text, state = check.text, say.fill(STATES[check.state])
+    if check.waiver and check.waived:
+        text = say.fill("{text} waived: {waiver}", text=text, waiver=waiver_words(check.waiver, say))
+    state = state if check.state in ("pass", "skipped") else f"**{state}**"
+    return f"| {escaped(check.rule)} | {state} | {escaped(text, 1000)} |"
 
 
 def _list(title: str, texts: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from audit.findings import AuditReport, Finding
 from reports.checks import LONGEST, checks, short, waiver_words
 from reports.drawings.svg import rolls
 from reports.json_report import ReportError, report_json
+from reports.language.translation import ENGLISH, Language
 from reports.pages.page import document
 
 ATTACHED = "report.json"
@@ -50,8 +51,8 @@ def pdf_unavailable() -> str:
     return ""
 
 
-def report_pdf(report: AuditReport) -> bytes:
-    """Return report.pdf.
+def report_pdf(report: AuditReport, say: Language = ENGLISH) -> bytes:
+    """Return report.pdf in a language.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def report_pdf(report: AuditReport) -> bytes:
         string=content, name=ATTACHED, description="The audit report", created=MOMENT, modified=MOMENT,
         relationship="Source",
     )  # fmt: skip
-    page = weasyprint.HTML(string=_html(report), url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    page = weasyprint.HTML(string=_html(report, say), url_fetcher=URLFetcher(allowed_protocols={"data"}))
     with _clock_stopped():
         made: bytes = page.write_pdf(
             pdf_variant="pdf/a-3b",
@@ -92,18 +93,21 @@ def _clock_stopped() -> Iterator[None]:
             os.environ["SOURCE_DATE_EPOCH"] = before
 
 
-def _html(report: AuditReport) -> str:
-    every = checks(report)
+def _html(report: AuditReport, say: Language) -> str:
+    every = checks(report, say)
     flagged = [(n, f) for n, f in enumerate(report.findings, 1) if f.verdict != "clear"]
     return document(
         "pdf.html.j2",
+        _=say,
+        words=say.words,
+        lang=say.code,
         report=report,
         name=_breakable(str(report.track.get("name", "track")), 200),
         short=_breakable,
-        flagged=[(n, f, _drawn(f) if k < DRAWN else "") for k, (n, f) in enumerate(flagged)],
+        flagged=[(n, f, _drawn(f, say) if k < DRAWN else "") for k, (n, f) in enumerate(flagged)],
         checks=[c for c in every if c.state not in ("open", "skipped")],
         unmade=[c for c in every if c.state in ("open", "skipped")],
-        waiver_words=waiver_words,
+        waiver_words=lambda waiver: waiver_words(waiver, say),
     )
 
 
@@ -112,11 +116,11 @@ def _breakable(text: str, longest: int = LONGEST) -> str:
     return _WORD.sub("\\1\u200b", short(text, longest))
 
 
-def _drawn(finding: Finding) -> Markup:
+def _drawn(finding: Finding, say: Language) -> Markup:
     """Return the piano rolls with a style sheet of their own: that of a page does not reach into drawings here."""
     if not max(b - a for a, b in (finding.query_span_s, finding.piece_span_s)) <= DRAWN_SECONDS:
         return Markup("")
-    drawing = str(rolls(finding, "Piano rolls of the two passages"))
+    drawing = str(rolls(finding).labelled(say.fill("Piano rolls of the two passages")))
     inside = drawing.index(">") + 1
     return Markup(f"{drawing[:inside]}<style>{SVG_STYLE}</style>{drawing[inside:]}")  # all of it our own
 

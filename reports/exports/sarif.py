@@ -22,7 +22,7 @@ from urllib.parse import quote
 from audit.findings import AuditReport, Finding, SoundMatch, Waiver
 from reports.checks import Check, checks, short, waiver_words
 from reports.json_report import canonical
-from reports.language import words
+from reports.language.translation import ENGLISH
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "contraste/v1"
@@ -156,6 +156,7 @@ def _span(finding: Finding | SoundMatch, side: Literal["query", "piece"]) -> dic
 
 
 def _piece(finding: Finding | SoundMatch) -> dict[str, Any]:
+    words = ENGLISH.words
     where = words.span(finding.piece_span_s) if isinstance(finding, SoundMatch) else words.bars(finding.piece_shown)
     named = f"{where} of {finding.title or finding.piece}"
     return {

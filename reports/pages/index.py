@@ -10,13 +10,11 @@ from urllib.parse import quote
 
 from audit.findings import AuditReport, Finding, Outcome, SoundMatch
 from audit.originality.report import OriginalityReport
-from reports.language import words
-from reports.language.translation import Language, language
+from reports.language.translation import ENGLISH, Language
 from reports.pages.originality import drawn_curves, originality_sentence
 from reports.pages.page import LINK_WORDS, OUTCOME_WORDS, page
 from reports.pages.report import anchor_word, provenance_summary
 
-ENGLISH = language("en")
 GRAVEST: tuple[Outcome, ...] = ("fail", "incomplete", "review", "pass")
 
 
@@ -71,7 +69,7 @@ def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> Inde
         where = f"{say.words.bars(best.query_shown)} \u2194 {say.words.bars(best.piece_shown)}"
     else:
         match = say("{k} of {n} bits differ", k=best.distance, n=best.bits).unescape()
-        where = f"{words.span(best.query_span_s)} \u2194 {words.span(best.piece_span_s)}"
+        where = f"{say.words.span(best.query_span_s)} \u2194 {say.words.span(best.piece_span_s)}"
     return replace(
         row,
         match=f"{best.title or best.piece}, {match}",
@@ -114,7 +112,7 @@ def index_html(
         unread=unread,
         curves=drawn_curves(release.group, release.baseline, say) if release and release.group else "",
         baseline=release.baseline if release else None,
-        originality=originality_sentence(release) if release else "",
+        originality=originality_sentence(release, say) if release else "",
         no_baseline=next((s.reason for s in release.skipped if s.check == "baseline"), "") if release else "",
         setting=release.setting if release else "",
         flagged=sum(row.flagged for row in rows),
@@ -126,7 +124,7 @@ def index_html(
                 "rank": GRAVEST.index(row.outcome),
                 "link": f"{quote(row.folder, errors='replace')}/report.html",
                 "strength": repr(min(_strength(row), sys.float_info.max)),
-                "evalue": "" if math.isnan(row.evalue) else words.figure(row.evalue),
+                "evalue": "" if math.isnan(row.evalue) else say.words.figure(row.evalue),
                 "originality": repr(-1.0 if math.isnan(row.originality) else row.originality),
                 "provenance": row.provenance or "unchecked",
                 "provenance_word": say(LINK_WORDS[row.provenance or "unchecked"]),

@@ -17,15 +17,21 @@ from audit.originality.report import OriginalityReport
 from audit.originality.windows import GRID, Measured, Window
 from reports.drawings.svg import number
 from reports.json_report import canonical
-from reports.language import words
-from reports.language.translation import Language, language
+from reports.language.translation import ENGLISH, Language
+from reports.language.words import clean
 from reports.pages.page import page
 
 WIDTH, LEFT, RIGHT = 1064.0, 46.0, 1042.0
 TOP, HEIGHT, STRIP = 12.0, 250.0, 22.0
 SMALL_WIDTH, SMALL_HEIGHT = 190.0, 40.0
-ENGLISH = language("en")
-LEVELS = {"below": "less original than", "within": "as original as", "above": "more original than"}
+LEVELS = {
+    "below": "In the mean, these {n:,} {n:track|tracks} are less original than human music of this corpus: {own}, "
+    "where {m:,} {m:piece|pieces} of it have {human} against other works.",
+    "within": "In the mean, these {n:,} {n:track|tracks} are as original as human music of this corpus: {own}, "
+    "where {m:,} {m:piece|pieces} of it have {human} against other works.",
+    "above": "In the mean, these {n:,} {n:track|tracks} are more original than human music of this corpus: {own}, "
+    "where {m:,} {m:piece|pieces} of it have {human} against other works.",
+}
 
 
 def originality_json(report: OriginalityReport) -> bytes:
@@ -33,19 +39,23 @@ def originality_json(report: OriginalityReport) -> bytes:
     return canonical(report.to_dict())
 
 
-def originality_html(report: OriginalityReport) -> str:
-    """Return the page."""
+def originality_html(report: OriginalityReport, say: Language = ENGLISH) -> str:
+    """Return the page in a language."""
     return page(
         "originality.html.j2",
         "index.js",
+        _=say,
+        words=say.words,
+        lang=say.code,
         report=report,
+        setting=say.render(str(report.setting)),
         edge=EDGE,
-        resamples=f"{RESAMPLES:,}",
-        sentence=originality_sentence(report),
-        curves=drawn_curves(report.group, report.baseline) if report.group else "",
-        strip=_strip(report.tracks, report.baseline) if report.tracks else "",
-        facts=_facts(report),
-        rows=[_row(track, report.baseline) for track in report.tracks],
+        resamples=RESAMPLES,
+        sentence=originality_sentence(report, say),
+        curves=drawn_curves(report.group, report.baseline, say) if report.group else "",
+        strip=_strip(report.tracks, report.baseline, say) if report.tracks else "",
+        facts=_facts(report, say),
+        rows=[_row(track, report.baseline, say) for track in report.tracks],
     )
 
 
@@ -57,45 +67,58 @@ def originality_lines(report: OriginalityReport) -> list[str]:
         low = f"  {track.low_windows(base.window_edge):3d}/{len(track.windows)} windows low" if base else ""
         percentile = f"  p{100 * base.less_original(track.mean):02.0f}" if base else ""
         least = min(track.windows, key=lambda w: w.originality)
-        where = f"  {_window_words(least)} in {least.piece}" if least.piece else ""
-        lines.append(words.clean(f"{track.mean:.3f}{percentile}{low}  {track.name}{where}"))
+        where = f"  {_window_words(least, ENGLISH)} in {least.piece}" if least.piece else ""
+        lines.append(clean(f"{track.mean:.3f}{percentile}{low}  {track.name}{where}"))
     return lines
 
 
-def originality_sentence(report: OriginalityReport) -> str:
+def originality_sentence(report: OriginalityReport, say: Language = ENGLISH) -> str:
     """Say in plain words how the tracks stand to human music."""
     if report.group is None:
-        return "None of the tracks could be measured."
-    own, many = report.group.originality, len(report.tracks)
-    tracks = "This track" if many == 1 else f"In the mean, these {words.counted(many, 'track')}"
-    if report.baseline is None:
-        return f"{tracks} {'has' if many == 1 else 'have'} {own.mean:.2f}; there is no human baseline."
-    base = report.baseline
-    human = f"{words.counted(base.group.members, 'piece')} of it have {_estimate(base.group.originality)}"
+        return say.fill("None of the tracks could be measured.")
+    own, many, base = report.group.originality, len(report.tracks), report.baseline
+    if base is None:
+        return say.fill(
+            "This track has {own:.2f}; there is no human baseline."
+            if many == 1
+            else "In the mean, these {n:,} {n:track|tracks} have {own:.2f}; there is no human baseline.",
+            n=many,
+            own=own.mean,
+        )
+    human, members = _estimate(base.group.originality, say), base.group.members
     if many < MIN_PIECES:  # too few to resample
-        low = sum(track.mean < base.piece_edge for track in report.tracks)
-        return (
-            f"{tracks} {'has' if many == 1 else 'have'} {own.mean:.2f}, beside human music of this corpus: {human} "
-            f"against other works. {low} of {many} {'is' if low == 1 else 'are'} below {100 - EDGE} % of those pieces."
+        return say.fill(
+            "This track has {own:.2f}, beside human music of this corpus: {m:,} {m:piece|pieces} of it have {human} "
+            "against other works. {low:d} of {n:,} {low:is|are} below {edge:d} % of those pieces."
+            if many == 1
+            else "In the mean, these {n:,} {n:track|tracks} have {own:.2f}, beside human music of this corpus: {m:,} "
+            "{m:piece|pieces} of it have {human} against other works. {low:d} of {n:,} {low:is|are} below {edge:d} % "
+            "of those pieces.",
+            n=many,
+            own=own.mean,
+            m=members,
+            human=human,
+            low=sum(track.mean < base.piece_edge for track in report.tracks),
+            edge=100 - EDGE,
         )
     level = "below" if own.high < base.group.originality.low else "within"
     level = "above" if own.low > base.group.originality.high else level
-    return (
-        f"{tracks} are {LEVELS[level]} human music of this corpus: {_estimate(own)}, where {human} against other works."
-    )
+    return say.fill(LEVELS[level], n=many, own=_estimate(own, say), m=members, human=human)
 
 
-def _estimate(value: Estimate) -> str:
-    return f"{value.mean:.2f} ({value.low:.2f}\u2013{value.high:.2f})"
+def _estimate(value: Estimate, say: Language) -> str:
+    return f"{say.words.number(value.mean, '.2f')} ({_range(value, say)})"
 
 
-def _facts(report: OriginalityReport) -> list[tuple[str, str, str]]:
+def _facts(report: OriginalityReport, say: Language) -> list[tuple[str, str, str]]:
     """Name, value and detail of the figures below the sentence."""
-    group, base = report.group, report.baseline
+    group, base, number = report.group, report.baseline, say.words.number
     if group is None:
         return []
-    interval = f"95 % interval {_range(group.originality)}" if group.members >= MIN_PIECES else ""
-    facts = [("Originality", f"{group.originality.mean:.2f}", interval)]
+    interval = ""
+    if group.members >= MIN_PIECES:
+        interval = say.fill("95 % interval {range}", range=_range(group.originality, say))
+    facts = [(say.fill("Originality"), number(group.originality.mean, ".2f"), interval)]
     if base is None:
         return facts
     low = sum(track.mean < base.piece_edge for track in report.tracks)
@@ -103,47 +126,56 @@ def _facts(report: OriginalityReport) -> list[tuple[str, str, str]]:
     human, found = base.group.originality, base.group.found_share
     return [
         *facts,
-        ("Human music", f"{human.mean:.2f}", f"95 % interval {_range(human)}, {base.group.members} pieces"),
         (
-            "Notes found in the corpus",
+            say.fill("Human music"),
+            number(human.mean, ".2f"),
+            say.fill("95 % interval {range}, {n:d} {n:piece|pieces}", range=_range(human, say), n=base.group.members),
+        ),
+        (
+            say.fill("Notes found in the corpus"),
             f"{100 * group.found_share.mean:.0f} %",
-            f"human music: {100 * found.mean:.0f} %",
+            say.fill("human music: {share:.0f} %", share=100 * found.mean),
         ),
         (
-            "Tracks of low originality",
-            f"{low} of {len(report.tracks)}",
-            f"below {base.piece_edge:.2f}, as {EDGE} % of the human pieces are",
+            say.fill("Tracks of low originality"),
+            say.fill("{k} of {n}", k=low, n=len(report.tracks)),
+            say.fill("below {level:.2f}, as {edge:d} % of the human pieces are", level=base.piece_edge, edge=EDGE),
         ),
         (
-            "Windows of low originality",
-            f"{100 * windows / group.windows:.1f} %",
-            f"below {base.window_edge:.2f}, as {EDGE} % of the human windows are",
+            say.fill("Windows of low originality"),
+            f"{number(100 * windows / group.windows, '.1f')} %",
+            say.fill("below {level:.2f}, as {edge:d} % of the human windows are", level=base.window_edge, edge=EDGE),
         ),
     ]
 
 
-def _range(value: Estimate) -> str:
-    return f"{value.low:.2f}\u2013{value.high:.2f}"
+def _range(value: Estimate, say: Language) -> str:
+    return f"{say.words.number(value.low, '.2f')}\u2013{say.words.number(value.high, '.2f')}"
 
 
-def _row(track: Measured, base: Baseline | None) -> dict[str, object]:
+def _row(track: Measured, base: Baseline | None, say: Language) -> dict[str, object]:
     least = min(track.windows, key=lambda w: w.originality)
     return {
         "it": track,
         "low": base is not None and track.mean < base.piece_edge,
         "share": base.less_original(track.mean) if base else None,
         "windows": track.low_windows(base.window_edge) if base else None,
-        "picture": _small(track, base),
+        "picture": _small(track, base, say),
         "least": least,
-        "least_words": _window_words(least),
+        "least_words": _window_words(least, say),
     }
 
 
-def _window_words(window: Window) -> str:
+def _window_words(window: Window, say: Language) -> str:
     if not window.piece:
-        return "nothing found"
-    part = f" of {window.part}" if window.part.strip() else ""
-    return f"{words.bars(window.bars)}{part}: {window.found} of {words.counted(window.notes, 'note')}"
+        return say.fill("nothing found")
+    return say.fill(
+        "{bars} of {part}: {k:d} of {notes}" if window.part.strip() else "{bars}: {k:d} of {notes}",
+        bars=say.words.bars(window.bars),
+        part=window.part,
+        k=window.found,
+        notes=say.words.counted(window.notes, "note"),
+    )
 
 
 def _path(xs: Sequence[float], ys: Sequence[float]) -> str:
@@ -193,14 +225,14 @@ def drawn_curves(group: Group, base: Baseline | None, say: Language = ENGLISH) -
     return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
 
 
-def _strip(tracks: Sequence[Measured], base: Baseline | None) -> Markup:
+def _strip(tracks: Sequence[Measured], base: Baseline | None, say: Language) -> Markup:
     """Draw every piece and every track at its originality, on one scale from 0 to 1."""
 
     def marks(values: Sequence[float], top: float) -> str:
         return "".join(f"M{number(LEFT + v * (RIGHT - LEFT))} {number(top)}v{number(STRIP - 6)}" for v in values)
 
-    rows = [("o-human", "human", base.piece_means)] if base else []
-    rows.append(("o-track", "tracks", tuple(track.mean for track in tracks)))
+    rows = [("o-human", say("human"), base.piece_means)] if base else []
+    rows.append(("o-track", say("tracks"), tuple(track.mean for track in tracks)))
     bottom = TOP + STRIP * len(rows)
     drawn = _panel(STRIP * len(rows))
     for k, (name, word, values) in enumerate(rows):
@@ -216,11 +248,11 @@ def _strip(tracks: Sequence[Measured], base: Baseline | None) -> Markup:
     )
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(WIDTH), number(bottom + 26))
     return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}<g class="tick">{}</g></svg>').format(
-        "Mean originality of each piece and each track, from 0 to 1", size, Markup(drawn), Markup(ticks)
+        say("Mean originality of each piece and each track, from 0 to 1"), size, Markup(drawn), Markup(ticks)
     )
 
 
-def _small(track: Measured, base: Baseline | None) -> Markup:
+def _small(track: Measured, base: Baseline | None, say: Language) -> Markup:
     """Draw one track's windows and its curve from 0 to 1, over the range of the middle 90 % of human pieces."""
 
     def x(share: float) -> float:
@@ -243,7 +275,9 @@ def _small(track: Measured, base: Baseline | None) -> Markup:
     )
     line = f'<path class="o-track line" d="{_path([x(share) for share in GRID], [y(v) for v in track.curve])}"/>'
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(SMALL_WIDTH), number(SMALL_HEIGHT))
-    label = words.clean(f"Originality of {track.name} over its course, {track.curve.min():.2f} at least")
+    label = say(
+        "Originality of {track} over its course, {least:.2f} at least", track=track.name, least=track.curve.min()
+    )
     return Markup('<svg class="chance" role="img" aria-label="{}" {}>{}</svg>').format(
         label, size, Markup(ground + line)
     )

@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.json_report import canonical
-from reports.language import words
-from reports.language.translation import language
+from reports.language.translation import ENGLISH
+from reports.language.words import clean
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 OUTCOME_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "incomplete": "Incomplete"}
@@ -68,11 +68,11 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: words.clean(value) if type(value) is str else value,
+        finalize=lambda value: clean(value) if type(value) is str else value,
     )
     environment.globals.update(
-        words=words,
-        _=language("en"),
+        words=ENGLISH.words,
+        _=ENGLISH,
         rule_words=RULE_WORDS,
         outcome_words=OUTCOME_WORDS,
         outcome_about=OUTCOME_ABOUT,

@@ -14,7 +14,7 @@ from typing import Any
 
 from audit.findings import Finding
 from reports.drawings.notation import Score
-from reports.drawings.svg import rolls
+from reports.drawings.svg import Drawing
 
 PAGE_BYTES = 2_000_000  # of report.html
 FIXED, ROW, SHELL = 150_000, 6_000, 9_000  # bytes of a page without findings, of one that is listed, of its tables
@@ -57,6 +57,7 @@ class Kept:
 def kept(
     findings: tuple[Finding, ...],
     sounds: Sounds,
+    drawing: Callable[[int], Drawing],
     engraved: Callable[[int], Score | None],
     notes: Callable[[Finding], Any],
     room: float,
@@ -67,6 +68,8 @@ def kept(
     ----------
     findings : tuple of Finding
         Strongest first.
+    drawing : callable
+        Gives the piano rolls of a finding by its number.
     engraved : callable
         Gives the notation of a finding by its number, None where there is none.
     notes : callable
@@ -77,7 +80,7 @@ def kept(
     left -= listed * ROW
     share, drawn = DRAWN * left, 0
     for number, finding in enumerate(findings[:listed], 1):
-        cost = SHELL + len(rolls(finding, "")) + (0 if number in sounds else len(json.dumps(notes(finding))))
+        cost = SHELL + len(drawing(number).inside) + (0 if number in sounds else len(json.dumps(notes(finding))))
         if cost > share and drawn:
             break
         share, left, drawn = share - cost, left - cost, number

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
@@ -20,10 +20,10 @@ from reports.drawings.differences import differences
 from reports.drawings.notation import BARS, Score, notation
 from reports.drawings.pictures import chord_strips, hash_grid, sound_pictures
 from reports.drawings.provenance_graph import by_hand, chain
-from reports.drawings.svg import DRAWN_SECONDS, chance_line, course_picture, rolls, timeline
+from reports.drawings.svg import DRAWN_SECONDS, Drawing, chance_line, course_picture, rolls, timeline
 from reports.json_report import plain, rounded
-from reports.language import words
-from reports.language.translation import LANGUAGES, Language, in_both, language
+from reports.language.translation import Language, language, languages, merge_pages
+from reports.language.words import clean
 from reports.pages.crosswalk import crosswalk
 from reports.pages.page import LINK_WORDS, page, script_data
 from reports.pages.page_size import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, kept
@@ -45,6 +45,7 @@ CARD_NAMES = {
     "tempo_bpm": "Tempo, quarters a minute",
     "key": "Key",
 }
+TEXTS = '<script type="application/json" id="languages">'
 TONE_SECONDS = 60.0
 REASONS = 20  # that are listed below the verdict
 EVERYTHING = 1e15  # bytes
@@ -84,7 +85,6 @@ SCRIPT_WORDS = {
     "shown": "findings shown",
     "of": "of",
 }
-NAMES = {"en": "English", "es": "Español"}
 
 
 def report_html(
@@ -98,8 +98,8 @@ def report_html(
     sounds : mapping, optional
         MP3 or WAV files (track passage, piece passage) by the finding's number: its place in
         `report.findings`, from 1.
-    lang : "en" or "es"
-        The language that the page opens in; a button on it leads to the other.
+    lang : str
+        Code of the language that the page opens in; a list on it leads to all others.
     silent : str
         Why flagged findings have no sound, where some have none.
     whole : bool
@@ -110,22 +110,24 @@ def report_html(
     reports.json_report.ReportError
         When the report's dictionaries hold what JSON cannot carry.
     ValueError
-        For another language.
+        For a language that no catalogue has.
     """
+    language(lang)
     key = str(report.track.get("key", ""))
+    drawing = functools.cache(lambda number: rolls(report.findings[number - 1]))
     engraved = functools.cache(lambda number: _engraved(report.findings[number - 1], key))
     room = EVERYTHING if whole else PAGE_BYTES
     while True:
-        chosen = kept(report.findings, sounds, engraved, _notes, room)
-        html = _rendered(report, chosen, lang, silent)
+        chosen = kept(report.findings, sounds, drawing, engraved, _notes, room)
+        html = _rendered(report, chosen, drawing, lang, silent)
         over = len(html.encode()) - PAGE_BYTES
         if whole or over <= 0 or room <= FIXED:
             return html
         room -= chosen.unspent + over
 
 
-def _rendered(report: AuditReport, chosen: Kept, lang: str, silent: str) -> str:
-    other = next(code for code in LANGUAGES if code != lang)
+def _rendered(report: AuditReport, chosen: Kept, drawing: Callable[[int], Drawing], lang: str, silent: str) -> str:
+    codes = [lang, *(code for code in languages() if code != lang)]
     shared: dict[str, Any] = {
         "data": script_data(_data(report, chosen)),
         "silent": silent,
@@ -133,12 +135,25 @@ def _rendered(report: AuditReport, chosen: Kept, lang: str, silent: str) -> str:
         "glyphs": sorted({n: shape for score in chosen.scores.values() for n, shape in score.glyphs.items()}.items()),
         "notation_bars": BARS,
         "drawn_seconds": DRAWN_SECONDS,
+        "languages": languages(),
+        "sound": sound_pictures(report.sound) if report.sound else None,
+        "drawing": drawing,
+        "hash_grid": hash_grid,
     }
-    first, second = (
-        page("report.html.j2", "report.js review.js", **shared, **_context(report, chosen, language(code)))
-        for code in (lang, other)
+    html, texts = merge_pages(
+        [
+            page("report.html.j2", "report.js review.js", **shared, **_context(report, chosen, language(code)))
+            for code in codes
+        ]
     )
-    return in_both(first, second)
+    data = script_data({"codes": codes, "texts": texts, "words": {code: _script_words(code) for code in codes}})
+    return html.replace(TEXTS, f"{TEXTS}{data}", 1)
+
+
+def _script_words(code: str) -> dict[str, str]:
+    """Give what the page's script says itself."""
+    say = language(code)
+    return {name: say.fill(text) for name, text in SCRIPT_WORDS.items()} | {"decimal": say.numerals(".")}
 
 
 def _engraved(finding: Finding, key: str) -> Score | None:
@@ -152,14 +167,10 @@ def _engraved(finding: Finding, key: str) -> Score | None:
 def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
     """Give what the template needs in one language."""
     numbered = list(enumerate(report.findings[: chosen.listed], 1))
-    other = next(code for code in LANGUAGES if code != say.code)
-    pictures = sound_pictures(report.sound) if report.sound else None
     return {
         "_": say,
         "words": say.words,
         "lang": say.code,
-        "other": other,
-        "other_name": NAMES[other],
         "report": report,
         "name": str(report.track.get("name", "track")),
         "subtitle": str(report.track.get("title", "")),
@@ -175,8 +186,6 @@ def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]
         ],
         "no_provenance": next((s.reason for s in report.skipped if s.check.startswith("provenance")), ""),
         "chords": chord_strips(report.harmony, say) if report.harmony else "",
-        "sound": pictures,
-        "hash_grid": hash_grid(pictures, say) if pictures else "",
         "chain": chain(report.provenance),
         "by_hand": by_hand,
         "crosswalk": crosswalk(report),
@@ -192,7 +201,7 @@ def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]
 
 
 def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
-    """Give what the page's script needs: notes and sounds of the findings, and its own words in each language."""
+    """Give what the page's script needs: notes and sounds of the findings."""
     return {
         "duration": rounded(_duration(report)) or 0.0,
         "findings": {
@@ -205,7 +214,6 @@ def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
             for number, pair in chosen.sounds.items()
         },
         "track": _track_named(report),
-        "words": {code: {name: str(language(code)(text)) for name, text in SCRIPT_WORDS.items()} for code in LANGUAGES},
     }
 
 
@@ -243,7 +251,7 @@ def _command(report: AuditReport) -> str:
 def _track_named(report: AuditReport) -> str:
     """Name the track as a waiver does: by its file, or by its notes where that would be read as a pattern."""
     name = str(report.track.get("name", "track"))
-    return words.clean(str(report.track.get("notes_sha256", name)) if set("*?[") & set(name) else name)
+    return clean(str(report.track.get("notes_sha256", name)) if set("*?[") & set(name) else name)
 
 
 def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
@@ -301,9 +309,7 @@ def _shown(number: int, finding: Finding, report: AuditReport, chosen: Kept, say
         "licensed": finding.licensed,
         "common": copy_rules(report.policy["values"]).is_common(finding.commonplace, finding.other_works),
         "sentence": sentence,
-        "rolls": rolls(finding, say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape())
-        if drawn
-        else "",
+        "label": say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape(),
         "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)]
         if drawn and finding.verdict != "clear"
         else [],

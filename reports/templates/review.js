@@ -2,22 +2,26 @@
 (() => { // language, filters and the reviewer's box
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
-  const say = (name) => data.words[root.lang][name];
+  const { codes, texts, words } = JSON.parse(document.getElementById("languages").textContent);
+  const say = (name) => words[root.lang][name];
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const id = (name) => document.getElementById(name);
   const findings = all("details.finding");
   const update = [];
 
-  id("language").hidden = false;
-  id("language").addEventListener("click", () => {
-    const lang = id("language").lang;
-    for (const one of all("[data-t]")) [one.textContent, one.dataset.t] = [one.dataset.t, one.textContent];
+  const menu = id("language");
+  menu.hidden = false;
+  menu.value = root.lang;
+  menu.addEventListener("change", () => {
+    const column = codes.indexOf(menu.value);
+    for (const one of all("[data-t]")) one.textContent = texts[one.dataset.t][column];
     for (const one of all("[data-a]")) {
-      const labels = JSON.parse(one.dataset.a), old = {};
-      for (const name in labels) { old[name] = one.getAttribute(name); one.setAttribute(name, labels[name]); }
-      one.dataset.a = JSON.stringify(old);
+      for (const label of one.dataset.a.split(" ")) {
+        const [name, line] = label.split(":");
+        one.setAttribute(name, texts[line][column]);
+      }
     }
-    root.lang = lang;
+    root.lang = menu.value;
     update.forEach((one) => one());
   });
 
@@ -28,7 +32,7 @@
     for (const [start, end] of spans) { covered += Math.max(0, end - Math.max(start, until)); until = Math.max(until, end); }
     const verdict = ["fail", "review"].find((name) => flagged.some((one) => one.dataset.verdict === name)) || "clear";
     const longest = Math.max(0, ...flagged.map((one) => Number(one.dataset.matched)));
-    const share = data.duration > 0 ? `${Math.round(1000 * covered / data.duration) / 10} %` : "–";
+    const share = data.duration > 0 ? `${String(Math.round(1000 * covered / data.duration) / 10).replace(".", say("decimal"))} %` : "–";
     return { shown: shown.length, flagged: flagged.length, share, longest: longest || say("none"), verdict: say(verdict) };
   };
   if (id("filters")) {
