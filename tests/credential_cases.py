@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ledger.exchange.credential import credential_file
+from ledger.exchange.c2pa_engine import credential_file
 from ledger.exchange.credential_issue import Issuer
 from ledger.provenance.record import digest_of, material_of, sign_path, write_record
 from ledger.signing.certificates import create_certificates

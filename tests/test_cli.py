@@ -29,6 +29,7 @@ import cli
 from metrics.measure import SPECS
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
+from reports.language.translation import CATALOGUES
 
 ROOT = Path(cli.__file__).parent
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
@@ -734,7 +735,20 @@ def test_a_report_opens_in_spanish_and_says_why_it_is_silent(
     assert '<html lang="es"' in page
     assert "Esta pista contiene un pasaje copiado" in page
     assert "no hay sintetizador" in page
-    assert contraste("audit", copied, "--store", house / "store", "--out", tmp_path, "--lang", "xx").code == 2
+    ran = contraste("audit", copied, "--store", house / "store", "--out", tmp_path, "--lang", "xx")
+    assert ran.code == 2
+    assert "'xx': there are en, " in ran.err
+
+
+def test_a_further_language_is_one_file(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = json.loads((CATALOGUES / "spanish.json").read_text(encoding="utf-8")) | {"code": "xx", "name": "Xish"}
+    (tmp_path / "xish.json").write_text(json.dumps(catalogue), encoding="utf-8")
+    monkeypatch.setattr("reports.language.translation.CATALOGUES", tmp_path)
+    words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format", "html,md")
+    done(*words, "--lang", "xx")
+    assert '<html lang="xx"' in (tmp_path / "r" / "clean" / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "r" / "clean" / "report.md").read_text(encoding="utf-8").startswith("# Apto: clean.mid")
+    assert contraste(*words, "--lang", "es").code == 2
 
 
 def test_an_unreadable_track_is_named_and_the_others_are_audited(house: House, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 A credential is a C2PA manifest store. WAV, MP3, FLAC and M4A carry it inside, unless something else in them would not
 stay as it is (`ledger.exchange.contents`); beside those and any other ``x`` it lies as ``x.c2pa``, which is the one
-that counts where it is there. The engine is c2pa-rs through c2pa-python; keys stay with us, since it calls back for
-each signature.
+that counts where it is there. `ledger.exchange.c2pa_engine` reads them.
 
 What a credential says:
 
@@ -22,23 +21,31 @@ trusted, the signer is told by the key's id: anybody can write a certificate wit
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.errors import ExtraMissing, KeyRevoked, LinkRefused, Malformed, PathRefused
-from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes
+from ledger.exchange.c2pa_engine import (
+    SIDECAR,
+    content_of,
+    context_of,
+    credential_file,
+    engine,
+    engine_report,
+    held_store,
+)
+from ledger.hashes.digest import Digest, canonical_json, hash_bytes
 from ledger.hashes.manifest import check_name
 from ledger.links import Link, LinkVerdict
+from ledger.media import magic_of, media_type
 from ledger.paths import beside
 from ledger.provenance.record import read_record
 from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
@@ -47,13 +54,8 @@ from ledger.signing.statement import Origin
 from ledger.signing.trust import Trust
 from messages import message
 
-if TYPE_CHECKING:
-    from c2pa import Context, Reader
-from ledger.media import magic_of, media_type
-
 MARK = b"c2pa"
 """Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
-SIDECAR = ".c2pa"
 PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
 SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
 """Status codes about the signer; the others are about the file and what is said of it."""
@@ -127,12 +129,6 @@ def is_music(path: Path) -> bool:
         return False
     record = read_record(path)
     return media_type(path) is not None if record is None else record.origin.kind == "track"
-
-
-def credential_file(path: Path) -> Path:
-    """Return where the credential of a file lies: in itself, or beside it."""
-    apart = beside(path, SIDECAR)
-    return path if magic_of(path) and not os.path.lexists(apart) else apart
 
 
 def carries(path: Path) -> bool:
@@ -343,84 +339,6 @@ def _with_what_it_says(credential: Credential) -> Credential:
         digest = repr(str(model.get("sha256"))[:16])[1:-1]
         said.append(f"model {model.get('name')!r} {digest}...")
     return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
-
-
-def engine() -> Any:
-    """Return the module c2pa; raises `ExtraMissing`."""
-    try:
-        import c2pa
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            message(
-                "{module:word} is not installed, and C2PA credentials need it: pip install 'contraste[c2pa]', or sign "
-                "with --no-credential",
-                module=error.name,
-            )
-        ) from None
-    return c2pa
-
-
-def context_of(authorities: str, allowed: str) -> Context:
-    """Return the engine's context: nothing from the network, and trust in nobody but those named."""
-    anchors = {"trust_kind": "manifest", "trust_uri": "contraste:keys", "trust_anchors": "", "allowed_list": allowed}
-    trust = {"anchors": [anchors]} | ({"trust_anchors": authorities} if authorities else {})
-    verify = {"verify_trust": True, "verify_timestamp_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False}
-    context: Context = engine().Context.from_dict({"trust": trust, "verify": verify})
-    return context
-
-
-def content_of(path: Path) -> bytes:
-    """Return the bytes of a regular file; raises `PathRefused`."""
-    if path.is_symlink() or not path.is_file():
-        kind = LinkRefused if path.is_symlink() else PathRefused
-        raise kind(f"{path} is not a regular file; only regular files carry credentials")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PathRefused(f"cannot read {path}: {error.strerror}") from None
-
-
-@contextmanager
-def _reading(path: Path, data: bytes, store: bytes | None, context: Context) -> Iterator[Reader | None]:
-    """Open the credential of a file; None where there is none, and `Malformed` where it can't be read."""
-    c2pa = engine()
-    kind = media_type(path) or "application/octet-stream"
-    try:
-        try:
-            reader = c2pa.Reader(kind, io.BytesIO(data), store, context=context)
-        except c2pa.C2paError.ManifestNotFound:
-            reader = None
-        with reader or nullcontext():
-            yield reader
-    except c2pa.C2paError as error:
-        reason = ascii(str(error))[1:-1][:200]  # may quote the file
-        raise Malformed(f"the credential of {path} can't be read: {reason}") from None
-
-
-def held_store(path: Path, data: bytes) -> bytes | None:
-    """Return the manifest store of a file, not checked; None without one."""
-    place = credential_file(path)
-    if place != path:
-        return read_bytes(place) if os.path.lexists(place) else None
-    unchecked = engine().Context.from_dict({"verify": {"verify_after_reading": False, "remote_manifest_fetch": False}})
-    with _reading(path, data, None, unchecked) as reader:
-        if reader is None:
-            return None
-        label = parse_json(reader.json().encode(), source=f"the credential of {path}").get("active_manifest")
-        store = io.BytesIO()
-        reader.resource_to_stream(f"self#jumbf=/c2pa/{label}", store)
-        return store.getvalue()
-
-
-def engine_report(path: Path, data: bytes, store: bytes, context: Context) -> dict[str, Any]:
-    """Return the engine's report on a file with a credential."""
-    with _reading(path, data, None if credential_file(path) == path else store, context) as reader:
-        if reader is None:
-            raise Malformed(f"the credential of {path} can't be read: the engine finds none in it")
-        report: dict[str, Any] = parse_json(reader.json().encode(), source=f"the credential of {path}")
-    if report.get("active_manifest") not in report.get("manifests", {}) or "validation_results" not in report:
-        raise Malformed(f"the credential of {path} has no active manifest")
-    return report
 
 
 def _certificates(store: bytes) -> Iterator[x509.Certificate]:

@@ -17,11 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from ledger.errors import KeyUnusable, LedgerError, Malformed, TimeStampUnavailable
-from ledger.exchange.contents import difference
-from ledger.exchange.credential import (
-    ACTIONS,
-    MINING,
-    PROVENANCE,
+from ledger.exchange.c2pa_engine import (
     SIDECAR,
     content_of,
     context_of,
@@ -29,9 +25,9 @@ from ledger.exchange.credential import (
     engine,
     engine_report,
     held_store,
-    read_credential,
-    run_digest,
 )
+from ledger.exchange.contents import difference
+from ledger.exchange.credential import ACTIONS, MINING, PROVENANCE, read_credential, run_digest
 from ledger.hashes.digest import canonical_json, hash_file
 from ledger.media import magic_of, media_type
 from ledger.paths import beside

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from audit.findings import Finding, MetricResult, SoundMatch
-
-if TYPE_CHECKING:
-    from reports.language.translation import Language
 
 INTERVALS = (
     *("unison", "semitone", "whole tone", "minor third", "major third", "perfect fourth", "tritone"),
@@ -61,16 +58,26 @@ def is_beyond_chance(metric: MetricResult) -> bool | None:
     return value > edge if metric.better == "higher" else value < edge
 
 
+class Grammar(Protocol):
+    """What words need of a language; `reports.language.translation.Language` is one."""
+
+    def fill(self, template: str, /, **values: object) -> str:
+        """Return a template in this language, filled."""
+
+    def numerals(self, text: str) -> str:
+        """Write a number as this language does, that was written in English."""
+
+
 class Words:
     """Figures in the words of one language.
 
     Parameters
     ----------
-    say : Language
-        Holds the templates that are used here, in its catalogue.
+    say : Grammar
+        Whose catalogue holds the templates that are used here.
     """
 
-    def __init__(self, say: Language) -> None:
+    def __init__(self, say: Grammar) -> None:
         self.say = say
 
     def number(self, value: float, form: str) -> str:
