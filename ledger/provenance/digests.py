@@ -30,7 +30,7 @@ class Digests:
 
     def manifest(self, path: Path, method: Method) -> Manifest:
         """Hash an artefact, cut as `method` says; raises `PathRefused`."""
-        place = os.path.realpath(path), method
+        place = os.path.abspath(path), method  # a link to a file that was hashed is refused all the same
         if place not in self._known:
             self._known[place] = Manifest.of_path(path, method, self._cache)
         return self._known[place]
