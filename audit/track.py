@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 from audit.corpus import WINDOW, AuditCorpus
 from audit.find import describe, judge, unsearchable
 from audit.findings import AuditReport, Finding, Link, MetricResult, RuleResult, Skipped, SoundMatch
-from audit.gate.context_rules import surroundings
-from audit.gate.outcome import sentence, weighed
-from audit.gate.rules import describe_state
-from audit.gate.rules import judged as judged_rules
-from audit.gate.waivers import Waivers, expiry, settled, waived
+from audit.gate.context_rules import judge_context
+from audit.gate.outcome import decide_outcome, sentence
+from audit.gate.rules import describe_state, judge_rules
+from audit.gate.waivers import Waivers, attach_waivers, judge_expiry, mark_used
 from audit.measures.metrics import SEED as CHANCE_SEED
 from audit.measures.metrics import chords_beside, closest_piece, measure_track, rendered, sound_beside
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
@@ -149,7 +148,7 @@ def audit_track(
     links, gaps, signer = _provenance(run, file, owner)
     if signer:
         about["signed_by"] = signer
-    around = surroundings(run.policy, run.corpus, owner, None if isinstance(track, Sound) else track, links)
+    around = judge_context(run.policy, run.corpus, owner, None if isinstance(track, Sound) else track, links)
     report = conclude(run.corpus, run.policy, compared._replace(about=about), links, gaps, around, run.waivers)
     return replace(
         report,
@@ -265,7 +264,7 @@ def conclude(
     links, gaps : tuple
         Of its provenance, and why there are none.
     around : tuple of RuleResult
-        From `audit.gate.context_rules.surroundings`.
+        From `audit.gate.context_rules.judge_context`.
     waivers : Waivers, optional
         Those that do not name the track are left out.
     """
@@ -289,17 +288,17 @@ def conclude(
             if link.verdict in ("missing", "unchecked")
         )
     given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
-    found = waived(compared.findings, given)
-    heard = None if compared.matches is None else waived(compared.matches, given)
-    judgements = judged_rules(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
-    rules = waived((*judgements, *around, *expiry(given, waivers.name if waivers else "")), given)
+    found = attach_waivers(compared.findings, given)
+    heard = None if compared.matches is None else attach_waivers(compared.matches, given)
+    judgements = judge_rules(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
+    rules = attach_waivers((*judgements, *around, *judge_expiry(given, waivers.name if waivers else "")), given)
     known = {s.check for s in skipped}
     skipped += tuple(
         Skipped(rule.id, rule.detail, rule.required)
         for rule in rules
         if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
     )
-    outcome, reasons = weighed(found, rules, measured, links, skipped, heard or ())
+    outcome, reasons = decide_outcome(found, rules, measured, links, skipped, heard or ())
     return AuditReport(
         outcome=outcome,
         sentence=sentence(
@@ -331,6 +330,6 @@ def conclude(
         limits=LIMITS if heard is None else SOUND_LIMITS,
         sound_matches=heard or (),
         rules=rules,
-        waivers=settled(given, (*found, *(heard or ()), *rules)),
+        waivers=mark_used(given, (*found, *(heard or ()), *rules)),
         **compared.beside,
     )

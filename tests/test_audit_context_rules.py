@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from audit.findings import Link, RuleResult
-from audit.gate.context_rules import LEAST, surroundings
+from audit.gate.context_rules import LEAST, judge_context
 from audit.gate.waivers import read_waivers
 from audit.policy import Policy
 from audit.search.corpus import SearchCorpus
@@ -63,7 +63,7 @@ def track(tmp_path: Path) -> Path:
 def around(
     of: Policy, corpus: SearchCorpus, track: Path, notes: NoteSequence | None = None, links: tuple[Link, ...] = ()
 ) -> dict[str, RuleResult]:
-    return {rule.id: rule for rule in surroundings(of, corpus, track, walk(99) if notes is None else notes, links)}
+    return {rule.id: rule for rule in judge_context(of, corpus, track, walk(99) if notes is None else notes, links)}
 
 
 def test_a_policy_that_asks_for_nothing_has_no_rules_here(corpus: SearchCorpus, track: Path) -> None:
@@ -185,7 +185,7 @@ def waivers_of(tmp_path: Path) -> Iterator[Any]:
 
 def test_a_waiver_of_a_rule_in_the_report(corpus: SearchCorpus, track: Path, waivers_of: Any) -> None:
     of = policy(disclosure={"roles": "fail"})
-    rules = surroundings(of, corpus, track, walk(99), ())
+    rules = judge_context(of, corpus, track, walk(99), ())
     assert conclude(corpus, of, Compared({"name": "song.mid"}), around=rules).outcome == "fail"
     given = waivers_of(entry(finding='"disclosure.roles"'), entry(track='"other.mid"'), entry())
     report = conclude(corpus, of, Compared({"name": "song.mid"}), around=rules, waivers=given)

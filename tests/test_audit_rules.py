@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from audit.findings import Finding, Link, MetricResult, RuleResult, Skipped, Waiver
-from audit.gate.outcome import sentence, weighed
-from audit.gate.rules import can_be_waived, judged
+from audit.gate.outcome import decide_outcome, sentence
+from audit.gate.rules import can_be_waived, judge_rules
 from audit.policy import Policy, check_policy, read_policy
 from audit.policy_tables import RULES
 from tests.test_reports_json_report import FINDING
@@ -30,7 +30,7 @@ def rules(
     skipped: tuple[Skipped, ...] = (),
     signer: str = "",
 ) -> dict[str, RuleResult]:
-    found = list(judged(of, findings, metrics, links, skipped, signer))
+    found = list(judge_rules(of, findings, metrics, links, skipped, signer))
     assert len({rule.id for rule in found}) == len(found)
     return {rule.id: rule for rule in found}
 
@@ -196,7 +196,9 @@ def rule(name: str, verdict: str, **more: Any) -> RuleResult:
 
 def test_the_gravest_comes_first_and_decides() -> None:
     review = finding(verdict="review")
-    outcome, reasons = weighed((review,), (rule("style", "review"), rule("disclosure.roles", "fail")), (), (), ())
+    outcome, reasons = decide_outcome(
+        (review,), (rule("style", "review"), rule("disclosure.roles", "fail")), (), (), ()
+    )
     assert outcome == "fail"
     assert reasons[0] == "rule disclosure.roles (the track is good) does not hold: it is not"
     assert [reason.split()[0] for reason in reasons] == ["rule", "bars", "rule"]
@@ -210,15 +212,15 @@ def test_the_gravest_comes_first_and_decides() -> None:
 def test_skipped_is_never_a_pass(verdict: str, required: bool, wanted: str) -> None:
     one = rule("style", verdict, required=required)
     skipped = (Skipped("style", "too few", required),) if verdict == "skipped" else ()
-    assert weighed((), (one,), (), (), skipped)[0] == wanted
+    assert decide_outcome((), (one,), (), (), skipped)[0] == wanted
     if verdict != "skipped":
-        assert weighed((), (replace(one, waiver=waiver()),), (), (), ())[0] == "pass"
-        assert weighed((), (replace(one, waiver=waiver("expired")),), (), (), ())[0] == wanted
+        assert decide_outcome((), (replace(one, waiver=waiver()),), (), (), ())[0] == "pass"
+        assert decide_outcome((), (replace(one, waiver=waiver("expired")),), (), (), ())[0] == wanted
 
 
 def test_what_was_waived_is_said() -> None:
     item = replace(finding(), waiver=waiver())
-    outcome, reasons = weighed((item,), (replace(rule("style", "fail"), waiver=waiver()),), (), (), ())
+    outcome, reasons = decide_outcome((item,), (replace(rule("style", "fail"), waiver=waiver()),), (), (), ())
     assert outcome == "pass"
     assert [reason[:13] for reason in reasons] == ["waived: bars ", "waived: rule "]
     assert "(licensed; A, until 2027-01-31)" in reasons[0]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from audit.findings import Link, MetricResult, RuleResult, Skipped
-from audit.gate.outcome import _copy_reason, sentence, weighed
-from audit.gate.rules import judged
+from audit.gate.outcome import _copy_reason, decide_outcome, sentence
+from audit.gate.rules import judge_rules
 from audit.originality.baseline import Baseline, Estimate, Group
 from audit.originality.report import OriginalityReport
 from audit.originality.windows import Measured, Setting, Window
@@ -100,10 +100,10 @@ def test_what_led_to_a_verdict_is_translated(code: str) -> None:
     given = waiver("00000000000000aa", state="applied")
     findings, sounds = (finding(1), finding(2, waiver=given)), (sound(), sound(waiver=given))
     late = RuleResult("waivers", "No waiver has expired", "fail", "w.toml: line 3: of 00ab, expired on 2026-01-01")
-    rules = (*judged(policy, findings, metrics, (broken,), gaps, "", sounds), late)
+    rules = (*judge_rules(policy, findings, metrics, (broken,), gaps, "", sounds), late)
     said = [text for rule in rules for text in (rule.detail, rule.title)]
     for found in ((), findings):
-        outcome, reasons = weighed(found, rules, metrics, (broken,), gaps, sounds)
+        outcome, reasons = decide_outcome(found, rules, metrics, (broken,), gaps, sounds)
         compared = "1 recording and the rendered openings of 2 of 3 pieces"
         said += [*reasons, sentence(outcome, found, reasons, 9, 2, compared)]
     assert len(said) > 20
@@ -124,7 +124,7 @@ def test_the_gate_says_why_in_spanish() -> None:
         "fail",
         "x.mid has no signature beside it; make one with: contraste sign",
     )
-    outcome, reasons = weighed((), (lacks,), (), (), ())
+    outcome, reasons = decide_outcome((), (lacks,), (), (), ())
     assert SPANISH.translate(sentence(outcome, (), reasons, 9)) == (
         "El control dice que no es apto: la regla provenance.require_signature (una clave de confianza firmó la pista) "
         "no se cumple: x.mid no tiene firma al lado; se hace con: contraste sign."

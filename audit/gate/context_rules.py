@@ -43,7 +43,7 @@ HISTOGRAMS = slice(0, 53)
 SEED = 20261126
 
 
-def surroundings(
+def judge_context(
     policy: Policy, corpus: SearchCorpus, file: Path, track: NoteSequence | None, links: tuple[Link, ...]
 ) -> tuple[RuleResult, ...]:
     """Check the rules on corpus, disclosure, style and store that the policy sets.

@@ -33,7 +33,7 @@ PAST = {
 }
 
 
-def weighed(
+def decide_outcome(
     findings: Sequence[Finding],
     rules: Sequence[RuleResult],
     metrics: Sequence[MetricResult],

@@ -46,7 +46,7 @@ def result(policy: Policy, rule: str, holds: bool | None, detail: str) -> RuleRe
     return RuleResult(rule, RULES[rule].title, verdict, detail, policy.requires(rule) or level == "fail")
 
 
-def judged(
+def judge_rules(
     policy: Policy,
     findings: Sequence[Finding],
     metrics: Sequence[MetricResult],

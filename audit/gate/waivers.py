@@ -133,7 +133,7 @@ def _wrong(entry: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "finding", f"the rule {rule} can't be waived{'; waive its findings one by one' if rule == 'copy' else ''}"
 
 
-def waived(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivable, ...]:
+def attach_waivers(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivable, ...]:
     """Put its waiver to what is against the track: the first that counts, or else an expired one."""
     by_id: dict[str, Waiver] = {}
     for waiver in waivers:
@@ -149,13 +149,13 @@ def waived(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivab
     return tuple(marked)
 
 
-def settled(waivers: Iterable[Waiver], items: Iterable[Finding | SoundMatch | RuleResult]) -> tuple[Waiver, ...]:
+def mark_used(waivers: Iterable[Waiver], items: Iterable[Finding | SoundMatch | RuleResult]) -> tuple[Waiver, ...]:
     """Mark the waivers of a track that count for one of `items`."""
     used = {item.waiver.finding for item in items if item.waiver is not None and item.waived}
     return tuple(replace(w, state="applied") if w.state == "unmatched" and w.finding in used else w for w in waivers)
 
 
-def expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
+def judge_expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
     """Judge the rule that no waiver of a track may have expired; () where none was given. `name` is their file."""
     if not waivers:
         return ()
