@@ -15,7 +15,8 @@ from ledger.exchange.credential import is_music
 from ledger.hashes.manifest import FILES, Method, check_name
 from ledger.paths import named
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
-from ledger.provenance.record import digest_of, index_of, owner_of, sign_path
+from ledger.provenance.record import digest_of, index_of, owner_of
+from ledger.provenance.sign import sign_path
 from ledger.signing.signer import load_signer
 from ledger.signing.timestamp import time_stamp
 from ledger.staging import Staged
@@ -86,11 +87,12 @@ def sign(
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.provenance.record import check_about
+        from ledger.provenance.signed import check_about
         from ledger.signing.keys import key_id
+        from ledger.signing.trust import Trust
 
         public = signer.key.public_key()
-        check_about(report, tracks[0], {**open_trust(None), key_id(public): public})
+        check_about(report, tracks[0], Trust({**open_trust(None), key_id(public): public}))
     issuer = None
     if tracks:
         from ledger.exchange.credential_issue import Issuer, chain_of

@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.findings import (
-    AuditReport,
-    CanBeWaived,
-    Finding,
-    MetricResult,
-    ProvenanceLink,
-    RuleResult,
-    SoundMatch,
-    Verdict,
-    Waiver,
-)
+from audit.findings import CanBeWaived, Finding, Link, MetricResult, SoundMatch, Verdict, Waiver
+from audit.report import AuditReport, RuleResult
 from reports.language.translation import ENGLISH, Language
 from reports.language.words import clean
 
@@ -139,7 +130,7 @@ def _metric(metric: MetricResult, rule: RuleResult | None, say: Language) -> Che
     return Check(f"metrics.{metric.name}", short(say.render(metric.about)), state, short(text), waiver=waiver)
 
 
-def _link(link: ProvenanceLink, say: Language) -> Check:
+def _link(link: Link, say: Language) -> Check:
     """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
     text = say.fill(
         "{subject}: {verdict}: {detail}",

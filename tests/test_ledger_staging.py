@@ -12,14 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.errors import LedgerError, TimeStampUnavailable
 from ledger.hashes import digest
 from ledger.hashes.digest import hash_bytes, temporary_file, write_atomic
-from ledger.provenance.record import sign_path, write_record
+from ledger.provenance.record import write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.log import TransparencyLog
+from ledger.signing.trust import Trust
 from ledger.staging import Staged
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 def files(folder):

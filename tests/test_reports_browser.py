@@ -18,19 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audit.findings import (
-    AuditReport,
-    ChordBlock,
-    Course,
-    CourseWindow,
-    Finding,
-    Harmony,
-    MetricResult,
-    ProvenanceLink,
-    RuleResult,
-    Skipped,
-    SoundWindows,
-)
+from audit.findings import Finding, Link, MetricResult
+from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
 from reports.language.translation import language, languages
 from reports.pages.report import CARD_NAMES, report_html
 from reports.pages.sounds import COMPRESSION
@@ -327,7 +316,7 @@ def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
         reasons=(HOSTILE, long),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": long},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(ProvenanceLink(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
     )
     file = tmp_path / "report.html"

@@ -24,7 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ledger.exchange.c2pa_engine import credential_file
 from ledger.exchange.credential_issue import Issuer
-from ledger.provenance.record import digest_of, material_of, sign_path, write_record
+from ledger.provenance.record import digest_of, material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.certificates import create_certificates
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust
@@ -87,6 +88,16 @@ FILES = {
     "m4a": m4a,
     "mid": lambda: MIDI,
     "ogg": lambda: sound("OGG", "VORBIS"),
+    "mp4": m4a,
+    "midi": lambda: MIDI,
+    "oga": lambda: sound("OGG", "VORBIS"),
+    "opus": lambda: sound("OGG", "VORBIS"),
+    "aif": lambda: sound("AIFF", "PCM_16"),
+    "aiff": lambda: sound("AIFF", "PCM_16"),
+    "au": lambda: sound("AU", "PCM_16"),
+    "caf": lambda: sound("CAF", "PCM_16"),
+    "w64": lambda: sound("W64", "PCM_16"),
+    "aac": lambda: b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(10),
 }
 
 
