@@ -9,10 +9,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ledger.chains.embedded import EmbeddedChain
+from ledger.chains.rpc import RpcChain
 
 pytest_plugins = ["tests.cases.house"]
 pytest.register_assert_rewrite("tests.cases")
@@ -28,7 +33,7 @@ NODE_FOLDER = Path(__file__).parent / "contracts"
 
 
 @pytest.fixture(scope="session")
-def node_tools():
+def node_tools() -> Path:
     """Return the folder of the development tools from npm, or skip the test, and say so."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed (development tool: anvil, solc, OpenZeppelin)")
@@ -40,7 +45,7 @@ def node_tools():
 class Anvil:
     """A running anvil: its URL, and its own methods, which simulate what public networks do."""
 
-    def __init__(self, *options):
+    def __init__(self, *options: object) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -56,7 +61,7 @@ class Anvil:
         self.stop()
         pytest.fail("anvil did not start within 10 s")
 
-    def call(self, method, *parameters):
+    def call(self, method: str, *parameters: str) -> str:
         """Return the result of a JSON-RPC method."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
@@ -65,7 +70,7 @@ class Anvil:
         assert "error" not in found, found
         return found["result"]
 
-    def new_key(self):
+    def new_key(self) -> bytes:
         """Return the private key of a new account that has 100 ETH; a key for this test only."""
         from eth_account import Account
 
@@ -73,14 +78,14 @@ class Anvil:
         self.call("anvil_setBalance", Account.from_key(secret).address, hex(10**20))
         return secret
 
-    def stop(self):
+    def stop(self) -> None:
         """End the process that this object started."""
         self.process.terminate()
         self.process.wait(timeout=10)
 
 
 @pytest.fixture(scope="session")
-def anvil(node_tools):
+def anvil(node_tools: Path) -> Iterator[Anvil]:
     """Yield an anvil that all tests share."""
     node = Anvil()
     yield node
@@ -88,11 +93,11 @@ def anvil(node_tools):
 
 
 @pytest.fixture
-def own_anvil(node_tools):
+def own_anvil(node_tools: Path) -> Iterator[Any]:
     """Yield a function that starts an anvil for one test, with options of its own."""
     started = []
 
-    def start(*options):
+    def start(*options: object) -> Any:
         started.append(Anvil(*options))
         return started[-1]
 
@@ -102,7 +107,7 @@ def own_anvil(node_tools):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a data folder of the test's own, without any Ethereum key in the environment."""
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
@@ -110,7 +115,7 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def chain(request, tmp_path, home):
+def chain(request: pytest.FixtureRequest, tmp_path: Path, home: Path) -> EmbeddedChain | RpcChain:
     """Yield a chain to write to, on each backend: the same tests hold for both."""
     from ledger.chains.opening import open_chain
 
@@ -121,7 +126,7 @@ def chain(request, tmp_path, home):
 
 
 @pytest.fixture
-def proven(monkeypatch):
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the evidence in anchor files believed: chains of these tests have no blocks to prove anything by."""
     from ledger.chains.evidence import Evidence
 

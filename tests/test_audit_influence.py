@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.random import ArtificialRandom
 from jsonschema import Draft202012Validator
 
 import reports.exports.influence
 from audit.findings import Finding, PassageNote
-from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
+from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Ledger, Share, influence
 from audit.policy import read_policy
 from music.notes import NoteSequence, build
 from reports.exports.influence import COLUMNS, influence_csv, influence_json
@@ -38,7 +39,7 @@ def passage(first: int, end: int, piece: str = "a.mid", evalue: float = 1e-9, **
     return dataclasses.replace(made, **changes)
 
 
-def composition(*findings: Finding):
+def composition(*findings: Finding) -> Ledger:
     return influence(track(), findings, SLOPE, RULES)[0]
 
 
@@ -115,7 +116,9 @@ spans = st.tuples(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(spans, max_size=6), st.randoms(use_true_random=False))
-def test_shares_sum_to_one_in_any_order(drawn: list[tuple[int, int, str, float, str]], random) -> None:
+def test_shares_sum_to_one_in_any_order(
+    drawn: list[tuple[int, int, str, float, str]], random: ArtificialRandom
+) -> None:
     owner = {piece: artist for _, _, piece, _, artist in drawn}
     findings = [
         passage(a, min(a + n, 64), f"{piece}.mid", evalue, artist=owner[piece]) for a, n, piece, evalue, _ in drawn

@@ -3,10 +3,10 @@ import pytest
 
 from audit.measures.likeness import FIGURES, Sides, auc, figures, overlaps, style, variety
 from metrics.tokens import MetricError
-from music.notes import build
+from music.notes import NoteSequence, build
 
 
-def tune(number, steps=(1, 2), length=24):
+def tune(number: int, steps: tuple[int, int] = (1, 2), length: int = 24) -> NoteSequence:
     """Make a walk by one of `steps`, up or down, on even quarters."""
     random = np.random.default_rng(number)
     pitch = np.clip(60 + np.cumsum(random.choice(steps, length) * random.choice((-1, 1), length)), 30, 90)
@@ -16,7 +16,7 @@ def tune(number, steps=(1, 2), length=24):
 WALKS, LEAPS = [tune(i) for i in range(20)], [tune(i, (5, 7)) for i in range(20)]
 
 
-def test_figures_know_a_tune_in_any_key():
+def test_figures_know_a_tune_in_any_key() -> None:
     piece = tune(1)
     moved = build(piece.onset_beat, piece.duration_beat, piece.pitch + 3)
     assert figures(piece).shape == (FIGURES,)
@@ -24,12 +24,12 @@ def test_figures_know_a_tune_in_any_key():
     assert figures(moved)[-1] - figures(piece)[-1] == pytest.approx(3 / 12)
 
 
-def test_auc_by_hand():
+def test_auc_by_hand() -> None:
     assert auc(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == 1
     assert auc(np.array([0.0, 2.0]), np.array([1.0, 2.0])) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
 
 
-def test_the_classifier_tells_walks_from_leaps():
+def test_the_classifier_tells_walks_from_leaps() -> None:
     found = style(
         Sides(WALKS[:12], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), [tune(50 + i, (5, 7)) for i in range(4)]
     )
@@ -42,12 +42,12 @@ def test_the_classifier_tells_walks_from_leaps():
     assert same.auc_tracks == pytest.approx(0.5)
 
 
-def test_too_few_pieces_are_refused():
+def test_too_few_pieces_are_refused() -> None:
     with pytest.raises(MetricError, match="5 of each are needed"):
         style(Sides(WALKS[:4], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), WALKS)
 
 
-def test_like_music_overlaps_more():
+def test_like_music_overlaps_more() -> None:
     near, far = overlaps(WALKS[:10], WALKS[10:]), overlaps(WALKS[:10], LEAPS[10:])
     assert near["intervals"] > far["intervals"]
     assert near["onset_times"] is None  # all the same: no density

@@ -3,17 +3,18 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.cases.command import contraste, done, refused
+from tests.cases.command import Ran, contraste, done, refused
 from tests.cases.credentials import FILES
 
 pytest.importorskip("c2pa")
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CONTRASTE_PASSWORD", "a password")
     monkeypatch.chdir(tmp_path)
@@ -23,11 +24,11 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _links(ran):
+def _links(ran: Ran) -> list[list[str]]:
     return [line.split()[:2] for line in ran.out.splitlines()[1:]]
 
 
-def test_a_found_file_is_signed_verified_and_altered(place):
+def test_a_found_file_is_signed_verified_and_altered(place: Path) -> None:
     ran = done("sign", "song.wav", "song.mid", "--key", "keys")
     assert ran.out.split() == ["song.wav.sig", "song.mid.sig"]
     assert ran.err.splitlines() == ["song.wav: C2PA credential", "song.mid.c2pa: C2PA credential"]
@@ -45,7 +46,7 @@ def test_a_found_file_is_signed_verified_and_altered(place):
     assert "it was stripped" in ran.out
 
 
-def test_a_track_elsewhere_needs_its_signers_key_or_authority(place, monkeypatch):
+def test_a_track_elsewhere_needs_its_signers_key_or_authority(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done("sign", "song.flac", "--key", "keys")
     (place / "elsewhere").mkdir()
     shutil.copy("song.flac", "elsewhere")
@@ -61,7 +62,7 @@ def test_a_track_elsewhere_needs_its_signers_key_or_authority(place, monkeypatch
     done("verify", "elsewhere/song.flac")
 
 
-def test_what_is_no_music_and_what_was_not_asked_for(place):
+def test_what_is_no_music_and_what_was_not_asked_for(place: Path) -> None:
     (place / "text.txt").write_text("hello")
     assert done("sign", "text.txt", "--key", "keys").err == ""
     before = (place / "song.mp3").read_bytes()
@@ -71,7 +72,7 @@ def test_what_is_no_music_and_what_was_not_asked_for(place):
     assert (ran.code, ["absent", "credential"] in _links(ran)) == (0, True)
 
 
-def test_signing_is_refused_before_anything_changes(place):
+def test_signing_is_refused_before_anything_changes(place: Path) -> None:
     before = {file: file.read_bytes() for file in place.glob("song.*")}
     (place / "bare").mkdir()
     shutil.copy("keys/private.p12", "bare")
@@ -98,7 +99,7 @@ def test_signing_is_refused_before_anything_changes(place):
         place.chmod(0o700)
 
 
-def test_a_certificate_of_ones_own(place):
+def test_a_certificate_of_ones_own(place: Path) -> None:
     (place / "chain.pem").write_text((place / "keys/certificate.pem").read_text() + (place / "keys/ca.pem").read_text())
     words = ("--certificate", "chain.pem", "--source-type", "composite", "--mining", "allowed")
     done("sign", "song.mp3", "--key", "keys/private.p12", *words)
@@ -108,13 +109,13 @@ def test_a_certificate_of_ones_own(place):
     assert "trained" in ran.err
 
 
-def test_trust_is_not_given_to_just_any_certificate(place):
+def test_trust_is_not_given_to_just_any_certificate(place: Path) -> None:
     refused(contraste("keys", "trust", "keys/certificate.pem"), 2, "is no certificate authority")
     refused(contraste("verify", "song.wav", "--key", "keys/certificate.pem"), 2, "is no certificate authority")
 
 
 @pytest.mark.parametrize("curve", ["P-384", "P-521"])
-def test_keys_on_every_curve_give_credentials(place, curve):
+def test_keys_on_every_curve_give_credentials(place: Path, curve: str) -> None:
     done("keys", "new", "wide", "--curve", curve)
     done("sign", "song.wav", "--key", "wide")
     assert ["ok", "credential"] in _links(done("verify", "song.wav"))
@@ -123,7 +124,7 @@ def test_keys_on_every_curve_give_credentials(place, curve):
     assert ["ok", "credential"] in _links(done("verify", "song.mid"))
 
 
-def test_one_revocation_list_is_for_statements_and_credentials(place):
+def test_one_revocation_list_is_for_statements_and_credentials(place: Path) -> None:
     done("sign", "song.wav", "--key", "keys")
     done("keys", "revoke", "--key", "keys", "--reason", "stolen", "--since", "2026-01-01T00:00:00Z")
     ran = contraste("verify", "song.wav")
@@ -134,7 +135,7 @@ def test_one_revocation_list_is_for_statements_and_credentials(place):
     assert ["broken", "credential"] in _links(contraste("verify", "elsewhere/song.wav"))
 
 
-def test_export(place):
+def test_export(place: Path) -> None:
     refused(contraste("export", "none", "--format", "croissant", "--out", "x.json"), 3, "none")
     refused(contraste("export", "keys", "--format", "cyclonedx", "--out", "x.json"), 3, "is recorded as no model")
     refused(contraste("export", "song.mid", "--format", "cyclonedx", "--out", "x.json"), 3, "is not a folder")
@@ -150,7 +151,7 @@ def test_export(place):
     assert "<ContainsAI>Partly</ContainsAI>" in (place / "x.xml").read_text()
 
 
-def test_export_of_a_store(place):
+def test_export_of_a_store(place: Path) -> None:
     done("ingest", "song.mid", "--into", "store", "--workers", 1)
     done("export", "store", "--format", "croissant", "--out", "store.json")
     assert json.loads((place / "store.json").read_text())["recordSet"][1]["data"][0]["pieces/path"] == "song.mid"

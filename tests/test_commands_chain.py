@@ -4,8 +4,11 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from tests.conftest import Anvil
 
 pytest.importorskip("web3")
 pytest.importorskip("eth")
@@ -17,7 +20,7 @@ from tests.cases.house import House
 
 
 @pytest.fixture
-def signed(tmp_path, home, monkeypatch):
+def signed(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return four signed tracks."""
     monkeypatch.setenv("CONTRASTE_PASSWORD", "a password")
     done("keys", "new", tmp_path / "keys")
@@ -30,7 +33,7 @@ def signed(tmp_path, home, monkeypatch):
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def place(request, tmp_path, monkeypatch, home):
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> type[Any]:
     """Return the options that name a chain, and what its anchors are called before anything is final."""
     if request.param == "embedded":
         return SimpleNamespace(options=["--chain-dir", tmp_path / "chain"], verdict="simulated")
@@ -39,7 +42,7 @@ def place(request, tmp_path, monkeypatch, home):
     return SimpleNamespace(options=["--rpc", node.url], verdict="pending")
 
 
-def test_anchor_mint_revoke_and_verify(signed, place):
+def test_anchor_mint_revoke_and_verify(signed: list[Path], place: type[Any]) -> None:
     _, root, said = done("anchor", *signed, *place.options)
     assert (len(root.strip()), "4 paths anchored in block" in said) == (66, True)
     roles = ("--ai", "vocals=none", "--ai", "Composition=Partly")
@@ -66,7 +69,7 @@ def test_anchor_mint_revoke_and_verify(signed, place):
         assert (out, "nothing was sent; contraste verify says if it was revoked" in said) == (root, True)
 
 
-def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed, place):
+def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed: list[Path], place: type[Any]) -> None:
     for track, options in ((signed[0], []), (signed[1], ["--locked"])):
         _, _, said = done("mint", track, *options, *place.options)
         assert said.endswith(", locked\n") is bool(options)
@@ -76,7 +79,7 @@ def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed, place):
     assert [", locked" in line for line in out.splitlines() if " token " in line] == [False, True]
 
 
-def test_hundreds_of_paths_share_one_root(tmp_path, signed, place):
+def test_hundreds_of_paths_share_one_root(tmp_path: Path, signed: list[Path], place: type[Any]) -> None:
     paths = [tmp_path / "many" / f"{n:03d}.mid" for n in range(300)]
     paths[0].parent.mkdir()
     for path in paths:
@@ -102,7 +105,7 @@ def test_hundreds_of_paths_share_one_root(tmp_path, signed, place):
         (["--rpc", "http://127.0.0.1:9", "--max-fee-gwei", "-1"], 2, "fee cap of -1 gwei"),
     ],
 )
-def test_wrong_chains_are_said_in_one_line(signed, options, code, message):
+def test_wrong_chains_are_said_in_one_line(signed: list[Path], options: list[str], code: int, message: str) -> None:
     before = set(signed[0].parent.iterdir())
     for command in ("anchor", "mint"):
         found, out, said = contraste(command, signed[0], *options)
@@ -111,7 +114,7 @@ def test_wrong_chains_are_said_in_one_line(signed, options, code, message):
     assert set(signed[0].parent.iterdir()) == before
 
 
-def test_wrong_input_is_said_in_one_line(signed, tmp_path, place):
+def test_wrong_input_is_said_in_one_line(signed: list[Path], tmp_path: Path, place: type[Any]) -> None:
     done("anchor", signed[0], *place.options)
     Path(f"{signed[1]}.anchor.json").write_text("{")
     for words, code, message in (
@@ -131,7 +134,9 @@ def test_wrong_input_is_said_in_one_line(signed, tmp_path, place):
         assert message in said
 
 
-def test_without_a_key_or_funds_nothing_is_sent(signed, anvil, monkeypatch):
+def test_without_a_key_or_funds_nothing_is_sent(
+    signed: list[Path], anvil: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, _, said = contraste("anchor", signed[0], "--rpc", anvil.url)
     assert (code, "set CONTRASTE_ETH_KEY" in said) == (2, True)
     poor = Account.create().key  # a key of this test only

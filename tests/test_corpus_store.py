@@ -436,7 +436,7 @@ def test_missing_source(tmp_path: Path) -> None:
         ingest([tmp_path / "none"], tmp_path / "store")
 
 
-def test_printed_bars_and_remarks_survive_the_store(tmp_path):
+def test_printed_bars_and_remarks_survive_the_store(tmp_path: Path) -> None:
     four = "".join(
         f"<note><pitch><step>{s}</step><octave>4</octave></pitch><duration>1</duration></note>" for s in "CDEF"
     )

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def ask(jobs):
+def ask(jobs: Any) -> Any:
     script = Path(__file__).with_name("second_engine.py")
     environment = {"PATH": os.environ["PATH"], "ENCYPHER_C2PA_TELEMETRY": "0"}
     ran = subprocess.run(
@@ -41,7 +42,7 @@ def ask(jobs):
     return json.loads(ran.stdout)
 
 
-def job(world, path):
+def job(world: Any, path: Path) -> Any:
     beside = holder(path) != path
     return {
         "file": str(path),
@@ -53,8 +54,8 @@ def job(world, path):
 
 
 @pytest.fixture
-def worlds(tmp_path):
-    def make(name):
+def worlds(tmp_path: Path) -> Any:
+    def make(name: Any) -> Any:
         folder = tmp_path / name
         folder.mkdir()
         return World(folder)
@@ -62,7 +63,7 @@ def worlds(tmp_path):
     return make
 
 
-def test_it_agrees_on_every_case(worlds):
+def test_it_agrees_on_every_case(worlds: Any) -> None:
     jobs, ours = [], {}
     for number, (name, case) in enumerate(TAMPER.items()):
         world = worlds(str(number))
@@ -78,7 +79,7 @@ def test_it_agrees_on_every_case(worlds):
     assert differing == {}
 
 
-def test_it_trusts_what_we_sign(worlds):
+def test_it_trusts_what_we_sign(worlds: Any) -> None:
     jobs = []
     for kind in FILES:
         for by_key in (True, False):
@@ -91,7 +92,7 @@ def test_it_trusts_what_we_sign(worlds):
     assert ask(jobs) == [["trusted", []]] * len(jobs)
 
 
-def read_by_peer(kind, file):
+def read_by_peer(kind: Any, file: Any) -> Any:
     ran = subprocess.run(
         [PYTHON, Path(__file__).with_name("peers.py"), kind, file], capture_output=True, text=True, check=False
     )
@@ -99,7 +100,7 @@ def read_by_peer(kind, file):
     return json.loads(ran.stdout)
 
 
-def test_mlcroissant_reads_every_piece(tmp_path):
+def test_mlcroissant_reads_every_piece(tmp_path: Path) -> None:
     for i in range(4):
         pitch = np.random.default_rng(i).integers(50, 80, 40)
         write_midi(build(np.arange(40) / 2, np.full(40, 0.5), pitch), tmp_path / "src" / f"{i}.mid")
@@ -123,7 +124,7 @@ def test_mlcroissant_reads_every_piece(tmp_path):
     assert ran.returncode != 0 or json.loads(ran.stdout)["errors"]  # the validator does look
 
 
-def test_the_bill_of_materials_fits_the_published_schema(worlds, tmp_path):
+def test_the_bill_of_materials_fits_the_published_schema(worlds: Any, tmp_path: Path) -> None:
     world, out = worlds("bom"), tmp_path / "bom.json"
     out.write_bytes(model_bom(world.model))
     assert read_by_peer("cyclonedx", out) == {"error": ""}

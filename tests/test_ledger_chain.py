@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.chains.embedded import EmbeddedChain
+from ledger.chains.rpc import RpcChain
+
 pytest.importorskip("web3")
 pytest.importorskip("eth")
 
@@ -23,17 +26,19 @@ GAS = json.loads(Path(__file__).with_name("data").joinpath("ledger_gas.json").re
 STRANGER = "0x" + "12" * 20
 
 
-def new():
+def new() -> Digest:
     return Digest("sha256", os.urandom(32))
 
 
-def asked(chain, contract, function, kinds, *values):
+def asked(
+    chain: EmbeddedChain | RpcChain, contract: str, function: str, kinds: list[str], *values: object
+) -> int | tuple[str, int]:
     with chain._session(write=False):
         answer = abi.decode(kinds, chain._call(contract, encode(function, *values)))
     return answer[0] if len(kinds) == 1 else answer
 
 
-def test_anchor_and_lookup(chain):
+def test_anchor_and_lookup(chain: EmbeddedChain | RpcChain) -> None:
     root = os.urandom(32)
     chain.anchor(os.urandom(32))
     assert chain.lookup(root) is None
@@ -51,7 +56,7 @@ def test_anchor_and_lookup(chain):
     assert chain.block_hash(10**6) is None
 
 
-def test_the_evidence_of_an_anchor_holds_by_itself(chain):
+def test_the_evidence_of_an_anchor_holds_by_itself(chain: EmbeddedChain | RpcChain) -> None:
     receipt = chain.anchor(os.urandom(32))
     event = anchored_event(receipt.contract, receipt.root, receipt.issuer)
     receipt.evidence.check(event, receipt.block, receipt.time)
@@ -65,12 +70,12 @@ def test_the_evidence_of_an_anchor_holds_by_itself(chain):
         receipt.evidence.check(event, receipt.block, receipt.time - 1)
 
 
-def test_the_same_root_is_sent_once(chain):
+def test_the_same_root_is_sent_once(chain: EmbeddedChain | RpcChain) -> None:
     root = os.urandom(32)
     assert chain.anchor(root) == chain.anchor(root)
 
 
-def test_revocation_counts_for_leaf_and_root(chain):
+def test_revocation_counts_for_leaf_and_root(chain: EmbeddedChain | RpcChain) -> None:
     root, leaf, other = (os.urandom(32) for _ in range(3))
     chain.anchor(os.urandom(32))
     with pytest.raises(ChainRefused, match="only the account that anchored"):
@@ -88,12 +93,12 @@ def test_revocation_counts_for_leaf_and_root(chain):
 
 
 @pytest.mark.parametrize("leaves", [1, 2, 11, 1000])
-def test_the_contract_accepts_our_proofs_and_no_others(chain, leaves):
+def test_the_contract_accepts_our_proofs_and_no_others(chain: EmbeddedChain | RpcChain, leaves: int) -> None:
     hashes = [leaf_hash(new(), hash_bytes(b"%d" % n)) for n in range(leaves)]
     tree = MerkleTree(hashes)
     contract = chain.anchor(tree.root).contract
 
-    def proves(root, leaf, proof):
+    def proves(root: bytes, leaf: bytes, proof: tuple[bytes, ...] | list[bytes]) -> bool:
         return asked(chain, contract, "isAnchored(bytes32,bytes32,bytes32[])", ["bool"], root, leaf, list(proof))
 
     assert all(proves(tree.root, leaf, tree.proof(leaf)) for leaf in hashes[:20])
@@ -107,7 +112,9 @@ def test_the_contract_accepts_our_proofs_and_no_others(chain, leaves):
     assert not proves(tree.root, leaf, proof)
 
 
-def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the_root(chain):
+def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the_root(
+    chain: EmbeddedChain | RpcChain,
+) -> None:
     leaf = os.urandom(32)
     node, proof = leaf, [os.urandom(32) for _ in range(65)]
     for length, sibling in enumerate(proof, 1):
@@ -118,7 +125,7 @@ def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the
             assert asked(chain, contract, function, ["bool"], node, leaf, proof[:length]) is (length == 64)
 
 
-def test_bad_roots_and_foreign_contracts_are_refused(chain):
+def test_bad_roots_and_foreign_contracts_are_refused(chain: EmbeddedChain | RpcChain) -> None:
     for root in (bytes(32), b"short"):
         with pytest.raises(Malformed, match="cannot be anchored"):
             chain.anchor(root)
@@ -139,7 +146,7 @@ def test_bad_roots_and_foreign_contracts_are_refused(chain):
         chain.lookup(root, contract="nonsense")
 
 
-def test_a_track_is_minted_once(chain):
+def test_a_track_is_minted_once(chain: EmbeddedChain | RpcChain) -> None:
     track, metadata = new(), new()
     (token,) = chain.mint([(track, metadata)])
     assert (token.token_id, token.owner, token.metadata) == (int(track.hex, 16), chain.account, metadata)
@@ -156,7 +163,7 @@ def test_a_track_is_minted_once(chain):
         chain._transact(token.contract, contract)
 
 
-def test_tokens_for_others_and_the_zero_address(chain):
+def test_tokens_for_others_and_the_zero_address(chain: EmbeddedChain | RpcChain) -> None:
     track = new()
     (token,) = chain.mint([(track, new())], to=STRANGER)
     assert chain.token(track, token.contract).owner.lower() == STRANGER
@@ -166,7 +173,7 @@ def test_tokens_for_others_and_the_zero_address(chain):
             chain.mint([(new(), new())], to=wrong)
 
 
-def test_a_batch_is_one_transaction_and_counts(chain):
+def test_a_batch_is_one_transaction_and_counts(chain: EmbeddedChain | RpcChain) -> None:
     tracks = [(new(), new()) for _ in range(100)]
     tokens = chain.mint(tracks)
     assert len({token.mined.transaction for token in tokens}) == 1
@@ -184,7 +191,7 @@ def test_a_batch_is_one_transaction_and_counts(chain):
         chain._transact(contract, encode("mintBatch(bytes32[],bytes32[])", [ZERO32], []))
 
 
-def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain):
+def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain: EmbeddedChain | RpcChain) -> None:
     track, other = new(), new()
     (token,), (fixed,) = chain.mint([(track, new())]), chain.mint([(other, new())], locked=True)
     assert (token.locked, fixed.locked, token.contract == fixed.contract) == (False, True, False)
@@ -204,7 +211,7 @@ def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain):
     assert balances == [0, 1]
 
 
-def test_interfaces_are_declared(chain):
+def test_interfaces_are_declared(chain: EmbeddedChain | RpcChain) -> None:
     (token,) = chain.mint([(new(), new())])
     wanted = {"erc165": "01ffc9a7", "erc721": "80ac58cd", "metadata": "5b5e139f", "erc2981": "2a55205a",
               "erc5192": "b45a3c0e", "erc4906": "49064906"}  # fmt: skip
@@ -215,7 +222,7 @@ def test_interfaces_are_declared(chain):
     assert found == dict.fromkeys(wanted, True) | {"nothing": False}
 
 
-def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain):
+def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain: EmbeddedChain | RpcChain) -> None:
     data = b'{"name":"a track"}'
     track = new()
     (token,) = chain.mint([(track, hash_bytes(data))])
@@ -227,7 +234,7 @@ def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain):
     assert chain.token(track, token.contract).uri == inline
 
 
-def test_royalties(chain):
+def test_royalties(chain: EmbeddedChain | RpcChain) -> None:
     (token,) = chain.mint([(new(), new())])
     chain.set_royalty(STRANGER, 750)
     answer = asked(chain, token.contract, "royaltyInfo(uint256,uint256)", ["address", "uint256"], token.token_id, 200)
@@ -236,13 +243,13 @@ def test_royalties(chain):
         chain.set_royalty(STRANGER, 10_001)
 
 
-def test_gas_is_that_of_the_snapshot(chain):
+def test_gas_is_that_of_the_snapshot(chain: EmbeddedChain | RpcChain) -> None:
     """A change of the contracts has to change the snapshot knowingly: ``CONTRASTE_SHOW_GAS=1 pytest -s`` shows it."""
 
-    def exact(number):  # bytes that hold no zero, so that call data always costs the same
+    def exact(number: int) -> bytes:  # bytes that hold no zero, so that call data always costs the same
         return (b"%08d" % number).replace(b"0", b"x") * 4
 
-    def digest(number):
+    def digest(number: int) -> Digest:
         return Digest("sha256", exact(number))
 
     start = int.from_bytes(os.urandom(3), "big") % 10**7 * 10

@@ -21,15 +21,15 @@ PICTURE = b"\xff\xd8\xff\xe0" + b"\xff\x00\xff\xe1abc" * 200 + random.Random(1).
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def _syncsafe(number):
+def _syncsafe(number: int) -> bytes:
     return bytes(number >> shift & 127 for shift in (21, 14, 7, 0))
 
 
-def _unsynchronised(content):
+def _unsynchronised(content: bytes) -> bytes:
     out = bytearray()
     for at, byte in enumerate(content):
         out.append(byte)
@@ -38,25 +38,25 @@ def _unsynchronised(content):
     return bytes(out)
 
 
-def _frame(version, name, content, flags=0):
+def _frame(version: int, name: bytes, content: bytes, flags: int = 0) -> bytes:
     if version == 2:
         return name + len(content).to_bytes(3, "big") + content
     size = _syncsafe(len(content)) if version == 4 else struct.pack(">I", len(content))
     return name + size + struct.pack(">H", flags) + content
 
 
-def _tag(version, *frames, flags=0, padding=0, extended=b""):
+def _tag(version: int, *frames: bytes, flags: int = 0, padding: int = 0, extended: bytes = b"") -> bytes:
     body = extended + b"".join(frames) + bytes(padding)
     head = bytes([version, 0, flags]) + _syncsafe(len(body))
     return b"ID3" + head + body + (b"3DI" + head if flags & 0x10 else b"")
 
 
-def _texts(version, encoding=3):
+def _texts(version: int, encoding: int = 3) -> bytes:
     title = "Mañana".encode({0: "latin-1", 1: "utf-16", 3: "utf-8"}[encoding])
     return _frame(version, b"TT2" if version == 2 else b"TIT2", bytes([encoding]) + title)
 
 
-def _picture(version, encoding=3, flags=0):
+def _picture(version: int, encoding: int = 3, flags: int = 0) -> bytes:
     content = bytes([encoding]) + b"image/jpeg\0\3cover\0" + PICTURE
     if flags & 2:
         plain, content = content, _unsynchronised(content)
@@ -64,7 +64,9 @@ def _picture(version, encoding=3, flags=0):
     return _frame(version, b"APIC", content, flags)
 
 
-def _riff(*chunks, base=WAV, after=True, padded=True, rest=b""):
+def _riff(
+    *chunks: tuple[bytes, bytes], base: bytes = WAV, after: bool = True, padded: bool = True, rest: bytes = b""
+) -> bytes:
     added = b"".join(
         name + struct.pack("<I", len(content)) + content + (b"\0" if padded and len(content) % 2 else b"")
         for name, content in chunks
@@ -73,13 +75,13 @@ def _riff(*chunks, base=WAV, after=True, padded=True, rest=b""):
     return base[:4] + struct.pack("<I", 4 + len(body)) + base[8:12] + body + rest
 
 
-def _blocks(*blocks):
+def _blocks(*blocks: tuple[int, bytes]) -> bytes:
     """Put metadata blocks after the first one of a FLAC file."""
     added = b"".join(bytes([kind]) + len(content).to_bytes(3, "big") + content for kind, content in blocks)
     return FLAC[:42] + added + FLAC[42:]
 
 
-def _flac_picture():
+def _flac_picture() -> bytes:
     kind = struct.pack(">II", 3, 10) + b"image/jpeg" + bytes(4)
     return kind + struct.pack(">5I", 1, 1, 24, 0, len(PICTURE)) + PICTURE
 
@@ -88,7 +90,7 @@ ILST = box(b"ilst", box(b"\xa9nam", box(b"data", struct.pack(">II", 1, 0), b"Tit
 UDTA = box(b"udta", full_box(b"meta", full_box(b"hdlr", bytes(4), b"mdirappl", bytes(9)), ILST), box(b"\xa9xyz", b"x"))
 
 
-def _movie(*order, udta=b"", free=100):
+def _movie(*order: str, udta: bytes = b"", free: int = 100) -> bytes:
     """Put the boxes of the track in another order, with `udta` in moov, and offsets that still lead to the sound."""
     at = M4A.index(b"moov") - 4
     size = struct.unpack(">I", M4A[at : at + 4])[0]
@@ -101,7 +103,7 @@ def _movie(*order, udta=b"", free=100):
     return b"".join(boxes[name] for name in order)
 
 
-def _fragmented(*, based=True):
+def _fragmented(*, based: bool = True) -> bytes:
     """Return a movie whose sound is in one fragment, with the table of random access that ends such files."""
     moov = M4A[M4A.index(b"moov") - 4 :]
     moov = moov[: struct.unpack(">I", moov[:4])[0]]
@@ -110,7 +112,7 @@ def _fragmented(*, based=True):
     )
     trun = full_box(b"trun", struct.pack(">I", 2), struct.pack(">II", 100, 100), flags=0x200)
 
-    def moof(base):
+    def moof(base: int) -> bytes:
         where = struct.pack(">IQ", 1, base) if based else struct.pack(">I", 1)
         traf = box(b"traf", full_box(b"tfhd", where, flags=1 if based else 0x20000), trun)
         return box(b"moof", full_box(b"mfhd", struct.pack(">I", 1)), traf)
@@ -173,7 +175,7 @@ BESIDE = {
 }  # fmt: skip
 
 
-def _check(world, path, before):
+def _check(world: World, path: Path, before: bytes) -> bytes:
     """All is as it was in the file, its credential is trusted, and so is the whole track."""
     after = path.read_bytes()
     assert difference(before, after, media_type(path)) == ""
@@ -183,7 +185,7 @@ def _check(world, path, before):
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_what_else_is_in_a_file_stays_there(world, name):
+def test_what_else_is_in_a_file_stays_there(world: World, name: str) -> None:
     kind, before = INSIDE[name]
     path = world.track(kind, content=before)
     after = _check(world, path, before)
@@ -194,7 +196,7 @@ def test_what_else_is_in_a_file_stays_there(world, name):
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_it_stays_where_a_strangers_credential_was(world, name):
+def test_it_stays_where_a_strangers_credential_was(world: World, name: str) -> None:
     kind, before = INSIDE[name]
     path = world.track(kind, content=before)
     TAMPER["signed by a stranger"].change(world, path)
@@ -204,7 +206,7 @@ def test_it_stays_where_a_strangers_credential_was(world, name):
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_a_file_that_could_not_keep_it_is_left_as_it_was(world, name):
+def test_a_file_that_could_not_keep_it_is_left_as_it_was(world: World, name: str) -> None:
     kind, before, lost = BESIDE[name]
     path = world.write(kind, content=before)
     ((holder, why),) = world.issuer().issue(path).items()
@@ -219,7 +221,7 @@ def test_a_file_that_could_not_keep_it_is_left_as_it_was(world, name):
     _check(world, path, before)
 
 
-def test_a_credential_beside_a_sound_file_is_as_good_as_one_inside(world):
+def test_a_credential_beside_a_sound_file_is_as_good_as_one_inside(world: World) -> None:
     kind, before, _ = BESIDE["mp3: ID3v2.3, unsynchronised"]
     path = world.track(kind, content=before)
     links = {link.name: link.verdict for link in verify_path(path, world.trust).links}
@@ -233,7 +235,7 @@ def test_a_credential_beside_a_sound_file_is_as_good_as_one_inside(world):
     assert "missing" in [link.verdict for link in verification.links if link.name == "credential"]
 
 
-def test_a_strangers_credential_inside_stays_where_ours_lies_beside(world):
+def test_a_strangers_credential_inside_stays_where_ours_lies_beside(world: World) -> None:
     """What lies after the RIFF chunk came there after the stranger had signed."""
     path = world.track("wav", content=WAV)
     TAMPER["signed by a stranger"].change(world, path)
@@ -273,14 +275,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_change_is_seen(name):
+def test_every_change_is_seen(name: str) -> None:
     kind, before, after, lost = CHANGES[name]
     assert lost in difference(before, after, media_type(Path(f"x.{kind}")))
     assert difference(before, before, media_type(Path(f"x.{kind}"))) == ""
 
 
 @pytest.mark.parametrize("table", [b"stco", b"tfhd", b"tfra"])
-def test_a_place_that_was_not_moved_with_what_it_leads_to_is_seen(table):
+def test_a_place_that_was_not_moved_with_what_it_leads_to_is_seen(table: bytes) -> None:
     """What a writer does that puts a box before the sound, and forgets a table of places."""
     before = _movie("ftyp", "moov", "mdat") if table == b"stco" else _fragmented()
     at = len(M4A[: M4A.index(b"moov") - 4])
@@ -299,7 +301,7 @@ def test_a_place_that_was_not_moved_with_what_it_leads_to_is_seen(table):
     assert difference(before, bytes(moved), "audio/mp4") == ""
 
 
-def test_hostile_files_are_taken_apart_in_linear_time():
+def test_hostile_files_are_taken_apart_in_linear_time() -> None:
     """Boxes in boxes, counts and lengths that lie: no file makes it slow, and all that is left over is one part."""
     nested = b""
     for _ in range(20000):

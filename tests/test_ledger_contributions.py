@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,7 +23,7 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def test_entries_are_added_in_order_and_name_the_content_of_their_time(tmp_path):
+def test_entries_are_added_in_order_and_name_the_content_of_their_time(tmp_path: Path) -> None:
     path = tmp_path / "t.mid"
     path.write_bytes(b"one")
     add_contribution(path, "prompt", "slow", digest_of(path), author="A", time=NOON)
@@ -44,7 +45,7 @@ def test_entries_are_added_in_order_and_name_the_content_of_their_time(tmp_path)
     }
 
 
-def test_they_are_signed_as_a_statement_about_the_artefact(tmp_path):
+def test_they_are_signed_as_a_statement_about_the_artefact(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "w").write_bytes(b"w")
@@ -66,7 +67,7 @@ def test_they_are_signed_as_a_statement_about_the_artefact(tmp_path):
         (("edit", "x" * 10_001), "long"),
     ],
 )
-def test_entries_that_break_the_schema_are_not_written(tmp_path, words, message):
+def test_entries_that_break_the_schema_are_not_written(tmp_path: Path, words: tuple[str, str], message: str) -> None:
     path = tmp_path / "t.mid"
     path.write_bytes(b"x")
     with pytest.raises(Malformed, match=message):
@@ -78,7 +79,7 @@ def test_entries_that_break_the_schema_are_not_written(tmp_path, words, message)
     ("data", "message"),
     [(b"{", "not valid JSON"), (b"[]", "the schema is not"), (b'{"schema": "contraste-contributions/1"}', "entries")],
 )
-def test_a_damaged_log_is_named_and_left_alone(tmp_path, data, message):
+def test_a_damaged_log_is_named_and_left_alone(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "t.mid"
     path.write_bytes(b"x")
     contributions_file(path).write_bytes(data)
@@ -91,7 +92,7 @@ def test_a_damaged_log_is_named_and_left_alone(tmp_path, data, message):
     assert contributions_file(path).read_bytes() == data
 
 
-def test_less_than_was_signed_is_not_signed_again(tmp_path):
+def test_less_than_was_signed_is_not_signed_again(tmp_path: Path) -> None:
     path = tmp_path / "t.mid"
     path.write_bytes(b"x")
     add_contribution(path, "edit", "one", digest_of(path))

@@ -7,8 +7,11 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from ledger.anchors.anchor import anchor_paths
 from ledger.errors import ExtraMissing, KeyUnusable, LedgerError, Malformed, PathRefused
 from ledger.exchange.credential import LINKS, read_credential, run_digest
 from ledger.exchange.credential_issue import Issuer, chain_of
+from ledger.links import Link, Verification
 from ledger.media import KINDS, SOUNDS
 from ledger.provenance.record import digest_of, material_of, owner_of, read_record, record_path, write_record
 from ledger.provenance.sign import sign_path
@@ -39,17 +43,17 @@ pytest.importorskip("c2pa")
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def _links(world, path):
+def _links(world: World, path: Path) -> tuple[Verification, list[Link]]:
     verification = verify_path(path, world.trust)
     return verification, [link for link in verification.links if link.name == "credential"]
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_every_format_is_signed_and_read(world, kind):
+def test_every_format_is_signed_and_read(world: World, kind: str) -> None:
     path = world.track(kind)
     found = read_credential(path, world.trust)
     assert (found.verdict, found.time) == ("trusted", None), found.detail
@@ -59,14 +63,14 @@ def test_every_format_is_signed_and_read(world, kind):
     assert [other.verdict for other in verification.links if other.name == "track"] == ["ok"]
 
 
-def test_the_kinds_of_files_are_those_that_are_read_as_music():
+def test_the_kinds_of_files_are_those_that_are_read_as_music() -> None:
     assert set(SOUNDS) == AUDIO_SUFFIXES
     assert set(KINDS) - set(SOUNDS) == {suffix for suffix in SUFFIXES if suffix.startswith(".mid")}
     assert set(KINDS) == {f".{kind}" for kind in FILES}
 
 
 @pytest.mark.parametrize("name", TAMPER)
-def test_tampering_is_found(world, name):
+def test_tampering_is_found(world: World, name: str) -> None:
     case = TAMPER[name]
     path = world.track(case.kind)
     assert read_credential(path, world.trust).verdict == "trusted"
@@ -79,7 +83,7 @@ def test_tampering_is_found(world, name):
 
 
 @pytest.mark.parametrize("kind", ["wav", "mid"])
-def test_a_stripped_credential_is_named_by_the_statement(world, kind):
+def test_a_stripped_credential_is_named_by_the_statement(world: World, kind: str) -> None:
     path = world.track(kind)
     TAMPER[f"{'wav: stripped' if kind == 'wav' else 'midi: credential removed'}"].change(world, path)
     verification, (link,) = _links(world, path)
@@ -88,7 +92,7 @@ def test_a_stripped_credential_is_named_by_the_statement(world, kind):
     assert verification.fault.name == "track"
 
 
-def _rename(world, path):
+def _rename(world: World, path: Path) -> Path:
     moved = path.with_name(f"renamed{path.suffix}")
     path.rename(moved)
     if holder(path) != path:
@@ -96,7 +100,7 @@ def _rename(world, path):
     return moved
 
 
-def _move(world, path):
+def _move(world: World, path: Path) -> Path:
     folder = world.folder / "elsewhere" / "deeper"
     folder.mkdir(parents=True)
     for file in {path, holder(path)}:
@@ -104,11 +108,11 @@ def _move(world, path):
     return folder / path.name
 
 
-def _keep(change):
+def _keep(change: Callable[[World, Path], object]) -> Callable[[World, Path], Path]:
     return lambda world, path: (change(world, path), path)[1]
 
 
-def _upper(world, path):
+def _upper(world: World, path: Path) -> Path:
     moved = path.with_suffix(path.suffix.upper())
     path.rename(moved)
     if holder(path) != path:
@@ -146,13 +150,13 @@ BENIGN = {
 
 @pytest.mark.parametrize("kind", ["wav", "mid"])
 @pytest.mark.parametrize("name", BENIGN)
-def test_benign_changes_raise_no_alarm(world, name, kind):
+def test_benign_changes_raise_no_alarm(world: World, name: str, kind: str) -> None:
     path = BENIGN[name](world, world.track(kind))
     found = read_credential(path, world.trust)
     assert found.verdict == "trusted", found.detail
 
 
-def _manifests(path):
+def _manifests(path: Path) -> dict[str, dict[str, Any]]:
     import io
 
     import c2pa
@@ -162,7 +166,7 @@ def _manifests(path):
         return json.loads(reader.json())["manifests"]
 
 
-def test_what_a_credential_says(world):
+def test_what_a_credential_says(world: World) -> None:
     path = world.track("wav")
     manifest = read_credential(path, world.trust).manifest
     said = {found["label"]: found["data"] for found in manifest["assertions"]}
@@ -185,7 +189,7 @@ def test_what_a_credential_says(world):
     assert parts["store"]["data_types"] == [{"type": "c2pa.types.dataset"}]
 
 
-def test_options_are_said(world):
+def test_options_are_said(world: World) -> None:
     path = world.write("flac")
     report = world.folder / "report.json"
     report.write_text("{}")
@@ -199,7 +203,7 @@ def test_options_are_said(world):
 
 
 @pytest.mark.parametrize("kind", ["wav", "mid"])
-def test_signing_again_changes_nothing_until_something_else_is_said(world, kind):
+def test_signing_again_changes_nothing_until_something_else_is_said(world: World, kind: str) -> None:
     path = world.track(kind)
     before = holder(path).read_bytes()
     world.issuer().issue(path)
@@ -212,7 +216,7 @@ def test_signing_again_changes_nothing_until_something_else_is_said(world, kind)
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "m4a", "mid", "ogg"])
-def test_an_existing_credential_becomes_the_parent(world, kind):
+def test_an_existing_credential_becomes_the_parent(world: World, kind: str) -> None:
     path = world.track(kind)
     TAMPER["signed by a stranger"].change(world, path)
     assert read_credential(path, world.trust).verdict == "unknown"
@@ -228,7 +232,7 @@ def test_an_existing_credential_becomes_the_parent(world, kind):
     assert codes == {"signingCredential.untrusted"}
 
 
-def test_a_tampered_credential_is_kept_as_such(world):
+def test_a_tampered_credential_is_kept_as_such(world: World) -> None:
     path = world.track("wav")
     TAMPER["wav: one bit of the sound"].change(world, path)
     world.issuer().issue(path)
@@ -239,7 +243,7 @@ def test_a_tampered_credential_is_kept_as_such(world):
     assert codes == {"assertion.dataHash.mismatch"}
 
 
-def test_nothing_is_claimed_about_a_file_without_a_record(world):
+def test_nothing_is_claimed_about_a_file_without_a_record(world: World) -> None:
     path = world.folder / "found.wav"
     path.write_bytes(FILES["wav"]())
     before = digest_of(path).hex
@@ -252,7 +256,7 @@ def test_nothing_is_claimed_about_a_file_without_a_record(world):
     assert read_record(path).origin.parameters == {"credentials": ["found.wav"]}
 
 
-def test_the_rendering_of_a_track_gets_its_own(world):
+def test_the_rendering_of_a_track_gets_its_own(world: World) -> None:
     path = world.write("mid")
     wav = path.with_suffix(".wav")
     wav.write_bytes(FILES["wav"]())
@@ -268,7 +272,7 @@ def test_the_rendering_of_a_track_gets_its_own(world):
         assert [link.verdict for link in verification.links if link.name == "track"] == ["ok"]
 
 
-def test_a_track_that_travels_alone_is_vouched_for_by_its_credential(world):
+def test_a_track_that_travels_alone_is_vouched_for_by_its_credential(world: World) -> None:
     path = world.track("mp3")
     alone = world.folder / "alone" / path.name
     alone.parent.mkdir()
@@ -280,7 +284,7 @@ def test_a_track_that_travels_alone_is_vouched_for_by_its_credential(world):
     assert _links(world, alone)[0].verdict == "incomplete"
 
 
-def test_a_credential_about_another_run_than_the_statement_is_broken(world):
+def test_a_credential_about_another_run_than_the_statement_is_broken(world: World) -> None:
     path = world.track("wav")
     record = read_record(path)
     write_record(path, "track", materials=record.origin.materials, parameters={**record.origin.parameters, "seed": 8})
@@ -295,7 +299,7 @@ def test_a_credential_about_another_run_than_the_statement_is_broken(world):
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 100, FILES["mid"]()], ids=["empty", "junk", "MIDI"])
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "m4a"])
-def test_what_is_not_of_its_format_is_refused_and_left(world, kind, content):
+def test_what_is_not_of_its_format_is_refused_and_left(world: World, kind: str, content: bytes) -> None:
     path = world.write(kind, content=content)
     record = record_path(path).read_bytes()
     with pytest.raises(Malformed, match=r"track.*(check that it is what its name says|can't be read)"):
@@ -304,7 +308,7 @@ def test_what_is_not_of_its_format_is_refused_and_left(world, kind, content):
     assert record_path(path).read_bytes() == record
 
 
-def test_a_damaged_credential_is_not_dropped(world):
+def test_a_damaged_credential_is_not_dropped(world: World) -> None:
     path = world.track("mid")
     holder(path).write_bytes(b"junk" * 99)
     with pytest.raises(Malformed, match="can't be read"):
@@ -312,7 +316,7 @@ def test_a_damaged_credential_is_not_dropped(world):
     assert holder(path).read_bytes() == b"junk" * 99
 
 
-def test_odd_files_are_refused(world):
+def test_odd_files_are_refused(world: World) -> None:
     path = world.track("wav")
     link = path.with_name("link.wav")
     link.symlink_to(path)
@@ -322,14 +326,14 @@ def test_odd_files_are_refused(world):
             read_credential(odd, world.trust)
 
 
-def test_a_huge_sidecar_is_refused(world, monkeypatch):
+def test_a_huge_sidecar_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     path = world.track("mid")
     with holder(path).open("r+b") as file:
         file.truncate(65 * 1024 * 1024)
     assert read_credential(path, world.trust).verdict == "tampered"
 
 
-def test_many_false_certificates_do_not_hold_it_up(world):
+def test_many_false_certificates_do_not_hold_it_up(world: World) -> None:
     path = world.track("mid")
     holder(path).write_bytes(holder(path).read_bytes() + b"\x30\x82\x02\x00" * 1_000_000)
     started = time.perf_counter()
@@ -337,7 +341,7 @@ def test_many_false_certificates_do_not_hold_it_up(world):
     assert time.perf_counter() - started < 5
 
 
-def test_no_altered_byte_changes_what_a_trusted_credential_says(world):
+def test_no_altered_byte_changes_what_a_trusted_credential_says(world: World) -> None:
     """Box headers and the room for a longer signature are not signed; nor do they say anything."""
     path = world.track("mid")
     whole, said = holder(path).read_bytes(), read_credential(path, world.trust).manifest
@@ -352,7 +356,7 @@ def test_no_altered_byte_changes_what_a_trusted_credential_says(world):
     assert verdicts["tampered"] > 20 * verdicts["trusted"], verdicts
 
 
-def test_names_cannot_steer_the_terminal(world):
+def test_names_cannot_steer_the_terminal(world: World) -> None:
     path = world.track("wav")
     TAMPER["signed by a stranger"].change(world, path)
     data = path.read_bytes()
@@ -365,7 +369,7 @@ def test_names_cannot_steer_the_terminal(world):
 # Keys and certificates
 
 
-def test_a_certificate_must_be_that_of_the_key_and_valid_now(world, tmp_path):
+def test_a_certificate_must_be_that_of_the_key_and_valid_now(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "keys-us"
     with pytest.raises(KeyUnusable, match="belongs to another key"):
         load_chain(folder, world.signer("other")[0].public_key())
@@ -391,7 +395,7 @@ def test_a_certificate_must_be_that_of_the_key_and_valid_now(world, tmp_path):
 
 
 @pytest.mark.parametrize("purposes", [(), (ExtendedKeyUsageOID.SERVER_AUTH,)])
-def test_a_certificate_for_something_else_cannot_sign_claims(world, purposes):
+def test_a_certificate_for_something_else_cannot_sign_claims(world: World, purposes: tuple[()]) -> None:
     key, chain, _ = world.signer("odd", purposes=purposes)
     path = world.write("wav")
     before = path.read_bytes()
@@ -401,18 +405,24 @@ def test_a_certificate_for_something_else_cannot_sign_claims(world, purposes):
 
 
 @pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
-def test_other_curves(world, curve):
+def test_other_curves(world: World, curve: ec.EllipticCurve) -> None:
     key, chain, _ = world.signer("other", curve)
     path = world.write("mid")
     Issuer(key, chain).issue(path)
     assert read_credential(path, Trust({key_id(key.public_key()): key.public_key()})).verdict == "trusted"
 
 
-def test_a_chain_with_an_authority_between(world, tmp_path):
+def test_a_chain_with_an_authority_between(world: World, tmp_path: Path) -> None:
     root, between, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     mine = x509.load_pem_x509_certificate(world.chain.encode())
 
-    def issue(subject, issuer, public, by, *extensions):
+    def issue(
+        subject: str,
+        issuer: str,
+        public: ec.EllipticCurvePublicKey,
+        by: ec.EllipticCurvePrivateKey,
+        *extensions: object,
+    ) -> x509.Certificate:
         made = x509.CertificateBuilder(_named(issuer), _named(subject), public, x509.random_serial_number())
         made = made.not_valid_before(mine.not_valid_before_utc).not_valid_after(mine.not_valid_after_utc)
         by_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key())
@@ -436,12 +446,12 @@ def test_a_chain_with_an_authority_between(world, tmp_path):
         load_chain(tmp_path / "swapped.pem", key.public_key())
 
 
-def _named(name):
+def _named(name: str) -> x509.Name:
     organisation = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "A label")
     return x509.Name([organisation, x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
 
 
-def test_authorities(world, tmp_path, monkeypatch):
+def test_authorities(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
     assert trusted_keys().roots == ()
     import_trusted(tmp_path / "keys-us" / "ca.pem")
@@ -450,7 +460,7 @@ def test_authorities(world, tmp_path, monkeypatch):
         load_roots(tmp_path / "keys-us" / "certificate.pem")
 
 
-def test_without_the_library_it_is_said_what_is_missing(world, monkeypatch):
+def test_without_the_library_it_is_said_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     path = world.track("wav")
     plain = world.folder / "plain.wav"
     plain.write_bytes(FILES["wav"]())
@@ -462,7 +472,7 @@ def test_without_the_library_it_is_said_what_is_missing(world, monkeypatch):
     assert _links(world, plain)[1][0].verdict == "absent"
 
 
-def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world, proven):
+def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(world: World, proven: None) -> None:
     identifier = key_id(world.key.public_key())
     since = datetime.fromtimestamp(1001, UTC)
     trust = Trust(world.trust, revoked={identifier: Revocation(identifier, since, "stolen")})
@@ -472,7 +482,7 @@ def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(wor
     assert found == ["trusted", "revoked", "revoked"]
     anchor_paths([path], chain, trust=world.trust)
 
-    def said(chain):
+    def said(chain: RealChain | None) -> list[tuple[str, str]]:
         links = verify_path(path, trust, chain).links
         return [(link.name, link.code) for link in links if link.name in ("key", "credential")]
 
@@ -484,7 +494,7 @@ def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(wor
     assert said(chain)[-1] == ("credential", "key-revoked")
 
 
-def test_a_key_in_a_hardware_module_needs_its_certificate(world):
+def test_a_key_in_a_hardware_module_needs_its_certificate(world: World) -> None:
     signer, uri = Signer(world.key), "pkcs11:token=x?module-path=/x"
     with pytest.raises(KeyUnusable, match="name it with --certificate"):
         chain_of(signer, uri)
@@ -498,7 +508,7 @@ def test_a_key_in_a_hardware_module_needs_its_certificate(world):
     assert read_credential(path, world.trust).verdict == "trusted"
 
 
-def test_a_signer_is_told_by_the_key_and_not_by_a_name_around_it(world):
+def test_a_signer_is_told_by_the_key_and_not_by_a_name_around_it(world: World) -> None:
     """Anybody can write a certificate with a famous name around somebody's public key."""
     from ledger.signing.certificates import _name, _usage
 
@@ -522,7 +532,7 @@ def test_a_signer_is_told_by_the_key_and_not_by_a_name_around_it(world):
     assert "signed by 'contraste" in read_credential(named, Trust({}, roots(world.authority))).detail
 
 
-def _container(kind):
+def _container(kind: str) -> bytes:
     """Return sound of a format that the engine does not look into, as writers of large files make it."""
     out = io.BytesIO()
     soundfile.write(out, 0.1 * np.sin(np.arange(4410) / 20), 44100, format=kind, subtype="PCM_16")
@@ -531,7 +541,7 @@ def _container(kind):
 
 @pytest.mark.parametrize("kind", ["RF64", "W64", "AU", "CAF", "AIFF"])
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a"])
-def test_what_cannot_be_looked_into_is_unchecked_and_not_tampered(world, kind, suffix):
+def test_what_cannot_be_looked_into_is_unchecked_and_not_tampered(world: World, kind: str, suffix: str) -> None:
     path = world.folder / f"large.{suffix}"
     path.write_bytes(_container(kind))
     verification, (link,) = _links(world, path)
@@ -544,7 +554,7 @@ def test_what_cannot_be_looked_into_is_unchecked_and_not_tampered(world, kind, s
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF\0\0\0\0WAVE", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"hello"])
-def test_a_damaged_file_without_a_trace_of_a_credential_is_unchecked(world, content):
+def test_a_damaged_file_without_a_trace_of_a_credential_is_unchecked(world: World, content: bytes) -> None:
     path = world.folder / "cut.wav"
     path.write_bytes(content)
     found = read_credential(path, world.trust)
@@ -552,7 +562,7 @@ def test_a_damaged_file_without_a_trace_of_a_credential_is_unchecked(world, cont
     assert verify_path(path, world.trust).verdict == "incomplete"
 
 
-def test_a_link_is_unchecked_wherever_it_leads(world):
+def test_a_link_is_unchecked_wherever_it_leads(world: World) -> None:
     path = world.track("wav")
     for name, target in (("link.wav", path), ("dangling.wav", world.folder / "nowhere")):
         (world.folder / name).symlink_to(target)
@@ -564,7 +574,7 @@ def test_a_link_is_unchecked_wherever_it_leads(world):
     assert {link.code for link in verification.links if link.verdict == "unchecked"} == {"link-refused"}
 
 
-def test_the_report_that_a_credential_names_is_compared(world):
+def test_the_report_that_a_credential_names_is_compared(world: World) -> None:
     path = world.write("mid")
     reports = []
     for number in (1, 2):
@@ -577,7 +587,7 @@ def test_the_report_that_a_credential_names_is_compared(world):
     world.issuer().issue(path, reports[0])
     sign_path(path, world.key)
 
-    def said(report):
+    def said(report: Path) -> list[str]:
         return [link.code for link in verify_path(report, world.trust).links if link.name == "credential"]
 
     assert [said(report) for report in reports] == [["ok"], ["ok", "other-report"]]

@@ -1,6 +1,7 @@
 """A model's bill of materials."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from ledger.provenance.record import digest_of, material_of, write_record
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(tmp_path: Path) -> Path:
     store, model = tmp_path / "store", tmp_path / "model"
     for folder in (store, model):
         folder.mkdir()
@@ -24,7 +25,7 @@ def model(tmp_path):
     return model
 
 
-def test_files_data_set_and_figures(model):
+def test_files_data_set_and_figures(model: Path) -> None:
     content = model_bom(model)
     assert content == model_bom(model)
     bom = json.loads(content)
@@ -50,7 +51,7 @@ def test_files_data_set_and_figures(model):
     assert json.loads(model_bom(model))["serialNumber"] != bom["serialNumber"]
 
 
-def test_what_is_no_model_is_refused(model):
+def test_what_is_no_model_is_refused(model: Path) -> None:
     with pytest.raises(PathRefused, match="is not a folder"):
         model_bom(model / "content")
     with pytest.raises(Malformed, match="is recorded as a dataset"):

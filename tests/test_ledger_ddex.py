@@ -1,6 +1,8 @@
 """The AI fields of DDEX, and the rules by which they agree."""
 
+from pathlib import Path
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import pytest
 
@@ -11,7 +13,7 @@ from ledger.provenance.record import material_of, write_record
 
 
 @pytest.fixture
-def track(tmp_path):
+def track(tmp_path: Path) -> Path:
     model, track = tmp_path / "model", tmp_path / "a <track> & more.mid"
     model.mkdir()
     (model / "weights").write_bytes(b"1")
@@ -20,11 +22,11 @@ def track(tmp_path):
     return track
 
 
-def _written(track, stated):
+def _written(track: Path, stated: dict[str, str]) -> Element:
     return ElementTree.fromstring(disclosure_xml(track, stated))
 
 
-def test_a_track_made_by_a_model(track):
+def test_a_track_made_by_a_model(track: Path) -> None:
     root = _written(track, {})
     assert root.tag == "{http://ddex.net/xml/ern/432}SoundRecording"
     assert root.findtext("DisplayTitle/TitleText") == "a <track> & more"
@@ -43,11 +45,11 @@ def test_a_track_made_by_a_model(track):
         (dict.fromkeys(ROLES, "partly"), "Partly"),
     ],
 )
-def test_the_whole_follows_from_the_areas(track, stated, contains):
+def test_the_whole_follows_from_the_areas(track: Path, stated: dict[str, str], contains: str) -> None:
     assert _written(track, stated).findtext("ContainsAI") == contains
 
 
-def test_a_track_of_people_with_lyrics_by_a_model(track):
+def test_a_track_of_people_with_lyrics_by_a_model(track: Path) -> None:
     human = track.with_name("human.mid")
     human.write_bytes(b"MThd")
     with pytest.raises(LedgerError, match=r"say what AI did with --ai ROLE=SHARE"):
@@ -58,7 +60,7 @@ def test_a_track_of_people_with_lyrics_by_a_model(track):
     assert root.findtext("Contributor/SpecialContributor") == "GenerativeAI"
 
 
-def test_one_table_of_roles_for_tokens_and_distributors():
+def test_one_table_of_roles_for_tokens_and_distributors() -> None:
     assert set(CONTRIBUTORS) == set(ROLES)
     assert disclosure({}, by_model=True) == {"composition": "all", "instrumentation": "all"}
     assert disclosure({}, by_model=False) == {}
@@ -67,17 +69,17 @@ def test_one_table_of_roles_for_tokens_and_distributors():
 
 
 @pytest.mark.parametrize("stated", [{"dance": "all"}, {"lyrics": "some"}, {"vocals": "fully"}, {"": ""}])
-def test_unknown_roles_and_shares_are_refused(track, stated):
+def test_unknown_roles_and_shares_are_refused(track: Path, stated: dict[str, str]) -> None:
     with pytest.raises(LedgerError, match=r"the role is one of composition.*the share one of none, partly"):
         disclosure_xml(track, stated)
 
 
-def test_a_model_that_made_it_composed_it(track):
+def test_a_model_that_made_it_composed_it(track: Path) -> None:
     with pytest.raises(LedgerError, match="composition=none: the track's record names a model"):
         disclosure_xml(track, {"composition": "none"})
 
 
-def _recording(contains, *contributors):
+def _recording(contains: str, *contributors: str) -> Element:
     parts = "".join(f"<Contributor>{part}</Contributor>" for part in contributors)
     return ElementTree.fromstring(f"<SoundRecording>{parts}{contains}</SoundRecording>")
 
@@ -101,19 +103,19 @@ PARTY = "<ContributorPartyReference>P1</ContributorPartyReference><Role>Lyricist
         (("", AI + "<AiContribution>none</AiContribution>"), "Composer: AiContribution is none"),
     ],
 )
-def test_fields_that_contradict_one_another(recording, rule):
+def test_fields_that_contradict_one_another(recording: tuple[str, ...], rule: str) -> None:
     with pytest.raises(Malformed, match=rule):
         check_ai_fields(_recording(*recording))
 
 
-def test_fields_that_agree():
+def test_fields_that_agree() -> None:
     check_ai_fields(_recording("<ContainsAI>All</ContainsAI>", AI, AI + "<AiContribution>All</AiContribution>"))
     check_ai_fields(_recording("<ContainsAI>Partly</ContainsAI>", AI, PARTY))
     check_ai_fields(_recording("<ContainsAI>None</ContainsAI>", PARTY, PARTY + "<AiContribution>None</AiContribution>"))
     check_ai_fields(_recording(""))
 
 
-def test_a_name_that_xml_does_not_allow(track):
+def test_a_name_that_xml_does_not_allow(track: Path) -> None:
     odd = track.with_name("bell\a.mid")
     odd.write_bytes(b"MThd")
     with pytest.raises(Malformed, match="holds characters that XML does not allow"):

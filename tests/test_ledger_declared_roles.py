@@ -1,6 +1,7 @@
 """What files beside a track state of AI's part: read back from what is written, and refused where it contradicts."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -19,34 +20,34 @@ MIXED = {
 
 
 @pytest.fixture
-def track(tmp_path):
+def track(tmp_path: Path) -> Path:
     file = tmp_path / "song.mid"
     file.write_bytes(b"MThd")
     return file
 
 
-def _beside(track, suffix, content):
+def _beside(track: Path, suffix: str, content: bytes) -> None:
     track.with_name(track.name + suffix).write_bytes(content)
 
 
-def test_nothing_is_stated_where_nothing_lies(track):
+def test_nothing_is_stated_where_nothing_lies(track: Path) -> None:
     assert stated_roles(track) == {}
 
 
 @pytest.mark.parametrize("stated", [MIXED, dict.fromkeys(ROLES, "all"), {"lyrics": "none"}])
-def test_ddex_is_read_as_it_was_written(track, stated):
+def test_ddex_is_read_as_it_was_written(track: Path, stated: dict[str, str]) -> None:
     _beside(track, ".ddex.xml", disclosure_xml(track, stated))
     assert stated_roles(track) == stated
 
 
-def test_metadata_of_a_token_is_read(track):
+def test_metadata_of_a_token_is_read(track: Path) -> None:
     _beside(track, ".nft.json", json.dumps({"name": "x", "ai_disclosure": {"vocals": "none"}}).encode())
     assert stated_roles(track) == {"vocals": "none"}
     _beside(track, ".nft.json", b'{"name": "x"}')
     assert stated_roles(track) == {}
 
 
-def test_two_files_add_up_and_may_not_contradict(track):
+def test_two_files_add_up_and_may_not_contradict(track: Path) -> None:
     _beside(track, ".nft.json", json.dumps({"ai_disclosure": {"vocals": "none", "lyrics": "none"}}).encode())
     _beside(track, ".ddex.xml", disclosure_xml(track, {"composition": "all", "lyrics": "none"}))
     assert stated_roles(track) == {"vocals": "none", "lyrics": "none", "composition": "all"}
@@ -70,7 +71,7 @@ def test_two_files_add_up_and_may_not_contradict(track):
         (".nft.json", b"{", "JSON"),
     ],
 )
-def test_damaged_files_are_named(track, suffix, content, says):
+def test_damaged_files_are_named(track: Path, suffix: str, content: bytes, says: str) -> None:
     _beside(track, suffix, content)
     with pytest.raises(Malformed, match=rf"song\.mid{suffix}.*{says}"):
         stated_roles(track)

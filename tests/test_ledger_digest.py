@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,33 +21,33 @@ JSON = st.recursive(
 )
 
 
-def test_sha256_of_abc_is_the_vector_of_fips_180():
+def test_sha256_of_abc_is_the_vector_of_fips_180() -> None:
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert hash_bytes(b"abc").hex == expected
     assert Digest.from_hex(expected) == hash_bytes(b"abc")
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 7])
-def test_hash_file_equals_hashlib(tmp_path, size):
+def test_hash_file_equals_hashlib(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     (tmp_path / "f").write_bytes(data)
     assert hash_file(tmp_path / "f").value == hashlib.sha256(data).digest()
 
 
 @pytest.mark.parametrize("text", ["", "ab", "G" * 64, "AB" * 32, "0x" + "a" * 62, None, 7])
-def test_digest_refuses_what_is_not_64_lower_case_digits(text):
+def test_digest_refuses_what_is_not_64_lower_case_digits(text: str | int | None) -> None:
     with pytest.raises(Malformed, match="not a SHA-256 digest"):
         Digest.from_hex(text)
 
 
-def test_digest_refuses_other_algorithms_and_lengths():
+def test_digest_refuses_other_algorithms_and_lengths() -> None:
     with pytest.raises(Malformed, match="blake3"):
         Digest("blake3", bytes(32))
     with pytest.raises(Malformed, match="32 bytes, not 31"):
         Digest("sha256", bytes(31))
 
 
-def test_hash_file_refuses_links_pipes_folders_and_nothing(tmp_path):
+def test_hash_file_refuses_links_pipes_folders_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     (tmp_path / "link").symlink_to("f")
     os.mkfifo(tmp_path / "pipe")
@@ -59,7 +61,7 @@ def test_hash_file_refuses_links_pipes_folders_and_nothing(tmp_path):
             hash_file(tmp_path / name)
 
 
-def test_canonical_json_is_rfc_8785():
+def test_canonical_json_is_rfc_8785() -> None:
     value = {
         "b": [1e21, 1.5, -0.0, 333333333.33333329],
         "a": "\u20ac$\u000f\nA'B\"\\",
@@ -71,14 +73,14 @@ def test_canonical_json_is_rfc_8785():
 
 
 @given(JSON)
-def test_canonical_json_is_read_back_equal_and_stable(value):
+def test_canonical_json_is_read_back_equal_and_stable(value: list[Any] | dict[str, Any] | None) -> None:
     data = canonical_json(value)
     assert parse_json(data, source="x") == value == json.loads(data)
     assert canonical_json(parse_json(data, source="x")) == data
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**60, {1: 2}, "\ud800", object()])
-def test_canonical_json_refuses_what_it_cannot_carry(value):
+def test_canonical_json_refuses_what_it_cannot_carry(value: Any) -> None:
     with pytest.raises(Malformed, match="canonical JSON"):
         canonical_json(value)
 
@@ -96,19 +98,19 @@ def test_canonical_json_refuses_what_it_cannot_carry(value):
         (b"1" * 5000, "4300|digits"),
     ],
 )
-def test_parse_json_is_strict(data, message):
+def test_parse_json_is_strict(data: bytes, message: str) -> None:
     with pytest.raises(Malformed, match=message) as caught:
         parse_json(data, source="file.json")
     assert str(caught.value).startswith("file.json: ")
 
 
-def test_nesting_up_to_the_limit_and_brackets_in_strings_are_read():
+def test_nesting_up_to_the_limit_and_brackets_in_strings_are_read() -> None:
     assert parse_json(b"[" * 100 + b"]" * 100, source="x")
     text = json.dumps(["[" * 500, '\\"[' * 200, {"{" * 300: "\\\\"}])
     assert parse_json(text.encode(), source="x") == json.loads(text)
 
 
-def test_write_atomic_replaces_or_refuses_and_leaves_nothing_else(tmp_path):
+def test_write_atomic_replaces_or_refuses_and_leaves_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "f"
     write_atomic(file, b"one")
     write_atomic(file, b"two", mode=0o600)
@@ -122,7 +124,7 @@ def test_write_atomic_replaces_or_refuses_and_leaves_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_write_atomic_survives_a_full_disk(tmp_path):
+def test_write_atomic_survives_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"old")
     pid = os.fork()
     if pid == 0:  # the limit must not outlive the test

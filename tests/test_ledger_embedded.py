@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -40,27 +41,27 @@ print(json.dumps([entry.block, entry.issuer, chain.identity().genesis, sys.getre
 """
 
 
-def _start(script, *arguments):
+def _start(script: str, *arguments: object) -> Popen:
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedChain:
     """One chain with one root on it, for tests that add to it."""
     chain = EmbeddedChain(tmp_path_factory.mktemp("chain"))
     chain.anchor(keccak256(b"first"))
     return chain
 
 
-def test_a_refused_transaction_leaves_no_block(shared):
+def test_a_refused_transaction_leaves_no_block(shared: EmbeddedChain) -> None:
     height = shared.anchor(keccak256(b"before")).block
     with pytest.raises(ChainRefused, match="only the account"):
         shared.revoke(keccak256(b"never anchored"))
     assert shared.anchor(keccak256(b"after")).block == height + 1
 
 
-def test_another_process_sees_what_this_one_anchored(shared):
+def test_another_process_sees_what_this_one_anchored(shared: EmbeddedChain) -> None:
     root = keccak256(b"for the other process")
     receipt = shared.anchor(root)
     process = _start(LOOK_UP, shared.file.parent, root.hex())
@@ -69,7 +70,7 @@ def test_another_process_sees_what_this_one_anchored(shared):
     assert answer == [receipt.block, receipt.issuer, shared.identity().genesis, 1000]
 
 
-def test_two_processes_at_once_on_a_new_chain(tmp_path):
+def test_two_processes_at_once_on_a_new_chain(tmp_path: Path) -> None:
     processes = [_start(ANCHOR_RANGE, tmp_path, 1, 6), _start(ANCHOR_RANGE, tmp_path, 101, 106)]
     for process in processes:
         process.communicate(timeout=60)
@@ -81,7 +82,7 @@ def test_two_processes_at_once_on_a_new_chain(tmp_path):
     assert len({(entry.contract, entry.issuer) for entry in entries}) == 1
 
 
-def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path):
+def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path: Path) -> None:
     anchored = []
     for delay in (0.0, 0.013, 0.037, 0.071):
         first = 1000 * (len(anchored) + 1)
@@ -99,7 +100,7 @@ def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path):
     assert len(anchored) + 2 <= height <= len(anchored) + 2 + 4
 
 
-def test_killed_while_the_chain_is_made_there_is_none(tmp_path):
+def test_killed_while_the_chain_is_made_there_is_none(tmp_path: Path) -> None:
     chain = EmbeddedChain(tmp_path)
     pid = os.fork()
     if pid == 0:
@@ -111,7 +112,7 @@ def test_killed_while_the_chain_is_made_there_is_none(tmp_path):
     assert chain.anchor(keccak256(b"x")).block == 2
 
 
-def test_a_full_disk_is_said_and_leaves_the_chain_as_it_was(tmp_path):
+def test_a_full_disk_is_said_and_leaves_the_chain_as_it_was(tmp_path: Path) -> None:
     chain = EmbeddedChain(tmp_path)
     height = chain.anchor(keccak256(b"x")).block
     pid = os.fork()
@@ -131,7 +132,7 @@ def test_a_full_disk_is_said_and_leaves_the_chain_as_it_was(tmp_path):
     assert chain.anchor(keccak256(b"y")).block > height
 
 
-def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path):
+def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path: Path) -> None:
     chain = EmbeddedChain(tmp_path)
     height = chain.anchor(keccak256(b"one")).block
     pid = os.fork()
@@ -144,7 +145,7 @@ def test_killed_inside_a_transaction_nothing_of_it_stays(tmp_path):
     assert chain.anchor(keccak256(b"three")).block == height + 1
 
 
-def test_a_locked_chain_is_unreachable_after_the_time_limit(tmp_path, shared):
+def test_a_locked_chain_is_unreachable_after_the_time_limit(tmp_path: Path, shared: EmbeddedChain) -> None:
     other = sqlite3.connect(shared.file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -156,7 +157,7 @@ def test_a_locked_chain_is_unreachable_after_the_time_limit(tmp_path, shared):
         other.close()
 
 
-def test_absent_and_empty_chains_say_so_and_are_not_made_by_reading(tmp_path):
+def test_absent_and_empty_chains_say_so_and_are_not_made_by_reading(tmp_path: Path) -> None:
     with pytest.raises(ChainUnreachable, match="no embedded chain"):
         EmbeddedChain(tmp_path / "no").lookup(keccak256(b"x"))
     assert not (tmp_path / "no").exists()
@@ -171,7 +172,7 @@ def test_absent_and_empty_chains_say_so_and_are_not_made_by_reading(tmp_path):
         EmbeddedChain(tmp_path / "file").anchor(keccak256(b"x"))
 
 
-def test_damage_is_found(tmp_path):
+def test_damage_is_found(tmp_path: Path) -> None:
     chain = EmbeddedChain(tmp_path)
     chain.anchor(keccak256(b"x"))
     good = chain.file.read_bytes()
@@ -194,7 +195,9 @@ def test_damage_is_found(tmp_path):
     assert chain.lookup(keccak256(b"x")) is not None
 
 
-def test_every_chain_has_its_own_genesis_and_a_private_file(tmp_path, shared, monkeypatch):
+def test_every_chain_has_its_own_genesis_and_a_private_file(
+    tmp_path: Path, shared: EmbeddedChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path))
     chain = open_chain()
     chain.anchor(keccak256(b"x"))
@@ -205,7 +208,7 @@ def test_every_chain_has_its_own_genesis_and_a_private_file(tmp_path, shared, mo
     assert open_chain(chain_dir=shared.file.parent).identity() == shared.identity()
 
 
-def test_committed_artefacts_have_what_is_called():
+def test_committed_artefacts_have_what_is_called() -> None:
     for name, functions in (
         ("Anchor", {"anchor", "revoke", "lookup", "isAnchored"}),
         ("Track", {"mint", "mintBatch", "tokenURI", "ownerOf", "metadataDigest", "locked", "royaltyInfo", "publish"}),

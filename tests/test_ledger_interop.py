@@ -13,6 +13,7 @@ import subprocess
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -26,7 +27,7 @@ from ledger.hashes.digest import hash_bytes
 from ledger.hashes.manifest import FILES, ManifestMismatch, Method
 from ledger.provenance.record import material_of, measure, write_record
 from ledger.provenance.sign import sign_path
-from ledger.provenance.signed import check_content, read_signed
+from ledger.provenance.signed import Signed, check_content, read_signed
 from ledger.signing.keyring import with_files
 from ledger.signing.predicates import signed_manifest
 from ledger.signing.statement import Material
@@ -40,7 +41,7 @@ CASES = list(product(CURVES, ("key", "certificate"), ("files", "shards"), ("mode
 needs_peer = pytest.mark.skipif(PYTHON is None, reason="model-signing is not asked without: make interop")
 
 
-def make_model(folder):
+def make_model(folder: Path) -> None:
     """Write what is signed: a folder whose names sort differently by part and by character, and one file."""
     model = folder / "model"
     (model / "a").mkdir(parents=True)
@@ -51,7 +52,7 @@ def make_model(folder):
     (folder / "single.bin").write_bytes(bytes(reversed(range(256))) * 41)  # more than ten shards
 
 
-def make_keys(folder, curve):
+def make_keys(folder: Path, curve: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """Write a key pair on a curve, and its certificate with the authority above it; all of it for tests only."""
     key, above = ec.generate_private_key(CURVES[curve]()), ec.generate_private_key(CURVES[curve]())
     text = serialization.Encoding.PEM
@@ -66,7 +67,9 @@ def make_keys(folder, curve):
     return key, leaf
 
 
-def _certificate(subject, key, issuer, issuer_key, ca):
+def _certificate(
+    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, ca: bool
+) -> x509.Certificate:
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (issuer, subject)]
     usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
     return (
@@ -81,25 +84,25 @@ def _certificate(subject, key, issuer, issuer_key, ca):
     )
 
 
-def peer(*words):
+def peer(*words: object) -> Any:
     """Run the reference implementation; return its exit code and what it said."""
     ran = subprocess.run([PYTHON, PEER, *map(str, words)], capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout + ran.stderr
 
 
-def trusted(folder, curve, kind):
+def trusted(folder: Path, curve: str, kind: str) -> tuple[Path, Trust]:
     file = folder / f"{curve}.{'public' if kind == 'key' else 'root'}.pem"
     return file, with_files(Trust({}), [file])
 
 
-def check(path, signature, trust):
+def check(path: Path, signature: Path, trust: Trust) -> Signed:
     signed = read_signed(path, trust, file=signature)
     check_content(signed, measure(path))
     return signed
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_bundles_of_the_reference_implementation_verify(case, tmp_path):
+def test_bundles_of_the_reference_implementation_verify(case: tuple[str, str, str, str], tmp_path: Path) -> None:
     curve, kind, method, name = case
     signature = DATA / f"{'-'.join(case)}.sig"
     _, trust = trusted(DATA, curve, kind)
@@ -123,14 +126,16 @@ def test_bundles_of_the_reference_implementation_verify(case, tmp_path):
         check(copied, signature, trust)
 
 
-def _object(required, optional=(), open_=False):
+def _object(
+    required: dict[str, dict[str, Any]], optional: tuple[()] | dict[str, dict[str, Any]] = (), open_: bool = False
+) -> dict[str, Any]:
     fields = dict(required) | dict(optional)
     return {
         "type": "object", "required": list(required), "properties": fields, "additionalProperties": open_,
     }  # fmt: skip
 
 
-def _array(items, **rules):
+def _array(items: dict[str, Any], **rules: int) -> dict[str, Any]:
     return {"type": "array", "items": items} | rules
 
 
@@ -163,14 +168,16 @@ STATEMENT = _object(
 )  # fmt: skip
 
 
-def follows_the_schemas(file):
+def follows_the_schemas(file: Path) -> None:
     bundle = json.loads(file.read_bytes())
     jsonschema.validate(bundle, BUNDLE)
     jsonschema.validate(json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"])), STATEMENT)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_what_is_written_follows_the_schemas_of_the_specification(case, tmp_path):
+def test_what_is_written_follows_the_schemas_of_the_specification(
+    case: tuple[str, str, str, str], tmp_path: Path
+) -> None:
     curve, kind, method, name = case
     follows_the_schemas(DATA / f"{'-'.join(case)}.sig")
     make_model(tmp_path)
@@ -186,7 +193,7 @@ def test_what_is_written_follows_the_schemas_of_the_specification(case, tmp_path
 
 @needs_peer
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_both_accept_each_other_and_neither_what_was_altered(case, tmp_path):
+def test_both_accept_each_other_and_neither_what_was_altered(case: Any, tmp_path: Path) -> None:
     curve, kind, method, name = case
     make_model(tmp_path)
     key, leaf = make_keys(tmp_path, curve)
@@ -213,7 +220,7 @@ def test_both_accept_each_other_and_neither_what_was_altered(case, tmp_path):
 
 @needs_peer
 @pytest.mark.parametrize("method", ["files", "shards"])
-def test_both_leave_the_files_of_git_out_and_say_so(method, tmp_path):
+def test_both_leave_the_files_of_git_out_and_say_so(method: Any, tmp_path: Path) -> None:
     make_model(tmp_path)
     key, _ = make_keys(tmp_path, "p256")
     model, private, public = (tmp_path / name for name in ("model", "p256.private.pem", "p256.public.pem"))
@@ -245,7 +252,7 @@ def test_both_leave_the_files_of_git_out_and_say_so(method, tmp_path):
 
 
 @needs_peer
-def test_runs_are_provenance_to_the_tools_of_in_toto_and_sigstore(tmp_path):
+def test_runs_are_provenance_to_the_tools_of_in_toto_and_sigstore(tmp_path: Path) -> None:
     make_model(tmp_path)
     key, _ = make_keys(tmp_path, "p256")
     model, track = tmp_path / "model", tmp_path / "t.mid"

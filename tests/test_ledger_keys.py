@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,6 +23,7 @@ from ledger.hashes.manifest import Manifest
 from ledger.signing import keyring, keys, signer
 from ledger.signing.envelope import Envelope, sign_statement
 from ledger.signing.predicates import content_statement
+from ledger.signing.signer import Signer
 from ledger.signing.statement import Origin, Statement
 from ledger.signing.trust import Revocation, Trust, verify_envelope
 
@@ -28,26 +31,26 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 STATEMENT = content_statement("m", Manifest({"a": hash_bytes(b"a")}), Origin("model"))
 
 
-def _load(path, password="pw", certificate=None):
+def _load(path: Path | str, password: str = "pw", certificate: Path | None = None) -> Signer:
     return signer.load_signer(path, lambda: password, certificate)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 
-def _p12(key, password=None):
+def _p12(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes | None = None) -> bytes:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return pkcs12.serialize_key_and_certificates(b"x", key, None, None, encryption)
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path: Path) -> Callable[[str], tuple[Signer, str]]:
     """Return a function that makes and trusts a key in a folder, and gives its signer and id."""
 
-    def made(name):
+    def made(name: str) -> tuple[Signer, str]:
         identifier = keyring.trust_key(signer.create_keys(tmp_path / name, "pw"))
         return _load(tmp_path / name), identifier
 
@@ -55,7 +58,7 @@ def make(tmp_path):
 
 
 @pytest.mark.parametrize("curve", ["P-256", "P-384", "P-521"])
-def test_created_keys_load_and_are_private(tmp_path, curve):
+def test_created_keys_load_and_are_private(tmp_path: Path, curve: str) -> None:
     made = signer.create_keys(tmp_path / "k", "secret \u00e9", curve)
     assert (tmp_path / "k" / "private.p12").stat().st_mode & 0o777 == 0o600
     public = keys.load_public(tmp_path / "k")
@@ -65,7 +68,7 @@ def test_created_keys_load_and_are_private(tmp_path, curve):
     assert _load(tmp_path / "k" / "private.p12", "secret \u00e9").key.key_size == public.key_size
 
 
-def test_the_file_has_600_000_rounds_by_the_account_of_openssl(tmp_path):
+def test_the_file_has_600_000_rounds_by_the_account_of_openssl(tmp_path: Path) -> None:
     signer.create_keys(tmp_path, "secret")
     command = ["openssl", "pkcs12", "-in", tmp_path / "private.p12", "-info", "-noout", "-passin", "pass:secret"]
     try:
@@ -76,7 +79,7 @@ def test_the_file_has_600_000_rounds_by_the_account_of_openssl(tmp_path):
     assert "AES-256-CBC" in answer
 
 
-def test_keys_are_never_overwritten(tmp_path):
+def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     signer.create_keys(tmp_path, "one")
     before = (tmp_path / "private.p12").read_bytes()
     with pytest.raises(KeyUnusable, match=r"private\.p12 exists already"):
@@ -84,7 +87,7 @@ def test_keys_are_never_overwritten(tmp_path):
     assert (tmp_path / "private.p12").read_bytes() == before
 
 
-def test_an_empty_password_and_other_curves_are_refused(tmp_path):
+def test_an_empty_password_and_other_curves_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable, match="password is empty"):
         signer.create_keys(tmp_path / "k", "")
     with pytest.raises(KeyUnusable, match="'secp256k1' is not one of P-256"):
@@ -92,7 +95,7 @@ def test_an_empty_password_and_other_curves_are_refused(tmp_path):
     assert not (tmp_path / "k").exists()
 
 
-def _pem(key, password=b"pw"):
+def _pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, password: bytes | None = b"pw") -> bytes:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
@@ -118,7 +121,7 @@ def _pem(key, password=b"pw"):
         "pem garbage", "pem cut", "public",
     ],
 )  # fmt: skip
-def test_unusable_private_keys_say_why(tmp_path, data, message):
+def test_unusable_private_keys_say_why(tmp_path: Path, data: bytes, message: str) -> None:
     file = tmp_path / "private.p12"
     file.write_bytes(data)
     file.chmod(0o600)
@@ -128,14 +131,14 @@ def test_unusable_private_keys_say_why(tmp_path, data, message):
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
-def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     signer.create_keys(tmp_path, "pw")
     (tmp_path / "private.p12").chmod(mode)
     with pytest.raises(KeyUnusable, match=f"can be read by others \\(mode {mode:04o}\\).*chmod 600"):
         _load(tmp_path)
 
 
-def test_pkcs8_of_openssl_is_read(tmp_path):
+def test_pkcs8_of_openssl_is_read(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     for words in (["-scrypt"], ["-iter", "600000"]):
         text = _pem(ec.generate_private_key(ec.SECP384R1()), None)
@@ -148,7 +151,7 @@ def test_pkcs8_of_openssl_is_read(tmp_path):
         assert _load(file).key.key_size == 384
 
 
-def test_absent_and_foreign_public_keys_say_why(tmp_path):
+def test_absent_and_foreign_public_keys_say_why(tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable, match="contraste keys new"):
         keys.load_public(tmp_path / "public.pem")
     with pytest.raises(KeyUnusable, match="No such file"):
@@ -162,7 +165,7 @@ def test_absent_and_foreign_public_keys_say_why(tmp_path):
         keys.load_public(tmp_path)
 
 
-def test_trust_adds_a_stranger(home):
+def test_trust_adds_a_stranger(home: Path) -> None:
     assert dict(keyring.trusted_keys()) == {}
     stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
     identifier = keyring.trust_key(stranger)
@@ -176,7 +179,17 @@ def test_trust_adds_a_stranger(home):
 # Certificates
 
 
-def certificate(subject, key, issuer, issuer_key, *, ca=False, start=-1, end=1, usage=True):
+def certificate(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool = False,
+    start: int = -1,
+    end: int = 1,
+    usage: bool = True,
+) -> x509.Certificate:
     """Return a certificate, valid from `start` to `end` days from now."""
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, issuer)]
     builder = (
@@ -198,11 +211,11 @@ MIDDLE = certificate("middle", MIDDLE_KEY, "root", ROOT_KEY, ca=True, start=-100
 LEAF = certificate("leaf", LEAF_KEY, "middle", MIDDLE_KEY)
 
 
-def _signed_by(*chain, key=LEAF_KEY):
+def _signed_by(*chain: x509.Certificate, key: ec.EllipticCurvePrivateKey = LEAF_KEY) -> Envelope:
     return Envelope.from_bytes(sign_statement(STATEMENT, key, chain).to_bytes())
 
 
-def test_a_chain_to_a_trusted_root_is_enough():
+def test_a_chain_to_a_trusted_root_is_enough() -> None:
     envelope = _signed_by(LEAF, MIDDLE)
     assert verify_envelope(envelope, Trust({}, (ROOT,))) == STATEMENT
     assert verify_envelope(envelope, Trust({envelope.keyid: LEAF_KEY.public_key()})) == STATEMENT
@@ -225,12 +238,14 @@ def test_a_chain_to_a_trusted_root_is_enough():
     ],
     ids=["no root", "no middle", "other root", "self-signed", "leaf as authority", "usage", "expired", "early"],
 )  # fmt: skip
-def test_chains_that_do_not_hold_are_refused(chain, roots, error, message):
+def test_chains_that_do_not_hold_are_refused(
+    chain: tuple[x509.Certificate, ...], roots: tuple[()], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         verify_envelope(_signed_by(*chain), Trust({}, roots))
 
 
-def test_an_expired_certificate_counts_for_what_is_known_to_be_older():
+def test_an_expired_certificate_counts_for_what_is_known_to_be_older() -> None:
     old = certificate("leaf", LEAF_KEY, "root", ROOT_KEY, start=-9, end=-7)
     envelope, trust = _signed_by(old), Trust({}, (ROOT,))
     assert verify_envelope(envelope, trust, at=NOW - timedelta(days=8)) == STATEMENT
@@ -239,7 +254,7 @@ def test_an_expired_certificate_counts_for_what_is_known_to_be_older():
         verify_envelope(envelope, trust, at=NOW - timedelta(days=3))
 
 
-def test_a_chain_goes_with_its_key_and_comes_out_of_pkcs12(tmp_path):
+def test_a_chain_goes_with_its_key_and_comes_out_of_pkcs12(tmp_path: Path) -> None:
     file = tmp_path / "chain.pem"
     file.write_bytes(b"".join(item.public_bytes(serialization.Encoding.PEM) for item in (LEAF, MIDDLE)))
     signer.create_keys(tmp_path / "k", "pw")
@@ -256,7 +271,7 @@ def test_a_chain_goes_with_its_key_and_comes_out_of_pkcs12(tmp_path):
             _load(tmp_path / "k", certificate=file)
 
 
-def test_authorities_are_taken_in_and_leaves_are_not(tmp_path):
+def test_authorities_are_taken_in_and_leaves_are_not(tmp_path: Path) -> None:
     file = tmp_path / "root.pem"
     file.write_bytes(ROOT.public_bytes(serialization.Encoding.PEM))
     assert keyring.import_trusted(file) == "1 certificate authorities"
@@ -270,12 +285,14 @@ def test_authorities_are_taken_in_and_leaves_are_not(tmp_path):
 # Rotation and revocation
 
 
-def _sig(path, envelope):
+def _sig(path: Path, envelope: Envelope) -> Path:
     path.write_bytes(envelope.to_bytes())
     return path
 
 
-def test_who_trusts_the_old_key_may_trust_its_successor(make, home, tmp_path):
+def test_who_trusts_the_old_key_may_trust_its_successor(
+    make: Callable[[str], tuple[Signer, str]], home: Path, tmp_path: Path
+) -> None:
     old, _ = make("old")
     new = signer.create_keys(tmp_path / "new", "pw")
     file = _sig(tmp_path / "rotation.sig", keyring.rotate(old, new))
@@ -286,7 +303,7 @@ def test_who_trusts_the_old_key_may_trust_its_successor(make, home, tmp_path):
         keyring.import_trusted(file)
 
 
-def test_a_revoked_key_names_no_successor(make, tmp_path):
+def test_a_revoked_key_names_no_successor(make: Callable[[str], tuple[Signer, str]], tmp_path: Path) -> None:
     old, identifier = make("old")
     file = _sig(tmp_path / "rotation.sig", keyring.rotate(old, signer.create_keys(tmp_path / "new", "pw")))
     keyring.revoke(old, identifier, since=NOW - timedelta(days=1), reason="stolen")
@@ -294,7 +311,7 @@ def test_a_revoked_key_names_no_successor(make, tmp_path):
         keyring.import_trusted(file)
 
 
-def test_revoked_since_asks_for_a_time_that_others_vouch_for(make):
+def test_revoked_since_asks_for_a_time_that_others_vouch_for(make: Callable[[str], tuple[Signer, str]]) -> None:
     mine, identifier = make("k")
     envelope = sign_statement(STATEMENT, mine.key)
     keyring.revoke(mine, identifier, since=NOW, reason="stolen")
@@ -306,7 +323,9 @@ def test_revoked_since_asks_for_a_time_that_others_vouch_for(make):
             verify_envelope(envelope, trust, at=at)
 
 
-def test_lists_only_grow_and_the_earliest_time_counts(make, home, tmp_path):
+def test_lists_only_grow_and_the_earliest_time_counts(
+    make: Callable[[str], tuple[Signer, str]], home: Path, tmp_path: Path
+) -> None:
     mine, identifier = make("k")
     first = keyring.revoke(mine, identifier, since=NOW, reason="one")
     second = keyring.revoke(mine, identifier, since=NOW - timedelta(days=2), reason="two")
@@ -320,7 +339,7 @@ def test_lists_only_grow_and_the_earliest_time_counts(make, home, tmp_path):
     assert len(keyring.trusted_keys().revoked) == 1
 
 
-def test_only_a_key_itself_or_its_successor_revokes(make, tmp_path):
+def test_only_a_key_itself_or_its_successor_revokes(make: Callable[[str], tuple[Signer, str]], tmp_path: Path) -> None:
     (old, old_id), (new, new_id), (third, _) = make("old"), make("new"), make("third")
     with pytest.raises(SignatureInvalid, match="only a key itself, or the successor"):
         keyring.revoke(third, old_id, since=NOW, reason="spite")
@@ -338,7 +357,7 @@ def test_only_a_key_itself_or_its_successor_revokes(make, tmp_path):
         keyring.revoke(new, "x", since=NOW, reason="x")
 
 
-def test_an_altered_list_is_not_passed_over(make, home):
+def test_an_altered_list_is_not_passed_over(make: Callable[[str], tuple[Signer, str]], home: Path) -> None:
     mine, identifier = make("k")
     keyring.revoke(mine, identifier, since=NOW, reason="stolen")
     file = home / "revoked" / f"{identifier}.sig"
@@ -349,7 +368,7 @@ def test_an_altered_list_is_not_passed_over(make, home):
         keyring.trusted_keys()
 
 
-def test_other_statements_say_nothing_about_keys(make, tmp_path):
+def test_other_statements_say_nothing_about_keys(make: Callable[[str], tuple[Signer, str]], tmp_path: Path) -> None:
     mine, _ = make("k")
     with pytest.raises(Malformed, match="says nothing about keys"):
         keyring.import_trusted(_sig(tmp_path / "x.sig", sign_statement(STATEMENT, mine.key)))
@@ -359,13 +378,15 @@ def test_other_statements_say_nothing_about_keys(make, tmp_path):
 
 
 @pytest.fixture
-def bound(make):
+def bound(make: Callable[[str], tuple[Signer, str]]) -> tuple[Signer, str, Envelope]:
     pytest.importorskip("eth_account", reason="the extra 'chain' is not installed")
     mine, identifier = make("k")
     return mine, identifier, keyring.bind_account(mine, bytes(range(1, 33)))
 
 
-def test_a_key_and_an_account_are_bound_by_both(bound, home, tmp_path):
+def test_a_key_and_an_account_are_bound_by_both(
+    bound: tuple[Signer, str, Envelope], home: Path, tmp_path: Path
+) -> None:
     from eth_account import Account
     from eth_account.messages import encode_typed_data
 
@@ -409,7 +430,9 @@ def test_a_key_and_an_account_are_bound_by_both(bound, home, tmp_path):
         ({"more": 1}, Malformed, "'more' is unknown"),
     ],
 )
-def test_a_binding_that_one_side_did_not_sign_is_refused(bound, change, error, message):
+def test_a_binding_that_one_side_did_not_sign_is_refused(
+    bound: tuple[Signer, str, Envelope], change: dict[str, Any], error: type[Exception], message: str
+) -> None:
     mine, identifier, envelope = bound
     said = Statement.from_bytes(envelope.payload)
     altered = sign_statement(Statement(said.subjects, said.predicate_type, dict(said.predicate) | change), mine.key)
@@ -421,7 +444,7 @@ def test_a_binding_that_one_side_did_not_sign_is_refused(bound, change, error, m
         keyring.check_binding(copied, Trust({copied.keyid: stranger.public_key()}))
 
 
-def test_accounts_are_written_encrypted_and_read(tmp_path, monkeypatch):
+def test_accounts_are_written_encrypted_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("eth_account", reason="the extra 'chain' is not installed")
     monkeypatch.setattr(account, "SCRYPT_N", 1024)
     file = tmp_path / "account.json"
@@ -446,7 +469,7 @@ def test_accounts_are_written_encrypted_and_read(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory):
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Make a SoftHSM2 token with a key on each curve; give a function from label to URI."""
     pkcs11 = pytest.importorskip("pkcs11", reason="the extra 'hsm' (python-pkcs11) is not installed")
     places = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
@@ -472,7 +495,7 @@ def token(tmp_path_factory):
 
 
 @pytest.mark.parametrize("curve", ["secp256r1", "secp384r1", "secp521r1"])
-def test_a_hardware_key_signs_like_any_other(token, curve):
+def test_a_hardware_key_signs_like_any_other(token: Any, curve: Any) -> None:
     mine = _load(token(curve), "1234")
     envelope = Envelope.from_bytes(sign_statement(STATEMENT, mine.key).to_bytes())
     assert verify_envelope(envelope, Trust({envelope.keyid: mine.key.public_key()})) == STATEMENT
@@ -489,7 +512,7 @@ def test_a_hardware_key_signs_like_any_other(token, curve):
         (("secp256k1",), "1234", "secp256k1 is not a key"),
     ],
 )
-def test_unusable_hardware_keys_say_why(token, uri, pin, message):
+def test_unusable_hardware_keys_say_why(token: Any, uri: Any, pin: Any, message: Any) -> None:
     with pytest.raises(KeyUnusable, match=message):
         _load(token(*uri), pin)
 
@@ -504,20 +527,22 @@ def test_unusable_hardware_keys_say_why(token, uri, pin, message):
         ("pkcs11:token=x?module-path=/nowhere.so", "check the module"),
     ],
 )
-def test_malformed_uris_say_why(uri, message):
+def test_malformed_uris_say_why(uri: str, message: str) -> None:
     pytest.importorskip("pkcs11", reason="the extra 'hsm' (python-pkcs11) is not installed")
     with pytest.raises(KeyUnusable, match=message):
         _load(uri, "1234")
 
 
 @pytest.fixture
-def open_umask():
+def open_umask() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
 
 
-def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(home, tmp_path, open_umask):
+def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(
+    home: Path, tmp_path: Path, open_umask: None
+) -> None:
     from ledger.hashes.hashcache import HashCache
     from ledger.provenance.sign import sign_path
     from ledger.signing.log import TransparencyLog
@@ -536,7 +561,7 @@ def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(home, tmp_pat
 
 
 @pytest.mark.parametrize("place", ["", "trusted", "trusted/KEY.pem", "revoked", "accounts", "trusted/other.crt"])
-def test_trust_that_everybody_can_write_to_is_refused(home, place):
+def test_trust_that_everybody_can_write_to_is_refused(home: Path, place: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = keyring.trust_key(key.public_key())
     for folder in ("revoked", "accounts"):

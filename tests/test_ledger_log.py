@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.hashes.digest import hash_bytes
-from ledger.signing.envelope import sign_statement
+from ledger.signing.envelope import Envelope, sign_statement
 from ledger.signing.keys import key_id
 from ledger.signing.log import TransparencyLog
 from ledger.signing.log_proofs import check_consistency, check_inclusion, leaf_hash
@@ -23,7 +23,7 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 SIZES = range(1, 18)
 
 
-def tree_hash(leaves):
+def tree_hash(leaves: list[bytes]) -> bytes:
     """MTH of RFC 9162, section 2.1.1, word by word."""
     if len(leaves) == 1:
         return hashlib.sha256(b"\0" + leaves[0]).digest()
@@ -33,17 +33,17 @@ def tree_hash(leaves):
     return hashlib.sha256(b"\1" + tree_hash(leaves[:k]) + tree_hash(leaves[k:])).digest()
 
 
-def envelope(number):
+def envelope(number: int) -> Envelope:
     return sign_statement(Statement({f"x{number}": hash_bytes(bytes([number]))}, "https://example.com/x", {}), KEY)
 
 
-def filed(*numbers):
+def filed(*numbers: int) -> dict[Path, Envelope]:
     """Return envelopes by the signature files that they would lie in."""
     return {Path(f"{number}/x{number % 256}.sig"): envelope(number % 256) for number in numbers}
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory):
+def log(tmp_path_factory: pytest.TempPathFactory) -> TransparencyLog:
     made = TransparencyLog(tmp_path_factory.mktemp("log") / "log.sqlite")
     for number in range(5):
         made.append(filed(number), KEY)
@@ -51,18 +51,18 @@ def log(tmp_path_factory):
     return made
 
 
-def test_the_first_hashes_are_hand_worked():
+def test_the_first_hashes_are_hand_worked() -> None:
     assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert tree_hash([b"", b"\0"]).hex() == "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_roots_are_those_of_the_definition(log, size):
+def test_roots_are_those_of_the_definition(log: TransparencyLog, size: int) -> None:
     assert log.root(size) == tree_hash([entry.leaf for entry in log.entries()[:size]])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_entry_is_proved_and_no_other(log, size):
+def test_every_entry_is_proved_and_no_other(log: TransparencyLog, size: int) -> None:
     entries, root = log.entries()[:size], log.root(size)
     for entry in entries:
         proof = log.inclusion_proof(entry.position, size)
@@ -80,7 +80,7 @@ def test_every_entry_is_proved_and_no_other(log, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_older_log_is_the_beginning_and_no_other(log, size):
+def test_every_older_log_is_the_beginning_and_no_other(log: TransparencyLog, size: int) -> None:
     root = log.root(size)
     for old_size in range(1, size + 1):
         proof, old = log.consistency_proof(old_size, size), log.root(old_size)
@@ -101,7 +101,7 @@ def test_every_older_log_is_the_beginning_and_no_other(log, size):
         log.consistency_proof(size + 1, size)
 
 
-def test_entries_say_who_signed_what(log):
+def test_entries_say_who_signed_what(log: TransparencyLog) -> None:
     entry = log.find(hash_bytes(envelope(3).payload))
     assert entry.position == 3
     assert entry.fields["subject"] == {"x3": hash_bytes(b"\3").hex}
@@ -112,14 +112,14 @@ def test_entries_say_who_signed_what(log):
         log.verify(Trust({}))
 
 
-def test_where_there_is_no_log_nothing_is_found_and_none_is_made(tmp_path):
+def test_where_there_is_no_log_nothing_is_found_and_none_is_made(tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "log.sqlite")
     assert log.entries() == []
     assert log.find(hash_bytes(b"")) is None
     assert not log.file.exists()
 
 
-def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
+def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "log.sqlite")
     log.append(filed(1), KEY)
 
@@ -127,7 +127,7 @@ def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
         public_key = staticmethod(KEY.public_key)
 
         @staticmethod
-        def sign(data, signature_algorithm):
+        def sign(data: bytes, signature_algorithm: ec.ECDSA) -> None:
             raise LedgerError("the token was taken out")
 
     with pytest.raises(LedgerError, match="taken out"):
@@ -136,7 +136,7 @@ def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path):
     log.verify(KEYS)
 
 
-def test_processes_that_sign_at_once_wait_for_each_other(tmp_path):
+def test_processes_that_sign_at_once_wait_for_each_other(tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "log.sqlite")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: log.append(filed(number), KEY), range(24)))
@@ -144,13 +144,13 @@ def test_processes_that_sign_at_once_wait_for_each_other(tmp_path):
     log.verify(KEYS)
 
 
-def test_a_log_that_cannot_be_written_says_so(tmp_path):
+def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "log.sqlite").mkdir()
     with pytest.raises(LedgerError, match="the log cannot be used"):
         TransparencyLog(tmp_path / "log.sqlite").append(filed(1), KEY)
 
 
-def test_adding_costs_a_logarithm_of_the_size(tmp_path):
+def test_adding_costs_a_logarithm_of_the_size(tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "log.sqlite")
     log.append(filed(*range(1000)), KEY)
     with closing(sqlite3.connect(log.file)) as database:
@@ -170,7 +170,7 @@ def test_adding_costs_a_logarithm_of_the_size(tmp_path):
         ("UPDATE head SET bundle = NULL", "head: not valid JSON"),
     ],
 )
-def test_the_whole_log_is_checked(tmp_path, statement, message):
+def test_the_whole_log_is_checked(tmp_path: Path, statement: str, message: str) -> None:
     log = TransparencyLog(tmp_path / "log.sqlite")
     log.append(filed(*range(9)), KEY)
     with closing(sqlite3.connect(log.file)) as database, database:

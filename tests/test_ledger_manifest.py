@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+from _io import FileIO
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,7 @@ from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, Method, left_o
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     root = tmp_path / "store"
     (root / "a" / "empty").mkdir(parents=True)
     (root / "b.txt").write_bytes(b"b")
@@ -25,7 +28,7 @@ def folder(tmp_path):
     return root
 
 
-def test_names_are_sorted_posix_paths_and_the_root_is_hand_worked(folder):
+def test_names_are_sorted_posix_paths_and_the_root_is_hand_worked(folder: Path) -> None:
     manifest = Manifest.of_path(folder)
     # Names are compared part by part, as the reference implementation does: the part "a" comes before "a.txt".
     assert list(manifest.files) == [".hidden", "a/z.txt", "a.txt", "b.txt"]
@@ -33,7 +36,7 @@ def test_names_are_sorted_posix_paths_and_the_root_is_hand_worked(folder):
     assert manifest.root == Digest("sha256", by_hand.digest())
 
 
-def test_diff_names_every_change(folder):
+def test_diff_names_every_change(folder: Path) -> None:
     before = Manifest.of_path(folder)
     assert not before.diff(before)
     (folder / "b.txt").write_bytes(b"B")
@@ -43,12 +46,12 @@ def test_diff_names_every_change(folder):
     assert str(diff) == "changed b.txt; missing a.txt; extra c.txt"
 
 
-def test_a_long_diff_is_cut():
+def test_a_long_diff_is_cut() -> None:
     diff = ManifestDiff(missing=tuple(f"f{n}" for n in range(10)))
     assert str(diff) == "missing f0, f1, f2 and 7 more"
 
 
-def test_swapped_contents_change_the_root(folder):
+def test_swapped_contents_change_the_root(folder: Path) -> None:
     before = Manifest.of_path(folder)
     (folder / "a.txt").write_bytes(b"b")
     (folder / "b.txt").write_bytes(b"a")
@@ -56,7 +59,7 @@ def test_swapped_contents_change_the_root(folder):
 
 
 @pytest.mark.parametrize("make", ["link", "dangling", "pipe"])
-def test_what_is_not_a_file_or_folder_is_refused_by_name(folder, make):
+def test_what_is_not_a_file_or_folder_is_refused_by_name(folder: Path, make: str) -> None:
     odd = folder / "a" / "odd"
     if make == "pipe":
         os.mkfifo(odd)
@@ -66,14 +69,14 @@ def test_what_is_not_a_file_or_folder_is_refused_by_name(folder, make):
         Manifest.of_path(folder)
 
 
-def test_a_name_that_is_not_utf8_is_refused(folder):
+def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
     with open(os.fsencode(folder) + b"/\xff.mid", "wb"):
         pass
     with pytest.raises(PathRefused, match="not UTF-8"):
         Manifest.of_path(folder)
 
 
-def test_empty_absent_and_linked_folders_are_refused(folder, tmp_path):
+def test_empty_absent_and_linked_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing" / "inside").mkdir(parents=True)
     (tmp_path / "link").symlink_to(folder)
     for name, message in (
@@ -86,18 +89,18 @@ def test_empty_absent_and_linked_folders_are_refused(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "./a", "a/..", "../a", "a/", "a\0b", "\udcff", 5])
-def test_names_outside_the_folder_are_refused(name):
+def test_names_outside_the_folder_are_refused(name: str | int) -> None:
     with pytest.raises(Malformed, match=r"not a relative POSIX path|not UTF-8"):
         Manifest({name: hash_bytes(b"")})
 
 
-def test_a_file_is_one_resource(folder):
+def test_a_file_is_one_resource(folder: Path) -> None:
     manifest = Manifest.of_path(folder / "b.txt")
     assert manifest.files == {".": hash_bytes(b"b")}
     assert manifest.root.value == hashlib.sha256(hash_bytes(b"b").value).digest()
 
 
-def test_shards_are_hand_worked_sorted_by_offset_and_leave_empty_files_out(tmp_path):
+def test_shards_are_hand_worked_sorted_by_offset_and_leave_empty_files_out(tmp_path: Path) -> None:
     data = bytes(range(25))
     (tmp_path / "a").write_bytes(data)
     (tmp_path / "empty").write_bytes(b"")
@@ -111,7 +114,7 @@ def test_shards_are_hand_worked_sorted_by_offset_and_leave_empty_files_out(tmp_p
     }
 
 
-def test_ignored_names_are_left_out_whole_and_named(folder):
+def test_ignored_names_are_left_out_whole_and_named(folder: Path) -> None:
     method = Method(None, ("a", ".hidden"))
     assert list(Manifest.of_path(folder, method).files) == ["a.txt", "b.txt"]
     assert left_out(folder, method.ignored) == [".hidden", "a"]
@@ -123,24 +126,24 @@ def test_ignored_names_are_left_out_whole_and_named(folder):
 
 
 @pytest.mark.parametrize("name", ["a", "a:0", "a:0:x", "a:00:1", "../a:0:1", "/a:0:1"])
-def test_what_is_no_shard_is_refused(name):
+def test_what_is_no_shard_is_refused(name: str) -> None:
     with pytest.raises(Malformed, match=r"name of a shard|relative POSIX"):
         Manifest({name: hash_bytes(b""), "b:0:1": hash_bytes(b"")}, Method(10))
 
 
-def test_one_name_in_two_unicode_forms_is_refused(tmp_path):
+def test_one_name_in_two_unicode_forms_is_refused(tmp_path: Path) -> None:
     for name in ("caf\u00e9", "cafe\u0301"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(PathRefused, match=r"'caf\\xe9' differ only in their Unicode form"):  # they look the same
         Manifest.of_path(tmp_path)
 
 
-def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path, monkeypatch):
+def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"x" * 100)
     real = digest._hash_range
 
-    def hash_and_write(*words):
+    def hash_and_write(*words: FileIO | int) -> Digest:
         found = real(*words)
         with open(file, "ab") as more:
             more.write(b"y")
@@ -152,20 +155,20 @@ def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def cached(folder, tmp_path, monkeypatch):
+def cached(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
     """Give a folder that settled, its cache, and a function that says which files a manifest reads."""
     monkeypatch.setattr(hashcache, "SETTLING_NS", 0)
     read = []
     real = manifest_module.hash_file
 
-    def counted(path, start=0, end=None):
+    def counted(path: Path, start: int = 0, end: int | None = None) -> Digest:
         read.append(path.name)
         return real(path, start, end)
 
     monkeypatch.setattr(manifest_module, "hash_file", counted)
     cache = HashCache(tmp_path / "home" / "hashes.sqlite")
 
-    def reads(method=FILES, path=folder):
+    def reads(method: Method = FILES, path: Path = folder) -> list[str]:
         read.clear()
         found = Manifest.of_path(path, method, cache)
         names = sorted(read)
@@ -176,7 +179,7 @@ def cached(folder, tmp_path, monkeypatch):
     return SimpleNamespace(folder=folder, cache=cache, reads=reads)
 
 
-def test_only_what_changed_is_read_again(cached):
+def test_only_what_changed_is_read_again(cached: type[Any]) -> None:
     assert cached.reads() == []
     (cached.folder / "b.txt").write_bytes(b"B")
     assert cached.reads() == ["b.txt"]
@@ -187,7 +190,7 @@ def test_only_what_changed_is_read_again(cached):
     assert (cached.cache.file.stat().st_mode & 0o777) == 0o600
 
 
-def test_a_file_given_its_old_time_back_is_read_again(cached):
+def test_a_file_given_its_old_time_back_is_read_again(cached: type[Any]) -> None:
     file = cached.folder / "b.txt"
     before = file.stat()
     file.write_bytes(b"X")
@@ -196,14 +199,14 @@ def test_a_file_given_its_old_time_back_is_read_again(cached):
     assert cached.reads() == ["b.txt"]
 
 
-def test_shards_and_single_files_are_kept_apart(cached):
+def test_shards_and_single_files_are_kept_apart(cached: type[Any]) -> None:
     assert len(cached.reads(Method(1))) == 4
     assert cached.reads(Method(1)) == cached.reads() == []
     assert cached.reads(path=cached.folder / "b.txt") == ["b.txt"]
     assert cached.reads(path=cached.folder / "b.txt") == []
 
 
-def test_a_damaged_cache_and_a_place_that_cannot_be_written_change_nothing(cached, tmp_path):
+def test_a_damaged_cache_and_a_place_that_cannot_be_written_change_nothing(cached: type[Any], tmp_path: Path) -> None:
     cached.cache.file.write_bytes(b"no database" * 100)
     assert len(cached.reads()) == 4
     assert cached.reads() == []
@@ -211,13 +214,13 @@ def test_a_damaged_cache_and_a_place_that_cannot_be_written_change_nothing(cache
     assert Manifest.of_path(cached.folder, FILES, nowhere) == Manifest.of_path(cached.folder)
 
 
-def test_what_was_just_written_is_not_kept(folder, tmp_path):
+def test_what_was_just_written_is_not_kept(folder: Path, tmp_path: Path) -> None:
     cache = HashCache(tmp_path / "hashes.sqlite")
     Manifest.of_path(folder, FILES, cache)
     assert cache.load(folder) == {}
 
 
-def test_files_of_git_at_the_top_are_left_out_and_those_further_down_are_not(folder):
+def test_files_of_git_at_the_top_are_left_out_and_those_further_down_are_not(folder: Path) -> None:
     before = Manifest.of_path(folder)
     for name in (".git/HEAD", ".github/x.yml", ".gitattributes", ".gitignore"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -4,10 +4,12 @@ import hashlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.random import ArtificialRandom
 
 from ledger.errors import Malformed
 from ledger.hashes.digest import hash_bytes
@@ -16,16 +18,16 @@ from ledger.hashes.merkle import MAX_PROOF, MerkleTree, check_proof, keccak256, 
 VECTORS = json.loads(Path(__file__).with_name("data").joinpath("ledger_merkle_vectors.json").read_text())
 
 
-def _leaves(count):
+def _leaves(count: int) -> list[bytes]:
     return [leaf_hash(hash_bytes(b"content %d" % i), hash_bytes(b"payload %d" % i)) for i in range(count)]
 
 
-def test_keccak_of_nothing_is_that_of_ethereum_and_not_sha3():
+def test_keccak_of_nothing_is_that_of_ethereum_and_not_sha3() -> None:
     expected = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     assert keccak256(b"").hex() == expected != hashlib.sha3_256(b"").hexdigest()
 
 
-def test_one_two_and_three_leaves_by_hand():
+def test_one_two_and_three_leaves_by_hand() -> None:
     (one,) = _leaves(1)
     assert MerkleTree([one]).root == one
     assert MerkleTree([one]).proof(one) == ()
@@ -41,7 +43,7 @@ def test_one_two_and_three_leaves_by_hand():
 
 
 @pytest.mark.parametrize("vector", VECTORS["trees"], ids=lambda vector: str(vector["leaves"]))
-def test_roots_and_proofs_are_those_of_openzeppelin(vector):
+def test_roots_and_proofs_are_those_of_openzeppelin(vector: dict[str, Any]) -> None:
     leaves = _leaves(vector["leaves"])
     tree = MerkleTree(leaves)
     assert "0x" + tree.root.hex() == vector["root"]
@@ -53,7 +55,7 @@ def test_roots_and_proofs_are_those_of_openzeppelin(vector):
     assert hash_bytes(everything).hex == vector["all"]
 
 
-def test_100000_leaves_take_less_than_two_seconds():
+def test_100000_leaves_take_less_than_two_seconds() -> None:
     digests = [hash_bytes(b"%d" % number) for number in range(100_000)]
     start = time.process_time()
     tree = MerkleTree([leaf_hash(digest, digest) for digest in digests])
@@ -63,7 +65,7 @@ def test_100000_leaves_take_less_than_two_seconds():
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40), st.randoms())
-def test_every_leaf_proves_itself_and_order_does_not_matter(leaves, random):
+def test_every_leaf_proves_itself_and_order_does_not_matter(leaves: list[bytes], random: ArtificialRandom) -> None:
     tree = MerkleTree(leaves)
     shuffled = leaves[:]
     random.shuffle(shuffled)
@@ -72,7 +74,7 @@ def test_every_leaf_proves_itself_and_order_does_not_matter(leaves, random):
         check_proof(tree.root, leaf, tree.proof(leaf))
 
 
-def test_wrong_leaves_and_proofs_are_refused():
+def test_wrong_leaves_and_proofs_are_refused() -> None:
     leaves = _leaves(5)
     tree = MerkleTree(leaves)
     proof = tree.proof(leaves[0])

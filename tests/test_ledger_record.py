@@ -1,6 +1,8 @@
 """Provenance records, and the signing and checking of paths."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +22,7 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture
-def track(tmp_path):
+def track(tmp_path: Path) -> Path:
     path = tmp_path / "out" / "t.mid"
     path.parent.mkdir()
     path.write_bytes(b"notes")
@@ -32,11 +34,11 @@ def track(tmp_path):
     return path
 
 
-def _check(path):
+def _check(path: Path) -> None:
     check_content(read_signed(path, KEYS), measure(path))
 
 
-def test_the_record_has_the_documented_form(track, tmp_path):
+def test_the_record_has_the_documented_form(track: Path, tmp_path: Path) -> None:
     assert record_path(track).name == "t.mid.provenance.json"
     assert json.loads(record_path(track).read_bytes()) == {
         "schema": "contraste-provenance/1",
@@ -57,7 +59,7 @@ def test_the_record_has_the_documented_form(track, tmp_path):
     assert record.also == ("t.wav",)
 
 
-def test_digests_of_folder_and_file(track, tmp_path):
+def test_digests_of_folder_and_file(track: Path, tmp_path: Path) -> None:
     assert digest_of(track) == hash_bytes(b"notes")
     assert digest_of(tmp_path / "model") == Manifest.of_path(tmp_path / "model").root
     assert read_record(tmp_path / "model") is None
@@ -77,7 +79,7 @@ def test_digests_of_folder_and_file(track, tmp_path):
         ({"more": 1}, "'more' is unknown"),
     ],
 )
-def test_records_that_break_the_schema_say_where(track, change, message):
+def test_records_that_break_the_schema_say_where(track: Path, change: dict[str, Any], message: str) -> None:
     file = record_path(track)
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(Malformed, match=message) as caught:
@@ -87,12 +89,12 @@ def test_records_that_break_the_schema_say_where(track, change, message):
         sign_path(track, KEY)
 
 
-def test_minimal_records_are_enough(tmp_path):
+def test_minimal_records_are_enough(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text('{"schema": "contraste-provenance/1", "kind": "dataset"}')
     assert read_record(tmp_path).origin.kind == "dataset"
 
 
-def test_write_record_refuses_bad_values_and_absent_artefacts(track, tmp_path):
+def test_write_record_refuses_bad_values_and_absent_artefacts(track: Path, tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="canonical JSON"):
         write_record(track, "track", parameters={"seed": 2**60})
     with pytest.raises(Malformed, match="record kind"):
@@ -102,7 +104,7 @@ def test_write_record_refuses_bad_values_and_absent_artefacts(track, tmp_path):
     assert read_record(track).origin.kind == "track"
 
 
-def test_signing_is_stable_and_covers_track_record_and_rendering(track):
+def test_signing_is_stable_and_covers_track_record_and_rendering(track: Path) -> None:
     first = sign_path(track, KEY).read_bytes()
     assert sign_path(track, KEY).read_bytes() == first
     signed = read_signed(track, KEYS)
@@ -112,7 +114,7 @@ def test_signing_is_stable_and_covers_track_record_and_rendering(track):
 
 
 @pytest.mark.parametrize("name", ["t.mid", "t.wav", "t.mid.provenance.json"])
-def test_a_changed_or_lost_file_is_named(track, name):
+def test_a_changed_or_lost_file_is_named(track: Path, name: str) -> None:
     sign_path(track, KEY)
     file = track.parent / name
     before = file.read_bytes()
@@ -126,7 +128,7 @@ def test_a_changed_or_lost_file_is_named(track, name):
             _check(track)
 
 
-def test_a_folder_is_covered_whole(tmp_path):
+def test_a_folder_is_covered_whole(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     folder.mkdir()
     (folder / "a").write_bytes(b"a")
@@ -138,7 +140,7 @@ def test_a_folder_is_covered_whole(tmp_path):
         _check(folder)
 
 
-def test_relative_names_find_the_same_signature(tmp_path, monkeypatch):
+def test_relative_names_find_the_same_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "store"
     folder.mkdir()
     (folder / "a").write_bytes(b"a")
@@ -150,7 +152,7 @@ def test_relative_names_find_the_same_signature(tmp_path, monkeypatch):
     _check(folder)
 
 
-def test_a_record_added_after_signing_is_found(tmp_path):
+def test_a_record_added_after_signing_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.mid"
     path.write_bytes(b"x")
     sign_path(path, KEY)
@@ -160,7 +162,7 @@ def test_a_record_added_after_signing_is_found(tmp_path):
         _check(path)
 
 
-def test_a_renamed_file_and_a_swapped_statement_are_found(track, tmp_path):
+def test_a_renamed_file_and_a_swapped_statement_are_found(track: Path, tmp_path: Path) -> None:
     sign_path(track, KEY)
     other = tmp_path / "out" / "u.mid"
     other.write_bytes(track.read_bytes())
@@ -172,7 +174,7 @@ def test_a_renamed_file_and_a_swapped_statement_are_found(track, tmp_path):
         _check(tmp_path / "model")
 
 
-def test_unsigned_untrusted_and_malformed_are_three_errors(track):
+def test_unsigned_untrusted_and_malformed_are_three_errors(track: Path) -> None:
     with pytest.raises(Unsigned, match=r"there is no .*t\.mid\.sig"):
         read_signed(track, KEYS)
     sig = sign_path(track, ec.generate_private_key(ec.SECP256R1()))
@@ -183,7 +185,7 @@ def test_unsigned_untrusted_and_malformed_are_three_errors(track):
         read_signed(track, KEYS)
 
 
-def test_signing_what_is_not_there_or_not_writable_says_so(track, tmp_path):
+def test_signing_what_is_not_there_or_not_writable_says_so(track: Path, tmp_path: Path) -> None:
     with pytest.raises(PathRefused, match="cannot read"):
         sign_path(tmp_path / "no", KEY)
     (track.parent / "t.wav").unlink()
@@ -194,7 +196,7 @@ def test_signing_what_is_not_there_or_not_writable_says_so(track, tmp_path):
         sign_path(tmp_path / "model", KEY)
 
 
-def test_a_model_gets_a_statement_of_its_run_that_goes_when_it_is_none(tmp_path):
+def test_a_model_gets_a_statement_of_its_run_that_goes_when_it_is_none(tmp_path: Path) -> None:
     model = tmp_path / "m"
     model.mkdir()
     (model / "w").write_bytes(b"w")
@@ -208,7 +210,7 @@ def test_a_model_gets_a_statement_of_its_run_that_goes_when_it_is_none(tmp_path)
     assert not (tmp_path / "m.run.sig").exists()
 
 
-def test_a_single_file_model_is_model_signing_and_its_record_counts(tmp_path):
+def test_a_single_file_model_is_model_signing_and_its_record_counts(tmp_path: Path) -> None:
     file = tmp_path / "m.safetensors"
     file.write_bytes(b"weights")
     write_record(file, "model", parameters={"seed": 1})
@@ -227,7 +229,7 @@ def test_a_single_file_model_is_model_signing_and_its_record_counts(tmp_path):
         sign_path(file, KEY)
 
 
-def test_a_folder_that_holds_a_file_of_its_own_name_is_a_folder(tmp_path):
+def test_a_folder_that_holds_a_file_of_its_own_name_is_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
     (folder / "x").write_bytes(b"x")
@@ -238,7 +240,7 @@ def test_a_folder_that_holds_a_file_of_its_own_name_is_a_folder(tmp_path):
     check_content(signed, measure(folder / "x"))  # one file by its own name, as the specification can be read
 
 
-def test_a_run_hashes_a_path_once_and_a_link_to_it_not_at_all(tmp_path, monkeypatch):
+def test_a_run_hashes_a_path_once_and_a_link_to_it_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x").write_bytes(b"1")
     (tmp_path / "y").symlink_to(tmp_path / "x")
     digests = Digests()

@@ -6,7 +6,10 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,12 +32,12 @@ from ledger.hashes.merkle import keccak256
 class Node:
     """The JSON-RPC methods that are needed; `answers` overrides any of them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tester = EthereumTester(PyEVMBackend())
         self.answers = {"eth_chainId": "0x7a69", "eth_maxPriorityFeePerGas": hex(10**9)}
         self.calls = []
 
-    def answer(self, method, parameters):
+    def answer(self, method: str, parameters: list[Any]) -> dict[str, Any]:
         self.calls.append(method)
         if method in self.answers:
             given = self.answers[method]
@@ -50,7 +53,7 @@ class Node:
             data = "0x" + raw.hex() if isinstance(raw, bytes) else str(raw)
             return {"error": {"code": 3, "message": "execution reverted", "data": data}}
 
-    def eth_getBlockByNumber(self, number, _):  # noqa: N802
+    def eth_getBlockByNumber(self, number: str, _: bool) -> dict[str, Any]:  # noqa: N802
         block = self.tester.get_block_by_number(int(number, 16) if number.startswith("0x") else number)
         names = {"sha3_uncles": "sha3Uncles", "coinbase": "miner", "state_root": "stateRoot"}
         names |= {"receipts_root": "receiptsRoot", "transactions_root": "transactionsRoot", "logs_bloom": "logsBloom"}
@@ -59,39 +62,39 @@ class Node:
         fields = {names.get(name, name): hex(v) if isinstance(v, int) else v for name, v in block.items()}
         return fields | {"logsBloom": "0x00"}  # the hash of the header is another one then, as on some other chains
 
-    def eth_getTransactionByHash(self, transaction):  # noqa: N802
+    def eth_getTransactionByHash(self, transaction: str) -> None:  # noqa: N802
         try:
             return self.tester.get_transaction_by_hash(transaction)
         except TransactionNotFound:
             return None
 
-    def eth_getBlockReceipts(self, number):  # noqa: N802
+    def eth_getBlockReceipts(self, number: str) -> list[dict[str, Any]]:  # noqa: N802
         block = self.tester.get_block_by_number(int(number, 16))
         return [self.eth_getTransactionReceipt(transaction) for transaction in block["transactions"]]
 
-    def eth_getCode(self, address, _):  # noqa: N802
+    def eth_getCode(self, address: str, _: str) -> str:  # noqa: N802
         return self.tester.get_code(address)
 
-    def eth_getBalance(self, address, _):  # noqa: N802
+    def eth_getBalance(self, address: str, _: str) -> str:  # noqa: N802
         return hex(self.tester.get_balance(address))
 
-    def eth_getTransactionCount(self, address, _):  # noqa: N802
+    def eth_getTransactionCount(self, address: str, _: str) -> str:  # noqa: N802
         return hex(self.tester.get_nonce(address))
 
-    def eth_estimateGas(self, fields):  # noqa: N802
+    def eth_estimateGas(self, fields: dict[str, str]) -> str:  # noqa: N802
         # Like a real node, and unlike eth-tester, estimate for those who could not pay, too.
         pays = self.tester.get_balance(fields["from"]) > 0
         sender = fields["from"] if pays else self.tester.get_accounts()[0]
         return hex(self.tester.estimate_gas({"from": sender, "data": fields["data"]} | _to(fields)))
 
-    def eth_call(self, fields, _):
+    def eth_call(self, fields: dict[str, str], _: str) -> str:
         sender = self.tester.get_accounts()[0]
         return self.tester.call({"from": sender, "gas": 5_000_000, "data": fields["data"]} | _to(fields))
 
-    def eth_sendRawTransaction(self, raw):  # noqa: N802
+    def eth_sendRawTransaction(self, raw: str) -> str:  # noqa: N802
         return self.tester.send_raw_transaction(raw)
 
-    def eth_getTransactionReceipt(self, transaction):  # noqa: N802
+    def eth_getTransactionReceipt(self, transaction: str) -> dict[str, Any] | None:  # noqa: N802
         try:
             receipt = self.tester.get_transaction_receipt(transaction)
         except TransactionNotFound:
@@ -108,14 +111,14 @@ class Node:
         }
 
 
-def _to(fields):
+def _to(fields: dict[str, str]) -> dict[str, str]:
     return {"to": fields["to"]} if "to" in fields else {}
 
 
 @pytest.fixture(scope="module")
-def server():
+def server() -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = server.node.answer(request["method"], request["params"])
             data = answer if isinstance(answer, bytes) else json.dumps({"jsonrpc": "2.0", "id": 1} | answer).encode()
@@ -124,7 +127,7 @@ def server():
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_):
+        def log_message(self, *_: str) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -136,7 +139,7 @@ def server():
 
 
 @pytest.fixture
-def node(server, home):
+def node(server: ThreadingHTTPServer, home: Path) -> Iterator[Node]:
     before = dict(server.node.answers)
     server.node.calls.clear()
     yield server.node
@@ -144,12 +147,12 @@ def node(server, home):
 
 
 @pytest.fixture
-def url(server):
+def url(server: ThreadingHTTPServer) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture
-def key(node):
+def key(node: Node) -> bytes:
     secret = secrets.token_bytes(32)
     rich = node.tester.get_accounts()[0]
     address = Account.from_key(secret).address
@@ -157,7 +160,7 @@ def key(node):
     return secret
 
 
-def test_anchor_lookup_revoke_and_mint(url, key):
+def test_anchor_lookup_revoke_and_mint(url: str, key: bytes) -> None:
     chain = open_chain(rpc=url, account_key=key)
     root = keccak256(key)
     receipt = chain.anchor(root)
@@ -178,13 +181,13 @@ def test_anchor_lookup_revoke_and_mint(url, key):
         chain.mint([(hash_bytes(key), hash_bytes(b"other"))])
 
 
-def test_the_contract_is_remembered_between_runs(url, key):
+def test_the_contract_is_remembered_between_runs(url: str, key: bytes) -> None:
     first = RpcChain(url, key).anchor(keccak256(b"1" + key))
     second = RpcChain(url, key).anchor(keccak256(b"2" + key))
     assert first.contract == second.contract
 
 
-def test_a_contract_that_is_gone_is_deployed_anew(url, key, node, tmp_path):
+def test_a_contract_that_is_gone_is_deployed_anew(url: str, key: bytes, node: Node, tmp_path: Path) -> None:
     chain = RpcChain(url, key)
     first = chain.anchor(keccak256(b"3" + key))
     (memory,) = (tmp_path / "home" / "chains").glob("*/contracts.json")
@@ -192,7 +195,7 @@ def test_a_contract_that_is_gone_is_deployed_anew(url, key, node, tmp_path):
     assert chain.anchor(keccak256(b"4" + key)).contract != first.contract
 
 
-def test_finality_is_asked_of_the_node(url, key, node):
+def test_finality_is_asked_of_the_node(url: str, key: bytes, node: Node) -> None:
     chain = RpcChain(url, key)
     root = keccak256(b"5" + key)
     chain.anchor(root)
@@ -204,7 +207,7 @@ def test_finality_is_asked_of_the_node(url, key, node):
     assert chain.lookup(root).final is False
 
 
-def test_no_answer_is_unreachable_and_shows_no_api_key(node):
+def test_no_answer_is_unreachable_and_shows_no_api_key(node: Node) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -215,7 +218,7 @@ def test_no_answer_is_unreachable_and_shows_no_api_key(node):
     assert time.monotonic() - start < 3
 
 
-def test_a_silent_node_is_unreachable_after_the_time_limit(node):
+def test_a_silent_node_is_unreachable_after_the_time_limit(node: Node) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -225,7 +228,9 @@ def test_a_silent_node_is_unreachable_after_the_time_limit(node):
 
 
 @pytest.mark.parametrize("junk", [b"<html>", b"[]", b"{}", b'{"result": "zz"}', b'{"result": null}', b"\xff"])
-def test_what_is_not_json_rpc_is_unreachable(url, node, junk, monkeypatch):
+def test_what_is_not_json_rpc_is_unreachable(
+    url: str, node: Node, junk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(node, "answer", lambda *_: junk)
     with pytest.raises(ChainUnreachable, match=r"127\.0\.0\.1"):
         RpcChain(url).lookup(keccak256(b"x"))
@@ -241,14 +246,16 @@ def test_what_is_not_json_rpc_is_unreachable(url, node, junk, monkeypatch):
         ("0xaa36a7", "says it is chain 11155111, but its genesis block is.*do not trust"),
     ],
 )
-def test_mainnet_and_dead_test_networks_are_refused(url, key, node, chain_id, message):
+def test_mainnet_and_dead_test_networks_are_refused(
+    url: str, key: bytes, node: Node, chain_id: str, message: str
+) -> None:
     node.answers["eth_chainId"] = chain_id
     with pytest.raises(ChainRefused, match=message):
         RpcChain(url, key).anchor(keccak256(b"x"))
     assert "eth_sendRawTransaction" not in node.calls
 
 
-def test_mainnet_can_be_meant_but_its_genesis_block_still_counts(url, key, node):
+def test_mainnet_can_be_meant_but_its_genesis_block_still_counts(url: str, key: bytes, node: Node) -> None:
     node.answers["eth_chainId"] = "0x89"
     assert RpcChain(url, key, mean_mainnet=True).identity().chain_id == 137
     node.answers["eth_chainId"] = "0x1"
@@ -273,7 +280,9 @@ def test_mainnet_can_be_meant_but_its_genesis_block_still_counts(url, key, node)
         ("9" * 30, "no known network"),
     ],
 )
-def test_another_network_than_the_one_named_is_refused(url, key, node, network, message):
+def test_another_network_than_the_one_named_is_refused(
+    url: str, key: bytes, node: Node, network: str, message: str
+) -> None:
     with pytest.raises(ChainRefused, match=message):
         RpcChain(url, key, network=network).anchor(keccak256(b"x"))
     assert "eth_sendRawTransaction" not in node.calls
@@ -281,7 +290,7 @@ def test_another_network_than_the_one_named_is_refused(url, key, node, network, 
         open_chain(network=network)
 
 
-def test_a_node_that_changes_its_chain_id_gets_no_transaction(url, key, node):
+def test_a_node_that_changes_its_chain_id_gets_no_transaction(url: str, key: bytes, node: Node) -> None:
     ids = iter(["0x7a69", "0x7a69"])
     node.answers["eth_chainId"] = lambda: next(ids, "0x1")
     chain = RpcChain(url, key, network="31337")
@@ -290,7 +299,7 @@ def test_a_node_that_changes_its_chain_id_gets_no_transaction(url, key, node):
     assert node.calls.count("eth_sendRawTransaction") == 1  # the deployment, before the node changed its mind
 
 
-def test_fees_have_a_cap(url, key, node):
+def test_fees_have_a_cap(url: str, key: bytes, node: Node) -> None:
     with pytest.raises(ChainRefused, match=r"costs .* gwei on chain 31337, and at most 0\.5 gwei may be paid"):
         RpcChain(url, key, max_fee_gwei=0.5).anchor(keccak256(b"x" + key))
     node.answers["eth_maxPriorityFeePerGas"] = hex(10**15)  # a greedy node
@@ -302,7 +311,7 @@ def test_fees_have_a_cap(url, key, node):
             RpcChain(url, key, max_fee_gwei=wrong)
 
 
-def test_the_public_keys_of_test_nodes_pay_nowhere_else(url, node):
+def test_the_public_keys_of_test_nodes_pay_nowhere_else(url: str, node: Node) -> None:
     mnemonic_account_0 = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")  # a test key
     node.answers["eth_chainId"] = hex(4242)
     with pytest.raises(KeyUnusable, match="is public"):
@@ -310,12 +319,12 @@ def test_the_public_keys_of_test_nodes_pay_nowhere_else(url, node):
     assert "eth_sendRawTransaction" not in node.calls
 
 
-def test_a_dripping_answer_ends_at_the_time_limit(node):
+def test_a_dripping_answer_ends_at_the_time_limit(node: Node) -> None:
     with socket.socket() as slow:
         slow.bind(("127.0.0.1", 0))
         slow.listen()
 
-        def drip():
+        def drip() -> None:
             client, _ = slow.accept()
             with client, contextlib.suppress(OSError):
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
@@ -331,7 +340,7 @@ def test_a_dripping_answer_ends_at_the_time_limit(node):
         assert time.monotonic() - start < 3
 
 
-def test_a_node_without_block_receipts_is_asked_for_each(url, key, node):
+def test_a_node_without_block_receipts_is_asked_for_each(url: str, key: bytes, node: Node) -> None:
     node.answers["eth_getBlockReceipts"] = {"error": {"code": -32601, "message": "method not found"}}
     chain = RpcChain(url, key)
     root = keccak256(b"each" + key)
@@ -339,7 +348,7 @@ def test_a_node_without_block_receipts_is_asked_for_each(url, key, node):
     assert chain.block_of(receipt.transaction) == receipt.block
 
 
-def test_no_key_no_funds_and_no_eip1559_send_nothing(url, node, key):
+def test_no_key_no_funds_and_no_eip1559_send_nothing(url: str, node: Node, key: bytes) -> None:
     with pytest.raises(KeyUnusable, match="CONTRASTE_ETH_KEY"):
         RpcChain(url).anchor(keccak256(b"x"))
     with pytest.raises(ChainRefused, match="has 0 wei"):
@@ -350,7 +359,7 @@ def test_no_key_no_funds_and_no_eip1559_send_nothing(url, node, key):
     assert "eth_sendRawTransaction" not in node.calls
 
 
-def test_an_unmined_and_a_reverted_transaction_are_told_apart(url, key, node):
+def test_an_unmined_and_a_reverted_transaction_are_told_apart(url: str, key: bytes, node: Node) -> None:
     chain = RpcChain(url, key, mining_timeout_s=0.2)
     chain.anchor(keccak256(b"5" + key))
     node.answers["eth_getTransactionReceipt"] = None
@@ -373,7 +382,7 @@ def test_an_unmined_and_a_reverted_transaction_are_told_apart(url, key, node):
         chain.anchor(keccak256(b"8" + key))
 
 
-def test_a_damaged_record_of_a_pending_transaction_is_said(url, key, home):
+def test_a_damaged_record_of_a_pending_transaction_is_said(url: str, key: bytes, home: Path) -> None:
     chain = RpcChain(url, key)
     chain.anchor(keccak256(b"5" + key))
     (lock,) = home.glob("chains/*/0x*.lock")
@@ -386,7 +395,7 @@ def test_a_damaged_record_of_a_pending_transaction_is_said(url, key, home):
             chain.anchor(keccak256(b"9" + key))
 
 
-def test_foreign_code_is_not_believed(url, key):
+def test_foreign_code_is_not_believed(url: str, key: bytes) -> None:
     chain = RpcChain(url, key)
     with pytest.raises(ContractMismatch, match="no code"):
         chain.lookup(keccak256(b"x"), contract="0x" + "12" * 20)
@@ -396,12 +405,12 @@ def test_foreign_code_is_not_believed(url, key):
 
 
 @pytest.mark.parametrize("bad", ["ftp://x", "localhost:8545", "", "http://", "http://[::1"])
-def test_other_urls_are_refused(bad):
+def test_other_urls_are_refused(bad: str) -> None:
     with pytest.raises(ChainRefused, match="http"):
         RpcChain(bad)
 
 
-def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path, monkeypatch):
+def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = secrets.token_bytes(32)
     monkeypatch.delenv("CONTRASTE_ETH_KEY", raising=False)
     assert load_account_key() is None
@@ -431,17 +440,17 @@ def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path, monkeypatch)
 
 
 @contextlib.contextmanager
-def answering(respond):
+def answering(respond: Any) -> Iterator[tuple[str, list[Any]]]:
     """Serve `respond(handler)` to every POST, on a free loopback port; yield the URL and the requests so far."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             asked.append(self.path)
             with contextlib.suppress(OSError):
                 respond(self)
 
-        def log_message(self, *_):
+        def log_message(self, *_: str) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -454,14 +463,14 @@ def answering(respond):
         server.server_close()
 
 
-def _headers(handler, code, **headers):
+def _headers(handler: Any, code: int, **headers: str) -> None:
     handler.send_response(code)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
 
 
-def test_a_node_that_hangs_is_waited_for_once():
+def test_a_node_that_hangs_is_waited_for_once() -> None:
     from ledger.chains.jsonrpc import Node
 
     with answering(lambda handler: time.sleep(5)) as (url, asked):
@@ -473,7 +482,7 @@ def test_a_node_that_hangs_is_waited_for_once():
         assert time.monotonic() - start < 5
 
 
-def test_a_node_that_is_refused_once_is_asked_again():
+def test_a_node_that_is_refused_once_is_asked_again() -> None:
     from ledger.chains.jsonrpc import Node
 
     with answering(lambda handler: _headers(handler, 503)) as (url, asked):
@@ -485,14 +494,14 @@ def test_a_node_that_is_refused_once_is_asked_again():
 
 
 @pytest.mark.parametrize("length", ["told", "not told", "packed"])
-def test_an_answer_without_end_is_not_read(monkeypatch, length):
+def test_an_answer_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch, length: str) -> None:
     import gzip
 
     from ledger.chains import jsonrpc
 
     monkeypatch.setattr(jsonrpc, "MAX_ANSWER", 1 << 20)
 
-    def respond(handler):
+    def respond(handler: Any) -> None:
         if length == "packed":
             _headers(handler, 200, Content_Encoding="gzip", Content_Type="application/json")
             handler.wfile.write(gzip.compress(b" " * (64 << 20)))
@@ -506,7 +515,7 @@ def test_an_answer_without_end_is_not_read(monkeypatch, length):
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-def test_redirects_are_not_followed(code):
+def test_redirects_are_not_followed(code: int) -> None:
     from ledger.chains.jsonrpc import Node
 
     good = b'{"jsonrpc":"2.0","id":0,"result":"0x1"}'

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,11 +26,11 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
-def files(folder):
+def files(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_what_is_staged_is_read_before_it_is_there(tmp_path):
+def test_what_is_staged_is_read_before_it_is_there(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"old")
     staged = Staged()
@@ -44,7 +46,7 @@ def test_what_is_staged_is_read_before_it_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("at", ["a", "b", "new", "gone"])
-def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path, monkeypatch, at):
+def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     for name in ("a", "b", "gone"):
         (tmp_path / name).write_bytes(name.encode())
     staged = Staged()
@@ -53,7 +55,7 @@ def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path, monkeypatch, at)
     staged.remove(tmp_path / "gone")
     replace, unlink = os.replace, Path.unlink
 
-    def failing(true, path, *words, **options):
+    def failing(true: Callable[..., Any], path: str | Path, *words: Path, **options: bool) -> None:
         target = Path(words[0] if words else path)
         if target.name == at:
             monkeypatch.undo()
@@ -68,7 +70,7 @@ def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path, monkeypatch, at)
 
 
 @pytest.fixture
-def track(tmp_path):
+def track(tmp_path: Path) -> Path:
     """Return a signed track whose record, rendering and log changed since in the way of a new signature."""
     path, log = tmp_path / "t.mid", TransparencyLog(tmp_path / "home/log.sqlite")
     path.write_bytes(b"notes")
@@ -89,7 +91,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failed_signature_leaves_the_old_state_valid(track, tmp_path, monkeypatch, fault):
+def test_a_failed_signature_leaves_the_old_state_valid(
+    track: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     log = TransparencyLog(tmp_path / "home/log.sqlite")
     before, size = files(track.parent), len(log.entries())
     staged = Staged()
@@ -105,10 +109,10 @@ def test_a_failed_signature_leaves_the_old_state_valid(track, tmp_path, monkeypa
     assert verify_path(track, KEYS, log=log).verdict == "ok"
 
 
-def test_an_authority_that_gives_no_time_stamp_leaves_the_old_state_valid(track, tmp_path):
+def test_an_authority_that_gives_no_time_stamp_leaves_the_old_state_valid(track: Path, tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "home/log.sqlite")
 
-    def refuse(signature):
+    def refuse(signature: bytes) -> None:
         raise TimeStampUnavailable("no time")
 
     before = track.with_name("t.mid.sig").read_bytes()
@@ -128,7 +132,7 @@ with digest.temporary_file(Path(sys.argv[1]) / "track.wav", b"sound" * 1000) as 
 """
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, monkeypatch):
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "LITTER_AGE_S", 0)
     monkeypatch.setattr(digest, "_swept", set())
     running = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE, text=True)
@@ -143,7 +147,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other"]
 
 
-def test_only_files_of_ours_are_swept(tmp_path, monkeypatch):
+def test_only_files_of_ours_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "LITTER_AGE_S", -1)
     monkeypatch.setattr(digest, "_swept", set())
     name = f".x.{'0' * 16}{digest.TEMPORARY}"
@@ -158,7 +162,7 @@ def test_only_files_of_ours_are_swept(tmp_path, monkeypatch):
     assert (tmp_path / "target").read_bytes() == b"elsewhere"
 
 
-def test_nobody_can_guess_the_names_of_temporary_files(tmp_path):
+def test_nobody_can_guess_the_names_of_temporary_files(tmp_path: Path) -> None:
     with temporary_file(tmp_path / "x", b"1") as one, temporary_file(tmp_path / "x", b"2") as two:
         assert one != two
         assert os.stat(one).st_mode & 0o777 == 0o644

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -25,22 +26,22 @@ MADE_WITH = {"code": {"contraste": "0.1.0"}, "hardware": {"cores": 2}}
 TRACK = file_statement({"t.mid": hash_bytes(b"t")}, Origin("track", (MODEL,), {"seed": 7}, MADE_WITH))
 
 
-def _altered(envelope, **fields):
+def _altered(envelope: Envelope, **fields: Any) -> bytes:
     """Return the bundle with other fields in its envelope."""
     bundle = json.loads(envelope.to_bytes())
     return canonical_json(bundle | {"dsseEnvelope": bundle["dsseEnvelope"] | fields})
 
 
-def _bundle(envelope, **fields):
+def _bundle(envelope: Envelope, **fields: Any) -> bytes:
     return canonical_json(json.loads(envelope.to_bytes()) | fields)
 
 
-def test_pae_is_that_of_the_dsse_protocol():
+def test_pae_is_that_of_the_dsse_protocol() -> None:
     assert pre_authentication_encoding(b"hello") == b"DSSEv1 28 application/vnd.in-toto+json 5 hello"
     assert pre_authentication_encoding(b"") == b"DSSEv1 28 application/vnd.in-toto+json 0 "
 
 
-def test_signing_is_deterministic_and_verifies_with_the_library_alone():
+def test_signing_is_deterministic_and_verifies_with_the_library_alone() -> None:
     envelope = sign_statement(TRACK, KEY)
     assert envelope == sign_statement(TRACK, KEY)
     bundle = json.loads(envelope.to_bytes())
@@ -59,7 +60,7 @@ def test_signing_is_deterministic_and_verifies_with_the_library_alone():
     assert verify_envelope(Envelope.from_bytes(envelope.to_bytes()), KEYS) == TRACK
 
 
-def test_a_folder_statement_has_the_fields_of_model_signing_1_0():
+def test_a_folder_statement_has_the_fields_of_model_signing_1_0() -> None:
     origin = Origin("model", (Material("dataset", "d", hash_bytes(b"d")),), {"lr": 0.5})
     statement = content_statement("model", MANIFEST, origin)
     value = json.loads(statement.to_bytes())
@@ -83,7 +84,7 @@ def test_a_folder_statement_has_the_fields_of_model_signing_1_0():
     assert origin_of(statement) == origin
 
 
-def test_a_track_statement_is_slsa_provenance():
+def test_a_track_statement_is_slsa_provenance() -> None:
     predicate = json.loads(TRACK.to_bytes())["predicate"]
     assert predicate["buildDefinition"]["internalParameters"] == {"cores": 2}
     assert predicate["runDetails"]["builder"]["version"] == {"contraste": "0.1.0"}
@@ -95,7 +96,7 @@ def test_a_track_statement_is_slsa_provenance():
     assert origin_of(TRACK) == Origin("track", (MODEL,), {"seed": 7}, MADE_WITH)
 
 
-def test_a_training_run_is_slsa_provenance_too():
+def test_a_training_run_is_slsa_provenance_too() -> None:
     origin = Origin("model", (Material("dataset", "d", hash_bytes(b"d"), "../d"),), {"seed": 1, "steps": 2}, MADE_WITH)
     statement = run_statement({"m": MANIFEST.root}, origin)
     build = json.loads(statement.to_bytes())["predicate"]["buildDefinition"]
@@ -104,7 +105,7 @@ def test_a_training_run_is_slsa_provenance_too():
     assert origin_of(Statement.from_bytes(statement.to_bytes())) == origin
 
 
-def test_reports_keep_their_origin_and_follow_their_schema():
+def test_reports_keep_their_origin_and_follow_their_schema() -> None:
     origin = Origin("report", (Material("policy", "p", hash_bytes(b"p")),), {"outcome": "fail"}, MADE_WITH)
     statement = file_statement({"r.json": hash_bytes(b"r")}, origin)
     assert origin_of(Statement.from_bytes(statement.to_bytes())) == origin
@@ -116,7 +117,7 @@ def test_reports_keep_their_origin_and_follow_their_schema():
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1])
-def test_the_hash_goes_with_the_curve(curve):
+def test_the_hash_goes_with_the_curve(curve: type[Any]) -> None:
     key = ec.generate_private_key(curve())
     envelope = Envelope.from_bytes(sign_statement(TRACK, key).to_bytes())
     assert verify_envelope(envelope, Trust({envelope.keyid: key.public_key()})) == TRACK
@@ -124,12 +125,12 @@ def test_the_hash_goes_with_the_curve(curve):
     key.public_key().verify(envelope.signature, pre_authentication_encoding(envelope.payload), ec.ECDSA(size()))
 
 
-def test_other_curves_do_not_sign():
+def test_other_curves_do_not_sign() -> None:
     with pytest.raises(KeyUnusable, match="secp256k1 is not a key on one of the curves P-256, P-384, P-521"):
         sign_statement(TRACK, ec.generate_private_key(ec.SECP256K1()))
 
 
-def test_the_older_form_with_the_whole_key_is_read_as_a_hint():
+def test_the_older_form_with_the_whole_key_is_read_as_a_hint() -> None:
     old = {"publicKey": {"rawBytes": base64.b64encode(public_pem(KEY.public_key())).decode(), "keyDetails": "X"}}
     bundle = json.loads(_altered(ENVELOPE, signatures=[ONE | {"keyid": None}])) | {"verificationMaterial": old}
     assert verify_envelope(Envelope.from_bytes(canonical_json(bundle)), KEYS) == TRACK
@@ -144,7 +145,7 @@ def test_the_older_form_with_the_whole_key_is_read_as_a_hint():
         verify_envelope(envelope, KEYS)
 
 
-def test_the_encoding_of_versions_before_1_0_is_refused():
+def test_the_encoding_of_versions_before_1_0_is_refused() -> None:
     payload = TRACK.to_bytes()
     kind = "application/vnd.in-toto+json"
     older = f"DSSEV1 {len(kind)} {kind} {len(payload)} {payload}".encode()
@@ -176,12 +177,12 @@ def test_the_encoding_of_versions_before_1_0_is_refused():
         ({"verificationMaterial": {"publicKey": {"rawBytes": "AAAA"}}}, "not a public key"),
     ],
 )
-def test_malformed_bundles_say_why(fields, message):
+def test_malformed_bundles_say_why(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(Malformed, match=message):
         Envelope.from_bytes(_bundle(ENVELOPE, **fields), source="x.sig")
 
 
-def test_huge_and_deep_bundles_are_refused_before_they_are_parsed():
+def test_huge_and_deep_bundles_are_refused_before_they_are_parsed() -> None:
     with pytest.raises(Malformed, match="over the limit"):
         Envelope.from_bytes(b" " * (100 << 20))
     deep = _altered(ENVELOPE, payload=base64.b64encode(b"[" * 10_000 + b"]" * 10_000).decode())
@@ -193,15 +194,15 @@ def test_huge_and_deep_bundles_are_refused_before_they_are_parsed():
         verify_envelope(Envelope(payload, next(iter(KEYS)), _signature(payload)), KEYS)
 
 
-def _signature(payload):
+def _signature(payload: bytes) -> bytes:
     return KEY.sign(pre_authentication_encoding(payload), ec.ECDSA(hashes.SHA256()))
 
 
-def test_bundles_name_their_form():
+def test_bundles_name_their_form() -> None:
     assert json.loads(ENVELOPE.to_bytes())["mediaType"] == BUNDLE_TYPE
 
 
-def test_a_stranger_and_a_wrong_signature_are_told_apart():
+def test_a_stranger_and_a_wrong_signature_are_told_apart() -> None:
     stranger = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(SignatureInvalid, match="not trusted here"):
         verify_envelope(sign_statement(TRACK, stranger), KEYS)
@@ -218,7 +219,7 @@ def test_a_stranger_and_a_wrong_signature_are_told_apart():
             verify_envelope(Envelope(payload, good.keyid, signature), KEYS)
 
 
-def test_every_flipped_byte_of_an_envelope_is_found():
+def test_every_flipped_byte_of_an_envelope_is_found() -> None:
     data = sign_statement(TRACK, KEY).to_bytes().rstrip(b"\n")
     for index in range(0, len(data), 3):
         for bit in (1, 32):
@@ -251,12 +252,12 @@ ONE = json.loads(ENVELOPE.to_bytes())["dsseEnvelope"]["signatures"][0]
         (_altered(ENVELOPE, payload="QR=="), "unused bits"),
     ],
 )
-def test_malformed_envelopes_say_why(data, message):
+def test_malformed_envelopes_say_why(data: bytes, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         Envelope.from_bytes(data, source="x.sig")
 
 
-def _resources(**changes):
+def _resources(**changes: str | int) -> list[dict[str, Any]]:
     good = {"name": "a", "digest": "0" * 64, "algorithm": "sha256"}
     return [good | changes]
 
@@ -285,14 +286,14 @@ def _resources(**changes):
         ({"serialization": {"method": "files", "hash_type": "sha256", "ignore_paths": "x"}}, "JSON array"),
     ],
 )
-def test_malformed_folder_predicates_say_why(changes, message):
+def test_malformed_folder_predicates_say_why(changes: dict[str, Any], message: str) -> None:
     good = content_statement("m", MANIFEST, Origin("model"))
     with pytest.raises(Malformed, match=message):
         signed_manifest(Statement(good.subjects, good.predicate_type, dict(good.predicate) | changes))
 
 
 @pytest.mark.parametrize("names", [["b", "a"], ["../a"], ["/a"], ["a", "./b"], ["a", "a/"]])
-def test_bad_names_are_refused_even_under_the_right_root_digest(names):
+def test_bad_names_are_refused_even_under_the_right_root_digest(names: list[str]) -> None:
     resources = [_resources(name=name)[0] for name in names]
     total = hashlib.sha256(bytes(32) * len(names)).hexdigest()
     good = content_statement("m", MANIFEST, Origin("model"))
@@ -303,7 +304,7 @@ def test_bad_names_are_refused_even_under_the_right_root_digest(names):
         signed_manifest(statement)
 
 
-def test_both_ways_of_sorting_names_are_read():
+def test_both_ways_of_sorting_names_are_read() -> None:
     files = {"a.txt": hash_bytes(b"1"), "a/z": hash_bytes(b"2")}
     good = content_statement("m", Manifest(files), Origin("model"))
     assert [item["name"] for item in good.predicate["resources"]] == ["a/z", "a.txt"]
@@ -313,20 +314,20 @@ def test_both_ways_of_sorting_names_are_read():
     assert signed_manifest(by_name) == signed_manifest(good) == Manifest(files)
 
 
-def test_shards_and_left_out_names_are_kept():
+def test_shards_and_left_out_names_are_kept() -> None:
     shards = Manifest({f"a:{at}:{at + 5}": hash_bytes(b"") for at in (0, 5, 10)}, Method(5, (".git",)))
     statement = Statement.from_bytes(content_statement("m", shards, Origin("model")).to_bytes())
     assert statement.predicate["serialization"]["shard_size"] == 5
     assert signed_manifest(statement) == shards
 
 
-def test_bundles_of_other_tools_say_nothing_of_the_origin():
+def test_bundles_of_other_tools_say_nothing_of_the_origin() -> None:
     good = content_statement("m", MANIFEST, Origin("model"))
     assert origin_of(Statement(good.subjects, good.predicate_type, good.predicate)) is None
     assert origin_of(Statement(good.subjects, good.predicate_type, good.predicate, {"m": {"by": "us"}})) is None
 
 
-def test_annotations_of_subjects_are_read_over():
+def test_annotations_of_subjects_are_read_over() -> None:
     value = json.loads(TRACK.to_bytes())
     value["subject"][0]["annotations"] = {"note": "x"}
     read = Statement.from_bytes(canonical_json(value))
@@ -337,7 +338,7 @@ def test_annotations_of_subjects_are_read_over():
         Statement.from_bytes(canonical_json(value))
 
 
-def test_a_second_subject_is_refused():
+def test_a_second_subject_is_refused() -> None:
     good = content_statement("m", MANIFEST, Origin("model"))
     two = Statement(dict(good.subjects) | {"n": MANIFEST.root}, good.predicate_type, good.predicate)
     with pytest.raises(Malformed, match="root digest"):
@@ -357,12 +358,12 @@ def test_a_second_subject_is_refused():
         ({"kind": "model", "name": "x"}, "'digest' is absent"),
     ],
 )
-def test_malformed_materials_say_why(value, message):
+def test_malformed_materials_say_why(value: dict[str, Any], message: str) -> None:
     with pytest.raises(Malformed, match=message):
         Material.from_json(value)
 
 
-def test_unknown_predicates_and_statements_are_refused():
+def test_unknown_predicates_and_statements_are_refused() -> None:
     with pytest.raises(Malformed, match="says nothing about the content"):
         origin_of(Statement({"a": hash_bytes(b"")}, "https://example.com/p", {}))
     for change, message in (

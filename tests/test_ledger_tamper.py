@@ -3,10 +3,15 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from ledger.chains.receipts import Entry
 
 pytest.importorskip("eth")
 
@@ -34,7 +39,7 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def house(tmp_path_factory: pytest.TempPathFactory) -> type[Any]:
     """Five signed tracks under one root, two of them minted, and a sixth under another root."""
     root = tmp_path_factory.mktemp("tamper")
     chain = open_chain(chain_dir=root / "chain")
@@ -51,7 +56,7 @@ def house(tmp_path_factory):
 
 
 @pytest.fixture
-def world(house, tmp_path):
+def world(house: type[Any], tmp_path: Path) -> type[Any]:
     """Return a copy of the files, which a test may alter, and the chain, whose answers it may."""
     shutil.copytree(house.files, tmp_path / "files")
     track, second, other = (tmp_path / "files" / f"{name}.mid" for name in "abf")
@@ -59,39 +64,41 @@ def world(house, tmp_path):
     return SimpleNamespace(track=track, second=second, other=other, chain=chain)
 
 
-def read(file):
+def read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def edit(file, change):
+def edit(file: Path, change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> None:
     """Put what `change` makes of the JSON in its place; a dict of fields to change will do, too."""
     value = read(file)
     made = value | change if isinstance(change, dict) else change(value)
     file.write_text(json.dumps(value if made is None else made))
 
 
-def anchor_with(change):
+def anchor_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[type[Any]], None]:
     return lambda w: edit(anchor_file(w.track), change)
 
 
-def token_with(change):
+def token_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[type[Any]], None]:
     return lambda w: edit(token_file(w.track), change)
 
 
-def flipped(text, at=-1):
+def flipped(text: str, at: int = -1) -> str:
     """Change one hexadecimal digit."""
     at %= len(text)
     return text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :]
 
 
-def evidence_with(change, file=anchor_file):
+def evidence_with(
+    change: Callable[[dict[str, Any]], object], file: Callable[..., Any] = anchor_file
+) -> Callable[[dict[str, Any]], None]:
     return lambda w: edit(file(w.track), lambda value: value["evidence"].update(change(value["evidence"])))
 
 
-def header_with(field, value, **also):
+def header_with(field: int, value: bytes, **also: int) -> Callable[[type[Any]], None]:
     """Put another value into the header, and its hash beside it, as a careful forger would."""
 
-    def change(content):
+    def change(content: dict[str, Any]) -> None:
         fields = rlp.decode(bytes.fromhex(content["evidence"]["header"][2:]))
         fields[field] = value
         header = rlp.encode(fields)
@@ -101,58 +108,58 @@ def header_with(field, value, **also):
     return anchor_with(change)
 
 
-def second_preimage(value):
+def second_preimage(value: dict[str, Any]) -> dict[str, Any]:
     """Pass the node above the leaf off as a leaf."""
     low, high = sorted(bytes.fromhex(node[2:]) for node in (value["leaf"], value["proof"][0]))
     return value | {"leaf": "0x" + keccak256(low + high).hex(), "proof": value["proof"][1:]}
 
 
-def of_other(*fields):
-    def change(w):
+def of_other(*fields: str) -> Callable[[type[Any]], None]:
+    def change(w: type[Any]) -> None:
         other = read(anchor_file(w.other))
         edit(anchor_file(w.track), {name: other[name] for name in fields})
 
     return change
 
 
-def answering(method, answer):
+def answering(method: str, answer: Callable[[Any], object]) -> Callable[[type[Any]], None]:
     """Let the chain answer as told; `answer` is called with the true one."""
 
-    def change(w):
+    def change(w: type[Any]) -> None:
         true = getattr(w.chain, method)
         setattr(w.chain, method, lambda *given, **named: answer(true(*given, **named)))
 
     return change
 
 
-def unreachable(_):
+def unreachable(_: Entry) -> None:
     raise ChainUnreachable("no answer")
 
 
-def remint(w):
+def remint(w: type[Any]) -> None:
     """Alter metadata and everything that names it; only the chain knows better."""
     edit(metadata_file(w.track), {"description": "Another one."})
     digest = hash_bytes(metadata_file(w.track).read_bytes())
     edit(token_file(w.track), {"metadata": {"sha256": digest.hex}, "cid": cid_of_digest(digest)})
 
 
-def no_object(w):
+def no_object(w: type[Any]) -> None:
     metadata_file(w.track).write_text("[]")
     digest = hash_bytes(b"[]")
     edit(token_file(w.track), {"metadata": {"sha256": digest.hex}, "cid": cid_of_digest(digest)})
 
 
-def about_another(w):
+def about_another(w: type[Any]) -> None:
     shutil.copy(metadata_file(w.second), metadata_file(w.track))
     other = read(token_file(w.second))
     edit(token_file(w.track), {name: other[name] for name in ("metadata", "cid")})
 
 
-def revoked(w, *, leaf):
+def revoked(w: type[Any], *, leaf: bool) -> None:
     anchor = read(anchor_file(w.track))
     true = w.chain.lookup
 
-    def lookup(root, asked=bytes(32), contract=None):
+    def lookup(root: bytes, asked: bytes = bytes(32), contract: str | None = None) -> Entry:
         entry = true(root, asked, contract)
         hit = asked.hex() == anchor["leaf"][2:] if leaf else root.hex() == anchor["root"][2:]
         return replace(entry, revoked_at=1_800_000_000) if hit else entry
@@ -446,7 +453,7 @@ CASES = {
 }
 
 
-def test_untouched_all_links_hold(world):
+def test_untouched_all_links_hold(world: type[Any]) -> None:
     verification = verify_path(world.track, KEYS, world.chain)
     assert verification.verdict == "ok"
     assert {(link.name, link.verdict) for link in verification.links} >= {
@@ -456,7 +463,7 @@ def test_untouched_all_links_hold(world):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tampering_is_found_at_its_link(world, case):
+def test_tampering_is_found_at_its_link(world: type[Any], case: str) -> None:
     tamper, name, verdict, message = CASES[case]
     tamper(world)
     verification = verify_path(world.track, KEYS, world.chain)
@@ -469,7 +476,7 @@ def test_tampering_is_found_at_its_link(world, case):
 
 
 @pytest.mark.parametrize("file", [anchor_file, token_file])
-def test_changed_bytes_all_over_the_files_are_found(world, file):
+def test_changed_bytes_all_over_the_files_are_found(world: type[Any], file: Callable[..., Any]) -> None:
     good = file(world.track).read_bytes()
     for at in range(7, len(good) - 1, len(good) // 50):  # all of them take minutes
         data = bytearray(good)
@@ -481,7 +488,7 @@ def test_changed_bytes_all_over_the_files_are_found(world, file):
     assert verify_path(world.track, KEYS, world.chain).verdict == "ok"
 
 
-def test_offline_the_files_are_checked_and_the_rest_is_left_open(world):
+def test_offline_the_files_are_checked_and_the_rest_is_left_open(world: type[Any]) -> None:
     assert {link.name: link.verdict for link in verify_path(world.track, KEYS).links} == {
         "track": "ok", "anchor": "unchecked", "run": "absent", "token": "unchecked",
     }  # fmt: skip
@@ -489,7 +496,7 @@ def test_offline_the_files_are_checked_and_the_rest_is_left_open(world):
     assert verify_path(world.track, KEYS).fault.detail.startswith("the receipt holds no event")
 
 
-def test_random_evidence_never_ends_in_another_error():
+def test_random_evidence_never_ends_in_another_error() -> None:
     event = anchored_event(SOMEONE, bytes(32), SOMEONE)
     for n in range(300):
         header = os.urandom(2) if n % 3 else rlp.encode([os.urandom(n % 7) for _ in range(21)])

@@ -6,6 +6,8 @@ The world of test_ledger_tamper_signing.py, made where it is verified, so that t
 import json
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -15,6 +17,7 @@ from ledger.anchors.anchor import anchor_file, anchor_paths, revoke_path
 from ledger.anchors.token_metadata import Listing, metadata_file, metadata_json
 from ledger.anchors.tokens import TokenFile, token_file
 from ledger.hashes.digest import hash_bytes
+from ledger.links import Verification
 from ledger.provenance.record import RECORD_SCHEMA, material_of, write_record
 from ledger.provenance.sign import sign_path
 from ledger.provenance.signed import read_signed
@@ -32,13 +35,13 @@ SIDE = ("", ".sig", ".run.sig", ".provenance.json", ".contributions.json", ".con
 class Chain(FakeChain):
     """A chain that also revokes."""
 
-    def revoke(self, root, leaf, reason, contract=None):
+    def revoke(self, root: bytes, leaf: bytes, reason: str, contract: str | None = None) -> None:
         entry = self.entries[root]
         self.entries[root] = type(entry)(entry.contract, entry.issuer, entry.time, entry.block, 2000, True)
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "world"
     root.mkdir()
     monkeypatch.setenv("CONTRASTE_HOME", str(root / "home"))
@@ -47,29 +50,29 @@ def world(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def chain():
+def chain() -> Chain:
     return Chain()
 
 
-def log_of(world):
+def log_of(world: Path) -> TransparencyLog:
     return TransparencyLog(world / "home" / "log.sqlite")
 
 
-def verify(world, path, chain=None, **options):
+def verify(world: Path, path: str, chain: Chain | None = None, **options: bool | Path | None) -> Verification:
     options = {"log": log_of(world)} | options
     return verify_path(world / path, keyring.trusted_keys(), chain, **options)
 
 
-def gaps(found):
+def gaps(found: Verification) -> list[tuple[str, str]]:
     return [(link.name, link.code) for link in found.links if link.verdict == "missing"]
 
 
-def beside(world, path, suffix):
+def beside(world: Path, path: str, suffix: str) -> Path:
     file = world / path
     return file.with_name(file.name + suffix)
 
 
-def take(*files):
+def take(*files: str) -> Callable[[Path], list[None]]:
     return lambda w: [(w / file).unlink() for file in files]
 
 
@@ -94,7 +97,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("case", TAKEN)
-def test_what_was_taken_away_is_missed(world, case):
+def test_what_was_taken_away_is_missed(world: Path, case: str) -> None:
     tamper, path, link = TAKEN[case]
     assert verify(world, path).verdict == "ok"
     tamper(world)
@@ -103,14 +106,14 @@ def test_what_was_taken_away_is_missed(world, case):
     assert link in gaps(found), found.links
 
 
-def test_an_altered_model_whose_signature_was_taken_away_is_broken(world):
+def test_an_altered_model_whose_signature_was_taken_away_is_broken(world: Path) -> None:
     (world / "model/weights").write_bytes(b"others")
     take("model.sig", "model.run.sig")(world)
     assert verify(world, T).fault.code == "other-material"
     assert verify(world, "model").verdict == "incomplete"
 
 
-def test_on_a_machine_without_a_log_what_is_handed_on_stands_by_itself(world):
+def test_on_a_machine_without_a_log_what_is_handed_on_stands_by_itself(world: Path) -> None:
     shutil.rmtree(world / "home/heads")
     (world / "home/log.sqlite").unlink()
     for path in (S, "model", T, "audit/report.json", "single.bin"):
@@ -119,7 +122,7 @@ def test_on_a_machine_without_a_log_what_is_handed_on_stands_by_itself(world):
     assert verify(world, T).verdict == "ok"
 
 
-def test_unsigned_is_let_pass_where_that_is_asked_for(world):
+def test_unsigned_is_let_pass_where_that_is_asked_for(world: Path) -> None:
     take("out/t.mid.sig")(world)
     found = verify(world, T, allow_unsigned=True)
     assert (found.verdict, found.assured) == ("ok", ())
@@ -132,7 +135,7 @@ def test_unsigned_is_let_pass_where_that_is_asked_for(world):
     assert verify(world, T, allow_unsigned=True).verdict == "broken"
 
 
-def test_what_is_assured_is_said(world):
+def test_what_is_assured_is_said(world: Path) -> None:
     found = verify(world, T)
     by = f"key {key_id(KEY.public_key())[:16]}..."
     assert [(one.name, one.signer, one.since) for one in found.assured] == [
@@ -145,7 +148,7 @@ def test_what_is_assured_is_said(world):
 
 
 @pytest.mark.parametrize("path", [T, "model", "store", "audit/report.json"])
-def test_an_anchor_that_was_taken_away_is_missed(world, chain, path):
+def test_an_anchor_that_was_taken_away_is_missed(world: Path, chain: Chain, path: str) -> None:
     anchor_paths([world / path], chain, trust=keyring.trusted_keys(), log=log_of(world))
     assert verify(world, path, chain).verdict == "ok"
     anchor_file(world / path).unlink()
@@ -154,7 +157,7 @@ def test_an_anchor_that_was_taken_away_is_missed(world, chain, path):
     assert ("anchor", "removed") in gaps(verify(world, "audit/report.json", chain))  # at the end of every walk to it
 
 
-def test_a_copy_is_asked_for_its_anchor_too(world, chain):
+def test_a_copy_is_asked_for_its_anchor_too(world: Path, chain: Chain) -> None:
     anchor_paths([world / "store"], chain, trust=keyring.trusted_keys(), log=log_of(world))
     (world / "elsewhere").mkdir()
     shutil.copytree(world / "store", world / "elsewhere/store")
@@ -165,7 +168,7 @@ def test_a_copy_is_asked_for_its_anchor_too(world, chain):
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["chain put back", "anchor taken away"])
-def test_a_revocation_is_remembered(world, chain, back):
+def test_a_revocation_is_remembered(world: Path, chain: Chain, back: bool) -> None:
     anchor_paths([world / T], chain, trust=keyring.trusted_keys(), log=log_of(world))
     before = dict(chain.entries)
     revoke_path(world / T, chain, log=log_of(world))
@@ -179,7 +182,7 @@ def test_a_revocation_is_remembered(world, chain, back):
         assert ("anchor", "removed") in gaps(verify(world, T, chain))
 
 
-def _minted(world):
+def _minted(world: Path) -> None:
     """Lay token and metadata beside the track, as `contraste mint` does; the tamper tests of tokens have a chain."""
     content = hash_bytes((world / T).read_bytes())
     receipt = FakeChain().anchor(bytes(32))
@@ -194,7 +197,7 @@ def _minted(world):
 
 
 @pytest.mark.parametrize("logged", [True, False])
-def test_tokens_and_what_they_name_are_missed(world, logged):
+def test_tokens_and_what_they_name_are_missed(world: Path, logged: bool) -> None:
     _minted(world)
     options = {} if logged else {"log": None}
     # The metadata says that there was an anchor.
@@ -205,13 +208,13 @@ def test_tokens_and_what_they_name_are_missed(world, logged):
     assert gaps(verify(world, T, **options)) == ([("token", "removed")] if logged else [])
 
 
-def test_metadata_that_was_taken_away_from_a_token_is_missed(world):
+def test_metadata_that_was_taken_away_from_a_token_is_missed(world: Path) -> None:
     _minted(world)
     metadata_file(world / T).unlink()
     assert ("token", "removed") in gaps(verify(world, T))
 
 
-def test_a_time_stamp_that_was_taken_away_is_missed(world):
+def test_a_time_stamp_that_was_taken_away_is_missed(world: Path) -> None:
     payload = hash_bytes(read_signed(world / T, keyring.trusted_keys()).envelope.payload)
     log_of(world).note(payload, "time stamp")
     assert gaps(verify(world, T)) == [("time stamp", "removed")]
@@ -220,12 +223,12 @@ def test_a_time_stamp_that_was_taken_away_is_missed(world):
 # Older states
 
 
-def _keep(world, path):
+def _keep(world: Path, path: str) -> dict[Path, bytes]:
     files = [beside(world, path, end) for end in SIDE]
     return {file: file.read_bytes() for file in files if file.exists()}
 
 
-def _put_back(kept):
+def _put_back(kept: dict[Path, bytes]) -> None:
     for file, content in kept.items():
         file.write_bytes(content)
 
@@ -237,7 +240,7 @@ OLDER = {
 
 
 @pytest.mark.parametrize("case", OLDER)
-def test_an_older_state_that_was_put_back_is_missed(world, case):
+def test_an_older_state_that_was_put_back_is_missed(world: Path, case: str) -> None:
     kept = _keep(world, T)
     OLDER[case](world)
     if case == "other content":
@@ -250,7 +253,7 @@ def test_an_older_state_that_was_put_back_is_missed(world, case):
     assert "this machine's log has a later one" in found.fault.detail
 
 
-def test_an_older_model_is_missed_in_the_walk_of_a_track_too(world):
+def test_an_older_model_is_missed_in_the_walk_of_a_track_too(world: Path) -> None:
     kept = {file: file.read_bytes() for file in (world / "model.sig", world / "model.run.sig")}
     (world / "model/card.md").write_bytes(b"a card")
     sign_path(world / "model", KEY, log=log_of(world))
@@ -261,7 +264,7 @@ def test_an_older_model_is_missed_in_the_walk_of_a_track_too(world):
     assert {link.subject for link in found.links if link.code == "superseded"} == {str(world / "model")}
 
 
-def test_the_same_content_signed_twice_is_two_artefacts(world):
+def test_the_same_content_signed_twice_is_two_artefacts(world: Path) -> None:
     (world / "other").mkdir()
     shutil.copy(world / "single.bin", world / "other")
     write_record(world / "other/single.bin", "model", parameters={"seed": 2})
@@ -272,7 +275,7 @@ def test_the_same_content_signed_twice_is_two_artefacts(world):
     assert verify(world, "single.bin").verdict == "ok"
 
 
-def test_what_was_signed_elsewhere_may_take_the_place(world):
+def test_what_was_signed_elsewhere_may_take_the_place(world: Path) -> None:
     sign_path(world / "single.bin", KEY, log=log_of(world))
     (world / "single.bin").write_bytes(b"from another machine")
     sign_path(world / "single.bin", KEY)
@@ -283,7 +286,7 @@ def test_what_was_signed_elsewhere_may_take_the_place(world):
 # One signature vouches for what it names
 
 
-def _foreign(file, key=KEY):
+def _foreign(file: Path, key: ec.EllipticCurvePrivateKey = KEY) -> None:
     """Sign a single file as another tool does: its bundle says nothing of a kind."""
     sign_path(file, key)
     bundle = file.with_name(file.name + ".sig")
@@ -294,14 +297,14 @@ def _foreign(file, key=KEY):
     bundle.write_bytes(Envelope(payload, key_id(key.public_key()), signature).to_bytes())
 
 
-def _listing(owner, name, kind="track"):
+def _listing(owner: Path, name: str, kind: str = "track") -> None:
     """Write a record by hand that lists another file: anybody can."""
     value = {"schema": RECORD_SCHEMA, "kind": kind, "also": [name]}
     owner.with_name(f"{owner.name}.provenance.json").write_text(json.dumps(value))
 
 
 @pytest.mark.parametrize("log", [True, False])
-def test_a_foreign_signature_vouches_for_no_file_of_its_stem(world, log):
+def test_a_foreign_signature_vouches_for_no_file_of_its_stem(world: Path, log: bool) -> None:
     hit, forged = world / "hit.bin", world / "hit.mid"
     hit.write_bytes(b"weights")
     forged.write_bytes(b"MThd forged")
@@ -315,7 +318,7 @@ def test_a_foreign_signature_vouches_for_no_file_of_its_stem(world, log):
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
-def test_a_signature_of_one_file_vouches_for_no_other(world, kind):
+def test_a_signature_of_one_file_vouches_for_no_other(world: Path, kind: str) -> None:
     hit, forged = world / "hit.bin", world / "hit.wav"
     hit.write_bytes(b"weights")
     forged.write_bytes(b"RIFF forged")
@@ -328,7 +331,7 @@ def test_a_signature_of_one_file_vouches_for_no_other(world, kind):
     assert "names further files" in found.fault.detail
 
 
-def test_a_file_that_a_tracks_record_lists_later_is_not_covered(world):
+def test_a_file_that_a_tracks_record_lists_later_is_not_covered(world: Path) -> None:
     (world / "out/t.flac").write_bytes(b"fLaC forged")
     record = world / "out/t.mid.provenance.json"
     value = json.loads(record.read_text())
@@ -338,7 +341,7 @@ def test_a_file_that_a_tracks_record_lists_later_is_not_covered(world):
     assert verify(world, "out/t.wav").verdict == "broken"
 
 
-def test_a_file_of_a_track_is_covered_by_its_signature(world):
+def test_a_file_of_a_track_is_covered_by_its_signature(world: Path) -> None:
     found = verify(world, "out/t.wav")
     assert (found.verdict, found.links[0].name) == ("ok", "track")
     os.chdir(world / "out")
@@ -349,7 +352,7 @@ def test_a_file_of_a_track_is_covered_by_its_signature(world):
 
 
 @pytest.fixture
-def reports(world):
+def reports(world: Path) -> Path:
     """Two reports with pages and an index that lists them, all signed."""
     digests = {}
     for name in ("a", "b"):
@@ -375,7 +378,7 @@ def reports(world):
     return world / "reports"
 
 
-def _move(w):
+def _move(w: Path) -> None:
     shutil.rmtree(w / "reports/b")
     shutil.copytree(w / "reports/a", w / "reports/b")
 
@@ -391,7 +394,7 @@ REPORTS = {
 
 
 @pytest.mark.parametrize("case", REPORTS)
-def test_what_belongs_to_a_report_is_covered(world, reports, case):
+def test_what_belongs_to_a_report_is_covered(world: Path, reports: Path, case: str) -> None:
     for name in ("a", "b"):
         assert verify(world, f"reports/{name}/report.json").verdict == "ok"
     assert verify(world, "reports/index.html").verdict == "ok"
@@ -402,7 +405,7 @@ def test_what_belongs_to_a_report_is_covered(world, reports, case):
     assert code in {link.code for link in found.links if link.verdict in ("missing", "broken")}, found.links
 
 
-def test_an_index_that_lists_another_state_is_found_from_both_ends(world, reports):
+def test_an_index_that_lists_another_state_is_found_from_both_ends(world: Path, reports: Path) -> None:
     (reports / "a/report.json").write_bytes(b'{"about":"a","again":1}')
     value = json.loads((reports / "a/report.json.provenance.json").read_text())
     value["parameters"]["files"]["report.json"] = hash_bytes((reports / "a/report.json").read_bytes()).hex
@@ -413,13 +416,13 @@ def test_an_index_that_lists_another_state_is_found_from_both_ends(world, report
     assert verify(world, "reports/b/report.json").verdict == "ok"
 
 
-def test_a_report_is_about_the_track_that_is_meant(world, reports):
+def test_a_report_is_about_the_track_that_is_meant(world: Path, reports: Path) -> None:
     assert verify(world, "reports/a/report.json", about=world / "out/a.mid").verdict == "ok"
     found = verify(world, "reports/a/report.json", about=world / "out/b.mid")
     assert found.fault.code == "other-track"
 
 
-def test_a_report_without_its_pages_or_index_may_be_handed_on(world, reports):
+def test_a_report_without_its_pages_or_index_may_be_handed_on(world: Path, reports: Path) -> None:
     (reports / "a/report.html").unlink()
     for file in reports.glob("index.html*"):
         file.unlink()
@@ -429,7 +432,7 @@ def test_a_report_without_its_pages_or_index_may_be_handed_on(world, reports):
 # Models that came with the program
 
 
-def test_a_model_that_came_with_the_program_is_found_and_believed_there_alone(world, tmp_path):
+def test_a_model_that_came_with_the_program_is_found_and_believed_there_alone(world: Path, tmp_path: Path) -> None:
     maker = ec.generate_private_key(ec.SECP256R1())
     shipped = tmp_path / "installed/pretrained"
     shipped.mkdir(parents=True)

@@ -11,8 +11,11 @@ import os
 import shutil
 import sqlite3
 import unicodedata
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -25,6 +28,7 @@ from ledger.errors import KeyUnusable, LedgerError, SignatureInvalid
 from ledger.hashes import hashcache
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest
+from ledger.links import Verification
 from ledger.provenance.contributions import add_contribution, contributions_file
 from ledger.provenance.digests import Digests
 from ledger.provenance.record import digest_of, material_of, write_record
@@ -42,7 +46,7 @@ MADE_WITH = {"code": {"contraste": "0.1.0"}, "hardware": {"cores": 2}}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def build(root):
+def build(root: Path) -> None:
     """Make the world in `root`; CONTRASTE_HOME is its folder home."""
     for name in ("store/notes", "model", "out", "audit", "home"):
         (root / name).mkdir(parents=True)
@@ -76,7 +80,7 @@ def build(root):
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory):
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(root / "home"))
@@ -85,19 +89,19 @@ def template(tmp_path_factory):
 
 
 @pytest.fixture
-def world(template, tmp_path, monkeypatch):
+def world(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "world"
     shutil.copytree(template, root)
     monkeypatch.setenv("CONTRASTE_HOME", str(root / "home"))
     return root
 
 
-def verify(world, path, **options):
+def verify(world: Path, path: str, **options: Any) -> Verification:
     log = TransparencyLog(world / "home" / "log.sqlite")
     return verify_path(world / path, keyring.trusted_keys(), log=log, **options)
 
 
-def test_the_world_is_whole(world):
+def test_the_world_is_whole(world: Path) -> None:
     for path in ("store", "model", "single.bin", "out/t.mid", "audit/report.json"):
         assert verify(world, path, strict=True).verdict == "ok", verify(world, path).links
     assert [(link.name, link.verdict) for link in verify(world, "audit/report.json").links] == [
@@ -109,8 +113,8 @@ def test_the_world_is_whole(world):
 # How to tamper. Each takes the world.
 
 
-def flip(file):
-    def tamper(w):
+def flip(file: str) -> Callable[[Path], None]:
+    def tamper(w: Path) -> None:
         data = bytearray((w / file).read_bytes())
         data[len(data) // 2] ^= 1
         (w / file).write_bytes(data)
@@ -118,37 +122,39 @@ def flip(file):
     return tamper
 
 
-def write(file, data):
+def write(file: str, data: bytes) -> Callable[[Path], int]:
     return lambda w: (w / file).write_bytes(data)
 
 
-def remove(file):
+def remove(file: str) -> Callable[[Path], None]:
     return lambda w: (w / file).unlink()
 
 
-def rename(old, new):
+def rename(old: str, new: str) -> Callable[[Path], Path]:
     return lambda w: (w / old).rename(w / new)
 
 
-def link(file, target):
+def link(file: str, target: str) -> Callable[[Path], tuple[None, None]]:
     return lambda w: ((w / file).unlink(missing_ok=True), (w / file).symlink_to(target))
 
 
-def both(*steps):
+def both(*steps: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda w: [step(w) for step in steps]
 
 
-def swap(w):
+def swap(w: Path) -> None:
     a, b = w / "store/notes/a.bin", w / "store/a.txt"
     first, second = a.read_bytes(), b.read_bytes()
     a.write_bytes(second)
     b.write_bytes(first)
 
 
-def bundle(file, change):
+def bundle(
+    file: str, change: Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], object]
+) -> Callable[[Path], None]:
     """Change the JSON of a signature file, without a key."""
 
-    def tamper(w):
+    def tamper(w: Path) -> None:
         value = json.loads((w / file).read_bytes())
         change(value, value["dsseEnvelope"], value["verificationMaterial"])
         (w / file).write_text(json.dumps(value))
@@ -156,33 +162,38 @@ def bundle(file, change):
     return tamper
 
 
-def field(file, **changes):
+def field(file: str, **changes: Any) -> Callable[[Path], None]:
     return bundle(file, lambda value, envelope, _: envelope.update(changes))
 
 
-def from_another(name):
+def from_another(name: str) -> Callable[[Path], None]:
     """Take a field of the envelope from the signature of another artefact."""
     return lambda w: field("store.sig", **{name: json.loads((w / "model.sig").read_bytes())["dsseEnvelope"][name]})(w)
 
 
-def longer(payload):
+def longer(payload: str) -> str:
     return base64.b64encode(base64.b64decode(payload) + b" ").decode()
 
 
-def hint(identifier):
+def hint(identifier: str) -> Callable[[Path], None]:
     return bundle(
         "store.sig", lambda v, e, m: (m["publicKey"].update(hint=identifier), e["signatures"][0].pop("keyid"))
     )
 
 
-def first_dependency(predicate):
+def first_dependency(predicate: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return predicate["buildDefinition"]["resolvedDependencies"][0]
 
 
-def signed(file, change, key=KEY, encode=pre_authentication_encoding):
+def signed(
+    file: str,
+    change: Callable[[dict[str, Any], dict[str, Any]], object],
+    key: ec.EllipticCurvePrivateKey = KEY,
+    encode: Callable[..., Any] = pre_authentication_encoding,
+) -> Callable[[Path], None]:
     """Change the payload of a signature file, and sign that with a trusted key: a malicious or broken signer."""
 
-    def tamper(w):
+    def tamper(w: Path) -> None:
         value = json.loads(Envelope.from_bytes((w / file).read_bytes()).payload)
         change(value, value["predicate"])
         payload = json.dumps(value).encode()
@@ -192,10 +203,10 @@ def signed(file, change, key=KEY, encode=pre_authentication_encoding):
     return tamper
 
 
-def resources(*names, root=True):
+def resources(*names: str, root: bool = True) -> Callable[[Path], None]:
     """Sign other names over the same digests, with the root digest that goes with them."""
 
-    def change(value, predicate):
+    def change(value: dict[str, Any], predicate: dict[str, Any]) -> None:
         old = predicate["resources"]
         predicate["resources"] = [old[i % len(old)] | {"name": name} for i, name in enumerate(names)]
         digests = b"".join(bytes.fromhex(item["digest"]) for item in predicate["resources"])
@@ -205,12 +216,12 @@ def resources(*names, root=True):
     return signed("store.sig", change)
 
 
-def before_1_0(payload):
+def before_1_0(payload: bytes) -> bytes:
     return f"DSSEV1 28 application/vnd.in-toto+json {len(payload)} {payload}".encode()
 
 
-def contributions(change):
-    def tamper(w):
+def contributions(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[Path], None]:
+    def tamper(w: Path) -> None:
         file = contributions_file(w / "out/t.mid")
         value = json.loads(file.read_bytes())
         change(value["entries"])
@@ -219,8 +230,8 @@ def contributions(change):
     return tamper
 
 
-def database(*statements):
-    def tamper(w):
+def database(*statements: str | tuple[str, tuple[bytes]]) -> Callable[[Path], None]:
+    def tamper(w: Path) -> None:
         with closing(sqlite3.connect(w / "home/log.sqlite")) as log, log:
             for statement in statements:
                 log.execute(*statement) if isinstance(statement, tuple) else log.execute(statement)
@@ -228,8 +239,8 @@ def database(*statements):
     return tamper
 
 
-def head_by(key):
-    def tamper(w):
+def head_by(key: ec.EllipticCurvePrivateKey) -> Callable[[Path], None]:
+    def tamper(w: Path) -> None:
         with closing(sqlite3.connect(w / "home/log.sqlite")) as log, log:
             (data,) = log.execute("SELECT bundle FROM head").fetchone()
             statement = Envelope.from_bytes(data).payload
@@ -240,21 +251,21 @@ def head_by(key):
     return tamper
 
 
-def older_head(w):
+def older_head(w: Path) -> None:
     with closing(sqlite3.connect(w / "home/log.sqlite")) as log, log:
         (old,) = log.execute("SELECT bundle FROM head").fetchone()
     sign_path(w / "single.bin", SECOND, log=TransparencyLog(w / "home/log.sqlite"))
     database(("UPDATE head SET bundle = ?", (old,)))(w)
 
 
-def earlier_log(w):
+def earlier_log(w: Path) -> None:
     """Put the log back as it was before the last signature."""
     before = (w / "home/log.sqlite").read_bytes()
     sign_path(w / "single.bin", KEY, log=TransparencyLog(w / "home/log.sqlite"))
     (w / "home/log.sqlite").write_bytes(before)
 
 
-def replay(w):
+def replay(w: Path) -> None:
     """Put back the content and the record of a track, under the newer signature of another content."""
     before = (w / "single.bin").read_bytes()
     (w / "single.bin").write_bytes(b"a better model")
@@ -262,7 +273,7 @@ def replay(w):
     (w / "single.bin").write_bytes(before)
 
 
-def quietly(w):
+def quietly(w: Path) -> None:
     """Overwrite a file that the cache knows, and give it its old size and modification time."""
     cache = HashCache(w / "home/hashes.sqlite")
     Manifest.of_path(w / "store", FILES, cache)
@@ -272,25 +283,25 @@ def quietly(w):
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
-def revoke(since=0):
+def revoke(since: int = 0) -> Callable[[Path], Envelope]:
     return lambda w: keyring.revoke(
         Signer(KEY), KEY_ID, since=datetime.now(UTC) + timedelta(days=since), reason="stolen"
     )
 
 
-def self_signed(w):
+def self_signed(w: Path) -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the label")])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, STRANGER.public_key(), 1, now, now + timedelta(days=1))
     sign_path(w / "single.bin", STRANGER, [builder.sign(STRANGER, hashes.SHA256())])
 
 
-def origin(value):
+def origin(value: dict[str, Any]) -> dict[str, Any]:
     """Return what a statement of model signing says of the origin."""
     return value["subject"][0]["annotations"]["contraste"]
 
 
-def track_named_otherwise(w):
+def track_named_otherwise(w: Path) -> None:
     for suffix in ("", ".sig", ".provenance.json"):
         (w / f"out/t.mid{suffix}").rename(w / f"out/u.mid{suffix}")
 
@@ -664,7 +675,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tampering_is_found_at_its_link_with_its_code(world, case, monkeypatch):
+def test_tampering_is_found_at_its_link_with_its_code(world: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashcache, "SETTLING_NS", 0)
     tamper, path, name, code, message = CASES[case]
     tamper(world)
@@ -677,7 +688,7 @@ def test_tampering_is_found_at_its_link_with_its_code(world, case, monkeypatch):
         raise LedgerError(found.fault.detail)
 
 
-def test_there_are_enough_cases():
+def test_there_are_enough_cases() -> None:
     assert len(CASES) >= 80
     assert len(BENIGN) >= 30
 
@@ -691,13 +702,15 @@ def test_there_are_enough_cases():
     ],
     ids=["trusted key damaged", "revocation list of a stranger", "revocation list emptied"],
 )
-def test_damaged_trust_is_no_trust(world, tamper, error, message):
+def test_damaged_trust_is_no_trust(
+    world: Path, tamper: Callable[[Path], object], error: type[Exception], message: str
+) -> None:
     tamper(world)
     with pytest.raises(error, match=message):
         verify(world, S)
 
 
-def _reseal(w, key, forget=False):
+def _reseal(w: Path, key: ec.EllipticCurvePrivateKey, forget: bool = False) -> None:
     """Sign the revocation list with another key, or empty it under the old signature."""
     file = w / f"home/revoked/{KEY_ID}.sig"
     old = Envelope.from_bytes(file.read_bytes())
@@ -710,7 +723,7 @@ def _reseal(w, key, forget=False):
         file.write_bytes(Envelope(old.payload, key_id(key.public_key()), signature).to_bytes())
 
 
-def test_what_a_signature_leaves_out_is_named_and_refused_when_strict(world):
+def test_what_a_signature_leaves_out_is_named_and_refused_when_strict(world: Path) -> None:
     signed("store.sig", lambda v, p: (
         p["serialization"].update(ignore_paths=["notes"]),
         p.update(resources=[r for r in p["resources"] if not r["name"].startswith("notes")]),
@@ -728,15 +741,15 @@ def test_what_a_signature_leaves_out_is_named_and_refused_when_strict(world):
 # What changes nothing.
 
 
-def reserialised(file):
-    def change(w):
+def reserialised(file: str) -> Callable[[Path], None]:
+    def change(w: Path) -> None:
         value = json.loads((w / file).read_bytes())
         (w / file).write_text(json.dumps(dict(reversed(value.items())), indent=4) + "\n\n")
 
     return change
 
 
-def malleate(w):
+def malleate(w: Path) -> None:
     """Turn (r, s) into (r, n - s), which verifies as well; so signature bytes identify nothing."""
     envelope = Envelope.from_bytes((w / "store.sig").read_bytes())
     r, s = decode_dss_signature(envelope.signature)
@@ -744,19 +757,19 @@ def malleate(w):
     (w / "store.sig").write_bytes(Envelope(envelope.payload, envelope.keyid, other).to_bytes())
 
 
-def plain_sort(value, predicate):
+def plain_sort(value: dict[str, Any], predicate: dict[str, Any]) -> None:
     predicate["resources"].sort(key=lambda item: item["name"])
     digests = b"".join(bytes.fromhex(item["digest"]) for item in predicate["resources"])
     value["subject"][0]["digest"]["sha256"] = hashlib.sha256(digests).hexdigest()
 
 
-def old_times(w):
+def old_times(w: Path) -> None:
     for file in w.rglob("*"):
         os.utime(file, (0, 0))
 
 
-def sign_more(key):
-    def sign(w):
+def sign_more(key: ec.EllipticCurvePrivateKey) -> Callable[[Path], None]:
+    def sign(w: Path) -> None:
         for number in range(5):
             (w / f"other{number}").write_bytes(bytes([number]))
             sign_path(w / f"other{number}", key, log=TransparencyLog(w / "home/log.sqlite"))
@@ -764,37 +777,37 @@ def sign_more(key):
     return sign
 
 
-def archive(w):
+def archive(w: Path) -> dict[str, list[Path]]:
     (w / "archive").mkdir()
     for name in ("model", "model.sig", "model.run.sig", "store", "store.sig"):
         (w / name).rename(w / "archive" / name)
     return {"search": [w / "archive"]}
 
 
-def renamed_artefact(w):
+def renamed_artefact(w: Path) -> None:
     for suffix in ("", ".sig"):
         (w / f"single.bin{suffix}").rename(w / f"renamed.bin{suffix}")
 
 
-def forget(w):
+def forget(w: Path) -> None:
     """Take the log away with all that tells of it: another machine."""
     shutil.rmtree(w / "home/heads")
     (w / "home/log.sqlite").unlink()
 
 
-def moved(w):
+def moved(w: Path) -> dict[str, Path]:
     """Rename the folder above everything, and look at it there."""
     shutil.move(w, w.with_name("moved"))
     os.environ["CONTRASTE_HOME"] = str(w.with_name("moved") / "home")
     return {"at": w.with_name("moved")}
 
 
-def copied(w):
+def copied(w: Path) -> dict[str, Path]:
     shutil.copytree(w, w.with_name("copied"))
     return {"at": w.with_name("copied")}
 
 
-def linked(w):
+def linked(w: Path) -> dict[str, Path]:
     w.with_name("link").symlink_to(w)
     return {"at": w.with_name("link")}
 
@@ -859,7 +872,7 @@ BENIGN = {
 
 
 @pytest.mark.parametrize("case", BENIGN)
-def test_what_is_harmless_raises_no_alarm(world, case, monkeypatch):
+def test_what_is_harmless_raises_no_alarm(world: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashcache, "SETTLING_NS", 0)
     cache = HashCache(world / "home/hashes.sqlite")
     Manifest.of_path(world / "store", FILES, cache)
@@ -873,12 +886,12 @@ def test_what_is_harmless_raises_no_alarm(world, case, monkeypatch):
     assert found.verdict == "ok", found.links
 
 
-def test_signing_with_a_hardware_like_key_needs_its_two_methods_only(world):
+def test_signing_with_a_hardware_like_key_needs_its_two_methods_only(world: Path) -> None:
     class Module:
         public_key = staticmethod(KEY.public_key)
 
         @staticmethod
-        def sign(data, signature_algorithm):
+        def sign(data: bytes, signature_algorithm: ec.ECDSA) -> bytes:
             assert isinstance(signature_algorithm.algorithm, hashes.SHA256)
             return KEY.sign(data, ec.ECDSA(hashes.SHA256()))
 

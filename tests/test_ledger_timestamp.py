@@ -4,12 +4,16 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -44,16 +48,16 @@ ess_cert_id_alg = sha256
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
 @contextmanager
-def serving(answer):
+def serving(answer: Callable[..., Any]) -> Iterator[str]:
     """Serve `answer(query)` to every POST, on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             content = answer(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")
@@ -61,7 +65,7 @@ def serving(answer):
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_):
+        def log_message(self, *_: str) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -74,7 +78,7 @@ def serving(answer):
 
 
 @pytest.fixture
-def tsa(world):
+def tsa(world: World) -> Iterator[type[Any]]:
     key, _, authority = world.signer("tsa", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
     folder = world.folder / "keys-tsa"
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -82,7 +86,7 @@ def tsa(world):
     (folder / "serial").write_text("01\n")
     (folder / "ts.cnf").write_text(CONFIG.format(folder=folder))
 
-    def answer(query):
+    def answer(query: bytes) -> bytes:
         (folder / "query").write_bytes(query)
         words = ("-queryfile", folder / "query", "-config", folder / "ts.cnf", "-out", folder / "answer")
         subprocess.run(["openssl", "ts", "-reply", *words], check=True, capture_output=True)
@@ -92,7 +96,7 @@ def tsa(world):
         yield SimpleNamespace(url=url, roots=roots(authority), folder=folder, answer=answer)
 
 
-def _stamped(world, tsa, path):
+def _stamped(world: World, tsa: type[Any], path: Path) -> tuple[Path, bytes]:
     file = sign_path(path, world.key)
     signature = read_signed(path, world.trust).envelope.signature
     stamp_file(file).write_bytes(time_stamp(signature, tsa.url))
@@ -100,7 +104,7 @@ def _stamped(world, tsa, path):
 
 
 @pytest.mark.parametrize("kind", ["wav", "mid"])
-def test_a_credential_carries_its_time(world, tsa, kind):
+def test_a_credential_carries_its_time(world: World, tsa: type[Any], kind: str) -> None:
     path = world.track(kind, tsa=tsa.url)
     assert read_credential(path, world.trust).time is None  # nobody trusts that authority yet
     found = read_credential(path, Trust(world.trust, tsa.roots))
@@ -112,7 +116,7 @@ def test_a_credential_carries_its_time(world, tsa, kind):
     assert holder(path).read_bytes() == before
 
 
-def test_a_time_stamp_outlives_the_certificate(world, tsa):
+def test_a_time_stamp_outlives_the_certificate(world: World, tsa: type[Any]) -> None:
     key, chain, _ = world.signer("short", days=1 / 24 + 3 / 86400)
     keys = {key_id(key.public_key()): key.public_key()}
     stamped, plain = world.write("wav", "stamped"), world.write("wav", "plain")
@@ -125,10 +129,10 @@ def test_a_time_stamp_outlives_the_certificate(world, tsa):
     assert read_credential(plain, trust).verdict == "unknown"
 
 
-def test_what_was_stamped_before_the_revocation_stays_trusted(world, tsa):
+def test_what_was_stamped_before_the_revocation_stays_trusted(world: World, tsa: type[Any]) -> None:
     path, now, identifier = world.track("flac", tsa=tsa.url), datetime.now(UTC), key_id(world.key.public_key())
 
-    def verdict(since, trusted):
+    def verdict(since: datetime, trusted: tuple[x509.Certificate]) -> str:
         revoked = {identifier: Revocation(identifier, since, "stolen")}
         return read_credential(path, Trust(world.trust, trusted, revoked)).verdict
 
@@ -137,7 +141,7 @@ def test_what_was_stamped_before_the_revocation_stays_trusted(world, tsa):
     assert verdict(now + timedelta(days=1), ()) == "revoked"  # the time is anybody's word
 
 
-def test_a_statement_carries_its_time(world, tsa):
+def test_a_statement_carries_its_time(world: World, tsa: type[Any]) -> None:
     path = world.track("wav")
     file, signature = _stamped(world, tsa, path)
     assert check_time_stamp(file, signature, ()) is None
@@ -148,7 +152,7 @@ def test_a_statement_carries_its_time(world, tsa):
         assert [link.verdict for link in verification.links if link.name == "time stamp"] == [verdict]
 
 
-def test_openssl_accepts_it_too(world, tsa):
+def test_openssl_accepts_it_too(world: World, tsa: type[Any]) -> None:
     file, signature = _stamped(world, tsa, world.track("mid"))
     data = world.folder / "signature"
     data.write_bytes(signature)
@@ -157,7 +161,7 @@ def test_openssl_accepts_it_too(world, tsa):
     assert "Verification: OK" in ran.stdout + ran.stderr
 
 
-def test_a_time_stamp_of_something_else_is_broken(world, tsa):
+def test_a_time_stamp_of_something_else_is_broken(world: World, tsa: type[Any]) -> None:
     first, second = world.track("mid", "first"), world.track("mid", "second")
     file, _ = _stamped(world, tsa, first)
     other, signature = _stamped(world, tsa, second)
@@ -168,7 +172,7 @@ def test_a_time_stamp_of_something_else_is_broken(world, tsa):
     assert (verification.verdict, verification.fault.name) == ("broken", "time stamp")
 
 
-def test_an_altered_time_stamp_is_not_believed(world, tsa):
+def test_an_altered_time_stamp_is_not_believed(world: World, tsa: type[Any]) -> None:
     path = world.track("mid")
     file, signature = _stamped(world, tsa, path)
     whole = stamp_file(file).read_bytes()
@@ -189,7 +193,7 @@ def test_an_altered_time_stamp_is_not_believed(world, tsa):
 
 
 @pytest.mark.parametrize("wrong", ["nobody there", "no URL", "junk", "of another query"])
-def test_an_authority_that_does_not_answer_rightly(world, tsa, wrong):
+def test_an_authority_that_does_not_answer_rightly(world: World, tsa: type[Any], wrong: str) -> None:
     path, file = world.write("wav"), world.folder / "x.sig"
     before = path.read_bytes()
     answers = {"junk": lambda query: b"junk", "of another query": lambda query: old_answer}
@@ -207,7 +211,7 @@ def test_an_authority_that_does_not_answer_rightly(world, tsa, wrong):
     assert not stamp_file(file).exists()
 
 
-def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world, tsa):
+def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world: World, tsa: type[Any]) -> None:
     path = world.track("mid")
     wav = world.folder / "track.wav"
     wav.write_bytes(FILES["wav"]())
@@ -217,7 +221,7 @@ def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world, tsa
     before = [holder(path).read_bytes(), wav.read_bytes()]
     asked = []
 
-    def answer_once(query):
+    def answer_once(query: bytes) -> bytes:
         asked.append(query)
         return tsa.answer(query) if len(asked) == 1 else b"junk"
 
@@ -226,11 +230,11 @@ def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world, tsa
     assert [holder(path).read_bytes(), wav.read_bytes()] == before
 
 
-def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credential(world, tsa):
+def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credential(world: World, tsa: type[Any]) -> None:
     path, identifier = world.track("wav"), key_id(world.key.public_key())
     _stamped(world, tsa, path)
 
-    def said(days, trusted):
+    def said(days: int, trusted: tuple[x509.Certificate]) -> list[tuple[str, str]]:
         since = datetime.now(UTC) + timedelta(days=days)
         trust = Trust(world.trust, trusted, {identifier: Revocation(identifier, since, "stolen")})
         links = verify_path(path, trust).links
@@ -241,7 +245,7 @@ def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credentia
     assert said(1, ()) == [("key", "key-revoked"), ("credential", "key-revoked")]  # the time is anybody's word
 
 
-def test_a_certificate_for_time_stamps_signs_no_statements(world):
+def test_a_certificate_for_time_stamps_signs_no_statements(world: World) -> None:
     key, _, authority = world.signer("stamps", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
     path = world.write("wav")
     sign_path(path, key, load_certificates(world.folder / "keys-stamps" / "certificate.pem"))
@@ -250,7 +254,7 @@ def test_a_certificate_for_time_stamps_signs_no_statements(world):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_answer_with_several_certificates_is_read_in_any_order(world, tsa, order):
+def test_an_answer_with_several_certificates_is_read_in_any_order(world: World, tsa: type[Any], order: int) -> None:
     """OpenSSL and public authorities send leaf and chain as they come, which is not always the order of DER."""
     chain = [tsa.folder / name for name in ("ca.pem", "certificate.pem")][::order]
     (tsa.folder / "chain.pem").write_text("".join(file.read_text() for file in chain))
@@ -270,7 +274,7 @@ def test_an_answer_with_several_certificates_is_read_in_any_order(world, tsa, or
         assert [link.verdict for link in links if link.name == "time stamp"] == ["ok"]
 
 
-def test_what_is_no_answer_comes_back_as_it_is():
+def test_what_is_no_answer_comes_back_as_it_is() -> None:
     for junk in (
         b"",
         b"junk",
@@ -283,18 +287,20 @@ def test_what_is_no_answer_comes_back_as_it_is():
         assert in_order(junk) == junk
 
 
-def test_an_authority_that_sends_elsewhere_or_drips_is_not_waited_for(world, tsa, monkeypatch):
+def test_an_authority_that_sends_elsewhere_or_drips_is_not_waited_for(
+    world: World, tsa: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Elsewhere(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             self.send_response(307)
             self.send_header("Location", tsa.url)
             self.end_headers()
 
-        def log_message(self, *_):
+        def log_message(self, *_: str) -> None:
             pass
 
     class Drip(Elsewhere):
-        def do_POST(self):
+        def do_POST(self) -> None:
             self.send_response(200)
             self.end_headers()
             with suppress(OSError):

@@ -1,6 +1,7 @@
 """Whom a signature is believed from: names come from trust, and certificates count as far as RFC 5280 lets them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -24,18 +25,27 @@ SERVER, TIME, CODE, MAIL = (
 )
 
 
-def name(common, mail=""):
+def name(common: str, mail: str = "") -> x509.Name:
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "label"), x509.NameAttribute(NameOID.COMMON_NAME, common)]
     return x509.Name(parts + ([x509.NameAttribute(NameOID.EMAIL_ADDRESS, mail)] if mail else []))
 
 
-def usage(*names):
+def usage(*names: str) -> x509.KeyUsage:
     others = "content_commitment data_encipherment decipher_only encipher_only key_agreement key_encipherment crl_sign"
     every = [*others.split(), "digital_signature", "key_cert_sign"]
     return x509.KeyUsage(**{one: one in names for one in every})
 
 
-def certificate(subject, key, issuer, by, *extensions, ca=False, depth=None, days=(-2, 9)):
+def certificate(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    by: ec.EllipticCurvePrivateKey,
+    *extensions: object,
+    ca: bool | None = False,
+    depth: int | None = None,
+    days: tuple[int, int] = (-2, 9),
+) -> x509.Certificate:
     """Issue a certificate; extensions are critical, but for alternative names and purposes."""
     start, end = (NOW + timedelta(days=day) for day in days)
     made = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(), start, end)
@@ -48,20 +58,25 @@ def certificate(subject, key, issuer, by, *extensions, ca=False, depth=None, day
     return made.sign(by, hashes.SHA256())
 
 
-def root(*extensions, **options):
+def root(*extensions: x509.KeyUsage | x509.ExtendedKeyUsage, **options: int | tuple[int, int]) -> x509.Certificate:
     return certificate(
         name("root"), ROOT, name("root"), ROOT, *(extensions or (usage("key_cert_sign"),)), ca=True, **options
     )
 
 
-def middle(*extensions, **options):
+def middle(*extensions: object, **options: int | tuple[int, int] | None) -> x509.Certificate:
     options = {"ca": True} | options
     return certificate(
         name("middle"), MIDDLE, name("root"), ROOT, *(extensions or (usage("key_cert_sign"),)), **options
     )
 
 
-def leaf(*extensions, by=MIDDLE, subject=None, **options):
+def leaf(
+    *extensions: object,
+    by: ec.EllipticCurvePrivateKey = MIDDLE,
+    subject: x509.Name | None = None,
+    **options: bool | tuple[int, int] | None,
+) -> x509.Certificate:
     issuer = name("middle" if by is MIDDLE else "root")
     return certificate(
         subject or name("leaf"), LEAF, issuer, by, *(extensions or (usage("digital_signature"),)), **options
@@ -78,7 +93,7 @@ NAME_LIMIT = x509.NameConstraints(
 DNS_LIMIT = x509.NameConstraints([x509.DNSName("label.example")], None)
 
 
-def alternative(value):
+def alternative(value: x509.RFC822Name | x509.DNSName) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName([value])
 
 
@@ -129,7 +144,7 @@ BAD = {
 }  # fmt: skip
 
 
-def signed_by(tmp_path, chain, authority):
+def signed_by(tmp_path: Path, chain: list[x509.Certificate], authority: x509.Certificate | None) -> tuple[Path, Trust]:
     file = tmp_path / "x"
     file.write_bytes(b"x")
     key = ROOT if authority is None else LEAF
@@ -138,7 +153,7 @@ def signed_by(tmp_path, chain, authority):
 
 
 @pytest.mark.parametrize("case", GOOD)
-def test_a_certificate_for_signatures_counts_and_names_the_signer(tmp_path, case):
+def test_a_certificate_for_signatures_counts_and_names_the_signer(tmp_path: Path, case: str) -> None:
     file, trust = signed_by(tmp_path, *GOOD[case]())
     found = verify_path(file, trust)
     assert found.verdict == "ok", found.links
@@ -146,7 +161,7 @@ def test_a_certificate_for_signatures_counts_and_names_the_signer(tmp_path, case
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_any_other_does_not(tmp_path, case):
+def test_any_other_does_not(tmp_path: Path, case: str) -> None:
     file, trust = signed_by(tmp_path, *BAD[case]())
     with pytest.raises((SignerUnknown, KeyRevoked)):
         read_signed(file, trust)
@@ -154,14 +169,14 @@ def test_any_other_does_not(tmp_path, case):
 
 
 @pytest.mark.parametrize("days", [(-9, -1), (1, 9)], ids=["expired", "not yet valid"])
-def test_outside_its_time_a_leaf_does_not_count(tmp_path, days):
+def test_outside_its_time_a_leaf_does_not_count(tmp_path: Path, days: tuple[int, int]) -> None:
     file, trust = signed_by(tmp_path, [leaf(days=days), middle()], root())
     with pytest.raises(KeyRevoked if days[0] < 0 else (KeyRevoked, SignerUnknown)):
         read_signed(file, trust)
     assert verify_path(file, trust).verdict == "broken"
 
 
-def test_a_name_that_somebody_wrote_around_a_trusted_key_is_not_believed(tmp_path):
+def test_a_name_that_somebody_wrote_around_a_trusted_key_is_not_believed(tmp_path: Path) -> None:
     """A bundle's certificate is not signed: anybody can put one of their own making there."""
     file = tmp_path / "x"
     file.write_bytes(b"x")

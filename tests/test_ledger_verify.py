@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +26,7 @@ from ledger.errors import (
     Unsigned,
 )
 from ledger.hashes.manifest import ManifestMismatch
+from ledger.links import Verification
 from ledger.provenance.record import material_of, write_record
 from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
@@ -41,7 +45,7 @@ class FakeChain(Chain):
     simulated = True
     evidence = None
 
-    def __init__(self, genesis="0x" + "11" * 32):
+    def __init__(self, genesis: str = "0x" + "11" * 32) -> None:
         self.entries = {}
         self.chain = ChainIdentity(7, genesis)
         self.fault = None
@@ -49,30 +53,30 @@ class FakeChain(Chain):
 
     account = "0x" + "22" * 20
 
-    def identity(self):
+    def identity(self) -> ChainIdentity:
         return self.chain
 
-    def anchor(self, root):
+    def anchor(self, root: bytes) -> Receipt:
         entry = self.entries.setdefault(root, Entry("0x" + "33" * 20, self.account, 1000, 5, 0, self.final))
         transaction, place = "0x" + "44" * 32, (entry.contract, entry.issuer)
         return Receipt(
             root, self.chain, self.simulated, *place, transaction, entry.block, entry.time, None, self.evidence
         )
 
-    def lookup(self, root, leaf=bytes(32), contract=None):
+    def lookup(self, root: bytes, leaf: bytes = bytes(32), contract: str | None = None) -> Entry:
         if self.fault:
             raise self.fault
         if contract not in (None, "0x" + "33" * 20):
             raise ContractMismatch("no code")
         return self.entries.get(root)
 
-    def block_of(self, transaction):
+    def block_of(self, transaction: str) -> int:
         return 5 if transaction == "0x" + "44" * 32 else None
 
-    def block_hash(self, number):
+    def block_hash(self, number: int) -> str:
         return self.evidence.block_hash if self.evidence else "0x" + "77" * 32
 
-    def _unused(self, *_, **__):
+    def _unused(self, *_: object, **__: object) -> None:
         raise ChainRefused("not in the fake chain")
 
     _session = _transact = _call = _code = _block = _emitted_in = is_final = _remembered = _unused
@@ -86,7 +90,7 @@ class RealChain(FakeChain):
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> type[Any]:
     """Store, model, track, policy and report, all signed and anchored."""
     w = SimpleNamespace(root=tmp_path, chain=FakeChain())
     w.store = tmp_path / "store"
@@ -118,25 +122,25 @@ def world(tmp_path):
     return w
 
 
-def _beside(path, suffix):
+def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _verify(world, path=None, **options):
+def _verify(world: type[Any], path: Path | None = None, **options: bool | list[Path]) -> Verification:
     return verify_path(path or world.report, KEYS, world.chain, **options)
 
 
-def _flip(file):
+def _flip(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
 
 
-def _edit(file, **changes):
+def _edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_all_is_well(world):
+def test_all_is_well(world: type[Any]) -> None:
     verification = _verify(world, require_anchor=True)
     assert verification.verdict == "ok"
     assert verification.fault is None
@@ -158,7 +162,7 @@ def test_all_is_well(world):
     assert "simulated" in verification.links[1].detail
 
 
-def test_benign_changes_stay_well(world):
+def test_benign_changes_stay_well(world: type[Any]) -> None:
     shutil.move(world.root, world.root.with_name("moved"))
     moved = world.root.with_name("moved")
     assert verify_path(moved / "audit" / "report.json", KEYS, world.chain).verdict == "ok"
@@ -299,7 +303,7 @@ TAMPER = {
 
 
 @pytest.mark.parametrize("case", TAMPER)
-def test_tampering_breaks_at_its_link(world, case):
+def test_tampering_breaks_at_its_link(world: type[Any], case: str) -> None:
     tamper, name, message = TAMPER[case]
     tamper(world)
     verification = _verify(world)
@@ -311,7 +315,7 @@ def test_tampering_breaks_at_its_link(world, case):
 
 
 @pytest.mark.parametrize("suffix", [".sig", ".anchor.json", ".provenance.json"])
-def test_every_altered_byte_beside_the_track_is_found(world, suffix):
+def test_every_altered_byte_beside_the_track_is_found(world: type[Any], suffix: str) -> None:
     file = _beside(world.track, suffix)
     before = file.read_bytes()
     for index in range(0, len(before) - 1, 7):
@@ -320,14 +324,14 @@ def test_every_altered_byte_beside_the_track_is_found(world, suffix):
             assert _verify(world, world.track).verdict == "broken", index
 
 
-def test_the_first_broken_link_is_the_cause(world):
+def test_the_first_broken_link_is_the_cause(world: type[Any]) -> None:
     _flip(world.store / "notes" / "a.bin")
     fault = _verify(world).fault
     assert (fault.name, fault.subject) == ("data set", str(world.store))
     assert _verify(world, world.store).fault.name == "data set"
 
 
-def test_what_is_not_there_is_missing_and_not_broken(world):
+def test_what_is_not_there_is_missing_and_not_broken(world: type[Any]) -> None:
     shutil.rmtree(world.model)
     verification = _verify(world, world.track)
     assert verification.verdict == "incomplete"
@@ -338,7 +342,7 @@ def test_what_is_not_there_is_missing_and_not_broken(world):
     assert "not signed" in verification.fault.detail
 
 
-def test_of_a_data_set_that_is_not_here_its_statement_may_be(world):
+def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: type[Any]) -> None:
     shutil.rmtree(world.store)
     verification = _verify(world, world.model)
     (link,) = [link for link in verification.links if link.name == "data set"]
@@ -353,7 +357,7 @@ def test_of_a_data_set_that_is_not_here_its_statement_may_be(world):
     )
 
 
-def test_broken_beats_missing(world):
+def test_broken_beats_missing(world: type[Any]) -> None:
     shutil.rmtree(world.model)
     _flip(world.track)
     verification = _verify(world, world.track)
@@ -361,7 +365,7 @@ def test_broken_beats_missing(world):
     assert verification.fault.name == "track"
 
 
-def test_materials_are_found_by_digest_in_search_folders(world):
+def test_materials_are_found_by_digest_in_search_folders(world: type[Any]) -> None:
     archive = world.root / "archive"
     archive.mkdir()
     for path, name in ((world.model, "old-model"), (world.store, "corpus")):
@@ -374,14 +378,14 @@ def test_materials_are_found_by_digest_in_search_folders(world):
     assert _verify(world, search=[archive]).verdict == "ok"
 
 
-def test_an_absent_policy_is_said_and_does_not_count(world):
+def test_an_absent_policy_is_said_and_does_not_count(world: type[Any]) -> None:
     world.policy.unlink()
     verification = _verify(world)
     assert verification.verdict == "ok"
     assert [link.verdict for link in verification.links if link.name == "policy"] == ["absent"]
 
 
-def test_not_anchored_counts_only_where_it_is_demanded(world):
+def test_not_anchored_counts_only_where_it_is_demanded(world: type[Any]) -> None:
     _beside(world.report, ".anchor.json").unlink()
     assert _verify(world).verdict == "ok"
     assert _verify(world).links[-1].verdict == "absent"
@@ -398,14 +402,16 @@ def test_not_anchored_counts_only_where_it_is_demanded(world):
     ],
     ids=["not asked", "another chain", "unreachable", "refused"],
 )
-def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(world, prepare):
+def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(
+    world: type[Any], prepare: Callable[[type[Any]], None]
+) -> None:
     prepare(world)
     verification = _verify(world)
     assert verification.verdict == "incomplete"
     assert {link.verdict for link in verification.links if link.name == "anchor"} == {"unchecked"}
 
 
-def test_a_root_that_the_chain_does_not_hold_is_missing(world):
+def test_a_root_that_the_chain_does_not_hold_is_missing(world: type[Any]) -> None:
     world.chain.entries.clear()
     verification = _verify(world)
     assert verification.verdict == "incomplete"
@@ -413,7 +419,7 @@ def test_a_root_that_the_chain_does_not_hold_is_missing(world):
     assert "contraste anchor --again" in verification.fault.detail
 
 
-def test_a_real_chain_is_ok_or_pending(world):
+def test_a_real_chain_is_ok_or_pending(world: type[Any]) -> None:
     world.chain.simulated = False
     for path in world.all:
         file = _beside(path, ".anchor.json")
@@ -425,7 +431,7 @@ def test_a_real_chain_is_ok_or_pending(world):
     assert _verify(world).verdict == "ok"
 
 
-def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path):
+def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path: Path) -> None:
     file = tmp_path / "x.mid"
     file.write_bytes(b"x")
     sign_path(file, KEY)
@@ -435,14 +441,14 @@ def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path):
         verify_path(tmp_path / "no", KEYS)
 
 
-def test_anchoring_twice_changes_nothing(world):
+def test_anchoring_twice_changes_nothing(world: type[Any]) -> None:
     before = _beside(world.track, ".anchor.json").read_bytes()
     anchor_paths(world.all, world.chain, trust=KEYS)
     assert _beside(world.track, ".anchor.json").read_bytes() == before
     assert len(read_anchor(world.track).proof) == 2
 
 
-def test_only_what_is_signed_and_unchanged_is_anchored(world):
+def test_only_what_is_signed_and_unchanged_is_anchored(world: type[Any]) -> None:
     chain = FakeChain()
     with pytest.raises(PathRefused, match="no paths"):
         anchor_paths([], chain, trust=KEYS)
@@ -459,16 +465,16 @@ def test_only_what_is_signed_and_unchanged_is_anchored(world):
     assert chain.entries == {}
 
 
-def _revoked(since, **more):
+def _revoked(since: int, **more: Any) -> Trust:
     return Trust(KEYS, revoked={KEY_ID: Revocation(KEY_ID, datetime.fromtimestamp(since, UTC), "stolen")}, **more)
 
 
-def _on_a_real_chain(world):
+def _on_a_real_chain(world: type[Any]) -> None:
     world.chain = RealChain()
     anchor_paths(world.all, world.chain, trust=KEYS)
 
 
-def test_what_was_anchored_before_a_revocation_stays_good(world, proven):
+def test_what_was_anchored_before_a_revocation_stays_good(world: type[Any], proven: None) -> None:
     _on_a_real_chain(world)  # whose blocks are from second 1000
     verification = verify_path(world.report, _revoked(1001), world.chain)
     assert verification.verdict == "ok"
@@ -477,13 +483,13 @@ def test_what_was_anchored_before_a_revocation_stays_good(world, proven):
     assert "the signature was there on 1970-01-01T00:16:40Z" in str(verification.links)
 
 
-def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world):
+def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world: type[Any]) -> None:
     fault = verify_path(world.track, _revoked(1001), world.chain).fault
     assert (fault.name, fault.verdict, fault.code) == ("key", "unchecked", "key-revoked")
     assert "whoever runs an embedded chain sets its clock" in fault.detail
 
 
-def test_a_nodes_word_without_evidence_saves_no_revoked_key(world, proven):
+def test_a_nodes_word_without_evidence_saves_no_revoked_key(world: type[Any], proven: None) -> None:
     _on_a_real_chain(world)
     for path in world.all:
         _edit(_beside(path, ".anchor.json"), evidence=None)
@@ -496,27 +502,29 @@ def test_a_nodes_word_without_evidence_saves_no_revoked_key(world, proven):
 
 @pytest.mark.parametrize("since", [1000, 999, 0])
 @pytest.mark.parametrize("real", [True, False])
-def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(world, since, real, proven):
+def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(
+    world: type[Any], since: int, real: bool, proven: None
+) -> None:
     if real:
         _on_a_real_chain(world)
     fault = verify_path(world.track, _revoked(since), world.chain).fault
     assert (fault.name, fault.verdict, fault.code) == ("key", "broken", "key-revoked")
 
 
-def test_without_an_anchor_a_revoked_key_never_counts(world):
+def test_without_an_anchor_a_revoked_key_never_counts(world: type[Any]) -> None:
     _beside(world.store, ".anchor.json").unlink()
     fault = verify_path(world.store, _revoked(10**9), world.chain).fault
     assert (fault.name, fault.code) == ("key", "key-revoked")
     assert "nothing trusted shows when it was made" in fault.detail
 
 
-def test_a_forged_anchor_time_saves_no_revoked_key(world):
+def test_a_forged_anchor_time_saves_no_revoked_key(world: type[Any]) -> None:
     _edit(_beside(world.store, ".anchor.json"), time=1)
     found = verify_path(world.store, _revoked(500), world.chain)
     assert [link.code for link in found.links if link.verdict == "broken"] == ["anchor-refuted", "key-revoked"]
 
 
-def test_offline_the_chain_is_needed_to_save_a_revoked_key(world):
+def test_offline_the_chain_is_needed_to_save_a_revoked_key(world: type[Any]) -> None:
     verification = verify_path(world.store, _revoked(1001))
     assert verification.verdict == "incomplete"
     assert [link.name for link in verification.needs_chain] == ["anchor", "key"]
@@ -530,7 +538,7 @@ def test_offline_the_chain_is_needed_to_save_a_revoked_key(world):
     assert [(link.name, link.verdict) for link in pending.links][1:] == [("anchor", "pending"), ("key", "unchecked")]
 
 
-def test_offline_the_links_that_need_the_chain_are_named(world):
+def test_offline_the_links_that_need_the_chain_are_named(world: type[Any]) -> None:
     verification = verify_path(world.report, KEYS)
     assert verification.verdict == "incomplete"
     assert {link.name for link in verification.needs_chain} == {"anchor"}
@@ -538,7 +546,7 @@ def test_offline_the_links_that_need_the_chain_are_named(world):
     assert verify_path(world.report, KEYS, world.chain).needs_chain == ()
 
 
-def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world):
+def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world: type[Any]) -> None:
     mine = verify_path(
         world.store, Trust(KEYS, accounts={KEY_ID: FakeChain.account.upper().replace("0X", "0x")}), world.chain
     )
@@ -548,7 +556,7 @@ def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world):
     assert other.verdict == "ok"
 
 
-def test_json_names_the_first_fault_by_its_place(world):
+def test_json_names_the_first_fault_by_its_place(world: type[Any]) -> None:
     _flip(world.track)
     found = _verify(world).to_json()
     assert json.loads(json.dumps(found)) == found

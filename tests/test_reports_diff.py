@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from audit.findings import MetricResult
-from audit.report import RuleResult
+from audit.report import AuditReport, RuleResult
 from reports.diff import compare_paths, compare_reports, diff_json, diff_lines
 from reports.json_report import ReportError, report_json
 from tests.cases.reports import clean_report, finding, report, waiver
 
 
-def kinds(old, new) -> list[tuple[str, str, str]]:
+def kinds(old: AuditReport, new: AuditReport) -> list[tuple[str, str, str]]:
     return [(c.kind, c.check.rule, c.check.key) for c in compare_reports("x", old, new).changes]
 
 
@@ -27,7 +27,7 @@ def test_a_passage_is_known_again_by_its_id() -> None:
 
 
 def test_a_check_that_gets_worse_is_new_and_one_that_gets_better_is_fixed() -> None:
-    def with_metric(verdict, rule="pass"):
+    def with_metric(verdict: str, rule: str = "pass") -> AuditReport:
         return clean_report(
             metrics=(MetricResult("bleu", "Runs.", 0.4, 0.03, 0.09, "higher", "a.mid", verdict),),
             rules=(RuleResult("style.close", "Style", rule, "why"),),

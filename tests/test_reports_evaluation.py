@@ -32,7 +32,7 @@ DATA = {
 }  # fmt: skip
 
 
-def test_rows_round_and_stand_beside_something():
+def test_rows_round_and_stand_beside_something() -> None:
     rows = {what: (value, beside) for what, value, beside in evaluation_rows(DATA)}
     assert rows["bits a note, valid (3 pieces)"] == ("5.00", "best n-gram (order 1) 9.00")
     assert rows["repeated windows of 4 chords, share"] == ("0.10", "beam 5 0.20, real 0.10")
@@ -41,7 +41,7 @@ def test_rows_round_and_stand_beside_something():
     assert rows["tracks given to Bach"][0] == "50.0 %"
 
 
-def test_the_page_fetches_nothing_and_escapes_names():
+def test_the_page_fetches_nothing_and_escapes_names() -> None:
     html = evaluation_html(DATA)
     assert "&lt;b&gt;model" in html
     assert "<b>model" not in html
@@ -51,7 +51,7 @@ def test_the_page_fetches_nothing_and_escapes_names():
 
 
 @pytest.mark.parametrize("name", ["canaries", "forgetting", "self_bleu", "overlap", "style"])
-def test_what_was_not_measured_is_left_out(name):
+def test_what_was_not_measured_is_left_out(name: str) -> None:
     data = copy.deepcopy(DATA) | {name: None}
     assert len(evaluation_rows(data)) < len(evaluation_rows(DATA))
     assert evaluation_html(data)
