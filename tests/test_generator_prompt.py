@@ -20,6 +20,7 @@ from generator.writing.prompt import parse_prompt, understood_or_refused
 from generator.writing.sample import generate
 from generator.writing.text_encoder import TEXT, Encoders, features, load_text, retrieval
 from music.notes import Part, TimeSignature, build
+from tests.cases.values import require
 
 BACH = "Johann Sebastian Bach"
 
@@ -235,7 +236,7 @@ def test_captions_find_their_pieces_after_training(tmp_path):
     found = generator.writing.text_encoder.train_text(store, tmp_path, steps=60)[TEXT]
     assert found["candidates"] == 20
     assert found["r_at_10"] > 0.7  # by chance .5
-    encoders = load_text(tmp_path)
+    encoders = require(load_text(tmp_path))
     pieces = [(attributes(quantise(s)), bar_figures(quantise(s))) for s in store.songs[:20]]
     assert retrieval(encoders, pieces, np.random.default_rng(0))["r_at_1"] > 0.15  # by chance .05
     assert -1 <= encoders.similarity("a slow piece", SONG) <= 1
@@ -280,7 +281,7 @@ def test_only_artists_with_licence_and_consent_are_named():
 
 def test_pitches_lean_to_the_key_asked_for():
     assert ANYTHING.tilt() is None
-    tilt = parse_conditions(key="D minor").tilt()
+    tilt = require(parse_conditions(key="D minor").tilt())
     assert tilt.shape == (128,)
     assert tilt[62] == tilt[74] == tilt.max()  # the tonic, in every octave
     ratio = np.exp(tilt[65] - tilt[66])  # F against F sharp: ratings 5.38 and 2.60 in minor

@@ -19,6 +19,7 @@ from generator.writing.infill import infill
 from generator.writing.sample import GUARD_LINES, GuardReport, generate, statistics
 from music.midi import midi_bytes
 from music.notes import Part, TimeSignature, build
+from tests.cases.values import require
 
 SMALL = ModelConfig(width=128, layers=1, heads=4, context=128)
 
@@ -130,14 +131,14 @@ def test_a_guard_has_bars_drawn_again(folder):
     assert track.drawn.guard == GuardReport(redrawn=2, bars=8)
     assert track.statistics["bars"] >= 6
     plain = generate(folder, 1, seed=7, bars=6, guard=lambda music: False)[0]
-    assert plain.drawn.guard.redrawn == 0
+    assert require(plain.drawn.guard).redrawn == 0
     assert plain.tokens[:20] == track.tokens[:20]  # bars that passed were kept
 
 
 def test_a_guard_that_is_never_content_is_told_of(folder):
     track = generate(folder, 1, seed=7, bars=2, guard=lambda music: True)[0]
-    assert track.drawn.guard.flagged
-    assert track.drawn.guard.restarts == GUARD_LINES
+    assert require(track.drawn.guard).flagged
+    assert require(track.drawn.guard).restarts == GUARD_LINES
     with pytest.raises(GeneratorError, match="a guard draws again"):
         generate(folder, 1, beam=2, guard=lambda music: True)
 

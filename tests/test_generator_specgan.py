@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from generator.sound.windows import SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
 from music.notes import Part, build
 
-OPTIONS = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
+OPTIONS: dict[str, Any] = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
 MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
 
 

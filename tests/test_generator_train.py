@@ -5,6 +5,7 @@ import signal
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def store_of(count=6, valid=2, digest="d" * 64):
     )
 
 
-OPTIONS = {"batch": 2, "workers": 1, "precision": "float32", "device": "cpu", "size": "small"}
+OPTIONS: dict[str, Any] = {"batch": 2, "workers": 1, "precision": "float32", "device": "cpu", "size": "small"}
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.cases.values import require
+
 pytest.importorskip("web3")
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -383,7 +385,7 @@ def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, mo
     nonce = anvil.call("eth_getTransactionCount", chain.account, "latest")
     (token,) = mint_tracks(paths[:1], chain, trust=KEYS)
     assert anvil.call("eth_getTransactionCount", chain.account, "latest") == nonce
-    assert token.mined.block > 0
+    assert require(token.mined).block > 0
     assert verdicts(paths[0], chain, "token")[0] == "pending"
 
 
@@ -400,4 +402,7 @@ def test_a_token_that_was_sold_still_holds(anvil, home, paths):
     assert (verdict, f"of {buyer}" in detail.lower()) == ("pending", True)
     mint_tracks(paths[:1], chain, trust=KEYS)  # writes the files again, and sends nothing
     assert verdicts(paths[0], chain, "token")[0] == "pending"
-    assert chain.token(Digest("sha256", token.token_id.to_bytes(32, "big")), token.contract).owner.lower() == buyer
+    assert (
+        require(chain.token(Digest("sha256", token.token_id.to_bytes(32, "big")), token.contract)).owner.lower()
+        == buyer
+    )

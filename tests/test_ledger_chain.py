@@ -9,6 +9,7 @@ import pytest
 
 from ledger.chains.embedded import EmbeddedChain
 from ledger.chains.rpc import RpcChain
+from tests.cases.values import require
 
 pytest.importorskip("web3")
 pytest.importorskip("eth")
@@ -44,7 +45,7 @@ def test_anchor_and_lookup(chain: EmbeddedChain | RpcChain) -> None:
     assert chain.lookup(root) is None
     before = time.time()
     receipt = chain.anchor(root)
-    entry = chain.lookup(root, contract=receipt.contract)
+    entry = require(chain.lookup(root, contract=receipt.contract))
     assert (entry.issuer, entry.time, entry.block) == (chain.account, receipt.time, receipt.block)
     assert (receipt.contract, receipt.issuer) == (entry.contract, chain.account)
     assert before - 2 <= entry.time <= time.time() + 120
@@ -52,22 +53,22 @@ def test_anchor_and_lookup(chain: EmbeddedChain | RpcChain) -> None:
     assert entry.final is chain.simulated  # anvil finalizes 64 blocks later
     assert chain.block_of(receipt.transaction) == receipt.block
     assert chain.block_of("0x" + "12" * 32) is None
-    assert chain.block_hash(receipt.block) == receipt.evidence.block_hash
+    assert chain.block_hash(receipt.block) == require(receipt.evidence).block_hash
     assert chain.block_hash(10**6) is None
 
 
 def test_the_evidence_of_an_anchor_holds_by_itself(chain: EmbeddedChain | RpcChain) -> None:
     receipt = chain.anchor(os.urandom(32))
     event = anchored_event(receipt.contract, receipt.root, receipt.issuer)
-    receipt.evidence.check(event, receipt.block, receipt.time)
+    require(receipt.evidence).check(event, receipt.block, receipt.time)
     for other in (
         anchored_event(receipt.contract, os.urandom(32), receipt.issuer),
         anchored_event(STRANGER, receipt.root, receipt.issuer),
     ):
         with pytest.raises(Malformed, match="no event of this contract"):
-            receipt.evidence.check(other, receipt.block, receipt.time)
+            require(receipt.evidence).check(other, receipt.block, receipt.time)
     with pytest.raises(Malformed, match="not of block"):
-        receipt.evidence.check(event, receipt.block, receipt.time - 1)
+        require(receipt.evidence).check(event, receipt.block, receipt.time - 1)
 
 
 def test_the_same_root_is_sent_once(chain: EmbeddedChain | RpcChain) -> None:
@@ -82,14 +83,14 @@ def test_revocation_counts_for_leaf_and_root(chain: EmbeddedChain | RpcChain) ->
         chain.revoke(root)
     chain.anchor(root)
     chain.revoke(root, leaf, "withdrawn")
-    first = chain.lookup(root, leaf).revoked_at
+    first = require(chain.lookup(root, leaf)).revoked_at
     assert first > 0
-    assert chain.lookup(root, other).revoked_at == chain.lookup(root).revoked_at == 0
+    assert require(chain.lookup(root, other)).revoked_at == chain.lookup(root).revoked_at == 0
     with pytest.raises(ChainRefused, match="revoked already"):
         chain.revoke(root, leaf)
     chain.revoke(root)
-    assert chain.lookup(root, other).revoked_at > 0
-    assert chain.lookup(root, leaf).revoked_at == first  # revoked since then, whatever came later
+    assert require(chain.lookup(root, other)).revoked_at > 0
+    assert require(chain.lookup(root, leaf)).revoked_at == first  # revoked since then, whatever came later
 
 
 @pytest.mark.parametrize("leaves", [1, 2, 11, 1000])
@@ -141,7 +142,7 @@ def test_bad_roots_and_foreign_contracts_are_refused(chain: EmbeddedChain | RpcC
         with pytest.raises(ContractMismatch, match="other code"):
             wrong()
     with pytest.raises(ContractMismatch, match="other code"):
-        chain.token(new(), chain.lookup(root).contract)
+        chain.token(new(), require(chain.lookup(root)).contract)
     with pytest.raises(ChainRefused, match="not an Ethereum address"):
         chain.lookup(root, contract="nonsense")
 
@@ -151,8 +152,10 @@ def test_a_track_is_minted_once(chain: EmbeddedChain | RpcChain) -> None:
     (token,) = chain.mint([(track, metadata)])
     assert (token.token_id, token.owner, token.metadata) == (int(track.hex, 16), chain.account, metadata)
     assert (token.locked, token.simulated, token.minted_to) == (False, chain.simulated, chain.account)
-    assert chain.block_of(token.mined.transaction) == token.mined.block
-    token.evidence.check(minted_event(token.contract, token.owner, track), token.mined.block, token.mined.time)
+    assert chain.block_of(require(token.mined).transaction) == require(token.mined).block
+    require(token.evidence).check(
+        minted_event(token.contract, token.owner, track), require(token.mined).block, require(token.mined).time
+    )
     assert chain.mint([(track, metadata)]) == (token,)
     assert chain.minted([track, new()]) == {track: metadata}
     with pytest.raises(ChainRefused, match="minted already with other metadata"):
@@ -166,8 +169,10 @@ def test_a_track_is_minted_once(chain: EmbeddedChain | RpcChain) -> None:
 def test_tokens_for_others_and_the_zero_address(chain: EmbeddedChain | RpcChain) -> None:
     track = new()
     (token,) = chain.mint([(track, new())], to=STRANGER)
-    assert chain.token(track, token.contract).owner.lower() == STRANGER
-    token.evidence.check(minted_event(token.contract, STRANGER, track), token.mined.block, token.mined.time)
+    assert require(chain.token(track, token.contract)).owner.lower() == STRANGER
+    require(token.evidence).check(
+        minted_event(token.contract, STRANGER, track), require(token.mined).block, require(token.mined).time
+    )
     for wrong, message in (("0x12", "not an Ethereum address"), ("0x" + "00" * 20, "zero address")):
         with pytest.raises(ChainRefused, match=message):
             chain.mint([(new(), new())], to=wrong)
@@ -176,16 +181,16 @@ def test_tokens_for_others_and_the_zero_address(chain: EmbeddedChain | RpcChain)
 def test_a_batch_is_one_transaction_and_counts(chain: EmbeddedChain | RpcChain) -> None:
     tracks = [(new(), new()) for _ in range(100)]
     tokens = chain.mint(tracks)
-    assert len({token.mined.transaction for token in tokens}) == 1
+    assert len({require(token.mined).transaction for token in tokens}) == 1
     assert [token.metadata for token in tokens] == [metadata for _, metadata in tracks]
     contract = tokens[0].contract
     assert asked(chain, contract, "balanceOf(address)", ["uint256"], chain.account) == 100
     for token in (tokens[0], tokens[57], tokens[99]):
         event = minted_event(contract, chain.account, Digest("sha256", token.token_id.to_bytes(32, "big")))
-        token.evidence.check(event, token.mined.block, token.mined.time)
+        require(token.evidence).check(event, require(token.mined).block, require(token.mined).time)
     # More than a batch, some of them there already: two transactions for the others.
     more = [*tracks[:3], *((new(), new()) for _ in range(101))]
-    assert len({token.mined.transaction for token in chain.mint(more)}) == 3
+    assert len({require(token.mined).transaction for token in chain.mint(more)}) == 3
     assert asked(chain, contract, "balanceOf(address)", ["uint256"], chain.account) == 201
     with pytest.raises(ChainRefused, match="one metadata digest for each"), chain._session(write=True):
         chain._transact(contract, encode("mintBatch(bytes32[],bytes32[])", [ZERO32], []))
@@ -203,8 +208,8 @@ def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain: EmbeddedCh
             chain._transact(
                 fixed.contract, encode("transferFrom(address,address,uint256)", chain.account, STRANGER, fixed.token_id)
             )
-    assert chain.token(track, token.contract).owner.lower() == STRANGER
-    assert chain.token(other, fixed.contract).owner == chain.account
+    assert require(chain.token(track, token.contract)).owner.lower() == STRANGER
+    assert require(chain.token(other, fixed.contract)).owner == chain.account
     balances = [
         asked(chain, token.contract, "balanceOf(address)", ["uint256"], who) for who in (chain.account, STRANGER)
     ]
@@ -231,7 +236,7 @@ def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain: Embe
     with pytest.raises(ChainRefused, match="not what was minted"):
         chain.publish(token.contract, track, data.decode() + " ")
     chain.publish(token.contract, track, data.decode())
-    assert chain.token(track, token.contract).uri == inline
+    assert require(chain.token(track, token.contract)).uri == inline
 
 
 def test_royalties(chain: EmbeddedChain | RpcChain) -> None:
@@ -264,12 +269,12 @@ def test_gas_is_that_of_the_snapshot(chain: EmbeddedChain | RpcChain) -> None:
         for count, name in enumerate(("first mint", "mint")):
             pair = (digest(start + count), digest(start + 5 + count))
             (token,) = chain.mint([pair], locked=locked)
-            found[name + kind] = token.mined.gas_used
+            found[name + kind] = require(token.mined).gas_used
         pairs = [(digest(start + 10 + n), digest(start + 200 + n)) for n in range(100)]
-        found["mint, each of 100" + kind] = chain.mint(pairs, locked=locked)[0].mined.gas_used / 100
+        found["mint, each of 100" + kind] = require(chain.mint(pairs, locked=locked)[0].mined).gas_used / 100
     for count, name in enumerate(("first mint to somebody else", "mint to somebody else")):
         pair = (digest(start + 400 + count), digest(start + 405 + count))
-        found[name] = chain.mint([pair], to="0x" + exact(start)[:20].hex())[0].mined.gas_used
+        found[name] = require(chain.mint([pair], to="0x" + exact(start)[:20].hex())[0].mined).gas_used
     if os.environ.get("CONTRASTE_SHOW_GAS"):
         print(json.dumps(found, indent=1))
     assert found["anchor a root"] <= 47_600

@@ -37,6 +37,7 @@ from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 from music.read import AUDIO_SUFFIXES, SUFFIXES
 from tests.cases.credentials import FILES, TAMPER, World, holder, roots
+from tests.cases.values import require
 from tests.test_ledger_verify import RealChain
 
 pytest.importorskip("c2pa")
@@ -89,7 +90,7 @@ def test_a_stripped_credential_is_named_by_the_statement(world: World, kind: str
     verification, (link,) = _links(world, path)
     assert (link.verdict, "stripped" in link.detail) == ("missing", True)
     assert verification.verdict == "broken"  # what is left is not what was signed
-    assert verification.fault.name == "track"
+    assert require(verification.fault).name == "track"
 
 
 def _rename(world: World, path: Path) -> Path:
@@ -176,7 +177,7 @@ def test_what_a_credential_says(world: World) -> None:
     model, store = (digest_of(made).hex for made in (world.model, world.store))
     assert action["softwareAgent"] == {"name": "model", "version": model}
     assert len(action["parameters"]["ingredients"]) == 2
-    run = run_digest(read_record(path).origin).hex
+    run = run_digest(require(read_record(path)).origin).hex
     assert said["dev.contraste.provenance"] == {
         "schema": "contraste-credential/1", "run": {"sha256": run},
         "model": {"name": "model", "sha256": model}, "dataset": {"name": "store", "sha256": store},
@@ -253,7 +254,7 @@ def test_nothing_is_claimed_about_a_file_without_a_record(world: World) -> None:
     assert action["action"] == "c2pa.opened"
     assert not {"digitalSourceType", "softwareAgent"} & action.keys()
     assert before.encode() in path.read_bytes()  # the digest of what was opened, as a bound resource
-    assert read_record(path).origin.parameters == {"credentials": ["found.wav"]}
+    assert require(read_record(path)).origin.parameters == {"credentials": ["found.wav"]}
 
 
 def test_the_rendering_of_a_track_gets_its_own(world: World) -> None:
@@ -286,7 +287,7 @@ def test_a_track_that_travels_alone_is_vouched_for_by_its_credential(world: Worl
 
 def test_a_credential_about_another_run_than_the_statement_is_broken(world: World) -> None:
     path = world.track("wav")
-    record = read_record(path)
+    record = require(read_record(path))
     write_record(path, "track", materials=record.origin.materials, parameters={**record.origin.parameters, "seed": 8})
     sign_path(path, world.key)
     verification, (link,) = _links(world, path)

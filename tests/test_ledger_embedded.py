@@ -12,6 +12,8 @@ from subprocess import Popen
 
 import pytest
 
+from tests.cases.values import require
+
 pytest.importorskip("eth")
 
 from ledger.chains.abi import revert_reason
@@ -78,8 +80,8 @@ def test_two_processes_at_once_on_a_new_chain(tmp_path: Path) -> None:
     chain = EmbeddedChain(tmp_path)
     entries = [chain.lookup(n.to_bytes(32, "big")) for n in (*range(1, 6), *range(101, 106))]
     # One deployment, ten anchors: ten different blocks, one contract, one account.
-    assert sorted(entry.block for entry in entries) == list(range(2, 12))
-    assert len({(entry.contract, entry.issuer) for entry in entries}) == 1
+    assert sorted(require(entry).block for entry in entries) == list(range(2, 12))
+    assert len({(require(entry).contract, require(entry).issuer) for entry in entries}) == 1
 
 
 def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path: Path) -> Non
     for delay in (0.0, 0.013, 0.037, 0.071):
         first = 1000 * (len(anchored) + 1)
         process = _start(ANCHOR_RANGE, tmp_path, first, first + 500)
-        said = [process.stdout.readline(), process.stdout.readline()][1:]  # ready, and the first anchor
+        said = [require(process.stdout).readline(), process.stdout.readline()][1:]  # ready, and the first anchor
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         said = [int(line) for line in (*said, *process.communicate()[0].splitlines())]
@@ -128,7 +130,7 @@ def test_a_full_disk_is_said_and_leaves_the_chain_as_it_was(tmp_path: Path) -> N
             os._exit(0 if "cannot be used" in str(error) else 2)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert chain.lookup(keccak256(b"x")).block == height
+    assert require(chain.lookup(keccak256(b"x"))).block == height
     assert chain.anchor(keccak256(b"y")).block > height
 
 

@@ -17,6 +17,7 @@ from ledger.signing.log import TransparencyLog
 from ledger.signing.log_proofs import check_consistency, check_inclusion, leaf_hash
 from ledger.signing.statement import Statement
 from ledger.signing.trust import Trust
+from tests.cases.values import require
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
@@ -102,7 +103,7 @@ def test_every_older_log_is_the_beginning_and_no_other(log: TransparencyLog, siz
 
 
 def test_entries_say_who_signed_what(log: TransparencyLog) -> None:
-    entry = log.find(hash_bytes(envelope(3).payload))
+    entry = require(log.find(hash_bytes(envelope(3).payload)))
     assert entry.position == 3
     assert entry.fields["subject"] == {"x3": hash_bytes(b"\3").hex}
     assert entry.fields["key"] in KEYS

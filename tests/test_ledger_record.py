@@ -16,6 +16,7 @@ from ledger.provenance.sign import sign_path
 from ledger.provenance.signed import check_content, read_signed, read_statement
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust
+from tests.cases.values import require
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
@@ -54,7 +55,7 @@ def test_the_record_has_the_documented_form(track: Path, tmp_path: Path) -> None
         "parameters": {"seed": 7},
         "also": ["t.wav"],
     }
-    record = read_record(track)
+    record = require(read_record(track))
     assert record.origin.parameters == {"seed": 7}
     assert record.also == ("t.wav",)
 
@@ -91,7 +92,7 @@ def test_records_that_break_the_schema_say_where(track: Path, change: dict[str, 
 
 def test_minimal_records_are_enough(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text('{"schema": "contraste-provenance/1", "kind": "dataset"}')
-    assert read_record(tmp_path).origin.kind == "dataset"
+    assert require(read_record(tmp_path)).origin.kind == "dataset"
 
 
 def test_write_record_refuses_bad_values_and_absent_artefacts(track: Path, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_write_record_refuses_bad_values_and_absent_artefacts(track: Path, tmp_p
         write_record(track, "folder")
     with pytest.raises(PathRefused, match="does not exist"):
         write_record(tmp_path / "no", "track")
-    assert read_record(track).origin.kind == "track"
+    assert require(read_record(track)).origin.kind == "track"
 
 
 def test_signing_is_stable_and_covers_track_record_and_rendering(track: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases.values import require
+
 pytest.importorskip("web3")
 pytest.importorskip("eth_tester")
 
@@ -166,14 +168,14 @@ def test_anchor_lookup_revoke_and_mint(url: str, key: bytes) -> None:
     receipt = chain.anchor(root)
     assert (receipt.simulated, receipt.chain.chain_id, receipt.issuer) == (False, 31337, chain.account)
     assert receipt.gas_used < 47_600
-    entry = RpcChain(url).lookup(root, contract=receipt.contract)  # no key, as another user
+    entry = require(RpcChain(url).lookup(root, contract=receipt.contract))  # no key, as another user
     assert (entry.issuer, entry.block, entry.time) == (chain.account, receipt.block, receipt.time)
     assert chain.block_of(receipt.transaction) == receipt.block
     assert chain.block_of("0x" + "12" * 32) is None
     assert chain.anchor(root) == receipt
     assert chain.lookup(keccak256(b"never")) is None
     chain.revoke(root, reason="test")
-    assert chain.lookup(root).revoked_at > 0
+    assert require(chain.lookup(root)).revoked_at > 0
     metadata = hash_bytes(b"metadata")
     (token,) = chain.mint([(hash_bytes(key), metadata)])
     assert token.uri == f"ipfs://{cid_of_digest(metadata)}"
@@ -200,11 +202,11 @@ def test_finality_is_asked_of_the_node(url: str, key: bytes, node: Node) -> None
     root = keccak256(b"5" + key)
     chain.anchor(root)
     node.answers["eth_getBlockByNumber"] = {"number": "0x0", "hash": "0x" + "1" * 64}
-    assert chain.lookup(root).final is False
+    assert require(chain.lookup(root)).final is False
     node.answers["eth_getBlockByNumber"] = {"number": "0xffffff", "hash": "0x" + "1" * 64}
-    assert chain.lookup(root).final is True
+    assert require(chain.lookup(root)).final is True
     node.answers["eth_getBlockByNumber"] = {"error": {"code": -32602, "message": "unknown tag"}}
-    assert chain.lookup(root).final is False
+    assert require(chain.lookup(root)).final is False
 
 
 def test_no_answer_is_unreachable_and_shows_no_api_key(node: Node) -> None:

@@ -21,6 +21,7 @@ from ledger.signing.log import TransparencyLog
 from ledger.signing.trust import Trust
 from ledger.staging import Staged
 from ledger.verify import verify_path
+from tests.cases.values import require
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
@@ -136,7 +137,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path, monkeypat
     monkeypatch.setattr(digest, "LITTER_AGE_S", 0)
     monkeypatch.setattr(digest, "_swept", set())
     running = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE, text=True)
-    litter = Path(running.stdout.readline().strip())
+    litter = Path(require(running.stdout).readline().strip())
     write_atomic(tmp_path / "other", b"x")
     assert litter.exists()  # in use
     running.kill()

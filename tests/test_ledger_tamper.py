@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.chains.receipts import Entry
+from tests.cases.values import require
 
 pytest.importorskip("eth")
 
@@ -472,7 +473,7 @@ def test_tampering_is_found_at_its_link(world: type[Any], case: str) -> None:
     assert message in link.detail
     assert verification.verdict == {"broken": "broken"}.get(verdict, "incomplete")
     if not case.startswith("chain:"):
-        assert verification.fault.name == name
+        assert require(verification.fault).name == name
 
 
 @pytest.mark.parametrize("file", [anchor_file, token_file])
@@ -493,7 +494,7 @@ def test_offline_the_files_are_checked_and_the_rest_is_left_open(world: type[Any
         "track": "ok", "anchor": "unchecked", "run": "absent", "token": "unchecked",
     }  # fmt: skip
     edit(anchor_file(world.track), {"issuer": SOMEONE})
-    assert verify_path(world.track, KEYS).fault.detail.startswith("the receipt holds no event")
+    assert require(verify_path(world.track, KEYS).fault).detail.startswith("the receipt holds no event")
 
 
 def test_random_evidence_never_ends_in_another_error() -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +27,7 @@ from ledger.signing.envelope import Envelope, pre_authentication_encoding
 from ledger.signing.keys import key_id, public_pem
 from ledger.signing.log import TransparencyLog
 from ledger.verify import verify_path
+from tests.cases.values import require
 from tests.test_ledger_tamper_signing import KEY, S, T, build
 from tests.test_ledger_verify import FakeChain
 
@@ -58,7 +60,7 @@ def log_of(world: Path) -> TransparencyLog:
     return TransparencyLog(world / "home" / "log.sqlite")
 
 
-def verify(world: Path, path: str, chain: Chain | None = None, **options: bool | Path | None) -> Verification:
+def verify(world: Path, path: str, chain: Chain | None = None, **options: Any) -> Verification:
     options = {"log": log_of(world)} | options
     return verify_path(world / path, keyring.trusted_keys(), chain, **options)
 
@@ -109,7 +111,7 @@ def test_what_was_taken_away_is_missed(world: Path, case: str) -> None:
 def test_an_altered_model_whose_signature_was_taken_away_is_broken(world: Path) -> None:
     (world / "model/weights").write_bytes(b"others")
     take("model.sig", "model.run.sig")(world)
-    assert verify(world, T).fault.code == "other-material"
+    assert require(verify(world, T).fault).code == "other-material"
     assert verify(world, "model").verdict == "incomplete"
 
 
@@ -172,10 +174,10 @@ def test_a_revocation_is_remembered(world: Path, chain: Chain, back: bool) -> No
     anchor_paths([world / T], chain, trust=keyring.trusted_keys(), log=log_of(world))
     before = dict(chain.entries)
     revoke_path(world / T, chain, log=log_of(world))
-    assert verify(world, T, chain).fault.code == "anchor-refuted"
+    assert require(verify(world, T, chain).fault).code == "anchor-refuted"
     if back:
         chain.entries = before
-        fault = verify(world, T, chain).fault
+        fault = require(verify(world, T, chain).fault)
         assert (fault.verdict, fault.code) == ("broken", "anchor-refuted")
     else:
         anchor_file(world / T).unlink()
@@ -249,8 +251,8 @@ def test_an_older_state_that_was_put_back_is_missed(world: Path, case: str) -> N
     assert verify(world, T).verdict == "ok"
     _put_back(kept)
     found = verify(world, T)
-    assert (found.verdict, found.fault.code) == ("incomplete", "superseded"), found.links
-    assert "this machine's log has a later one" in found.fault.detail
+    assert (found.verdict, require(found.fault).code) == ("incomplete", "superseded"), found.links
+    assert "this machine's log has a later one" in require(found.fault).detail
 
 
 def test_an_older_model_is_missed_in_the_walk_of_a_track_too(world: Path) -> None:
@@ -328,7 +330,7 @@ def test_a_signature_of_one_file_vouches_for_no_other(world: Path, kind: str) ->
     found = verify(world, "hit.wav")
     assert found.verdict == "broken"  # the record is not as it was signed either
     assert found.links[0].code == "not-covered"
-    assert "names further files" in found.fault.detail
+    assert "names further files" in require(found.fault).detail
 
 
 def test_a_file_that_a_tracks_record_lists_later_is_not_covered(world: Path) -> None:
@@ -411,15 +413,15 @@ def test_an_index_that_lists_another_state_is_found_from_both_ends(world: Path, 
     value["parameters"]["files"]["report.json"] = hash_bytes((reports / "a/report.json").read_bytes()).hex
     (reports / "a/report.json.provenance.json").write_text(json.dumps(value))
     sign_path(reports / "a/report.json", KEY)
-    assert verify(world, "reports/a/report.json").fault.code == "other-report"
-    assert verify(world, "reports/index.html").fault.code == "content-changed"
+    assert require(verify(world, "reports/a/report.json").fault).code == "other-report"
+    assert require(verify(world, "reports/index.html").fault).code == "content-changed"
     assert verify(world, "reports/b/report.json").verdict == "ok"
 
 
 def test_a_report_is_about_the_track_that_is_meant(world: Path, reports: Path) -> None:
     assert verify(world, "reports/a/report.json", about=world / "out/a.mid").verdict == "ok"
     found = verify(world, "reports/a/report.json", about=world / "out/b.mid")
-    assert found.fault.code == "other-track"
+    assert require(found.fault).code == "other-track"
 
 
 def test_a_report_without_its_pages_or_index_may_be_handed_on(world: Path, reports: Path) -> None:
@@ -455,4 +457,4 @@ def test_a_model_that_came_with_the_program_is_found_and_believed_there_alone(wo
     # The maker's key says nothing about anything else.
     (world / "other").write_bytes(b"x")
     sign_path(world / "other", maker)
-    assert verify(world, "other", shipped=shipped).fault.code == "signer-unknown"
+    assert require(verify(world, "other", shipped=shipped).fault).code == "signer-unknown"

@@ -39,6 +39,7 @@ from ledger.signing.keys import key_id, public_pem
 from ledger.signing.log import TransparencyLog
 from ledger.signing.signer import Signer
 from ledger.verify import verify_path
+from tests.cases.values import require
 
 KEY, SECOND, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
 KEY_ID = key_id(KEY.public_key())
@@ -681,11 +682,11 @@ def test_tampering_is_found_at_its_link_with_its_code(world: Path, case: str, mo
     tamper(world)
     found = verify(world, path, digests=Digests(HashCache(world / "home/hashes.sqlite")))
     assert found.verdict == ("incomplete" if code in GAPS else "broken"), found.links
-    assert found.fault.name == name, found.links
+    assert require(found.fault).name == name, found.links
     if code is not None:
-        assert found.fault.code == code, found.fault
+        assert require(found.fault).code == code, found.fault
     with pytest.raises(LedgerError, match=message):
-        raise LedgerError(found.fault.detail)
+        raise LedgerError(require(found.fault).detail)
 
 
 def test_there_are_enough_cases() -> None:
@@ -735,7 +736,7 @@ def test_what_a_signature_leaves_out_is_named_and_refused_when_strict(world: Pat
     (kept,) = [link for link in verify(world, S).links if link.name == "data set"]
     assert (kept.verdict, kept.code) == ("ok", "not-covered")
     assert "leaves out notes" in kept.detail
-    assert verify(world, S, strict=True).fault.code == "not-covered"
+    assert require(verify(world, S, strict=True).fault).code == "not-covered"
 
 
 # What changes nothing.

@@ -28,6 +28,7 @@ from ledger.signing.timestamp import check_time_stamp, in_order, stamp_file, tim
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 from tests.cases.credentials import FILES, World, holder, roots
+from tests.cases.values import require
 
 pytest.importorskip("c2pa")
 pytest.importorskip("rfc3161_client")
@@ -148,7 +149,7 @@ def test_a_statement_carries_its_time(world: World, tsa: type[Any]) -> None:
     assert abs(check_time_stamp(file, signature, tsa.roots) - datetime.now(UTC)) < timedelta(minutes=5)
     for trusted, verdict in ((tsa.roots, "ok"), ((), "absent")):
         verification = verify_path(path, Trust(world.trust, trusted))
-        assert verification.fault.name == "model"  # which nobody signed here
+        assert require(verification.fault).name == "model"  # which nobody signed here
         assert [link.verdict for link in verification.links if link.name == "time stamp"] == [verdict]
 
 
@@ -169,7 +170,7 @@ def test_a_time_stamp_of_something_else_is_broken(world: World, tsa: type[Any]) 
     with pytest.raises(SignatureInvalid, match="about another signature"):
         check_time_stamp(other, signature, tsa.roots)
     verification = verify_path(second, Trust(world.trust, tsa.roots))
-    assert (verification.verdict, verification.fault.name) == ("broken", "time stamp")
+    assert (verification.verdict, require(verification.fault).name) == ("broken", "time stamp")
 
 
 def test_an_altered_time_stamp_is_not_believed(world: World, tsa: type[Any]) -> None:
@@ -215,7 +216,7 @@ def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world: Wor
     path = world.track("mid")
     wav = world.folder / "track.wav"
     wav.write_bytes(FILES["wav"]())
-    origin = read_record(path).origin
+    origin = require(read_record(path)).origin
     write_record(path, "track", materials=origin.materials, also=[wav.name])
     world.issuer().issue(path)
     before = [holder(path).read_bytes(), wav.read_bytes()]

@@ -9,6 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.cases.values import require
+
 pytest.importorskip("eth")
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -135,7 +137,7 @@ def test_minting_reads_the_digests_out_of_signed_statements(world: type[Any]) ->
 def test_a_batch_with_the_reports_of_an_audit_folder(world: type[Any]) -> None:
     listing = Listing(licence="CC0-1.0", disclosure={"vocals": "none"})
     tokens = mint_tracks(world.tracks, world.chain, listing, report=world.reports, locked=True, royalty=250, trust=KEYS)
-    assert len({token.mined.transaction for token in tokens}) == 1
+    assert len({require(token.mined).transaction for token in tokens}) == 1
     assert all(token.locked for token in tokens)
     for track in world.tracks:
         metadata = json.loads(metadata_file(track).read_text())

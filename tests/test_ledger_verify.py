@@ -32,6 +32,7 @@ from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
+from tests.cases.values import require
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ec.generate_private_key(ec.SECP256R1())
@@ -126,7 +127,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _verify(world: type[Any], path: Path | None = None, **options: bool | list[Path]) -> Verification:
+def _verify(world: type[Any], path: Path | None = None, **options: Any) -> Verification:
     return verify_path(path or world.report, KEYS, world.chain, **options)
 
 
@@ -326,20 +327,20 @@ def test_every_altered_byte_beside_the_track_is_found(world: type[Any], suffix: 
 
 def test_the_first_broken_link_is_the_cause(world: type[Any]) -> None:
     _flip(world.store / "notes" / "a.bin")
-    fault = _verify(world).fault
+    fault = require(_verify(world).fault)
     assert (fault.name, fault.subject) == ("data set", str(world.store))
-    assert _verify(world, world.store).fault.name == "data set"
+    assert require(_verify(world, world.store).fault).name == "data set"
 
 
 def test_what_is_not_there_is_missing_and_not_broken(world: type[Any]) -> None:
     shutil.rmtree(world.model)
     verification = _verify(world, world.track)
     assert verification.verdict == "incomplete"
-    assert (verification.fault.name, verification.fault.verdict) == ("model", "missing")
+    assert (require(verification.fault).name, require(verification.fault).verdict) == ("model", "missing")
     _beside(world.track, ".sig").unlink()
     verification = _verify(world, world.track)
-    assert (verification.verdict, verification.fault.verdict) == ("incomplete", "missing")
-    assert "not signed" in verification.fault.detail
+    assert (verification.verdict, require(verification.fault).verdict) == ("incomplete", "missing")
+    assert "not signed" in require(verification.fault).detail
 
 
 def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: type[Any]) -> None:
@@ -351,7 +352,7 @@ def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: type[Any]) -
     _flip(file)
     assert _verify(world, world.model).verdict == "incomplete"
     file.unlink()
-    assert (_verify(world, world.model).fault.name, _verify(world, world.model).fault.verdict) == (
+    assert (require(_verify(world, world.model).fault).name, require(_verify(world, world.model).fault).verdict) == (
         "data set",
         "missing",
     )
@@ -362,7 +363,7 @@ def test_broken_beats_missing(world: type[Any]) -> None:
     _flip(world.track)
     verification = _verify(world, world.track)
     assert verification.verdict == "broken"
-    assert verification.fault.name == "track"
+    assert require(verification.fault).name == "track"
 
 
 def test_materials_are_found_by_digest_in_search_folders(world: type[Any]) -> None:
@@ -389,7 +390,7 @@ def test_not_anchored_counts_only_where_it_is_demanded(world: type[Any]) -> None
     _beside(world.report, ".anchor.json").unlink()
     assert _verify(world).verdict == "ok"
     assert _verify(world).links[-1].verdict == "absent"
-    assert _verify(world, require_anchor=True).fault.verdict == "missing"
+    assert require(_verify(world, require_anchor=True).fault).verdict == "missing"
 
 
 @pytest.mark.parametrize(
@@ -416,7 +417,7 @@ def test_a_root_that_the_chain_does_not_hold_is_missing(world: type[Any]) -> Non
     verification = _verify(world)
     assert verification.verdict == "incomplete"
     assert {(link.name, link.verdict) for link in verification.links if link.verdict != "ok"} == {("anchor", "missing")}
-    assert "contraste anchor --again" in verification.fault.detail
+    assert "contraste anchor --again" in require(verification.fault).detail
 
 
 def test_a_real_chain_is_ok_or_pending(world: type[Any]) -> None:
@@ -484,7 +485,7 @@ def test_what_was_anchored_before_a_revocation_stays_good(world: type[Any], prov
 
 
 def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world: type[Any]) -> None:
-    fault = verify_path(world.track, _revoked(1001), world.chain).fault
+    fault = require(verify_path(world.track, _revoked(1001), world.chain).fault)
     assert (fault.name, fault.verdict, fault.code) == ("key", "unchecked", "key-revoked")
     assert "whoever runs an embedded chain sets its clock" in fault.detail
 
@@ -494,8 +495,8 @@ def test_a_nodes_word_without_evidence_saves_no_revoked_key(world: type[Any], pr
     for path in world.all:
         _edit(_beside(path, ".anchor.json"), evidence=None)
     verification = verify_path(world.track, _revoked(1001), world.chain)
-    assert (verification.fault.name, verification.fault.verdict) == ("key", "unchecked")
-    assert "the node's word alone" in verification.fault.detail
+    assert (require(verification.fault).name, require(verification.fault).verdict) == ("key", "unchecked")
+    assert "the node's word alone" in require(verification.fault).detail
     anchors = [link for link in verification.links if link.name == "anchor"]
     assert all("no evidence of the block" in link.detail for link in anchors)
 
@@ -507,13 +508,13 @@ def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(
 ) -> None:
     if real:
         _on_a_real_chain(world)
-    fault = verify_path(world.track, _revoked(since), world.chain).fault
+    fault = require(verify_path(world.track, _revoked(since), world.chain).fault)
     assert (fault.name, fault.verdict, fault.code) == ("key", "broken", "key-revoked")
 
 
 def test_without_an_anchor_a_revoked_key_never_counts(world: type[Any]) -> None:
     _beside(world.store, ".anchor.json").unlink()
-    fault = verify_path(world.store, _revoked(10**9), world.chain).fault
+    fault = require(verify_path(world.store, _revoked(10**9), world.chain).fault)
     assert (fault.name, fault.code) == ("key", "key-revoked")
     assert "nothing trusted shows when it was made" in fault.detail
 

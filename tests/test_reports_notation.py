@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def voice(line: Line, start: float = 0.0) -> tuple[PassageNote, ...]:
     return tuple(PassageNote(start + b / 2, d / 2, p, 0, pair, ok, True, b, d) for b, d, p, pair, ok in line)
 
 
-def passage(track: Line, piece: Line, **changes: object) -> Finding:
+def passage(track: Line, piece: Line, **changes: Any) -> Finding:
     made = finding(1, query_notes=voice(track), piece_notes=voice(piece), transposition=0, query_bars=(5, 6))
     return dataclasses.replace(made, **changes)
 
