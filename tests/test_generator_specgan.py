@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,16 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from generator.data.vocabulary import GeneratorError, SettingError
 from generator.network.checkpoint import beside, is_spectrogram
 from generator.sound import specgan
 from generator.sound.networks import Critic, Generator, Spectrum
 from generator.sound.sampling import STATE, generate_spectrograms, load_generator, load_hashes
-from generator.sound.specgan import gradient_norms, mean_distance, train_spectrogram
-from generator.sound.windows import SoundWindows, read_sounds, window_starts
+from generator.sound.specgan import SpectrogramReport, _Run, gradient_norms, mean_distance, train_spectrogram
+from generator.sound.windows import Sound, SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
-from music.notes import Part, build
+from music.notes import NoteSequence, Part, build
 
 OPTIONS: dict[str, Any] = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
 MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
@@ -45,11 +47,11 @@ class FakeStore:
     path: Path
     digest: str = "d" * 64
 
-    def notes(self, index):
+    def notes(self, index: int) -> NoteSequence:
         return self.sequences[index]
 
 
-def tune(seed):
+def tune(seed: int) -> NoteSequence:
     """Four voices of 8 s that move as chorales do, step by step over held chords."""
     rng = np.random.default_rng(seed)
     beats = np.arange(16)
@@ -62,7 +64,7 @@ def tune(seed):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     splits = ["train"] * 5 + ["valid"] * 2
     return FakeStore(
         [tune(i) for i in range(7)],
@@ -72,7 +74,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small(store):
+def _small(store: Any) -> Iterator[None]:
     """Name a small size, and render the pieces once."""
     rendered = {split: read_sounds(store, split) for split in ("train", "valid")}
     with pytest.MonkeyPatch.context() as patch:
@@ -86,13 +88,15 @@ def _small(store):
 
 
 @pytest.fixture(scope="module")
-def trained(store, tmp_path_factory):
+def trained(store: FakeStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SpectrogramReport]:
     folder = tmp_path_factory.mktemp("models") / "model"
     report = train_spectrogram(store, folder, steps=50, hasher=partial(mel_hash, bits=64), **OPTIONS)
     return folder, report
 
 
-def test_the_penalty_holds_the_critics_gradient(trained, store, tmp_path):
+def test_the_penalty_holds_the_critics_gradient(
+    trained: tuple[Path, SpectrogramReport], store: FakeStore, tmp_path: Path
+) -> None:
     _, report = trained
     # gap - 10 (norm - 1)^2 is greatest, over the critic's scale, where norm = 1 + (gap / norm) / 20
     for step, gap, norm in report.curve[3:]:
@@ -105,7 +109,7 @@ def test_the_penalty_holds_the_critics_gradient(trained, store, tmp_path):
     assert free.gradient_norm["mean"] > 5
 
 
-def test_samples_do_not_collapse(trained):
+def test_samples_do_not_collapse(trained: tuple[Path, SpectrogramReport]) -> None:
     folder, report = trained
     assert report.variety > 0.4
     mels = torch.from_numpy(np.stack([s.mel for s in generate_spectrograms(folder, 6)]))
@@ -113,9 +117,9 @@ def test_samples_do_not_collapse(trained):
     assert mean_distance(mels[:1].repeat(6, 1, 1)) == 0  # what collapse would give
 
 
-def test_the_gradient_norm_by_hand():
+def test_the_gradient_norm_by_hand() -> None:
     class Slope(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             return 3 * x[:, 0, 0, 0] + 4 * x[:, 0, 0, 1] + x[:, 0, 1, 1] ** 2
 
     real, fake = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
@@ -124,7 +128,7 @@ def test_the_gradient_norm_by_hand():
     np.testing.assert_allclose(norms.detach(), [13, 5])  # (3, 4, 2 * 6) and (3, 4, 0)
 
 
-def test_shapes_and_the_papers_size():
+def test_shapes_and_the_papers_size() -> None:
     count = {n: sum(p.numel() for p in kind(64).parameters()) for n, kind in (("G", Generator), ("D", Critic))}
     assert (round(count["G"] / 1e6), round(count["D"] / 1e6)) == (19, 17)
     pictures = Generator(2)(torch.zeros(3, 100))
@@ -132,7 +136,7 @@ def test_shapes_and_the_papers_size():
     assert Critic(2)(pictures).shape == (3,)
 
 
-def test_normalisation_is_undone_but_for_what_is_cut():
+def test_normalisation_is_undone_but_for_what_is_cut() -> None:
     rng = np.random.default_rng(0)
     windows = np.clip(rng.normal(120, 30, (40, 128, 128)), 0, 255).astype(np.uint8)
     windows[:, 5] = 0  # a band without sound
@@ -146,7 +150,7 @@ def test_normalisation_is_undone_but_for_what_is_cut():
     assert np.abs(grey - windows)[inside].max() <= 1.0
 
 
-def test_windows_begin_on_beats_and_are_cut_whole():
+def test_windows_begin_on_beats_and_are_cut_whole() -> None:
     assert window_starts(300, np.array([0.0, 0.5, 1.0, 4.0])).tolist() == [0, 22, 43, 172]
     assert window_starts(300, np.array([0.0, 4.2])).tolist() == [0]  # 181 + 128 > 300
     assert window_starts(300, np.zeros(0)).tolist() == [0, 64, 128]
@@ -160,13 +164,13 @@ def test_windows_begin_on_beats_and_are_cut_whole():
     assert rows[1, 0].tolist() == mel[10:138, 0].tolist()
 
 
-def specgan_sound(path, mel, starts):
+def specgan_sound(path: str, mel: NDArray[np.uint8], starts: list[int]) -> Sound:
     from generator.sound.windows import Sound
 
     return Sound(path, mel, np.array(starts))
 
 
-def test_a_run_leaves_a_model_and_an_account_of_it(trained):
+def test_a_run_leaves_a_model_and_an_account_of_it(trained: tuple[Path, SpectrogramReport]) -> None:
     folder, report = trained
     assert {p.name for p in folder.iterdir()} == MODEL_FILES
     assert is_spectrogram(folder)
@@ -180,12 +184,12 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained):
     assert b"critic/gradient_norm" in events[0].read_bytes()
 
 
-def test_the_same_seed_gives_the_same_weights_also_when_resumed(store, tmp_path):
+def test_the_same_seed_gives_the_same_weights_also_when_resumed(store: FakeStore, tmp_path: Path) -> None:
     train_spectrogram(store, tmp_path / "whole", steps=4, **OPTIONS)
     weights = (tmp_path / "whole" / "model.safetensors").read_bytes()
     advance = specgan._Run.advance
 
-    def interrupted(run):
+    def interrupted(run: _Run) -> tuple[float, float]:
         found = advance(run)
         if run.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
@@ -201,7 +205,7 @@ def test_the_same_seed_gives_the_same_weights_also_when_resumed(store, tmp_path)
     assert (tmp_path / "halves" / "model.safetensors").read_bytes() == weights
 
 
-def test_samples_depend_on_model_seed_and_number_alone(trained):
+def test_samples_depend_on_model_seed_and_number_alone(trained: tuple[Path, SpectrogramReport]) -> None:
     folder, _ = trained
     two, three = generate_spectrograms(folder, 2, seed=3), generate_spectrograms(folder, 3, seed=3)
     np.testing.assert_array_equal(two[1].mel, three[1].mel)
@@ -213,11 +217,11 @@ def test_samples_depend_on_model_seed_and_number_alone(trained):
 
 
 class Evil:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return os.system, ("touch /tmp/contraste-was-here",)
 
 
-def copied(folder, tmp_path, **changed):
+def copied(folder: Path, tmp_path: Path, **changed: bytes) -> Path:
     twin = tmp_path / "twin"
     twin.mkdir()
     for name in MODEL_FILES:
@@ -235,13 +239,15 @@ def copied(folder, tmp_path, **changed):
         (lambda data: data.replace(b'"mean"', b'"moan"'), "weight 'm[eo]an' has shape"),
     ],
 )
-def test_damaged_weights_are_refused(trained, tmp_path, change, rule):
+def test_damaged_weights_are_refused(
+    trained: tuple[Path, SpectrogramReport], tmp_path: Path, change: Callable[[bytes], bytes], rule: str
+) -> None:
     data = (trained[0] / "model.safetensors").read_bytes()
     with pytest.raises(GeneratorError, match=rf"model\.safetensors: .*{rule}"):
         load_generator(copied(trained[0], tmp_path, model=change(data)))
 
 
-def test_a_config_that_does_not_fit_is_refused(trained, tmp_path):
+def test_a_config_that_does_not_fit_is_refused(trained: tuple[Path, SpectrogramReport], tmp_path: Path) -> None:
     config = json.loads((trained[0] / "config.json").read_text())
     other = copied(trained[0], tmp_path, config=json.dumps({**config, "width": 8}).encode())
     with pytest.raises(GeneratorError, match="has shape"):
@@ -255,7 +261,9 @@ def test_a_config_that_does_not_fit_is_refused(trained, tmp_path):
         load_hashes(other)
 
 
-def test_a_state_that_does_not_fit_is_refused(trained, store, tmp_path):
+def test_a_state_that_does_not_fit_is_refused(
+    trained: tuple[Path, SpectrogramReport], store: FakeStore, tmp_path: Path
+) -> None:
     folder = tmp_path / "m"
     with pytest.raises(GeneratorError, match="there is nothing to resume"):
         train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS)
@@ -272,7 +280,7 @@ def test_a_state_that_does_not_fit_is_refused(trained, store, tmp_path):
     assert not Path("/tmp/contraste-was-here").exists()
 
 
-def test_a_store_without_sound_to_learn_from_is_refused(tmp_path):
+def test_a_store_without_sound_to_learn_from_is_refused(tmp_path: Path) -> None:
     short = build([0.0], [1.0], [60])
     for sequences in ([], [short], [build([], [], [])]):
         pieces = tuple(Record(f"{i}.mid", "train") for i in range(len(sequences)))
@@ -281,23 +289,23 @@ def test_a_store_without_sound_to_learn_from_is_refused(tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_folder_with_a_model_is_not_overwritten(trained, store):
+def test_a_folder_with_a_model_is_not_overwritten(trained: tuple[Path, SpectrogramReport], store: FakeStore) -> None:
     with pytest.raises(SettingError, match="holds a model already"):
         train_spectrogram(store, trained[0], steps=1, **OPTIONS)
 
 
-def test_a_place_that_cannot_be_written_to_is_the_systems_error(store, tmp_path):
+def test_a_place_that_cannot_be_written_to_is_the_systems_error(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
         train_spectrogram(store, tmp_path / "file" / "m", steps=1, **OPTIONS)
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(store, tmp_path):
+def test_a_full_disk_keeps_the_last_checkpoint(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     train_spectrogram(store, folder, steps=1, **OPTIONS)
     kept = beside(folder, STATE).read_bytes()
 
-    def full(path, data):
+    def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -308,7 +316,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(store, tmp_path):
     assert train_spectrogram(store, folder, steps=2, resume=True, **OPTIONS).steps == 2
 
 
-def test_a_loss_that_is_no_number_ends_the_run(store, tmp_path):
+def test_a_loss_that_is_no_number_ends_the_run(store: FakeStore, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(specgan, "PENALTY", float("nan"))
         with pytest.raises(GeneratorError, match="the critic's loss is nan in step 1"):
@@ -325,12 +333,14 @@ def test_a_loss_that_is_no_number_ends_the_run(store, tmp_path):
         ({"steps": 1, "device": "abacus"}, "device 'abacus' is not to be had here"),
     ],
 )
-def test_settings_out_of_range_are_refused(store, tmp_path, options, message):
+def test_settings_out_of_range_are_refused(
+    store: FakeStore, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SettingError, match=message):
         train_spectrogram(store, tmp_path / "m", **{"size": "small", **options})
     assert not (tmp_path / "m").exists()
 
 
-def test_too_many_samples_are_refused(trained):
+def test_too_many_samples_are_refused(trained: tuple[Path, SpectrogramReport]) -> None:
     with pytest.raises(SettingError, match="4097 samples"):
         generate_spectrograms(trained[0], 4097)

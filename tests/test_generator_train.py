@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 import generator.training.train
 from corpus.rights import Rights
@@ -18,10 +20,10 @@ from generator.data.windows import Windows, scored_windows
 from generator.network.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
 from generator.network.model import SIZES
 from generator.network.stack import ModelConfig
-from generator.training.objective import Likelihood, Team, baseline
-from generator.training.settings import Settings
-from generator.training.train import train
-from music.notes import Part, build
+from generator.training.objective import Likelihood, Losses, Team, baseline
+from generator.training.settings import Settings, TrainingReport
+from generator.training.train import _Run, train
+from music.notes import NoteSequence, Part, build
 
 SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
 
@@ -43,11 +45,11 @@ class FakeStore:
     digest: str = "d" * 64
     path: Path = Path("store")
 
-    def notes(self, index):
+    def notes(self, index: int) -> NoteSequence:
         return self.sequences[index]
 
 
-def tune(start, length=24):
+def tune(start: int, length: int = 24) -> NoteSequence:
     """Two voices in contrary motion on a C major scale."""
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
     walk = scale[(np.arange(length) + start) % 8]
@@ -60,7 +62,7 @@ def tune(start, length=24):
     )
 
 
-def store_of(count=6, valid=2, digest="d" * 64):
+def store_of(count: int = 6, valid: int = 2, digest: str = "d" * 64) -> FakeStore:
     splits = ["valid" if i < valid else "train" for i in range(count)]
     return FakeStore(
         [tune(i) for i in range(count)],
@@ -73,12 +75,12 @@ OPTIONS: dict[str, Any] = {"batch": 2, "workers": 1, "precision": "float32", "de
 
 
 @pytest.fixture(autouse=True)
-def _small_size(monkeypatch):
+def _small_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SIZES, "small", SMALL)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingReport]:
     folder = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "small", SMALL)
@@ -86,7 +88,7 @@ def trained(tmp_path_factory):
     return folder, report
 
 
-def test_a_run_leaves_a_model_and_an_account_of_it(trained):
+def test_a_run_leaves_a_model_and_an_account_of_it(trained: tuple[Path, TrainingReport]) -> None:
     folder, report = trained
     assert {p.name for p in folder.iterdir()} == set(PUBLIC_FILES)
     assert state_file(folder).exists()
@@ -101,7 +103,7 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained):
     assert report.curve[-1]["cross_entropy"] < report.curve[0]["cross_entropy"] / 2
 
 
-def test_the_weights_reach_what_the_report_says(trained):
+def test_the_weights_reach_what_the_report_says(trained: tuple[Path, TrainingReport]) -> None:
     folder, report = trained
     pieces = [np.array(encode(tune(i))) for i in range(2)]
     team = Team(load_model(folder), 1, "float32")
@@ -110,13 +112,13 @@ def test_the_weights_reach_what_the_report_says(trained):
     assert report.validation["tokens"] == report.baseline["tokens"] == sum(len(p) - 1 for p in pieces)
 
 
-def test_bits_and_perplexity_by_hand():
+def test_bits_and_perplexity_by_hand() -> None:
     score = Likelihood.of(nats=4 * math.log(2), tokens=4, notes=2)
     assert score.perplexity == pytest.approx(2)
     assert score.bits_per_note == pytest.approx(2)
 
 
-def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path):
+def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path: Path) -> None:
     store = store_of()
     train(store, tmp_path / "whole", Settings(steps=8, **OPTIONS))
     train(store, tmp_path / "again", Settings(steps=8, **OPTIONS))
@@ -133,11 +135,11 @@ def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path):
     assert (tmp_path / "halves" / "model.safetensors").read_bytes() == weights
 
 
-def stop_after(patch, steps):
+def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     """Send the process Ctrl-C in step number `steps`."""
     advance = generator.training.train._Run.advance
 
-    def interrupted(run, rows, done):
+    def interrupted(run: _Run, rows: NDArray[np.int64], done: float) -> Losses:
         loss = advance(run, rows, done)
         if run.step == steps:
             os.kill(os.getpid(), signal.SIGINT)
@@ -146,12 +148,12 @@ def stop_after(patch, steps):
     patch.setattr(generator.training.train._Run, "advance", interrupted)
 
 
-def test_handlers_are_as_before_a_run(trained):
+def test_handlers_are_as_before_a_run(trained: tuple[Path, TrainingReport]) -> None:
     # A shell starts what it puts in the background with SIGINT ignored.
     assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
 
 
-def test_training_works_off_the_main_thread(tmp_path):
+def test_training_works_off_the_main_thread(tmp_path: Path) -> None:
     reports = []
     thread = threading.Thread(target=lambda: reports.append(train(store_of(), tmp_path, Settings(steps=1, **OPTIONS))))
     thread.start()
@@ -159,7 +161,7 @@ def test_training_works_off_the_main_thread(tmp_path):
     assert reports[0].steps == 1
 
 
-def test_two_workers_add_up_to_the_gradients_of_one():
+def test_two_workers_add_up_to_the_gradients_of_one() -> None:
     rows = Windows([np.array(encode(tune(i))) for i in range(4)], 64, 0).rows(4, [1])
     gradients = []
     for members in (1, 2):
@@ -176,14 +178,14 @@ def test_two_workers_add_up_to_the_gradients_of_one():
         generator.training.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
 
-def test_every_token_is_scored_once():
+def test_every_token_is_scored_once() -> None:
     for length in (4, 24, 100):
         piece = np.array(encode(tune(0, length)))
         counted = [cut[known:] for cut, known in scored_windows(piece, 64)]
         np.testing.assert_array_equal(np.concatenate(counted), piece[1:])
 
 
-def test_windows_move_only_within_the_range_of_the_corpus():
+def test_windows_move_only_within_the_range_of_the_corpus() -> None:
     pieces = [np.array(encode(tune(i))) for i in range(3)]
     low = min(p[p >= PITCH].min() for p in pieces)
     high = max(p[p >= PITCH].max() for p in pieces)
@@ -192,45 +194,47 @@ def test_windows_move_only_within_the_range_of_the_corpus():
     assert rows.max() <= high
 
 
-def test_the_baseline_finds_the_order_that_helps():
+def test_the_baseline_finds_the_order_that_helps() -> None:
     pieces = [np.array(encode(tune(i))) for i in range(4)]
     result = baseline(pieces, pieces[:1], 0)
     assert result["order"] > 1
     assert result["perplexity"] < 2
 
 
-def test_a_folder_with_a_model_is_not_overwritten(trained):
+def test_a_folder_with_a_model_is_not_overwritten(trained: tuple[Path, TrainingReport]) -> None:
     with pytest.raises(GeneratorError, match="holds a model already; resume it, or name another folder"):
         train(store_of(), trained[0], Settings(steps=1, **OPTIONS))
 
 
-def test_a_run_killed_before_its_first_checkpoint_can_start_again(trained, tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_can_start_again(
+    trained: tuple[Path, TrainingReport], tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_bytes((trained[0] / "config.json").read_bytes())
     assert train(store_of(), tmp_path, Settings(steps=1, **OPTIONS)).steps == 1
 
 
-def test_another_store_is_not_resumed(trained):
+def test_another_store_is_not_resumed(trained: tuple[Path, TrainingReport]) -> None:
     with pytest.raises(GeneratorError, match=r"config\.json: names other sizes or another store"):
         train(store_of(digest="e" * 64), trained[0], Settings(steps=99, **OPTIONS), resume=True)
 
 
-def test_nothing_to_resume_is_said(tmp_path):
+def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
     with pytest.raises(GeneratorError, match=r"config\.json: No such file"):
         train(store_of(), tmp_path, Settings(steps=1, **OPTIONS), resume=True)
 
 
-def test_a_damaged_state_is_refused(trained, tmp_path):
+def test_a_damaged_state_is_refused(trained: tuple[Path, TrainingReport], tmp_path: Path) -> None:
     state_file(tmp_path).write_bytes(state_file(trained[0]).read_bytes()[:5000])
     with pytest.raises(GeneratorError, match=r"state\.pt: can't be read"):
         load_state(tmp_path)
 
 
-def test_a_store_without_training_pieces_is_refused(tmp_path):
+def test_a_store_without_training_pieces_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GeneratorError, match="no pieces to train on"):
         train(store_of(2, valid=2), tmp_path, Settings(steps=1, **OPTIONS))
 
 
-def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
+def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path: Path) -> None:
     store = store_of(3, valid=0)
     store.sequences[0] = build([], [], [])
     store.sequences[1] = build([40000], [1], [60])
@@ -254,13 +258,13 @@ def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path):
         ({"steps": 1, "device": "meta"}, "device 'meta' is not to be had here"),
     ],
 )
-def test_settings_out_of_range_are_refused(tmp_path, options, message):
+def test_settings_out_of_range_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(GeneratorError, match=message):
         train(store_of(), tmp_path / "m", Settings(**options))
     assert not (tmp_path / "m").exists()
 
 
-def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(tmp_path):
+def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(tmp_path: Path) -> None:
     store, styled = store_of(), {**OPTIONS, "latent": 8}
     whole = train(store, tmp_path / "whole", Settings(steps=6, **styled))
     with pytest.MonkeyPatch.context() as patch:
@@ -276,7 +280,7 @@ def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(
 
 
 @pytest.mark.parametrize("lora", [0, 4])
-def test_a_model_is_tuned_to_one_artist(trained, tmp_path, lora):
+def test_a_model_is_tuned_to_one_artist(trained: tuple[Path, TrainingReport], tmp_path: Path, lora: int) -> None:
     records = [Record(f"{i}.mid", "valid" if i < 2 else "train", "Ann" if i % 2 else "Ben") for i in range(6)]
     store = FakeStore([tune(i) for i in range(6)], tuple(records))
     steps = 60 if lora else 20  # adapters learn more slowly
@@ -291,7 +295,7 @@ def test_a_model_is_tuned_to_one_artist(trained, tmp_path, lora):
         train(store, tmp_path / "none", Settings(steps=1, artist="Carl", **OPTIONS), base=trained[0])
 
 
-def test_a_run_that_gets_no_better_is_ended(tmp_path):
+def test_a_run_that_gets_no_better_is_ended(tmp_path: Path) -> None:
     settings = Settings(steps=500, patience=2, checkpoint_minutes=1e-4, rate_first=1e-9, rate_last=1e-9, **OPTIONS)
     with pytest.MonkeyPatch.context() as patch:
         scores = iter(range(100))
@@ -301,8 +305,8 @@ def test_a_run_that_gets_no_better_is_ended(tmp_path):
     assert report.steps < 500
 
 
-def test_out_of_memory_says_what_to_lower(tmp_path):
-    def too_much(team, rows, weight):
+def test_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
+    def too_much(team: Team, rows: torch.Tensor, weight: float) -> None:
         raise generator.training.train.torch.OutOfMemoryError("no room")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -311,17 +315,17 @@ def test_out_of_memory_says_what_to_lower(tmp_path):
             train(store_of(), tmp_path, Settings(steps=1, **OPTIONS))
 
 
-def test_epochs_end_a_run(tmp_path):
+def test_epochs_end_a_run(tmp_path: Path) -> None:
     report = train(store_of(), tmp_path, Settings(epochs=2.0, **OPTIONS))
     size = sum(len(encode(tune(i))) for i in range(2, 6))
     assert 2 * size <= report.tokens < 2 * size + 2 * 64
 
 
-def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path, monkeypatch):
+def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = []
     advance = generator.training.train._Run.advance
 
-    def noted(run, rows, done):
+    def noted(run: _Run, rows: NDArray[np.int64], done: float) -> Losses:
         if not weights:
             weights.append({name: w.detach().clone() for name, w in run.model.named_parameters()})
         losses = advance(run, rows, done)

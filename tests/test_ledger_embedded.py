@@ -89,7 +89,9 @@ def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path: Path) -> Non
     for delay in (0.0, 0.013, 0.037, 0.071):
         first = 1000 * (len(anchored) + 1)
         process = _start(ANCHOR_RANGE, tmp_path, first, first + 500)
-        said = [require(process.stdout).readline(), process.stdout.readline()][1:]  # ready, and the first anchor
+        said = [require(process.stdout).readline(), require(process.stdout).readline()][
+            1:
+        ]  # ready, and the first anchor
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         said = [int(line) for line in (*said, *process.communicate()[0].splitlines())]
