@@ -42,10 +42,18 @@ if TYPE_CHECKING:
     from audit.report import AuditReport
     from ledger.signing.signer import Signer
     from reports.pages.index import IndexRow
-from commands.inputs import explain_error, gate_exit_code, is_notes, list_music, name_gaps, name_unmatched, open_store
-from commands.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
-from commands.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
-from commands.terminal import UNCHECKED, USAGE, progress, say, stop, tell
+from commands.shared.inputs import (
+    explain_error,
+    gate_exit_code,
+    is_notes,
+    list_music,
+    name_gaps,
+    name_unmatched,
+    open_store,
+)
+from commands.shared.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
+from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
 FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 

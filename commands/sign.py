@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.opening import open_cache, open_log, open_trust
-from commands.options import PasswordFd, Paths, SigningKey
-from commands.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
+from commands.shared.opening import open_cache, open_log, open_trust
+from commands.shared.options import PasswordFd, Paths, SigningKey
+from commands.shared.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
 from ledger.exchange.credential import is_music
 from ledger.hashes.manifest import FILES, Method, check_name
 from ledger.paths import named
