@@ -143,7 +143,7 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     return lines.get(path)
 
 
-def named(path: KeyPath, lines: Mapping[KeyPath, int], message: str) -> str:
+def format_problem(path: KeyPath, lines: Mapping[KeyPath, int], message: str) -> str:
     """Write a problem: line, key, message."""
     line = line_of(path, lines)
     message = message if len(message) <= CUT else f"{message[: CUT - 3]}..."
@@ -177,4 +177,4 @@ def schema_problems(values: dict[str, Any], schema: Path, lines: Mapping[KeyPath
             found.append((path, f"{value} is no finite number"))
     found = list(dict.fromkeys(found))
     found.sort(key=lambda problem: (line_of(problem[0], lines) or 0, [str(part) for part in problem[0]]))
-    return [named(path, lines, message) for path, message in found]
+    return [format_problem(path, lines, message) for path, message in found]

@@ -17,12 +17,12 @@ import typer
 from audit.gate.waivers import parse_day, read_waivers
 from audit.measures.sound import hear, is_sound_of, open_sounds
 from audit.policy import read_policy
-from corpus.pool import Crashed, mapped
+from corpus.pool import Crashed, map_jobs
 from corpus.rights import loose
 from corpus.store import Store
 from ledger.hashes.digest import hash_bytes, hash_file
 from ledger.provenance.digests import Digests
-from ledger.provenance.environment import environment
+from ledger.provenance.environment import describe_environment
 from ledger.provenance.record import material_of, write_record
 from ledger.provenance.sign import sign_path
 from ledger.signing.memory import Memory
@@ -42,10 +42,18 @@ if TYPE_CHECKING:
     from audit.report import AuditReport
     from ledger.signing.signer import Signer
     from reports.pages.index import IndexRow
-from commands.inputs import explain_error, gate_exit_code, is_notes, list_music, name_gaps, name_unmatched, open_store
-from commands.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
-from commands.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
-from commands.terminal import UNCHECKED, USAGE, progress, say, stop, tell
+from commands.shared.inputs import (
+    explain_error,
+    gate_exit_code,
+    is_notes,
+    list_music,
+    name_gaps,
+    name_unmatched,
+    open_store,
+)
+from commands.shared.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
+from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
 FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 
@@ -200,7 +208,7 @@ def _audited(
             under_way.append((file, name, report))
             yield report, music, disclosure
 
-    for files_of_report in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
+    for files_of_report in map_jobs(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
         file, name, report = under_way.popleft()
         if isinstance(files_of_report, Crashed):
             stop(f"{file}: a process died on its report", UNCHECKED)
@@ -310,7 +318,7 @@ def _keep_report(
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
     said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
-    write_record(index, "report", parameters=said, environment=environment())
+    write_record(index, "report", parameters=said, environment=describe_environment())
     if signer:
         sign_report(signer, index)
 
@@ -331,7 +339,7 @@ def _record_report(
         "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
-    write_record(file, "report", materials=materials, parameters=said, environment=environment())
+    write_record(file, "report", materials=materials, parameters=said, environment=describe_environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:

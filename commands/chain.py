@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from audit.findings import many
-from commands.opening import open_chain_to_write, open_log, open_trust
-from commands.options import ChainToWrite, Shares, Trusted, grouped, split_shares
-from commands.terminal import say, tell
+from audit.findings import count_noun
+from commands.shared.opening import open_chain_to_write, open_log, open_trust
+from commands.shared.options import ChainToWrite, Shares, Trusted, grouped, split_shares
+from commands.shared.terminal import say, tell
 from ledger.anchors.anchor import anchor_again, anchor_paths, revoke_path
 from ledger.anchors.token_metadata import Listing, metadata_file
 from ledger.anchors.tokens import mint_tracks
@@ -33,7 +33,7 @@ def anchor(
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{many(len(paths), 'path')} anchored in block {receipt.block}, {state}")
+        say(f"{count_noun(len(paths), 'path')} anchored in block {receipt.block}, {state}")
         if receipt.known:
             say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:

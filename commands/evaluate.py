@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from commands.inputs import open_search, open_store
-from commands.options import Device, Seed
-from commands.terminal import USAGE, needing_extra, progress, say, stop, tell
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Seed
+from commands.shared.terminal import USAGE, needing_extra, progress, say, stop, tell
 from corpus.store import Store
 from ledger.provenance.record import digest_of
 from music.midi import write_atomically

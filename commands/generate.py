@@ -19,15 +19,15 @@ from metrics.phash import mel_hash, nearest_hash
 from music.audio import MEL_RATE, mel_to_samples
 from music.midi import midi_bytes, read_bytes, write_atomically
 from music.read import read_music
-from music.render import levelled, render_wav, renderer_info, write_wav
+from music.render import normalise_loudness, render_wav, renderer_info, write_wav
 
 if TYPE_CHECKING:
     from generator.writing.sample import Generated
     from music.notes import NoteSequence
-from commands.environment import describe_environment
-from commands.inputs import open_search, open_store
-from commands.options import Device, Model, SamplingOptions, Seed, TopP, grouped
-from commands.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
+from commands.shared.environment import describe_run
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
+from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 
 LIVELY = SamplingOptions(temperature=1.05)
 
@@ -83,7 +83,7 @@ def generate(
         said["prompt"] = prompt
         understood = parse_prompt(prompt, read_description(model).artists)
         say(understood.sentence())
-        asked = asked.joined(understood_or_refused(understood))
+        asked = asked.join(understood_or_refused(understood))
         encoders = load_text(model) if understood.left else None
         if encoders:
             rank = functools.partial(encoders.similarity, prompt)
@@ -95,9 +95,9 @@ def generate(
         guard=_guard(guard) if guard else None, prime=opening, conditions=asked, tries=tries, rank=rank,
     )  # fmt: skip
     if asked:
-        fallen = [list(asked.checked()) if track.drawn.degenerate else track.drawn.missed or () for track in made]
+        fallen = [list(asked.checkable()) if track.drawn.degenerate else track.drawn.missed or () for track in made]
         missed = [name for names in fallen for name in names]
-        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
+        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checkable())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
     if guard:
         said |= _guarded(guard, made)
@@ -202,7 +202,7 @@ def _write_tracks(
             said = {**track.drawn.as_settings(), **parameters, **about}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path, digest=digest)], parameters=said,
-                environment=describe_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
+                environment=describe_run(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             tell(path)
             show(number, len(made))
@@ -220,7 +220,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     with progress("sound") as show:
         for number, sample in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.wav"
-            write_wav(levelled(mel_to_samples(sample.mel, seed), MEL_RATE), MEL_RATE, path)
+            write_wav(normalise_loudness(mel_to_samples(sample.mel, seed), MEL_RATE), MEL_RATE, path)
             said: dict[str, int] = {}
             if hashes:
                 bits = hashes[0].shape[1]
@@ -232,7 +232,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
                 said["phash_nearest_held_out_p05"] = int(np.quantile(usual, 0.05))
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path, digest=digest)],
-                parameters={**sample.settings, **said}, environment=describe_environment(str(pick_device(device))),
+                parameters={**sample.settings, **said}, environment=describe_run(str(pick_device(device))),
             )  # fmt: skip
             tell(f"{path}  {_nearness(said)}".rstrip())
             show(number, n)

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from audit.findings import many
+from audit.findings import count_noun
 from audit.policy import read_policy
-from commands.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
-from commands.options import Json, Lang, Partial, PolicyFile, Tracks
-from commands.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
+from commands.shared.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
+from commands.shared.options import Json, Lang, Partial, PolicyFile, Tracks
+from commands.shared.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
 from music.midi import write_atomically
 from music.read import read_music
 from reports.json_report import plain
@@ -30,7 +30,7 @@ def search(
 ) -> None:
     """Find what each query shares with the store, and say how surprising it is."""
     from audit.find import judge, match, search_best, unsearchable
-    from audit.search.passages import lines
+    from audit.search.passages import lines_of
 
     rules = read_policy(policy)
     corpus = open_search(open_store(store, partial), partial)
@@ -42,7 +42,7 @@ def search(
         for done, file in enumerate(files):
             try:
                 query = read_music(file)
-                here = lines(corpus.index, query)
+                here = lines_of(corpus.index, query)
                 judged = judge(corpus, query, here, search_best(corpus, here, top), rules, top)
                 gaps = tuple(skipped.reason for skipped in unsearchable(query))
                 result = SearchResult(
@@ -60,7 +60,7 @@ def search(
         write_atomically(jsonl, b"".join(records))
     kinds = ("fail", "review", "clear", "incomplete", "unreadable")
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in kinds if v in verdicts)
-    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
+    say(f"{len(files)} searched in {count_noun(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
     raise typer.Exit(gate_exit_code({*verdicts}, "unreadable" in verdicts, False))
 
 
@@ -134,10 +134,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
-    from audit.measures.metrics import rendered
+    from audit.measures.metrics import render_features
     from metrics.compare import MetricValue, compare
 
-    rows = compare(rendered(read_music(reference)), rendered(read_music(candidate)))
+    rows = compare(render_features(read_music(reference)), render_features(read_music(candidate)))
     if as_json:
         from dataclasses import asdict
 

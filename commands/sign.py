@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.opening import open_cache, open_log, open_trust
-from commands.options import PasswordFd, Paths, SigningKey
-from commands.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
+from commands.shared.opening import open_cache, open_log, open_trust
+from commands.shared.options import PasswordFd, Paths, SigningKey
+from commands.shared.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
 from ledger.exchange.credential import is_music
 from ledger.hashes.manifest import FILES, Method, check_name
-from ledger.paths import named
+from ledger.paths import give_name
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
 from ledger.provenance.record import digest_of, index_of, owner_of
 from ledger.provenance.sign import sign_path
@@ -81,7 +81,7 @@ def sign(
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
     signer = load_signer(key, lambda: ask_password(password_fd), certificate)
     for path in paths:
-        check_name(named(path).name)
+        check_name(give_name(path).name)
     paths = _with_indexes(list(dict.fromkeys(owner_of(path) for path in paths)))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from audit.findings import many
-from commands.inputs import open_store
-from commands.options import Shares, split_shares
-from commands.terminal import UNREADABLE, progress, say, stop
+from audit.findings import count_noun
+from commands.shared.inputs import open_store
+from commands.shared.options import Shares, split_shares
+from commands.shared.terminal import UNREADABLE, progress, say, stop
 from corpus.ingest import ingest as run_ingest
 from corpus.recordings import open_recordings
 from corpus.rights import read_rights
@@ -55,19 +55,19 @@ def ingest(
         say(f"read in part {partly.path}: {partly.reason}")
     if report.remarks:
         first = report.remarks[0]
-        say(f"remarks on reading {many(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
+        say(f"remarks on reading {count_noun(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
     for path in report.removed:
         say(f"taken out {path}: its rights say opt_out")
     for reason in report.unmatched:
         say(f"{rights}: {reason}")
     store = Store.open(into)
     sounds = open_recordings(store)
-    recordings = f" and {many(len(sounds), 'recording')}" if len(sounds) else ""
+    recordings = f" and {count_noun(len(sounds), 'recording')}" if len(sounds) else ""
     changes = [f"{len(report.updated)} with new rights"] if report.updated else []
     changes += [f"{len(report.removed)} taken out"] if report.removed else []
     say(
         f"{into}: {', '.join([f'{report.added} added', f'{report.known} already there', *changes])}, "
-        f"{len(report.refused)} refused; {many(len(store.pieces), 'piece')}{recordings} in all"
+        f"{len(report.refused)} refused; {count_noun(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)

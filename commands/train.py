@@ -14,9 +14,9 @@ from metrics.phash import mel_hash
 
 if TYPE_CHECKING:
     from generator.training.settings import Settings
-from commands.environment import describe_environment
-from commands.options import Resume, TrainingOptions, grouped
-from commands.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
+from commands.shared.environment import describe_run
+from commands.shared.options import Resume, TrainingOptions, grouped
+from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
 
 
 @grouped
@@ -82,7 +82,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     used = {"dataset": store, "model": base}
     write_record(
         out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
-        parameters=report.settings, environment=describe_environment(str(report.settings["device"])),
+        parameters=report.settings, environment=describe_run(str(report.settings["device"])),
     )  # fmt: skip
     ended = {"patience": "; no better for a while", "interrupted": "; interrupted, go on with --resume"}
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended.get(report.ended, '')}")
@@ -109,7 +109,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
         )  # fmt: skip
     write_record(
         out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
-        environment=describe_environment(str(report.settings["device"])),
+        environment=describe_run(str(report.settings["device"])),
     )  # fmt: skip
     ended = "; interrupted, go on with --resume" if report.interrupted else ""
     say(f"{out}: {report.steps} steps on {report.windows['train']} windows of {report.kind}{ended}")

@@ -168,9 +168,9 @@ class Recordings(Sequence[Recording]):
         name = f"{number:05d}-{hashlib.sha256(lines).hexdigest()[:12]}"
         root = self.store.path / FOLDER
         files = write_folder(root / name, {"mel.npy": mel, "recordings.jsonl": lines})
-        return self._named((*self.segments, RecordingsEntry(name, len(taken), len(mel), files)))
+        return self._name_segments((*self.segments, RecordingsEntry(name, len(taken), len(mel), files)))
 
-    def amended(self, rows: Mapping[str, RightsRow]) -> Recordings:
+    def amend(self, rows: Mapping[str, RightsRow]) -> Recordings:
         """Write the segments anew whose recordings `rows` change, or take out as opted out; under the store's lock."""
         entries, first = [], 0
         for entry in self.segments:
@@ -187,9 +187,9 @@ class Recordings(Sequence[Recording]):
             name = f"{entry.name[:5]}-{hashlib.sha256(lines).hexdigest()[:12]}"
             files = write_folder(self.store.path / FOLDER / name, {"mel.npy": mel, "recordings.jsonl": lines})
             entries.append(RecordingsEntry(name, len(stay), len(mel), files))
-        return self if entries == [*self.segments] else self._named(tuple(entries))
+        return self if entries == [*self.segments] else self._name_segments(tuple(entries))
 
-    def _named(self, segments: tuple[RecordingsEntry, ...]) -> Recordings:
+    def _name_segments(self, segments: tuple[RecordingsEntry, ...]) -> Recordings:
         data = json.dumps({"schema": SCHEMA, "segments": [asdict(s) for s in segments]}, sort_keys=True).encode()
         write_synced(self.store.path / FOLDER / "manifest.json", data)
         return Recordings(self.store, segments, hashlib.sha256(data).hexdigest())

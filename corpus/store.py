@@ -165,9 +165,9 @@ class Store:
 
         To be called under the lock (`writing`), on the store as it was opened under it.
         """
-        return self.replaced((*self.segments, entry))
+        return self.replace_segments((*self.segments, entry))
 
-    def replaced(self, entries: Sequence[SegmentEntry], opted_out: Iterable[str] = ()) -> Store:
+    def replace_segments(self, entries: Sequence[SegmentEntry], opted_out: Iterable[str] = ()) -> Store:
         """Name these segments, whose files are on disk, in the manifest instead of the present ones; as `extend`.
 
         `opted_out` are digests that join those of before.

@@ -34,7 +34,7 @@ from corpus.store import Store
 from generator.data.grammar import Grammar
 from generator.data.tokens import quantise
 from generator.data.vocabulary import ARTIST, PITCH, TEMPO, GeneratorError, IntArray
-from generator.data.windows import padded, read_split
+from generator.data.windows import pad_rows, read_split
 from generator.network.checkpoint import load_model, read_description, read_training
 from generator.network.model import Transformer
 from generator.network.stack import threads
@@ -171,7 +171,7 @@ def _nats(model: Transformer, pieces: Sequence[IntArray]) -> list[float]:
     """Nats that each of some pieces, none longer than the context, costs the model."""
     found: list[float] = []
     for first in range(0, len(pieces), 16):
-        rows = torch.from_numpy(padded(pieces[first : first + 16])).to(next(model.parameters()).device)
+        rows = torch.from_numpy(pad_rows(pieces[first : first + 16])).to(next(model.parameters()).device)
         nats = cross_entropy(model(rows[:, :-1]), rows, "none")
         found += nats.view(len(rows), -1).double().sum(dim=1).tolist()
     return found
@@ -280,7 +280,7 @@ def completes(model: Transformer, piece: IntArray, span: tuple[int, int]) -> boo
     for token in piece[:first]:
         state.advance(int(token))
     for token, row in zip(piece[first:end].tolist(), logits, strict=True):
-        mask = state.allowed()
+        mask = state.allowed_mask()
         mask[ARTIST:TEMPO] = False
         if token != int(np.argmax(np.where(mask, row, -np.inf))):
             return False

@@ -16,7 +16,7 @@ BY_A_MODEL = {"composition": "all", "instrumentation": "all"}
 """What AI did where a model made the track and nothing else is said: it wrote the notes and played them."""
 
 
-def disclosure(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
+def join_roles(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
     """Return the share of AI in each role, in the order of `ROLES`; roles of which nothing is known are left out.
 
     Parameters

@@ -113,8 +113,8 @@ def closest_windows(
         if frames < MIN_FRAMES:
             continue
         pair = (
-            _hashed(reference_mel, starts[0], frames, bits, ours),
-            _hashed(candidate_mel, starts[1], frames, bits, theirs),
+            _hash_window(reference_mel, starts[0], frames, bits, ours),
+            _hash_window(candidate_mel, starts[1], frames, bits, theirs),
         )
         if pair[0] is not None and pair[1] is not None:
             found.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
@@ -126,7 +126,7 @@ def closest_windows(
     return distance, reference_mel[:, here : here + frames], candidate_mel[:, there : there + frames], seconds
 
 
-def _hashed(mel: FloatArray, start: int, frames: int, bits: int, known: Known) -> Hash | None:
+def _hash_window(mel: FloatArray, start: int, frames: int, bits: int, known: Known) -> Hash | None:
     """Hash one window, or look it up; None where it is `plain`."""
     key = start, frames, bits
     if key not in known:

@@ -8,7 +8,7 @@ since none of them is right for all music:
   tune apart from the figures played under its long notes (a merged piano part);
 - *bass*: the lowest note of each onset.
 
-Which part a note is filed under says little of which line it belongs to: `heard` reads the lines that a listener
+Which part a note is filed under says little of which line it belongs to: `heard_lines` reads the lines that a listener
 follows across parts.
 """
 
@@ -63,7 +63,7 @@ def voices(sequence: NoteSequence) -> list[Voice]:
     found: list[Voice] = []
     for part, info in enumerate(sequence.parts):
         if not info.is_drum:
-            found += _read(sequence, np.flatnonzero(sequence.part == part), part)
+            found += _read_part(sequence, np.flatnonzero(sequence.part == part), part)
     for rows in _tracks(sequence):
         top = _extreme(_chords(sequence.onset_beat[rows]), sequence.pitch[rows])
         if len(top) >= max((1 - POLYPHONIC_SHARE) * len(rows), MIN_NOTES):
@@ -71,7 +71,7 @@ def voices(sequence: NoteSequence) -> list[Voice]:
     return found
 
 
-def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
+def heard_lines(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     """Read lines that go from part to part, as a listener follows them: what `apart`, its `voices`, leaves out.
 
     One line may be dealt out to several players, by turns or note by note. So the notes of parts filed in one track,
@@ -86,7 +86,7 @@ def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     layers = [(sequence.part == part).astype(np.int64) for part in np.unique(sequence.part[pitched])]
     layers += [_layer(sequence, v.index) for v in apart if v.part < 0]
     together = (*_tracks(sequence), *turns(sequence, pitched), pitched)
-    for line in [v.index for rows in together for v in _read(sequence, rows, -1)]:
+    for line in [v.index for rows in together for v in _read_part(sequence, rows, -1)]:
         new = _apart(line, layers)
         found += new
         layers.append(_layer(sequence, np.concatenate([line[:0], *new])))
@@ -95,7 +95,7 @@ def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     return [Voice(stretch, -1, "heard") for stretch in found]
 
 
-def _read(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
+def _read_part(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
     """Read some notes as the voices of one part."""
     if len(rows) < MIN_NOTES:
         return []
@@ -106,7 +106,7 @@ def _read(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
         found = [Voice(rows[top], part, "line")]
     else:
         found = [Voice(rows[top], part, "skyline")]
-        sounding = top[_uncovered(onset[top], sequence.duration_beat[rows][top], pitch[top])]
+        sounding = top[_is_uncovered(onset[top], sequence.duration_beat[rows][top], pitch[top])]
         if len(sounding) < len(top):
             found.append(Voice(rows[sounding], part, "sounding"))
         found.append(Voice(rows[_extreme(chord, -pitch)], part, "bass"))
@@ -227,7 +227,7 @@ def melody_rows(sequence: NoteSequence) -> IntArray:
         return best_top
     rows = best[best_top]
     if len(rows) < (1 - POLYPHONIC_SHARE) * len(best):
-        rows = rows[_uncovered(sequence.onset_beat[rows], sequence.duration_beat[rows], sequence.pitch[rows])]
+        rows = rows[_is_uncovered(sequence.onset_beat[rows], sequence.duration_beat[rows], sequence.pitch[rows])]
     return np.sort(rows)
 
 
@@ -250,7 +250,7 @@ def _extreme(chord: IntArray, height: IntArray) -> IntArray:
     return np.asarray(order[last], dtype=np.int64)
 
 
-def _uncovered(onset: FloatArray, duration: FloatArray, pitch: IntArray) -> NDArray[np.bool_]:
+def _is_uncovered(onset: FloatArray, duration: FloatArray, pitch: IntArray) -> NDArray[np.bool_]:
     """Mask of the notes that do not begin under a higher note that still sounds."""
     keep = np.ones(len(onset), bool)
     held_until, held_pitch = -1.0, -1

@@ -17,7 +17,7 @@ from typing import Literal
 
 from audit.policy import PolicyError, read_policy
 from audit.report import AuditReport
-from reports.exports.pdf import attached_json
+from reports.exports.pdf import read_attached_json
 from reports.formats import FORMS, Source
 from reports.json_report import ReportError, read_report
 from reports.language.translation import languages
@@ -100,7 +100,7 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     """Compare a form with what report.json gives; None where that says nothing."""
     form = next((form for form in FORMS.values() if name in form.files), None)
     if form is FORMS["pdf"]:
-        held = attached_json(content)
+        held = read_attached_json(content)
         if held != [data]:
             return Found(
                 name, "broken", "the report.json attached to it is another one" if held else "holds no report.json"

@@ -28,7 +28,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audit.checked_toml import TomlError, named, read_toml, schema_problems, toml_lines
+from audit.checked_toml import TomlError, format_problem, read_toml, schema_problems, toml_lines
 from audit.findings import Finding, SoundMatch, Waiver, WaiverState
 from audit.gate.rules import can_be_waived
 from audit.policy import POLICIES
@@ -105,7 +105,7 @@ def read_waivers(file: Path, today: date) -> Waivers:
     problems = schema_problems(values, SCHEMA_FILE, lines)
     if not problems:
         problems = [
-            named(("waiver", number, key), lines, message)
+            format_problem(("waiver", number, key), lines, message)
             for number, entry in enumerate(entries)
             for key, message in _wrong(entry)
         ]

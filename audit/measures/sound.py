@@ -207,8 +207,8 @@ def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done
             progress(len(recordings) + done, total)
             yield _opening(store, int(row))
 
-    hashes = _kept(f"recordings2-{recordings.digest[:32]}", len(starts), recorded)
-    renders = _kept(f"renders2-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
+    hashes = _keep_hashes(f"recordings2-{recordings.digest[:32]}", len(starts), recorded)
+    renders = _keep_hashes(f"renders2-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
     heard, there = hashes.any(axis=1), renders.any(axis=1)  # a window in which nothing happens has no bit set
     owners = np.repeat(np.arange(len(times)), [len(t) for t in times])
     return SoundCorpus(store, recordings, owners[heard], starts[heard], hashes[heard], rows[there], renders[there])
@@ -223,7 +223,7 @@ def _opening(store: Store, row: int) -> Bits:
     return found[:1] if len(found) else np.zeros((1, BITS), bool)
 
 
-def _kept(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
+def _keep_hashes(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
     """Return `count` hashes, and keep them in the user's folder: a signed store must stay as it was signed."""
     file = data_folder() / "sounds" / f"{name}.npy"
     try:

@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.search.align import MIN_PAIRS, Alignment, _matched, matched
+from audit.search.align import MIN_PAIRS, Alignment, _align_at_ratio, align_at_ratio
 from audit.search.commonplace import commonplace
 from audit.search.index import Index, IndexDamagedError, IndexSegment
 from audit.search.lines import FIGURE, onsets, query_table, time_steps
-from audit.search.seeds import CANDIDATE, Line, candidates, counters
+from audit.search.seeds import CANDIDATE, Line, counters, find_candidates
 from audit.search.surprise import surprise
 from music.notes import NoteSequence
 
@@ -75,7 +75,7 @@ class Passage:
     commonplace: str
 
 
-def lines(index: Index, query: NoteSequence) -> list[Line]:
+def lines_of(index: Index, query: NoteSequence) -> list[Line]:
     """Return the voices of a query and the lines heard across its parts, with the surprise of their notes."""
     found = []
     for pitch, onset, rows in query_table(query):
@@ -96,7 +96,7 @@ def search(
     Parameters
     ----------
     query : NoteSequence or list of Line
-        The music, or its `lines`.
+        The music, or its `lines_of`.
     top : int
         Pieces to return; each with its passages that do not overlap in the query.
     among : bool, one for each piece of the store, optional
@@ -109,7 +109,7 @@ def search(
     audit.search.index.IndexDamagedError
         When the places of a segment are damaged.
     """
-    voices = lines(index, query) if isinstance(query, NoteSequence) else query
+    voices = lines_of(index, query) if isinstance(query, NoteSequence) else query
     searched = sum(len(line.pitch) for line in voices)
 
     def look(number: int) -> NDArray[Any]:
@@ -118,7 +118,7 @@ def search(
         found = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
             try:
-                places = candidates(segment, line, index.notes, memory, searched)
+                places = find_candidates(segment, line, index.notes, memory, searched)
             except ValueError as error:
                 raise IndexDamagedError(index.path.parent / "segments" / segment.name, str(error)) from error
             if among is not None:
@@ -131,7 +131,7 @@ def search(
         places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *mapped(look, range(len(index.segments)))]))
         places = places[np.lexsort((places["line"], places["segment"]))]
         scores = np.concatenate(
-            [np.zeros(0, _SCORE), *mapped(lambda part: _scored(index, voices, part), _lots(places))]
+            [np.zeros(0, _SCORE), *mapped(lambda part: _score_places(index, voices, part), _lots(places))]
         )
     best: dict[int, list[int]] = {}
     for k in np.flatnonzero(scores["pairs"] >= MIN_PAIRS).tolist():
@@ -167,7 +167,7 @@ def _lots(places: NDArray[Any]) -> list[NDArray[Any]]:
     ]
 
 
-def _scored(index: Index, voices: list[Line], lot: NDArray[Any]) -> NDArray[Any]:
+def _score_places(index: Index, voices: list[Line], lot: NDArray[Any]) -> NDArray[Any]:
     """Align one line with its places in one segment: bits, pairs, and the positions of the first and last one."""
     scores = np.zeros(len(lot), _SCORE)
     if len(lot):
@@ -214,7 +214,7 @@ def _at(
     first = max(place.first - MARGIN, 0)
     last = min(place.last + MARGIN, len(q_pitch) - 1)
     part = slice(first, last + 1)
-    bits, pairs, in_time, ratio = _matched(
+    bits, pairs, in_time, ratio = _align_at_ratio(
         q_pitch[part], q_onset[part], pitch_bits[part], rhythm_bits[part], pitch[start:end], onset, place.shift, ratio,
         place.low - MARGIN + first, place.high - place.low + 2 * MARGIN + 1, place.votes,
     )  # fmt: skip
@@ -242,10 +242,10 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage:
     find: Any = _at
     bits, pairs, in_time, ratio = find(*_arrays(line, segment), place)
     found = Alignment(float(bits), pairs, in_time)
-    return _described(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), found)
+    return _describe(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), found)
 
 
-def aligned(
+def align_line(
     line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, band: tuple[int, int]
 ) -> Passage | None:
     """Return the best passage of a whole line and a voice of a segment, or None when they have no pair.
@@ -263,11 +263,11 @@ def aligned(
     """
     start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
     piece = segment.pitch[start:end], onsets(segment.step[start:end])
-    found, ratio = matched(_notes_of(line), piece, shift, ratio, *band)
-    return _described(line, segment, number, shift, ratio, found) if len(found.pairs) else None
+    found, ratio = align_at_ratio(_notes_of(line), piece, shift, ratio, *band)
+    return _describe(line, segment, number, shift, ratio, found) if len(found.pairs) else None
 
 
-def _described(line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, found: Alignment) -> Passage:
+def _describe(line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, found: Alignment) -> Passage:
     where, piece = found.pairs[:, 0], int(segment.voice_piece[number])
     return Passage(
         piece=piece,

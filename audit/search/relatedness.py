@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from audit.search.index import Index
 from audit.search.lines import STEPS_AN_OCTAVE
-from audit.search.passages import Passage, aligned
+from audit.search.passages import Passage, align_line
 from audit.search.seeds import Line
 from audit.search.surprise import Floats
 from audit.search.tune_features import (
@@ -176,7 +176,7 @@ def _credits(a: Any, b: Any, credit: Any) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _aligned(a: Any, b: Any, shift: int, credit: Any, row: Any, cells: Any, gaps: Any) -> Any:
+def _align(a: Any, b: Any, shift: int, credit: Any, row: Any, cells: Any, gaps: Any) -> Any:
     """Score the best local alignment at one shift; the last three are memory for m, m+1 and m+1 cells."""
     single = np.float32
     gap_open, gap_extend, none = single(GAP_OPEN), single(GAP_EXTEND), single(-1e9)
@@ -214,7 +214,7 @@ def _compare(a: Any, b: Any, only: int) -> Any:
     _credits(a, b, credit)
     best, best_shift = np.float32(0), shifts[0]
     for k in range(count):
-        score = _aligned(a, b, shifts[k], credit, row, cells, gaps)
+        score = _align(a, b, shifts[k], credit, row, cells, gaps)
         if score > best:
             best, best_shift = score, shifts[k]
     return best / np.sqrt(n * m), best_shift
@@ -283,7 +283,7 @@ def open_usual(index: Index, tunes: Tunes) -> Tunes | None:
         if usual.shape != tunes.piece.shape:
             raise ValueError(f"it describes {len(usual)} lines, and the index has {len(tunes.piece)}")
     except (TypeError, ValueError) as error:
-        raise index.damaged(USUALLY, error) from error
+        raise index.damage_error(USUALLY, error) from error
     return replace(tunes, usual=usual)
 
 
@@ -307,13 +307,13 @@ def measure_usual(index: Index, tunes: Tunes, progress: Callable[[int, int], Non
     return replace(tunes, usual=usual)
 
 
-def all_compared(tunes: Tunes | None, voices: Sequence[Line]) -> bool:
-    """Say whether `relatives` compares a query's voices with every piece."""
+def compares_all(tunes: Tunes | None, voices: Sequence[Line]) -> bool:
+    """Say whether `find_relatives` compares a query's voices with every piece."""
     notes = sum(len(v.pitch) for v in voices if len(v.pitch) <= LONGEST)
     return tunes is not None and notes * int(tunes.start[-1]) <= CELLS
 
 
-def relatives(
+def find_relatives(
     index: Index, tunes: Tunes | None, voices: Sequence[Line], passages: Sequence[Passage]
 ) -> dict[int, Relative]:
     """Give each piece of the index its line that is most related to one of a query's.
@@ -326,15 +326,15 @@ def relatives(
     tunes : Tunes or None
         From `tunes_of`.
     voices : sequence of Line
-        The query's, from `audit.search.passages.lines`.
+        The query's, from `audit.search.passages.lines_of`.
     passages : sequence of Passage
         What `audit.search.passages.search` found, a piece's strongest first.
     """
     own = {i: line_features(v.pitch, v.step) for i, v in enumerate(voices) if len(v.pitch) <= LONGEST}
     if not own:
         return {}
-    if tunes is None or not all_compared(tunes, voices):
-        return _named(index, voices, own, passages)
+    if tunes is None or not compares_all(tunes, voices):
+        return _compare_named(index, voices, own, passages)
     found = [_with_all(tunes, features) for features in own.values()]
     degree, shift = (np.stack(columns) for columns in zip(*found, strict=True))
     line = degree.argmax(axis=0)
@@ -355,7 +355,7 @@ def passage_of(index: Index, voices: Sequence[Line], relative: Relative) -> Pass
     step = segment.step[segment.voice_start[relative.number] : segment.voice_start[relative.number + 1]]
     ratio = 2.0 ** ((unit_step(line.step) - unit_step(step)) / STEPS_AN_OCTAVE)
     n, m = len(line.pitch), len(step)
-    return aligned(line, segment, relative.number, relative.shift, ratio, (1 - n, m - 1))
+    return align_line(line, segment, relative.number, relative.shift, ratio, (1 - n, m - 1))
 
 
 def _with_all(tunes: Tunes, features: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -376,7 +376,7 @@ def _with_all(tunes: Tunes, features: Floats) -> tuple[Floats, NDArray[np.int64]
     return degree, shift
 
 
-def _named(
+def _compare_named(
     index: Index, voices: Sequence[Line], own: dict[int, Floats], passages: Sequence[Passage]
 ) -> dict[int, Relative]:
     left = NAMED_CELLS

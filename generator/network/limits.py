@@ -107,13 +107,13 @@ def require_learned(model: Transformer, limits: Limits, meter: tuple[int, int] |
     SettingError
         Naming the meters that were learned.
     """
-    learned = {f"{n}/{d}": (n, d) for n, d in METERS if f"{n}/{d}" in {*limits.meters, *_touched(model)}}
+    learned = {f"{n}/{d}": (n, d) for n, d in METERS if f"{n}/{d}" in {*limits.meters, *_name_learned_meters(model)}}
     if meter is not None and learned and meter not in learned.values():
         known = ", ".join(sorted(learned, key=lambda name: (learned[name][1], learned[name][0])))
         raise SettingError(f"meter {meter[0]}/{meter[1]}: this model has not learned it; it knows {known}")
 
 
-def _touched(model: Transformer) -> list[str]:
+def _name_learned_meters(model: Transformer) -> list[str]:
     """Name the meters whose bars training met, by the weights.
 
     A bar's token is also looked up in the table `said`, of which the rows of most other tokens are never used: these

@@ -16,7 +16,7 @@ from typing import TypeVar
 from generator.data.attributes import DENSITIES
 from generator.data.vocabulary import SettingError
 from generator.writing.condition_words import parse_chords, parse_conditions, parse_key
-from generator.writing.conditions import ANYTHING, PROGRAMS, Conditions, refused, tempo_range
+from generator.writing.conditions import ANYTHING, PROGRAMS, Conditions, refuse_artist, tempo_range
 
 T = TypeVar("T")
 _METERS = {
@@ -105,7 +105,7 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     SettingError
         When it names an artist who is none of these.
     """
-    text, without = _ruled_out(text)
+    text, without = _split_negations(text)
     artist, rest = _artist(text, artists)
     found: dict[str, Conditions] = {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
     if artist:
@@ -141,7 +141,7 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
         found[f"instruments: {', '.join(instruments)}"] = Conditions(instruments=tuple(instruments))
     conditions = ANYTHING
     for part in found.values():
-        conditions = conditions.joined(part)
+        conditions = conditions.join(part)
     out = {program for name in without for program in PROGRAMS[name]}
     both = [name for name in conditions.instruments if out.issuperset(PROGRAMS[name])]
     if both:
@@ -150,7 +150,7 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     return Understood(conditions, tuple(found), tuple(dict.fromkeys(left)))
 
 
-def _ruled_out(text: str) -> tuple[str, tuple[str, ...]]:
+def _split_negations(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the text without what it rules out, and the instruments that it rules out.
 
     Raises
@@ -192,11 +192,11 @@ def _artist(text: str, artists: Sequence[str]) -> tuple[str, str]:
     for match in [*_NAME_BEFORE.finditer(text), *_NAME_BEHIND.finditer(text)]:
         name = _NAME_ENDS.sub("", match["name"]).strip()
         words = [word for word in re.findall(r"[\w'#/-]+", name.lower()) if word not in _PLAIN]
-        if not words or re.match(r"(?:an?|the|some)\b(?! [A-Z])", name) or all(map(_known, words)):
+        if not words or re.match(r"(?:an?|the|some)\b(?! [A-Z])", name) or all(map(_is_known, words)):
             continue  # "like a waltz", "by guitar"
         known = _same_artist(name, artists)
         if known is None:
-            raise refused(name, artists)
+            raise refuse_artist(name, artists)
         start = match.start("name")
         return known, f"{text[:start]} ; {text[start + len(name) :]}"
     for artist in artists:  # "a Bach chorale"
@@ -219,7 +219,7 @@ def _same_artist(name: str, artists: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _known(word: str) -> bool:
+def _is_known(word: str) -> bool:
     tables = (_METERS, _TEMPOS, _DENSITIES, _VOICES, PROGRAMS)
     return any(_words(table).fullmatch(word) for table in tables)
 

@@ -147,7 +147,7 @@ class Encoders(nn.Module):
             return float((self.read_text([text]) * self.read_music(row[None])).sum())
 
 
-def described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
+def describe_pieces(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
     """Return attributes and `bar_figures` of a split's pieces, without those that can't be put on the grid."""
     found = []
     for i, record in enumerate(store.pieces):
@@ -161,7 +161,7 @@ def described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
     return found
 
 
-def _moved(piece: tuple[Attributes, FloatArray], semitones: int) -> tuple[Attributes, FloatArray]:
+def _transpose(piece: tuple[Attributes, FloatArray], semitones: int) -> tuple[Attributes, FloatArray]:
     found, figures = piece
     if not found.key:
         return piece
@@ -176,7 +176,7 @@ def _pairs(
     pieces: Sequence[tuple[Attributes, FloatArray]], random: np.random.Generator
 ) -> tuple[list[str], FloatArray]:
     """Put pieces in other keys; return a caption of each, and their features."""
-    moved = [_moved(piece, int(random.integers(12))) for piece in pieces]
+    moved = [_transpose(piece, int(random.integers(12))) for piece in pieces]
     texts = [caption(found, random, chance=random.uniform(0.4, 1.0)) for found, _ in moved]
     return texts, np.stack([features(*piece) for piece in moved])
 
@@ -191,7 +191,7 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
         first, or among the first ten, of up to 64 pieces of the "valid" split (``candidates`` of them); {} where
         nothing was learned, because a split is empty.
     """
-    pieces, held_out = described(store, "train"), described(store, "valid")[:64]
+    pieces, held_out = describe_pieces(store, "train"), describe_pieces(store, "valid")[:64]
     if len(pieces) < 2 or not held_out:
         return {}
     (Path(folder) / MINILM).unlink(missing_ok=True)  # an earlier run's would stay where this one has no MiniLM

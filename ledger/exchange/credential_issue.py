@@ -212,14 +212,14 @@ class Issuer:
         parent = held is not None and place == file
         why = ""
         if place == file:
-            signed = self._signed(file, data, definition, resources, parent=parent, inside=True)
+            signed = self._embed(file, data, definition, resources, parent=parent, inside=True)
             why = difference(data, signed, media_type(file) or "")
             if not why:
                 return file, signed, ""
             place = beside(file, SIDECAR)
-        return place, self._signed(file, data, definition, resources, parent=parent, inside=False), why
+        return place, self._embed(file, data, definition, resources, parent=parent, inside=False), why
 
-    def _signed(
+    def _embed(
         self,
         file: Path,
         data: bytes,

@@ -252,7 +252,7 @@ class Manifest:
         )
 
 
-def left_out(path: Path, ignored: Iterable[str]) -> list[str]:
+def find_ignored(path: Path, ignored: Iterable[str]) -> list[str]:
     """Return those of some names that are there below a folder, sorted; none for a file."""
     return sorted(name for name in set(ignored) if os.path.lexists(path / name)) if path.is_dir() else []
 

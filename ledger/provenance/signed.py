@@ -17,7 +17,7 @@ from ledger.hashes.digest import (
     read_bytes,
 )
 from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, ManifestMismatch, Method, check_name
-from ledger.paths import beside, named
+from ledger.paths import beside, give_name
 from ledger.provenance.record import digest_of, measure, read_record, record_path, root_of
 from ledger.signing.envelope import Envelope
 from ledger.signing.predicates import (
@@ -197,7 +197,7 @@ def check_content(
         method = Method(expected.method.shard_bytes, (*expected.method.ignored, *ignored))
         # A model of one file has the resource ".", or its own name as the specification can be read.
         names = {name.rsplit(":", 2)[0] if method.shard_bytes else name for name in expected.files}
-        of_file = names == {"."} or (names == {named(path).name} and not path.is_dir())
+        of_file = names == {"."} or (names == {give_name(path).name} and not path.is_dir())
         if path.is_dir() == of_file:
             raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
         if method.shard_bytes is None and isinstance(measured, Digest):
@@ -245,7 +245,7 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
     told = origin.parameters.get(what, {}) if origin.kind == "report" else {}
     if not isinstance(told, Mapping):
         raise Malformed(f"{path}: {what} is no JSON object")
-    folder = named(path).parent
+    folder = give_name(path).parent
     there = [name for name in told if os.path.lexists(folder / check_name(name))]
     if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
         raise ManifestMismatch(
@@ -256,7 +256,7 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
     """Return the files that a track's or report's statement is about, as they are now."""
     path = signed.path
-    folder, name = named(path).parent, named(path).name
+    folder, name = give_name(path).parent, give_name(path).name
     if isinstance(measured, Manifest):
         raise Malformed(f"{path}: the statement is about a file ({signed.statement.predicate_type}), not a folder")
     if name not in signed.statement.subjects:

@@ -25,7 +25,7 @@ from typing import Any
 from audit.disclosure import ROLES, Disclosure
 from audit.report import AuditReport
 from reports.checks import short
-from reports.exports.markdown import escaped
+from reports.exports.markdown import escape_text
 from reports.json_report import canonical
 
 FOLDER, UNKNOWN = "disclosure", "unknown"
@@ -103,9 +103,9 @@ def _c2pa(found: Disclosure) -> dict[str, Any]:
 
 def _summary(report: AuditReport, found: Disclosure) -> str:
     lines = [
-        f"# AI in {escaped(str(report.track.get('name', 'track')))}",
+        f"# AI in {escape_text(str(report.track.get('name', 'track')))}",
         "",
-        f"SHA-256 {escaped(str(report.track.get('sha256', UNKNOWN)))}",
+        f"SHA-256 {escape_text(str(report.track.get('sha256', UNKNOWN)))}",
         "",
         "| role | AI |",
         "| --- | --- |",
@@ -113,20 +113,21 @@ def _summary(report: AuditReport, found: Disclosure) -> str:
         "",
         "## Credentials (C2PA)",
         "",
-        *(f"- {escaped(c.file)}: {escaped(c.verdict)}: {escaped(c.detail)}" for c in found.credentials),
-        *([] if found.credentials else [f"- {UNKNOWN}: {escaped(found.unknown.get('credential', ''))}"]),
+        *(f"- {escape_text(c.file)}: {escape_text(c.verdict)}: {escape_text(c.detail)}" for c in found.credentials),
+        *([] if found.credentials else [f"- {UNKNOWN}: {escape_text(found.unknown.get('credential', ''))}"]),
         "",
         "## What people did",
         "",
         *(
-            f"- {escaped(e['time'])} {escaped(e['kind'])} by {escaped(e['author']) or UNKNOWN}: {escaped(e['text'])}"
+            f"- {escape_text(e['time'])} {escape_text(e['kind'])} by {escape_text(e['author']) or UNKNOWN}: "
+            f"{escape_text(e['text'])}"
             for e in found.contributions
         ),
-        *([] if found.contributions else [f"- {UNKNOWN}: {escaped(found.unknown.get('contributions', ''))}"]),
+        *([] if found.contributions else [f"- {UNKNOWN}: {escape_text(found.unknown.get('contributions', ''))}"]),
         "",
         "## What is not known",
         "",
-        *(f"- {name}: {escaped(reason)}" for name, reason in sorted(found.unknown.items())),
+        *(f"- {name}: {escape_text(reason)}" for name, reason in sorted(found.unknown.items())),
         "- artwork, music video: not part of what was audited",
         "",
     ]
@@ -136,28 +137,28 @@ def _summary(report: AuditReport, found: Disclosure) -> str:
 def _model_card(found: Disclosure) -> str:
     lines = ["# Model card", ""]
     if not found.model:
-        return "\n".join([*lines, f"Nothing is known of the model: {escaped(found.unknown.get('model', ''))}.", ""])
+        return "\n".join([*lines, f"Nothing is known of the model: {escape_text(found.unknown.get('model', ''))}.", ""])
     component = found.model["metadata"]["component"]
     card = component["modelCard"]
     metrics = card["quantitativeAnalysis"]["performanceMetrics"]
     lines += [
-        f"- name: {escaped(component['name'])}",
+        f"- name: {escape_text(component['name'])}",
         f"- digest: {component['hashes'][0]['content']} (SHA-256, OpenSSF model signing 1.0 root)",
         f"- task: {card['modelParameters']['task']}, {card['modelParameters']['architectureFamily']}",
         "",
         "## Learned from",
         "",
-        *(f"- {escaped(d['name'])} {d['hashes'][0]['content']}" for d in found.model["components"]),
+        *(f"- {escape_text(d['name'])} {d['hashes'][0]['content']}" for d in found.model["components"]),
         *([] if found.model["components"] else [f"- {UNKNOWN}: the model's record names no data set"]),
         "",
         "## What it reached",
         "",
-        *(f"- {escaped(m['slice'])}: {escaped(m['type'])} {escaped(m['value'])}" for m in metrics),
+        *(f"- {escape_text(m['slice'])}: {escape_text(m['type'])} {escape_text(m['value'])}" for m in metrics),
         *([] if metrics else [f"- {UNKNOWN}: the folder holds no training report"]),
         "",
         "## Settings",
         "",
-        *(f"- {escaped(p['name'])}: {escaped(p['value']) or 'none'}" for p in component["properties"]),
+        *(f"- {escape_text(p['name'])}: {escape_text(p['value']) or 'none'}" for p in component["properties"]),
         "",
         "## Intended use and limits",
         "",
@@ -172,9 +173,10 @@ def _model_card(found: Disclosure) -> str:
 def _data_sheet(report: AuditReport, found: Disclosure) -> str:
     census = found.census
     lines = [
-        f"# Data sheet: {escaped(str(report.store.get('name', 'store')))}",
+        f"# Data sheet: {escape_text(str(report.store.get('name', 'store')))}",
         "",
-        f"The corpus that the track was compared with. Digest: {escaped(str(report.store.get('digest', UNKNOWN)))}.",
+        "The corpus that the track was compared with. "
+        f"Digest: {escape_text(str(report.store.get('digest', UNKNOWN)))}.",
         "",
         f"- pieces: {census.pieces:,}, {census.works:,} different works ({census.duplicates:,} duplicates)",
         f"- notes: {census.notes:,}; {census.hours:.1f} hours; recordings: {census.recordings:,}",
@@ -197,7 +199,7 @@ def _data_sheet(report: AuditReport, found: Disclosure) -> str:
         shown = list(counts.items())[:MOST]
         rest = sum(counts.values()) - sum(number for _, number in shown)
         lines += [f"## {title}", "", "| | pieces |", "| --- | --- |"]
-        lines += [f"| {escaped(name, 100) or UNKNOWN} | {number:,} |" for name, number in shown]
+        lines += [f"| {escape_text(name, 100) or UNKNOWN} | {number:,} |" for name, number in shown]
         lines += [f"| {len(counts) - MOST} others | {rest:,} |"] if rest else []
         lines.append("")
     return "\n".join(lines)
