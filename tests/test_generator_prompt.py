@@ -1,4 +1,6 @@
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +21,13 @@ from generator.writing.conditions import ANYTHING, LEANING, Conditions
 from generator.writing.prompt import parse_prompt, understood_or_refused
 from generator.writing.sample import generate
 from generator.writing.text_encoder import TEXT, Encoders, features, load_text, retrieval
-from music.notes import Part, TimeSignature, build
+from music.notes import NoteSequence, Part, TimeSignature, build
 from tests.cases.values import require
 
 BACH = "Johann Sebastian Bach"
 
 
-def asked(text, artists=(BACH,)):
+def asked(text: str, artists: tuple[str] = (BACH,)) -> dict[str, Any]:
     return parse_prompt(text, artists).conditions.as_settings()
 
 
@@ -50,11 +52,11 @@ def asked(text, artists=(BACH,)):
         ("three voices, played by synth bass", {"polyphony": [3, 3], "instruments": ["synth bass"]}),
     ],
 )
-def test_what_a_prompt_asks_for(text, settings):
+def test_what_a_prompt_asks_for(text: str, settings: dict[str, Any]) -> None:
     assert asked(text) == settings
 
 
-def test_what_was_not_understood_is_said():
+def test_what_was_not_understood_is_said() -> None:
     understood = parse_prompt("a melancholy jig in G for fiddle")
     assert understood.left == ("melancholy",)
     assert understood.sentence() == (
@@ -73,7 +75,7 @@ def test_what_was_not_understood_is_said():
         "Swift-like pop in G",
     ],
 )
-def test_artists_beside_the_models_are_refused_with_the_reason(text):
+def test_artists_beside_the_models_are_refused_with_the_reason(text: str) -> None:
     with pytest.raises(SettingError, match=f"is refused: .*licence and a consent on file, and it knows {BACH}"):
         parse_prompt(text, [BACH])
     with pytest.raises(SettingError, match="and it knows none"):
@@ -81,12 +83,12 @@ def test_artists_beside_the_models_are_refused_with_the_reason(text):
 
 
 @pytest.mark.parametrize("text", ["like a march", "by guitar", "in the style of a jig", "played by two flutes"])
-def test_what_only_looks_like_a_name_is_none(text):
+def test_what_only_looks_like_a_name_is_none(text: str) -> None:
     assert parse_prompt(text).conditions
 
 
 @pytest.mark.parametrize("text", ["", "ein langsames Stück in a-Moll mit Gitarre", "悲しい曲", "sad", "\x00 ((("])
-def test_nothing_understood_is_an_error(text):
+def test_nothing_understood_is_an_error(text: str) -> None:
     with pytest.raises(SettingError, match=r"nothing of the prompt was understood .*in English"):
         understood_or_refused(parse_prompt(text))
 
@@ -106,12 +108,12 @@ def test_nothing_understood_is_an_error(text):
         ({"chords": ""}, "no chords were given"),
     ],
 )
-def test_conditions_out_of_range_are_refused(values, message):
+def test_conditions_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         parse_conditions(**values)
 
 
-def test_keys_and_chords_are_read_in_their_spellings():
+def test_keys_and_chords_are_read_in_their_spellings() -> None:
     assert [parse_key(k) for k in ("a minor", "Bb", "F sharp major", "ebm", "C#min")] == [
         "A minor", "Bb major", "F# major", "Eb minor", "C# minor",
     ]  # fmt: skip
@@ -131,7 +133,7 @@ SONG = quantise(
 )
 
 
-def test_what_a_track_misses_is_worked_out_from_its_notes():
+def test_what_a_track_misses_is_worked_out_from_its_notes() -> None:
     fits = parse_conditions(
         meter="3/4", tempo="120", density="sparse", polyphony=3, instruments="guitar", chords="Am F"
     )
@@ -145,7 +147,7 @@ def test_what_a_track_misses_is_worked_out_from_its_notes():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     config = ModelConfig(width=128, layers=1, heads=4, context=128)
     torch.manual_seed(0)
@@ -154,7 +156,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
+def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder: Path) -> None:
     conditions = parse_conditions(
         key="A minor", meter="3/4", tempo="slow", polyphony=2, instruments="flute,bass", chords="Am F", artist="bach"
     )
@@ -176,13 +178,15 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
 @pytest.mark.parametrize("instruments", ["piano", "flute,bass"])
 @pytest.mark.parametrize("meter", ["4/4", "3/8"])
 @pytest.mark.parametrize("density", ["0", "2", "sparse", "medium", "dense"])
-def test_density_is_forced_even_of_a_model_that_learned_nothing(folder, density, meter, instruments):
+def test_density_is_forced_even_of_a_model_that_learned_nothing(
+    folder: Path, density: str, meter: str, instruments: str
+) -> None:
     conditions = parse_conditions(density=density, meter=meter, instruments=instruments)
     (track,) = generate(folder, 1, bars=4, conditions=conditions, tries=1)
     assert "density" not in track.drawn.missed  # an instrument may be left without a note
 
 
-def test_a_prime_takes_controls_but_keeps_its_tempo(folder):
+def test_a_prime_takes_controls_but_keeps_its_tempo(folder: Path) -> None:
     track = generate(folder, 1, bars=1, prime=SONG, tries=1, conditions=parse_conditions(key="C major", density="2"))[0]
     assert [VOCABULARY[token] for token in track.tokens[:4]] == ["BOS", "Key C major", "Density 2", "Plan"]
     np.testing.assert_array_equal(track.sequence.pitch[:6], SONG.pitch)
@@ -192,10 +196,10 @@ def test_a_prime_takes_controls_but_keeps_its_tempo(folder):
         generate(folder, 1, tries=0)
 
 
-def test_of_all_tries_the_best_ranked_is_kept(folder):
+def test_of_all_tries_the_best_ranked_is_kept(folder: Path) -> None:
     lengths = []
 
-    def rank(sequence):
+    def rank(sequence: NoteSequence) -> int:
         lengths.append(len(sequence))
         return len(sequence)
 
@@ -207,7 +211,7 @@ def test_of_all_tries_the_best_ranked_is_kept(folder):
 class Pieces:
     """As much of a store as the encoders ask for."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self.songs = []
         for i in range(count):
             random = np.random.default_rng(i)
@@ -221,17 +225,17 @@ class Pieces:
         record = type("Record", (), {"artist": "Ann", "path": "x", "rights": Rights("CC0", "", "granted")})
         self.pieces = [type("R", (record,), {"split": "valid" if i % 3 == 0 else "train"}) for i in range(count)]
 
-    def notes(self, i):
+    def notes(self, i: int) -> NoteSequence:
         return self.songs[i]
 
 
 @pytest.fixture(autouse=True)
-def _no_minilm(monkeypatch):
+def _no_minilm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the extra out, installed or not; tests/test_generator_minilm.py has it."""
     monkeypatch.setattr(generator.writing.text_encoder, "minilm", lambda: None)
 
 
-def test_captions_find_their_pieces_after_training(tmp_path):
+def test_captions_find_their_pieces_after_training(tmp_path: Path) -> None:
     store = Pieces(60)
     found = generator.writing.text_encoder.train_text(store, tmp_path, steps=60)[TEXT]
     assert found["candidates"] == 20
@@ -245,7 +249,7 @@ def test_captions_find_their_pieces_after_training(tmp_path):
     assert (tmp_path / "one" / TEXT).read_bytes() == (tmp_path / "two" / TEXT).read_bytes()
 
 
-def test_a_damaged_text_encoder_is_refused_and_none_is_none(folder, tmp_path):
+def test_a_damaged_text_encoder_is_refused_and_none_is_none(folder: Path, tmp_path: Path) -> None:
     assert load_text(folder) is None
     shutil.copytree(folder, tmp_path / "m")
     (tmp_path / "m" / TEXT).write_bytes(b"RIFF")
@@ -253,7 +257,7 @@ def test_a_damaged_text_encoder_is_refused_and_none_is_none(folder, tmp_path):
         load_text(tmp_path / "m")
 
 
-def test_captions_say_the_attributes():
+def test_captions_say_the_attributes() -> None:
     found = attributes(SONG)
     text = caption(found, np.random.default_rng(0))
     assert found.key in text
@@ -262,7 +266,7 @@ def test_captions_say_the_attributes():
     assert len(features(found, bar_figures(SONG))) == Encoders().music[0].in_features
 
 
-def test_only_artists_with_licence_and_consent_are_named():
+def test_only_artists_with_licence_and_consent_are_named() -> None:
     rows = [
         ("Ann", "CC0", "granted"),
         ("Bob", "", "granted"),
@@ -279,7 +283,7 @@ def test_only_artists_with_licence_and_consent_are_named():
     assert read_artists(store, "train", "", ["0"]) == (("Ann",), [-1, -1, 0, -1])
 
 
-def test_pitches_lean_to_the_key_asked_for():
+def test_pitches_lean_to_the_key_asked_for() -> None:
     assert ANYTHING.tilt() is None
     tilt = require(parse_conditions(key="D minor").tilt())
     assert tilt.shape == (128,)
@@ -306,24 +310,24 @@ def test_pitches_lean_to_the_key_asked_for():
         ("unaccompanied tune in D for oboe", (), ("oboe",)),
     ],
 )
-def test_what_a_prompt_rules_out(text, without, instruments):
+def test_what_a_prompt_rules_out(text: str, without: tuple[str, ...], instruments: tuple[str, ...]) -> None:
     conditions = parse_prompt(text).conditions
     assert (conditions.without, conditions.instruments) == (without, instruments)
 
 
 @pytest.mark.parametrize("text", ["not fast, in G", "never in 3/4", "no A minor please", "a tune that is not sparse"])
-def test_only_instruments_can_be_ruled_out(text):
+def test_only_instruments_can_be_ruled_out(text: str) -> None:
     with pytest.raises(SettingError, match="only instruments can be ruled out"):
         parse_prompt(text)
 
 
-def test_what_is_wanted_and_ruled_out_is_refused():
+def test_what_is_wanted_and_ruled_out_is_refused() -> None:
     for text in ("guitar and piano, no piano", "string quartet without viola"):
         with pytest.raises(SettingError, match="and rules it out"):
             parse_prompt(text)
 
 
-def test_ruled_out_instruments_are_masked_and_checked():
+def test_ruled_out_instruments_are_masked_and_checked() -> None:
     conditions = Conditions(without=("piano", "drums"))
     mask = np.ones(len(VOCABULARY), bool)
     conditions.keep(Grammar(), mask)

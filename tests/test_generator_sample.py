@@ -1,5 +1,7 @@
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,33 +18,22 @@ from generator.training.objective import Team
 from generator.writing.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
 from generator.writing.decoding import SamplingSettings as Settings
 from generator.writing.infill import infill
-from generator.writing.sample import GUARD_LINES, GuardReport, generate, statistics
+from generator.writing.sample import GUARD_LINES, Generated, GuardReport, generate, statistics
 from music.midi import midi_bytes
-from music.notes import Part, TimeSignature, build
+from music.notes import NoteSequence, Part, TimeSignature, build
+from tests.cases.tunes import duet
 from tests.cases.values import require
 
 SMALL = ModelConfig(width=128, layers=1, heads=4, context=128)
 
 
-def tune(start):
-    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
-    walk = scale[(np.arange(24) * 3 + start) % 8]
-    return build(
-        np.tile(np.arange(24), 2),
-        np.ones(48),
-        np.concatenate([60 + walk, 60 - walk]),
-        part=np.repeat([0, 1], 24),
-        parts=[Part(), Part(program=32)],
-    )
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     model = Transformer(SMALL)
     team = Team(model, 1, "float32")
-    rows = torch.from_numpy(pad_rows([np.array(encode(tune(i)))[:128] for i in range(6)]))
+    rows = torch.from_numpy(pad_rows([np.array(encode(duet(i, step=3)))[:128] for i in range(6)]))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(40):
         team.gradients(rows)
@@ -54,11 +45,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tracks(folder):
+def tracks(folder: Path) -> list[Generated]:
     return generate(folder, 3, seed=7, bars=6)
 
 
-def test_tracks_obey_the_grammar_and_end_on_a_bar(tracks):
+def test_tracks_obey_the_grammar_and_end_on_a_bar(tracks: list[Generated]) -> None:
     for track in tracks:
         sequence, dropped = decode_counted(track.tokens)
         assert dropped == 0
@@ -70,13 +61,13 @@ def test_tracks_obey_the_grammar_and_end_on_a_bar(tracks):
         assert ends <= track.statistics["bars"] + 1
 
 
-def test_the_same_seed_gives_the_same_bytes(folder, tracks):
+def test_the_same_seed_gives_the_same_bytes(folder: Path, tracks: list[Generated]) -> None:
     again = generate(folder, 3, seed=7, bars=6)
     assert [midi_bytes(t.sequence) for t in again] == [midi_bytes(t.sequence) for t in tracks]
     assert [t.statistics for t in again] == [t.statistics for t in tracks]
 
 
-def test_tracks_and_seeds_differ(folder, tracks):
+def test_tracks_and_seeds_differ(folder: Path, tracks: list[Generated]) -> None:
     other = generate(folder, 3, seed=8, bars=6)
     assert len({t.tokens for t in (*tracks, *other)}) == 6
     assert tracks[1].drawn.as_settings() == {
@@ -85,8 +76,8 @@ def test_tracks_and_seeds_differ(folder, tracks):
     }  # fmt: skip
 
 
-def test_a_prime_is_continued(folder):
-    prime = tune(2).select(tune(2).onset_beat < 8)
+def test_a_prime_is_continued(folder: Path) -> None:
+    prime = duet(2, step=3).select(duet(2, step=3, bass=32).onset_beat < 8)
     track = generate(folder, 1, prime=prime, bars=2)[0]
     assert track.tokens[: len(encode(prime)) - 1] == tuple(encode(prime)[:-1])
     kept = track.sequence.select(track.sequence.onset_beat < 8)
@@ -94,14 +85,14 @@ def test_a_prime_is_continued(folder):
     assert track.statistics["bars"] >= 4
 
 
-def test_best_of_keeps_the_most_typical(folder):
+def test_best_of_keeps_the_most_typical(folder: Path) -> None:
     best = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     again = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     assert midi_bytes(again.sequence) == midi_bytes(best.sequence)
     assert best.drawn.best_of == 3
     alone = generate(folder, 1, seed=7, bars=6)[0]
 
-    def unlike(track, aim):
+    def unlike(track: Generated, aim: float) -> float:
         return abs(np.log(track.statistics["perplexity"]) - aim)
 
     with pytest.MonkeyPatch.context() as patch:  # the aim is far from all draws, above them: the least likely is kept
@@ -111,7 +102,7 @@ def test_best_of_keeps_the_most_typical(folder):
     assert unlikely.drawn.typical_nats == 20.0
 
 
-def test_one_likeliest_token_is_greedy(folder):
+def test_one_likeliest_token_is_greedy(folder: Path) -> None:
     model = load_model(folder)
     line = Line([BOS], 3)
     settings = Settings(seed=0, temperature=1.0, top_p=1.0, beam=None, bars=3, top_k=1)
@@ -120,10 +111,10 @@ def test_one_likeliest_token_is_greedy(folder):
         assert line.tokens == greedy(model, 3)
 
 
-def test_a_guard_has_bars_drawn_again(folder):
+def test_a_guard_has_bars_drawn_again(folder: Path) -> None:
     seen = []
 
-    def guard(music):
+    def guard(music: NoteSequence) -> bool:
         seen.append(len(music))
         return len(seen) in (2, 3)
 
@@ -135,7 +126,7 @@ def test_a_guard_has_bars_drawn_again(folder):
     assert plain.tokens[:20] == track.tokens[:20]  # bars that passed were kept
 
 
-def test_a_guard_that_is_never_content_is_told_of(folder):
+def test_a_guard_that_is_never_content_is_told_of(folder: Path) -> None:
     track = generate(folder, 1, seed=7, bars=2, guard=lambda music: True)[0]
     assert require(track.drawn.guard).flagged
     assert require(track.drawn.guard).restarts == GUARD_LINES
@@ -143,20 +134,22 @@ def test_a_guard_that_is_never_content_is_told_of(folder):
         generate(folder, 1, beam=2, guard=lambda music: True)
 
 
-def test_a_guard_does_not_look_at_the_prime(folder):
+def test_a_guard_does_not_look_at_the_prime(folder: Path) -> None:
     firsts = []
 
-    def guard(music):
+    def guard(music: NoteSequence) -> bool:
         firsts.append(float(music.onset_beat.min()))
         return False
 
-    generate(folder, 1, prime=tune(2).select(tune(2).onset_beat < 8), bars=2, guard=guard)
+    generate(
+        folder, 1, prime=duet(2, step=3).select(duet(2, step=3, bass=32).onset_beat < 8), bars=2, guard=guard
+    )
     assert min(firsts) >= 8
 
 
 @pytest.mark.parametrize("bars", [(1, 1), (3, 4), (6, 6)])
-def test_infilling_leaves_all_else(folder, bars):
-    piece = quantise(tune(1))
+def test_infilling_leaves_all_else(folder: Path, bars: tuple[int, int]) -> None:
+    piece = quantise(duet(1, step=3))
     made = infill(folder, piece, bars, 2, candidates=3)
     again = infill(folder, piece, bars, 2, candidates=3)
     first, end = 4 * (bars[0] - 1), 4 * bars[1]
@@ -174,12 +167,12 @@ def test_infilling_leaves_all_else(folder, bars):
 
 
 @pytest.mark.parametrize("bars", [(0, 1), (3, 2), (6, 7)])
-def test_bars_that_are_not_there_are_refused(folder, bars):
+def test_bars_that_are_not_there_are_refused(folder: Path, bars: tuple[int, int]) -> None:
     with pytest.raises(GeneratorError, match="the piece has bars 1 to 6"):
-        infill(folder, tune(1), bars)
+        infill(folder, duet(1, step=3), bars)
 
 
-def greedy(model, bars):
+def greedy(model: Transformer, bars: int) -> list[int]:
     line = Line([BOS], bars)
     sample_lines(
         model,
@@ -190,14 +183,14 @@ def greedy(model, bars):
     return line.tokens
 
 
-def test_a_beam_of_one_is_greedy(folder):
+def test_a_beam_of_one_is_greedy(folder: Path) -> None:
     model = load_model(folder)
     with torch.inference_mode():
         found = beam_search(model, Line([BOS], 5), 1, block_repeats=False)
         assert found.tokens == greedy(model, 5)
 
 
-def test_a_wider_beam_finds_likelier_lines(folder):
+def test_a_wider_beam_finds_likelier_lines(folder: Path) -> None:
     model = load_model(folder)
     with torch.inference_mode():
         mean = [
@@ -207,17 +200,17 @@ def test_a_wider_beam_finds_likelier_lines(folder):
     assert mean[1] >= mean[0] - 1e-9
 
 
-def test_guarded_beams_repeat_less(folder):
+def test_guarded_beams_repeat_less(folder: Path) -> None:
     track = generate(folder, 1, beam=3, bars=6)[0]
     assert track.statistics["bars"] >= 6
     assert track.statistics["repeated_windows"] < 0.5
 
 
-def test_sliding_past_the_context_keeps_the_grammar(tracks):
+def test_sliding_past_the_context_keeps_the_grammar(tracks: list[Generated]) -> None:
     assert max(len(t.tokens) for t in tracks) > SMALL.context
 
 
-def test_statistics_by_hand():
+def test_statistics_by_hand() -> None:
     track = build(
         [0, 0, 1, 2, 3, 8],
         [1, 4, 1, 1, 1, 4],
@@ -252,28 +245,28 @@ def test_statistics_by_hand():
         ({"best_of": 65}, "65 draws asked for"),
     ],
 )
-def test_settings_out_of_range_are_refused(folder, options, message):
+def test_settings_out_of_range_are_refused(folder: Path, options: dict[str, float], message: str) -> None:
     with pytest.raises(GeneratorError, match=message):
         generate(folder, **{"n": 1, **options})
 
 
-def config_with(folder, **changes):
+def config_with(folder: Path, **changes: str | dict[str, int]) -> None:
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**content, **changes}))
 
 
-def cut(folder):
+def cut(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def not_finite(folder):
+def not_finite(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["stack.norm.weight"][0] = float("nan")
     save_file(weights, folder / "model.safetensors")
 
 
-def foreign(folder):
+def foreign(folder: Path) -> None:
     save_file({"x": torch.zeros(2)}, folder / "model.safetensors")
 
 
@@ -302,7 +295,9 @@ def foreign(folder):
         (not_finite, r"model\.safetensors: weight 'stack\.norm\.weight' .* finite float32"),
     ],
 )
-def test_damaged_or_foreign_models_are_refused(folder, tmp_path, tamper, message):
+def test_damaged_or_foreign_models_are_refused(
+    folder: Path, tmp_path: Path, tamper: Callable[[Path], object], message: str
+) -> None:
     shutil.copytree(folder, tmp_path / "m")
     tamper(tmp_path / "m")
     with pytest.raises(GeneratorError, match=message):

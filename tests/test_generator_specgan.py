@@ -8,7 +8,6 @@ import pickle
 import signal
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,28 +26,10 @@ from generator.sound.specgan import SpectrogramReport, _Run, gradient_norms, mea
 from generator.sound.windows import Sound, SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
 from music.notes import NoteSequence, Part, build
+from tests.cases.stores import FakeStore, piece
 
 OPTIONS: dict[str, Any] = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
 MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
-
-
-@dataclass(frozen=True)
-class Record:
-    path: str
-    split: str
-
-
-@dataclass
-class FakeStore:
-    """As much of a store as training asks for."""
-
-    sequences: list
-    pieces: tuple
-    path: Path
-    digest: str = "d" * 64
-
-    def notes(self, index: int) -> NoteSequence:
-        return self.sequences[index]
 
 
 def tune(seed: int) -> NoteSequence:
@@ -68,13 +49,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     splits = ["train"] * 5 + ["valid"] * 2
     return FakeStore(
         [tune(i) for i in range(7)],
-        tuple(Record(f"{i}.mid", s) for i, s in enumerate(splits)),
+        tuple(piece(f"{i}.mid", s) for i, s in enumerate(splits)),
         tmp_path_factory.mktemp("store"),
     )
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small(store: Any) -> Iterator[None]:
+def _small(store: FakeStore) -> Iterator[None]:
     """Name a small size, and render the pieces once."""
     rendered = {split: read_sounds(store, split) for split in ("train", "valid")}
     with pytest.MonkeyPatch.context() as patch:
@@ -283,7 +264,7 @@ def test_a_state_that_does_not_fit_is_refused(
 def test_a_store_without_sound_to_learn_from_is_refused(tmp_path: Path) -> None:
     short = build([0.0], [1.0], [60])
     for sequences in ([], [short], [build([], [], [])]):
-        pieces = tuple(Record(f"{i}.mid", "train") for i in range(len(sequences)))
+        pieces = tuple(piece(f"{i}.mid", "train") for i in range(len(sequences)))
         with pytest.raises(GeneratorError, match=r"split 'train' gives no 3\.0 s of sound"):
             train_spectrogram(FakeStore(sequences, pieces, tmp_path), tmp_path / "m", steps=1, **OPTIONS)
     assert not (tmp_path / "m").exists()

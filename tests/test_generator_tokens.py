@@ -1,7 +1,12 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies._internal.core import DataObject
+from numpy.typing import NDArray
 
 from generator.data.grammar import Grammar
 from generator.data.tokens import (
@@ -32,7 +37,7 @@ from generator.data.vocabulary import (
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 
-def names(tokens):
+def names(tokens: list[int] | NDArray[np.int64]) -> list[str]:
     return [VOCABULARY[t] for t in tokens]
 
 
@@ -56,7 +61,7 @@ DUET = build(
 )
 
 
-def test_a_duet_is_written_as_worked_out_by_hand():
+def test_a_duet_is_written_as_worked_out_by_hand() -> None:
     assert names(encode(DUET)) == [
         "BOS", "Tempo 90", "Program 73", "Program 46",
         "Bar 3/4", "Position 0", "Duration 24", "Pitch 72", "Part 1", "Duration 48", "Pitch 60",
@@ -65,7 +70,7 @@ def test_a_duet_is_written_as_worked_out_by_hand():
     ]  # fmt: skip
 
 
-def test_the_duet_comes_back():
+def test_the_duet_comes_back() -> None:
     assert_same(decode(encode(DUET)), quantise(DUET))
     np.testing.assert_array_equal(quantise(DUET).onset_beat, DUET.onset_beat)
     np.testing.assert_array_equal(quantise(DUET).duration_beat, DUET.duration_beat)
@@ -75,7 +80,7 @@ PLAN = Plan(((2, 2), (0, 1)), ((0, chord_token(0, "maj")), (24, chord_token(9, "
 CONTROLS = [VOCABULARY.index(name) for name in ("Artist 3", "Key A minor", "Density 2", "Polyphony 1")]
 
 
-def test_controls_and_a_plan_are_written_as_worked_out_by_hand():
+def test_controls_and_a_plan_are_written_as_worked_out_by_hand() -> None:
     assert names(encode(DUET, CONTROLS, PLAN)) == [
         "BOS", "Artist 3", "Key A minor", "Density 2", "Polyphony 1", "Plan", "Tempo 90", "Program 73", "Program 46",
         "Bar 3/4", "BarDensity 2", "BarPolyphony 2", "Chord C:maj",
@@ -90,12 +95,12 @@ def test_controls_and_a_plan_are_written_as_worked_out_by_hand():
     ]  # fmt: skip
 
 
-def test_a_plan_of_other_bars_is_refused():
+def test_a_plan_of_other_bars_is_refused() -> None:
     with pytest.raises(GeneratorError, match="a plan of 1 bars; the music has 2"):
         encode(DUET, plan=Plan(((0, 0),)))
 
 
-def test_key_and_chords_move_with_the_notes():
+def test_key_and_chords_move_with_the_notes() -> None:
     tokens = np.array(encode(DUET, [key_token("Bb minor")], PLAN))
     moved = transpose_tokens(tokens, movable(tokens), 3)
     said = names(moved)
@@ -105,14 +110,14 @@ def test_key_and_chords_move_with_the_notes():
     np.testing.assert_array_equal(transpose_tokens(moved, movable(moved), -3), tokens)
 
 
-def test_a_window_of_a_planned_line_keeps_the_header_and_reads_alone():
+def test_a_window_of_a_planned_line_keeps_the_header_and_reads_alone() -> None:
     tokens = np.array(encode(DUET, CONTROLS, PLAN))
     cut, header = window(tokens, int(bar_starts(tokens)[1]), 512)
     assert names(cut[:header]) == ["MID", *names(CONTROLS), "Plan", "Tempo 90", "Program 73", "Program 46"]
     assert decode_counted(cut)[1] == 0
 
 
-def test_a_chord_is_not_said_again_and_controls_keep_their_order():
+def test_a_chord_is_not_said_again_and_controls_keep_their_order() -> None:
     state = Grammar()
     for token in encode(DUET, plan=PLAN)[:-1]:
         state.push(token)
@@ -126,7 +131,7 @@ def test_a_chord_is_not_said_again_and_controls_keep_their_order():
         state.push(CONTROLS[0])
 
 
-def test_32nds_and_triplets_of_16ths_lie_on_the_grid():
+def test_32nds_and_triplets_of_16ths_lie_on_the_grid() -> None:
     onset = np.concatenate([np.arange(8) / 8, 1 + np.arange(6) / 6])
     fine = build(onset, np.concatenate([np.full(8, 1 / 8), np.full(6, 1 / 6)]), np.full(14, 60))
     back = decode(encode(fine))
@@ -134,7 +139,7 @@ def test_32nds_and_triplets_of_16ths_lie_on_the_grid():
     np.testing.assert_allclose(back.duration_beat, fine.duration_beat, atol=1e-12)
 
 
-def test_drums_stay_drums_and_do_not_move():
+def test_drums_stay_drums_and_do_not_move() -> None:
     band = build(
         [0, 0, 1],
         [1, 1, 1],
@@ -148,16 +153,16 @@ def test_drums_stay_drums_and_do_not_move():
     assert_same(decode(tokens + 2 * movable(tokens)), quantise(band.transpose(2)))
 
 
-def test_a_pickup_is_a_short_bar():
+def test_a_pickup_is_a_short_bar() -> None:
     song = build([0, 1, 5], [1, 4, 4], [60, 62, 64], time_signatures=[TimeSignature(0, 4, 4), TimeSignature(1, 4, 4)])
     assert [n for n in names(encode(song)) if n.startswith("Bar")] == ["Bar 1/4", "Bar 4/4", "Bar 4/4"]
 
 
-def bars_said(sequence):
+def bars_said(sequence: NoteSequence) -> list[str]:
     return [n.removeprefix("Bar ") for n in names(encode(sequence)) if n.startswith("Bar ")]
 
 
-def test_a_bar_longer_than_any_meter_is_written_as_several():
+def test_a_bar_longer_than_any_meter_is_written_as_several() -> None:
     song = build([0, 9], [1, 1], [60, 62], time_signatures=[TimeSignature(0, 17, 8)])
     assert bars_said(song) == ["8/4", "1/8", "8/4"]
     np.testing.assert_array_equal(decode(encode(song)).onset_beat, song.onset_beat)
@@ -172,24 +177,24 @@ def test_a_bar_longer_than_any_meter_is_written_as_several():
         ([0, 1 / 96, 4], ["4/4", "4/4", "4/4", "4/4"]),  # a bar of less than any meter
     ],
 )
-def test_bars_begin_where_those_of_the_sequence_do(starts, said):
+def test_bars_begin_where_those_of_the_sequence_do(starts: list[float], said: list[str]) -> None:
     song = build(np.arange(14), np.ones(14), np.full(14, 60), bar_starts=starts)
     assert bars_said(song)[: len(said)] == said
     assert_same(decode(encode(song)), quantise(song))
 
 
-def test_double_notes_and_overlaps_have_one_form():
+def test_double_notes_and_overlaps_have_one_form() -> None:
     muddle = build([0, 0, 1], [1, 3, 1], [60, 60, 60])
     np.testing.assert_array_equal(quantise(muddle).duration_beat, [1, 1])
 
 
-def test_a_piece_without_notes_is_one_empty_bar():
+def test_a_piece_without_notes_is_one_empty_bar() -> None:
     empty = build([], [], [])
     assert names(encode(empty)) == ["BOS", "Tempo 120", "Program 0", "Bar 4/4", "EOS"]
     assert_same(decode(encode(empty)), quantise(empty))
 
 
-def test_too_many_parts_are_refused():
+def test_too_many_parts_are_refused() -> None:
     crowd = build(
         np.zeros(33), np.ones(33), np.full(33, 60), part=np.arange(33), parts=[Part()] * 33, title="crowd.mid"
     )
@@ -197,13 +202,13 @@ def test_too_many_parts_are_refused():
         encode(crowd)
 
 
-def test_a_note_beyond_the_limit_is_refused():
+def test_a_note_beyond_the_limit_is_refused() -> None:
     with pytest.raises(GeneratorError, match="a note at quarter 40000; the limit is 32768"):
         encode(build([0, 40000], [1, 1], [60, 60]))
 
 
 @st.composite
-def sequences(draw):
+def sequences(draw: Callable[..., Any]) -> NoteSequence:
     parts = draw(st.lists(st.builds(Part, st.just(""), st.integers(0, 127), st.booleans()), min_size=1, max_size=5))
     note = st.tuples(
         st.integers(0, 700),
@@ -229,7 +234,7 @@ def sequences(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(sequences())
-def test_round_trip_loses_nothing_on_the_grid(sequence):
+def test_round_trip_loses_nothing_on_the_grid(sequence: NoteSequence) -> None:
     normal = quantise(sequence)
     tokens = encode(sequence)
     back, dropped = decode_counted(tokens)
@@ -243,7 +248,7 @@ def test_round_trip_loses_nothing_on_the_grid(sequence):
 
 @settings(max_examples=100, deadline=None)
 @given(sequences(), st.data())
-def test_a_planned_line_keeps_the_same_notes(sequence, data):
+def test_a_planned_line_keeps_the_same_notes(sequence: NoteSequence, data: DataObject) -> None:
     normal = quantise(sequence)
     lines = bar_lines(normal)
     level = st.integers(0, 7)
@@ -265,7 +270,7 @@ def test_a_planned_line_keeps_the_same_notes(sequence, data):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-5, len(VOCABULARY) + 5), max_size=120))
-def test_any_integers_decode(tokens):
+def test_any_integers_decode(tokens: list[int]) -> None:
     sequence, dropped = decode_counted(tokens)
     assert 0 <= dropped <= len(tokens)
     assert_same(quantise(sequence), sequence)
@@ -273,7 +278,7 @@ def test_any_integers_decode(tokens):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_a_walk_inside_the_grammar_decodes_whole(seed):
+def test_a_walk_inside_the_grammar_decodes_whole(seed: int) -> None:
     random = np.random.default_rng(seed)
     state, tokens = Grammar(), []
     while len(tokens) < 150 and state.last != EOS:
@@ -284,7 +289,7 @@ def test_a_walk_inside_the_grammar_decodes_whole(seed):
     assert sum(n.startswith("Pitch") for n in names(tokens)) == len(sequence)
 
 
-def test_the_grammar_refuses_what_may_not_follow():
+def test_the_grammar_refuses_what_may_not_follow() -> None:
     state = Grammar()
     state.push(BOS)
     with pytest.raises(GeneratorError, match="token 3 may not follow 'BOS'"):
@@ -293,7 +298,7 @@ def test_the_grammar_refuses_what_may_not_follow():
         state.push(-1)
 
 
-def test_nothing_follows_the_end():
+def test_nothing_follows_the_end() -> None:
     state = Grammar()
     for token in encode(DUET):
         assert state.allowed_mask()[token]
@@ -301,7 +306,7 @@ def test_nothing_follows_the_end():
     assert not state.allowed_mask().any()
 
 
-def test_a_window_reads_alone():
+def test_a_window_reads_alone() -> None:
     tokens = np.array(encode(DUET))
     second = int(bar_starts(tokens)[1])
     cut, header = window(tokens, second, 512)
@@ -316,7 +321,7 @@ def test_a_window_reads_alone():
     assert MID not in whole
 
 
-def test_the_vocabulary_is_frozen():
+def test_the_vocabulary_is_frozen() -> None:
     """Models already trained depend on it: changing it must be a decision (and a new digest)."""
     assert len(VOCABULARY) == len(set(VOCABULARY)) == 938
     assert VOCABULARY_DIGEST.startswith("44f307c89b1e43a0")

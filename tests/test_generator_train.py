@@ -3,7 +3,7 @@ import math
 import os
 import signal
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +13,27 @@ import torch
 from numpy.typing import NDArray
 
 import generator.training.train
-from corpus.rights import Rights
 from generator.data.tokens import encode
 from generator.data.vocabulary import PITCH, VOCABULARY_DIGEST, GeneratorError
 from generator.data.windows import Windows, scored_windows
 from generator.network.checkpoint import PUBLIC_FILES, load_model, load_state, state_file
-from generator.network.model import SIZES
+from generator.network.model import SIZES, Transformer
 from generator.network.stack import ModelConfig
 from generator.training.objective import Likelihood, Losses, Team, baseline
 from generator.training.settings import Settings, TrainingReport
 from generator.training.train import _Run, train
-from music.notes import NoteSequence, Part, build
+from music.notes import build
+from tests.cases.stores import FakeStore, piece
+from tests.cases.tunes import duet
 
 SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
-
-
-@dataclass(frozen=True)
-class Record:
-    path: str
-    split: str
-    artist: str = ""
-    rights: Rights = field(default_factory=Rights)
-
-
-@dataclass
-class FakeStore:
-    """As much of a store as training asks for."""
-
-    sequences: list
-    pieces: tuple
-    digest: str = "d" * 64
-    path: Path = Path("store")
-
-    def notes(self, index: int) -> NoteSequence:
-        return self.sequences[index]
-
-
-def tune(start: int, length: int = 24) -> NoteSequence:
-    """Two voices in contrary motion on a C major scale."""
-    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12])
-    walk = scale[(np.arange(length) + start) % 8]
-    return build(
-        np.tile(np.arange(length), 2),
-        np.ones(2 * length),
-        np.concatenate([60 + walk, 60 - walk]),
-        part=np.repeat([0, 1], length),
-        parts=[Part(), Part(program=32)],
-    )
 
 
 def store_of(count: int = 6, valid: int = 2, digest: str = "d" * 64) -> FakeStore:
     splits = ["valid" if i < valid else "train" for i in range(count)]
     return FakeStore(
-        [tune(i) for i in range(count)],
-        tuple(Record(f"{i}.mid", s) for i, s in enumerate(splits)),
+        [duet(i) for i in range(count)],
+        tuple(piece(f"{i}.mid", s) for i, s in enumerate(splits)),
         digest=digest,
     )
 
@@ -105,7 +72,7 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained: tuple[Path, Training
 
 def test_the_weights_reach_what_the_report_says(trained: tuple[Path, TrainingReport]) -> None:
     folder, report = trained
-    pieces = [np.array(encode(tune(i))) for i in range(2)]
+    pieces = [np.array(encode(duet(i))) for i in range(2)]
     team = Team(load_model(folder), 1, "float32")
     assert team.likelihood(pieces).bits_per_note == pytest.approx(report.validation["bits_per_note"], rel=1e-5)
     assert report.validation["notes"] == report.baseline["notes"] == 96
@@ -162,31 +129,31 @@ def test_training_works_off_the_main_thread(tmp_path: Path) -> None:
 
 
 def test_two_workers_add_up_to_the_gradients_of_one() -> None:
-    rows = Windows([np.array(encode(tune(i))) for i in range(4)], 64, 0).rows(4, [1])
+    rows = Windows([np.array(encode(duet(i))) for i in range(4)], 64, 0).rows(4, [1])
     gradients = []
     for members in (1, 2):
-        generator.training.train.torch.manual_seed(0)
-        model = generator.training.train.Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
+        torch.manual_seed(0)
+        model = Transformer(ModelConfig(128, 1, 2, 64, dropout=0.0))
         team = Team(model, members, "float32")
-        losses = team.gradients(generator.training.train.torch.from_numpy(rows))
+        losses = team.gradients(torch.from_numpy(rows))
         team.pool.shutdown()
         gradients.append(([p.grad for p in model.parameters()], losses))
     (one, losses_one), (two, losses_two) = gradients
     assert losses_one.tokens == losses_two.tokens
     assert losses_one.cross_entropy == pytest.approx(losses_two.cross_entropy, rel=1e-5)
     for a, b in zip(one, two, strict=True):
-        generator.training.train.torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
 
 def test_every_token_is_scored_once() -> None:
     for length in (4, 24, 100):
-        piece = np.array(encode(tune(0, length)))
+        piece = np.array(encode(duet(0, length)))
         counted = [cut[known:] for cut, known in scored_windows(piece, 64)]
         np.testing.assert_array_equal(np.concatenate(counted), piece[1:])
 
 
 def test_windows_move_only_within_the_range_of_the_corpus() -> None:
-    pieces = [np.array(encode(tune(i))) for i in range(3)]
+    pieces = [np.array(encode(duet(i))) for i in range(3)]
     low = min(p[p >= PITCH].min() for p in pieces)
     high = max(p[p >= PITCH].max() for p in pieces)
     rows = np.concatenate([Windows(pieces, 64, 11).rows(8, [s]).flatten() for s in range(5)])
@@ -195,7 +162,7 @@ def test_windows_move_only_within_the_range_of_the_corpus() -> None:
 
 
 def test_the_baseline_finds_the_order_that_helps() -> None:
-    pieces = [np.array(encode(tune(i))) for i in range(4)]
+    pieces = [np.array(encode(duet(i))) for i in range(4)]
     result = baseline(pieces, pieces[:1], 0)
     assert result["order"] > 1
     assert result["perplexity"] < 2
@@ -281,8 +248,8 @@ def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(
 
 @pytest.mark.parametrize("lora", [0, 4])
 def test_a_model_is_tuned_to_one_artist(trained: tuple[Path, TrainingReport], tmp_path: Path, lora: int) -> None:
-    records = [Record(f"{i}.mid", "valid" if i < 2 else "train", "Ann" if i % 2 else "Ben") for i in range(6)]
-    store = FakeStore([tune(i) for i in range(6)], tuple(records))
+    records = [piece(f"{i}.mid", "valid" if i < 2 else "train", "Ann" if i % 2 else "Ben") for i in range(6)]
+    store = FakeStore([duet(i) for i in range(6)], tuple(records))
     steps = 60 if lora else 20  # adapters learn more slowly
     settings = Settings(steps=steps, artist="Ann", lora=lora, rate_first=3e-3, rate_last=1e-3, transpose=0, **OPTIONS)
     settings = replace(settings, latent=3, dropout=0.7)
@@ -307,7 +274,7 @@ def test_a_run_that_gets_no_better_is_ended(tmp_path: Path) -> None:
 
 def test_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
     def too_much(team: Team, rows: torch.Tensor, weight: float) -> None:
-        raise generator.training.train.torch.OutOfMemoryError("no room")
+        raise torch.OutOfMemoryError("no room")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Team, "gradients", too_much)
@@ -317,12 +284,12 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
 
 def test_epochs_end_a_run(tmp_path: Path) -> None:
     report = train(store_of(), tmp_path, Settings(epochs=2.0, **OPTIONS))
-    size = sum(len(encode(tune(i))) for i in range(2, 6))
+    size = sum(len(encode(duet(i))) for i in range(2, 6))
     assert 2 * size <= report.tokens < 2 * size + 2 * 64
 
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = []
+    weights: list[dict[str, torch.Tensor]] = []
     advance = generator.training.train._Run.advance
 
     def noted(run: _Run, rows: NDArray[np.int64], done: float) -> Losses:

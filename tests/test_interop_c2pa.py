@@ -6,6 +6,7 @@ A second, independent C2PA engine (encypher-c2pa) judges every case; mlcroissant
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,25 @@ from music.notes import build
 from tests.cases.credentials import FILES, TAMPER, World, holder, roots
 
 PYTHON = Path(os.environ.get("CONTRASTE_INTEROP_C2PA", ".venv-interop-c2pa")) / "bin" / "python"
+READERS = Path(__file__).parent / "peers" / "readers.py"
 pytest.importorskip("c2pa")
 pytestmark = pytest.mark.skipif(
     not PYTHON.exists(), reason=f"{PYTHON} is not there: no peer was asked; make interop-c2pa"
 )
 
 
-def ask(jobs: Any) -> Any:
-    script = Path(__file__).with_name("second_engine.py")
+def ask(jobs: list[dict[str, Any]]) -> list[list[Any]]:
+    script = Path(__file__).parent / "peers" / "second_engine.py"
     environment = {"PATH": os.environ["PATH"], "ENCYPHER_C2PA_TELEMETRY": "0"}
     ran = subprocess.run(
         [PYTHON, script], input=json.dumps(jobs), capture_output=True, text=True, check=False, env=environment
     )
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    answers: list[list[Any]] = json.loads(ran.stdout)
+    return answers
 
 
-def job(world: Any, path: Path) -> Any:
+def job(world: World, path: Path) -> dict[str, Any]:
     beside = holder(path) != path
     return {
         "file": str(path),
@@ -54,8 +57,8 @@ def job(world: Any, path: Path) -> Any:
 
 
 @pytest.fixture
-def worlds(tmp_path: Path) -> Any:
-    def make(name: Any) -> Any:
+def worlds(tmp_path: Path) -> Callable[[str], World]:
+    def make(name: str) -> World:
         folder = tmp_path / name
         folder.mkdir()
         return World(folder)
@@ -63,7 +66,7 @@ def worlds(tmp_path: Path) -> Any:
     return make
 
 
-def test_it_agrees_on_every_case(worlds: Any) -> None:
+def test_it_agrees_on_every_case(worlds: Callable[[str], World]) -> None:
     jobs, ours = [], {}
     for number, (name, case) in enumerate(TAMPER.items()):
         world = worlds(str(number))
@@ -79,7 +82,7 @@ def test_it_agrees_on_every_case(worlds: Any) -> None:
     assert differing == {}
 
 
-def test_it_trusts_what_we_sign(worlds: Any) -> None:
+def test_it_trusts_what_we_sign(worlds: Callable[[str], World]) -> None:
     jobs = []
     for kind in FILES:
         for by_key in (True, False):
@@ -92,10 +95,8 @@ def test_it_trusts_what_we_sign(worlds: Any) -> None:
     assert ask(jobs) == [["trusted", []]] * len(jobs)
 
 
-def read_by_peer(kind: Any, file: Any) -> Any:
-    ran = subprocess.run(
-        [PYTHON, Path(__file__).with_name("peers.py"), kind, file], capture_output=True, text=True, check=False
-    )
+def read_by_peer(kind: str, file: Path) -> Any:
+    ran = subprocess.run([PYTHON, READERS, kind, file], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -118,13 +119,11 @@ def test_mlcroissant_reads_every_piece(tmp_path: Path) -> None:
     described = json.loads(out.read_text())
     described["recordSet"][1]["field"].append({"@type": "cr:Field", "@id": "pieces/x", "name": "x"})
     out.write_text(json.dumps(described))
-    ran = subprocess.run(
-        [PYTHON, Path(__file__).with_name("peers.py"), "croissant", out], capture_output=True, check=False
-    )
+    ran = subprocess.run([PYTHON, READERS, "croissant", out], capture_output=True, check=False)
     assert ran.returncode != 0 or json.loads(ran.stdout)["errors"]  # the validator does look
 
 
-def test_the_bill_of_materials_fits_the_published_schema(worlds: Any, tmp_path: Path) -> None:
+def test_the_bill_of_materials_fits_the_published_schema(worlds: Callable[[str], World], tmp_path: Path) -> None:
     world, out = worlds("bom"), tmp_path / "bom.json"
     out.write_bytes(model_bom(world.model))
     assert read_by_peer("cyclonedx", out) == {"error": ""}

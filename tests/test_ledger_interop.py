@@ -34,7 +34,7 @@ from ledger.signing.statement import Material
 from ledger.signing.trust import Trust
 
 DATA = Path(__file__).parent / "data" / "model_signing"
-PEER = Path(__file__).parent / "model_signing_peer.py"
+PEER = Path(__file__).parent / "peers" / "model_signing_peer.py"
 PYTHON = os.environ.get("CONTRASTE_MODEL_SIGNING")
 CURVES = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 CASES = list(product(CURVES, ("key", "certificate"), ("files", "shards"), ("model", "single.bin")))

@@ -15,13 +15,13 @@ def melody(seed: int, notes: int = 64) -> NoteSequence:
     return build(np.cumsum(gaps) - gaps, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
 
 
-def duet(start: int, length: int = 24, step: int = 1, bass: int = 0) -> NoteSequence:
-    """Make two voices in contrary motion on a C major scale, in quarters; `bass` is the lower one's program."""
+def duet(start: int, length: int = 24, step: int = 1) -> NoteSequence:
+    """Make two voices in contrary motion on a C major scale, in quarters, the lower one on a bass."""
     walk = np.append(SCALE, 12)[(np.arange(length) * step + start) % 8]
     return build(
         np.tile(np.arange(length), 2),
         np.ones(2 * length),
         np.concatenate([60 + walk, 60 - walk]),
         part=np.repeat([0, 1], length),
-        parts=[Part(), Part(program=bass)],
+        parts=[Part(), Part(program=32)],
     )
