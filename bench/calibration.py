@@ -88,7 +88,7 @@ def plot(curves: dict[str, Sequence[float]]) -> str:
     inks = ("#1f5fa8", "#b5431f", "#4a7a1e", "#7a3f8f")
 
     def at(p: float) -> float:
-        return (np.log10(max(p, low)) - np.log10(low)) / -np.log10(low) * size
+        return float((np.log10(max(p, low)) - np.log10(low)) / -np.log10(low) * size)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size + 2 * edge + 340} {size + 2 * edge}" '

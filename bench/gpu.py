@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from sampling import grow
 
+from bench.sampling import grow
 from corpus.store import Store
 from generator.data.windows import Windows, read_split
 from generator.network.model import SIZES, Transformer

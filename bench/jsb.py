@@ -40,11 +40,11 @@ from typing import cast
 
 import numpy as np
 import torch
-from chorales import IntArray, grouped_by_tune, make_grids, read_grids
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bench.chorales import IntArray, grouped_by_tune, make_grids, read_grids
 from generator.network.stack import ModelConfig, Stack, initialise
 
 PITCHES = 129  # 128: no pitch
@@ -181,7 +181,7 @@ def evaluate(model: Chorales, pieces: Sequence[IntArray], bf16: bool) -> float:
             done = min(start + context, piece.size)
             start += context // 2
     model.train()
-    return total / sum(piece.size for piece in pieces)
+    return float(total / sum(piece.size for piece in pieces))
 
 
 def count_model(train: Sequence[IntArray], valid: Sequence[IntArray]) -> float:
@@ -211,7 +211,7 @@ def count_model(train: Sequence[IntArray], valid: Sequence[IntArray]) -> float:
                     n, kinds = seen.total(), len(seen)
                     chance = (seen[token] + kinds * chance) / (n + kinds)
             total -= math.log(chance)
-    return total / sum(piece.size for piece in valid)
+    return float(total / sum(piece.size for piece in valid))
 
 
 def spans_of(pieces: Sequence[IntArray]) -> IntArray:

@@ -34,8 +34,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 def ours() -> tuple[Any, Callable[[torch.Tensor], torch.Tensor], Callable[[int], int]]:
     """Return our model, its loss, and what grows a line and tells its tokens."""
-    from sampling import grow
-
+    from bench.sampling import grow
     from generator.network.model import SIZES, Transformer
     from generator.training.objective import cross_entropy
 
@@ -69,7 +68,7 @@ def llama() -> tuple[Any, Callable[[torch.Tensor], torch.Tensor], Callable[[int]
     def grow(tokens: int) -> int:
         start = torch.ones((1, 1), dtype=torch.long)
         line = model.generate(start, do_sample=True, top_p=0.97, top_k=0, min_new_tokens=tokens, max_new_tokens=tokens)
-        return line.shape[1] - 1
+        return int(line.shape[1] - 1)
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         logits = model(rows[:, :-1]).logits

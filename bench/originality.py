@@ -45,7 +45,6 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from transfer import Part, bits
 
 from audit.find import find, is_flagged
 from audit.opening import open_audit_corpus
@@ -54,6 +53,7 @@ from audit.originality.report import measure_originality
 from audit.originality.windows import Measured, Setting
 from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
+from bench.transfer import Part, bits
 from corpus.store import Store
 from generator.data.tokens import bar_starts, encode, quantise
 from generator.data.vocabulary import PITCH

@@ -26,10 +26,9 @@ from platformdirs import user_cache_path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import scale
-
 from audit.search.lines import voice_table
 from audit.search.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
+from bench import scale
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import NoteSequence

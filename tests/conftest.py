@@ -68,7 +68,7 @@ class Anvil:
         with urllib.request.urlopen(request, timeout=30) as answer:
             found = json.load(answer)
         assert "error" not in found, found
-        return found["result"]
+        return str(found["result"])
 
     def new_key(self) -> bytes:
         """Return the private key of a new account that has 100 ETH; a key for this test only."""

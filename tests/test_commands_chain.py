@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -33,7 +32,9 @@ def signed(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> list[
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> type[Any]:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> SimpleNamespace:
     """Return the options that name a chain, and what its anchors are called before anything is final."""
     if request.param == "embedded":
         return SimpleNamespace(options=["--chain-dir", tmp_path / "chain"], verdict="simulated")
@@ -42,7 +43,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return SimpleNamespace(options=["--rpc", node.url], verdict="pending")
 
 
-def test_anchor_mint_revoke_and_verify(signed: list[Path], place: type[Any]) -> None:
+def test_anchor_mint_revoke_and_verify(signed: list[Path], place: SimpleNamespace) -> None:
     _, root, said = done("anchor", *signed, *place.options)
     assert (len(root.strip()), "4 paths anchored in block" in said) == (66, True)
     roles = ("--ai", "vocals=none", "--ai", "Composition=Partly")
@@ -69,7 +70,7 @@ def test_anchor_mint_revoke_and_verify(signed: list[Path], place: type[Any]) -> 
         assert (out, "nothing was sent; contraste verify says if it was revoked" in said) == (root, True)
 
 
-def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed: list[Path], place: type[Any]) -> None:
+def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed: list[Path], place: SimpleNamespace) -> None:
     for track, options in ((signed[0], []), (signed[1], ["--locked"])):
         _, _, said = done("mint", track, *options, *place.options)
         assert said.endswith(", locked\n") is bool(options)
@@ -79,7 +80,7 @@ def test_the_lock_is_set_for_a_contract_and_asked_of_each_token(signed: list[Pat
     assert [", locked" in line for line in out.splitlines() if " token " in line] == [False, True]
 
 
-def test_hundreds_of_paths_share_one_root(tmp_path: Path, signed: list[Path], place: type[Any]) -> None:
+def test_hundreds_of_paths_share_one_root(tmp_path: Path, signed: list[Path], place: SimpleNamespace) -> None:
     paths = [tmp_path / "many" / f"{n:03d}.mid" for n in range(300)]
     paths[0].parent.mkdir()
     for path in paths:
@@ -114,7 +115,7 @@ def test_wrong_chains_are_said_in_one_line(signed: list[Path], options: list[str
     assert set(signed[0].parent.iterdir()) == before
 
 
-def test_wrong_input_is_said_in_one_line(signed: list[Path], tmp_path: Path, place: type[Any]) -> None:
+def test_wrong_input_is_said_in_one_line(signed: list[Path], tmp_path: Path, place: SimpleNamespace) -> None:
     done("anchor", signed[0], *place.options)
     Path(f"{signed[1]}.anchor.json").write_text("{")
     for words, code, message in (

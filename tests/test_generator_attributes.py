@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +11,7 @@ from generator.data.tokens import bar_lines, decode, encode, quantise
 from generator.data.variation import VARIATIONS, displace, invert, ornament
 from generator.data.vocabulary import VOCABULARY
 from generator.data.windows import AUGMENTATIONS, Windows, scale_tempo
-from music.notes import Part, Tempo, TimeSignature, build
+from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 SONG = build(
     [0, 0, 0, 2, 2, 2, 3, 3, 4, 6, 6],
@@ -21,7 +24,7 @@ SONG = build(
 )
 
 
-def test_attributes_by_hand():
+def test_attributes_by_hand() -> None:
     found = attributes(quantise(SONG))
     assert found.key == "C major"
     assert found.meter == (4, 4)
@@ -35,7 +38,7 @@ def test_attributes_by_hand():
     assert (found.tempo, found.thickness, found.register) == ("medium", "sparse", "middle")
 
 
-def test_figures_of_bars_add_up_to_those_of_the_piece():
+def test_figures_of_bars_add_up_to_those_of_the_piece() -> None:
     song = quantise(SONG)
     figures = bar_figures(song)
     assert figures.shape == (2, 16)
@@ -46,13 +49,13 @@ def test_figures_of_bars_add_up_to_those_of_the_piece():
     assert key_of(figures) == attributes(song).key
 
 
-def test_silence_and_drums_have_no_key():
+def test_silence_and_drums_have_no_key() -> None:
     for sequence in (build([], [], []), build([0], [1], [36], parts=[Part(is_drum=True)])):
         found = attributes(quantise(sequence))
         assert (found.key, found.polyphony_class, found.register) == ("", 0, "")
 
 
-def test_a_plan_says_the_chords_and_classes_of_its_bars():
+def test_a_plan_says_the_chords_and_classes_of_its_bars() -> None:
     song = quantise(SONG)
     plan = plan_of(song, bar_figures(song))
     assert plan.bars == ((2, 2), (0, 1))
@@ -61,7 +64,7 @@ def test_a_plan_says_the_chords_and_classes_of_its_bars():
 
 
 @st.composite
-def songs(draw):
+def songs(draw: Callable[..., Any]) -> NoteSequence:
     note = st.tuples(st.integers(0, 300), st.integers(1, 100), st.integers(30, 90), st.integers(0, 1))
     notes = np.array(draw(st.lists(note, min_size=1, max_size=40)), dtype=np.int64)
     parts = [Part(), Part(is_drum=True)]
@@ -71,7 +74,7 @@ def songs(draw):
 
 @settings(max_examples=50, deadline=None)
 @given(songs(), st.integers(0, 1000))
-def test_figures_are_finite_and_notes_are_all_counted(song, seed):
+def test_figures_are_finite_and_notes_are_all_counted(song: NoteSequence, seed: int) -> None:
     figures = bar_figures(song)
     assert len(figures) == len(bar_lines(song)) - 1
     assert (figures >= -1e-9).all()
@@ -87,7 +90,7 @@ def test_figures_are_finite_and_notes_are_all_counted(song, seed):
 SCALE = build(np.arange(16), np.ones(16), [60, 62, 64, 65, 67, 69, 71, 72, 72, 71, 69, 67, 65, 64, 62, 60])
 
 
-def test_displacement_keeps_pitches_and_rhythm():
+def test_displacement_keeps_pitches_and_rhythm() -> None:
     moved = displace(SCALE, np.random.default_rng(0))
     np.testing.assert_array_equal(moved.pitch, SCALE.pitch)
     later = moved.onset_beat - SCALE.onset_beat
@@ -95,7 +98,7 @@ def test_displacement_keeps_pitches_and_rhythm():
     assert later[0] in (0.5, 1.0)
 
 
-def test_ornaments_keep_the_notes_and_add_neighbours_in_the_scale():
+def test_ornaments_keep_the_notes_and_add_neighbours_in_the_scale() -> None:
     song = build(np.arange(64) * 2, np.full(64, 2.0), np.tile(SCALE.pitch, 4))
     varied = ornament(song, np.random.default_rng(1))
     added = len(varied) - len(song)
@@ -109,14 +112,14 @@ def test_ornaments_keep_the_notes_and_add_neighbours_in_the_scale():
     assert set(steps.tolist()) <= {0, 1, 2}
 
 
-def test_inversion_mirrors_in_the_scale():
+def test_inversion_mirrors_in_the_scale() -> None:
     mirrored = invert(SCALE, np.random.default_rng(0))
     np.testing.assert_array_equal(mirrored.onset_beat, SCALE.onset_beat)
     assert set(mirrored.pitch % 12) <= {0, 2, 4, 5, 7, 9, 11}
     np.testing.assert_array_equal(np.sign(np.diff(mirrored.pitch)), -np.sign(np.diff(SCALE.pitch)))
 
 
-def test_windows_are_headed_by_what_they_are_like():
+def test_windows_are_headed_by_what_they_are_like() -> None:
     longer = build(
         np.concatenate([SONG.onset_beat + 8 * i for i in range(4)]),
         np.tile(SONG.duration_beat, 4),
@@ -143,14 +146,14 @@ def test_windows_are_headed_by_what_they_are_like():
     assert not {"Artist", "Key", "Plan"} & {VOCABULARY[t].split()[0] for t in plain.flatten()}
 
 
-def test_windows_repeat_with_their_key():
+def test_windows_repeat_with_their_key() -> None:
     pieces = [np.array(encode(SONG))]
     how = {"conditions": True, "augment": AUGMENTATIONS}
     one, two = (Windows(pieces, 64, 3, **how).rows(8, [7, 3]) for _ in range(2))
     np.testing.assert_array_equal(one, two)
 
 
-def test_tempos_are_multiplied_within_the_vocabulary():
+def test_tempos_are_multiplied_within_the_vocabulary() -> None:
     tokens = np.array(encode(SONG))
     assert attributes(decode(scale_tempo(tokens, 2.0))).tempo_bpm == 180
     assert attributes(decode(scale_tempo(tokens, 100.0))).tempo_bpm == 300

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from generator.data.tokens import decode, encode
 from generator.data.vocabulary import PITCH, GeneratorError
@@ -17,7 +19,7 @@ from music.notes import build
 SMALL = ModelConfig(width=128, layers=2, heads=4, context=160, dropout=0.0)
 
 
-def melody(number, length=PROMPT_NOTES + COMPLETED_NOTES):
+def melody(number: int, length: int = PROMPT_NOTES + COMPLETED_NOTES) -> NDArray[np.int64]:
     pitch = np.random.default_rng(number).integers(60, 72, length)
     return np.array(encode(build(np.arange(length), np.ones(length), pitch)))
 
@@ -25,7 +27,7 @@ def melody(number, length=PROMPT_NOTES + COMPLETED_NOTES):
 TRAIN, HELD_OUT = [melody(i) for i in range(8)], [melody(100 + i) for i in range(8)]
 
 
-def test_a_model_trained_too_long_on_few_pieces_is_caught_and_a_young_one_is_not():
+def test_a_model_trained_too_long_on_few_pieces_is_caught_and_a_young_one_is_not() -> None:
     torch.manual_seed(0)
     model = Transformer(SMALL)
     team = Team(model, 1, "float32")
@@ -55,13 +57,13 @@ def test_a_model_trained_too_long_on_few_pieces_is_caught_and_a_young_one_is_not
 class Knows(torch.nn.Module):
     """Finds the next token of one piece likeliest, and others than the grammar's likelier still."""
 
-    def __init__(self, piece, wrong_at=None):
+    def __init__(self, piece: NDArray[np.int64], wrong_at: int | None = None) -> None:
         super().__init__()
         self.config = SMALL
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.piece, self.wrong_at = piece, wrong_at
 
-    def forward(self, rows):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(*rows.shape, SMALL.vocabulary)
         for i in range(rows.shape[1]):
             logits[0, i, self.piece[i + 1]] = 1.0
@@ -71,7 +73,7 @@ class Knows(torch.nn.Module):
         return logits
 
 
-def test_completion_reads_exactly_the_notes_after_the_prompt():
+def test_completion_reads_exactly_the_notes_after_the_prompt() -> None:
     piece = TRAIN[0]
     notes = np.flatnonzero(piece >= PITCH)
     span = int(notes[PROMPT_NOTES - 1]) + 1, int(notes[-1]) + 1
@@ -80,19 +82,19 @@ def test_completion_reads_exactly_the_notes_after_the_prompt():
     assert completes(Knows(piece, wrong_at=int(notes[0])), piece, span)
 
 
-def test_too_few_pieces_give_no_verdict():
+def test_too_few_pieces_give_no_verdict() -> None:
     found = memorisation(Knows(TRAIN[0]), TRAIN[:1], [melody(5, 12)])
     assert found["verdict"] == "too few"
     assert found["train"]["completed"] == 1
     assert found["held_out"] == {"pieces": 0, "completed": 0, "rate": None, "low": None, "high": None}
 
 
-def test_exposure_by_hand(tmp_path):
+def test_exposure_by_hand(tmp_path: Path) -> None:
     planted = canaries(3, 4)
     assert [p.tolist() for p in planted] == [p.tolist() for p in canaries(3, 4)]
     assert len({tuple(decode(p).pitch) for p in planted}) == 4
 
-    def nats(pieces):
+    def nats(pieces: list[NDArray[np.int64]]) -> list[float]:
         return [-1.0, 1e3, 1e3, 1e3] if len(pieces) == 4 else list(range(OTHERS))
 
     found = exposures(nats, planted)
@@ -108,12 +110,12 @@ def test_exposure_by_hand(tmp_path):
         read_canaries(tmp_path)
 
 
-def test_the_baseline_is_the_best_order():
+def test_the_baseline_is_the_best_order() -> None:
     scores = orders(TRAIN, HELD_OUT, 2)
     best = baseline(TRAIN, HELD_OUT, 2)
     assert best["bits_per_note"] == min(score.bits_per_note for score in scores)
     assert scores[best["order"] - 1].perplexity == best["perplexity"]
 
 
-def test_tables_leave_out_what_is_unknown():
+def test_tables_leave_out_what_is_unknown() -> None:
     assert table([{"a": 1, "b": None}, {"a": 3, "b": 4.0}]) == {"tracks": 2, "a": 2.0, "b": 4.0}

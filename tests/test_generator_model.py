@@ -17,17 +17,17 @@ SMALL = ModelConfig(width=128, layers=2, heads=4, context=48)
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Transformer:
     torch.manual_seed(1)
     return Transformer(SMALL).eval()
 
 
-def tokens(rows, length, seed=0):
+def tokens(rows: int, length: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(1, len(VOCABULARY), size=(rows, length)))
 
 
 @pytest.mark.parametrize("rows", [1, ROWS, ROWS + 1])  # compiled, and PyTorch's kernels
-def test_the_cache_changes_nothing(model, rows):
+def test_the_cache_changes_nothing(model: Transformer, rows: int) -> None:
     line = tokens(rows, 40)
     with torch.inference_mode():
         whole = model(line)
@@ -36,7 +36,7 @@ def test_the_cache_changes_nothing(model, rows):
     torch.testing.assert_close(torch.cat(steps, dim=1), whole[:, 9:], atol=1e-5, rtol=1e-4)
 
 
-def test_padding_on_the_left_changes_nothing(model):
+def test_padding_on_the_left_changes_nothing(model: Transformer) -> None:
     line = tokens(1, 20)
     padded = torch.cat([torch.zeros(1, 7, dtype=torch.long), line], dim=1)
     with torch.inference_mode():
@@ -46,7 +46,7 @@ def test_padding_on_the_left_changes_nothing(model):
         torch.testing.assert_close(torch.cat(got, dim=1), model(line)[:, 7:], atol=1e-5, rtol=1e-4)
 
 
-def test_rows_of_the_cache_can_change_places(model):
+def test_rows_of_the_cache_can_change_places(model: Transformer) -> None:
     line = tokens(2, 12)
     with torch.inference_mode():
         cache = Cache(SMALL, 2, torch.device("cpu"))
@@ -56,7 +56,7 @@ def test_rows_of_the_cache_can_change_places(model):
         torch.testing.assert_close(got[:, 0], model(line)[[1, 0, 1], -1], atol=1e-5, rtol=1e-4)
 
 
-def test_dropout_in_the_feed_forward_keeps_the_mean_and_has_the_right_slope():
+def test_dropout_in_the_feed_forward_keeps_the_mean_and_has_the_right_slope() -> None:
     x = torch.randn(5, 7, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda u: _SquaredReLU.apply(u, 0.0), (x,))
     x = torch.rand(500, 500, requires_grad=True)
@@ -68,7 +68,7 @@ def test_dropout_in_the_feed_forward_keeps_the_mean_and_has_the_right_slope():
     assert float(y.detach().mean()) == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_no_token_sees_the_future(model):
+def test_no_token_sees_the_future(model: Transformer) -> None:
     line = tokens(1, 30)
     other = line.clone()
     other[0, 20:] = 7
@@ -76,7 +76,7 @@ def test_no_token_sees_the_future(model):
         torch.testing.assert_close(model(line)[:, :20], model(other)[:, :20])
 
 
-def test_learns_a_small_set_by_heart():
+def test_learns_a_small_set_by_heart() -> None:
     torch.manual_seed(0)
     model = Transformer(ModelConfig(width=128, layers=2, heads=4, context=32, dropout=0.1))
     lines = tokens(4, 32, seed=3)
@@ -90,7 +90,7 @@ def test_learns_a_small_set_by_heart():
     assert float(loss.detach()) < unigram / 4
 
 
-def test_more_tokens_than_the_context_are_refused(model):
+def test_more_tokens_than_the_context_are_refused(model: Transformer) -> None:
     with pytest.raises(GeneratorError, match="49 tokens; the model's context is 48"):
         model(tokens(1, 49))
 
@@ -104,12 +104,12 @@ def test_more_tokens_than_the_context_are_refused(model):
         ({"width": 128, "layers": 1, "heads": 4, "dropout": 1.0}, r"dropout is in \[0, 1\)"),
     ],
 )
-def test_sizes_out_of_range_are_refused(sizes, message):
+def test_sizes_out_of_range_are_refused(sizes: dict[str, float], message: str) -> None:
     with pytest.raises(GeneratorError, match=message):
         ModelConfig(**sizes)
 
 
-def test_named_sizes_keep_the_contract():
+def test_named_sizes_keep_the_contract() -> None:
     for config in SIZES.values():
         assert config.width >= 128
         assert config.heads > 1
@@ -120,7 +120,7 @@ def test_named_sizes_keep_the_contract():
 STYLED = ModelConfig(width=128, layers=2, heads=4, context=64, dropout=0.0, latent=8)
 
 
-def bars(*lengths):
+def bars(*lengths: int) -> torch.Tensor:
     """Two rows of tokens: a header of three, then bars of so many tokens."""
     random = np.random.default_rng(5)
     rows = [np.concatenate([[1, 36, 97], *[[BAR, *random.integers(PITCH, PITCH + 128, n - 1)] for n in lengths]])] * 2
@@ -128,12 +128,12 @@ def bars(*lengths):
 
 
 @pytest.fixture(scope="module")
-def styled():
+def styled() -> Transformer:
     torch.manual_seed(2)
     return Transformer(STYLED).eval()
 
 
-def test_a_bars_style_depends_on_that_bar_alone(styled):
+def test_a_bars_style_depends_on_that_bar_alone(styled: Transformer) -> None:
     line = bars(6, 9, 7)
     assert bars_of(line)[0].tolist() == [-1] * 3 + [0] * 6 + [1] * 9 + [2] * 7
     other = line.clone()
@@ -146,7 +146,7 @@ def test_a_bars_style_depends_on_that_bar_alone(styled):
     torch.testing.assert_close(mu[1], changed[1])
 
 
-def test_the_zero_style_is_no_style_and_others_are_heard_from_their_bar_on(styled):
+def test_the_zero_style_is_no_style_and_others_are_heard_from_their_bar_on(styled: Transformer) -> None:
     line = bars(6, 9, 7)
     z = torch.zeros(2, 3, 8)
     with torch.inference_mode():
@@ -159,7 +159,7 @@ def test_the_zero_style_is_no_style_and_others_are_heard_from_their_bar_on(style
     assert not torch.allclose(told[0, 9], plain[0, 9])
 
 
-def test_the_cache_changes_nothing_about_style(styled):
+def test_the_cache_changes_nothing_about_style(styled: Transformer) -> None:
     line = bars(6, 9, 7)
     latents = latents_at(torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 8))).float(), bars_of(line))
     with torch.inference_mode():
@@ -170,7 +170,7 @@ def test_the_cache_changes_nothing_about_style(styled):
     torch.testing.assert_close(torch.cat(steps, dim=1), whole[:, 8:], atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_counted_in_a_bar():
+def test_what_is_counted_in_a_bar() -> None:
     line = torch.tensor(
         [[1, BAR, POSITION, PITCH + 60, PITCH + 72, BAR, POSITION, PITCH + 48, POSITION + 24, PITCH + 48]]
     )
@@ -179,7 +179,7 @@ def test_what_is_counted_in_a_bar():
     torch.testing.assert_close(figures, torch.tensor(expected))
 
 
-def test_the_encoder_learns_from_the_rows_that_are_decoded_with_style(monkeypatch):
+def test_the_encoder_learns_from_the_rows_that_are_decoded_with_style(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     objective = Objective(Transformer(STYLED), "float32")
     monkeypatch.setattr(
@@ -197,7 +197,7 @@ def test_the_encoder_learns_from_the_rows_that_are_decoded_with_style(monkeypatc
     assert (gradient.abs().sum(dim=2) > 0).all()
 
 
-def test_adapters_begin_as_nothing_and_merge_into_what_they_do(model):
+def test_adapters_begin_as_nothing_and_merge_into_what_they_do(model: Transformer) -> None:
     line = tokens(2, 20)
     adapted = copy.deepcopy(model)
     add_adapters(adapted, 4)

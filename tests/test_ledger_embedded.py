@@ -43,7 +43,7 @@ print(json.dumps([entry.block, entry.issuer, chain.identity().genesis, sys.getre
 """
 
 
-def _start(script: str, *arguments: object) -> Popen:
+def _start(script: str, *arguments: object) -> Popen[str]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 

@@ -5,7 +5,6 @@ import os
 from _io import FileIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -155,7 +154,7 @@ def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path: Path, monkeyp
 
 
 @pytest.fixture
-def cached(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+def cached(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Give a folder that settled, its cache, and a function that says which files a manifest reads."""
     monkeypatch.setattr(hashcache, "SETTLING_NS", 0)
     read = []
@@ -179,7 +178,7 @@ def cached(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typ
     return SimpleNamespace(folder=folder, cache=cache, reads=reads)
 
 
-def test_only_what_changed_is_read_again(cached: type[Any]) -> None:
+def test_only_what_changed_is_read_again(cached: SimpleNamespace) -> None:
     assert cached.reads() == []
     (cached.folder / "b.txt").write_bytes(b"B")
     assert cached.reads() == ["b.txt"]
@@ -190,7 +189,7 @@ def test_only_what_changed_is_read_again(cached: type[Any]) -> None:
     assert (cached.cache.file.stat().st_mode & 0o777) == 0o600
 
 
-def test_a_file_given_its_old_time_back_is_read_again(cached: type[Any]) -> None:
+def test_a_file_given_its_old_time_back_is_read_again(cached: SimpleNamespace) -> None:
     file = cached.folder / "b.txt"
     before = file.stat()
     file.write_bytes(b"X")
@@ -199,14 +198,16 @@ def test_a_file_given_its_old_time_back_is_read_again(cached: type[Any]) -> None
     assert cached.reads() == ["b.txt"]
 
 
-def test_shards_and_single_files_are_kept_apart(cached: type[Any]) -> None:
+def test_shards_and_single_files_are_kept_apart(cached: SimpleNamespace) -> None:
     assert len(cached.reads(Method(1))) == 4
     assert cached.reads(Method(1)) == cached.reads() == []
     assert cached.reads(path=cached.folder / "b.txt") == ["b.txt"]
     assert cached.reads(path=cached.folder / "b.txt") == []
 
 
-def test_a_damaged_cache_and_a_place_that_cannot_be_written_change_nothing(cached: type[Any], tmp_path: Path) -> None:
+def test_a_damaged_cache_and_a_place_that_cannot_be_written_change_nothing(
+    cached: SimpleNamespace, tmp_path: Path
+) -> None:
     cached.cache.file.write_bytes(b"no database" * 100)
     assert len(cached.reads()) == 4
     assert cached.reads() == []

@@ -75,7 +75,7 @@ class Node:
         return [self.eth_getTransactionReceipt(transaction) for transaction in block["transactions"]]
 
     def eth_getCode(self, address: str, _: str) -> str:  # noqa: N802
-        return self.tester.get_code(address)
+        return str(self.tester.get_code(address))
 
     def eth_getBalance(self, address: str, _: str) -> str:  # noqa: N802
         return hex(self.tester.get_balance(address))
@@ -91,10 +91,10 @@ class Node:
 
     def eth_call(self, fields: dict[str, str], _: str) -> str:
         sender = self.tester.get_accounts()[0]
-        return self.tester.call({"from": sender, "gas": 5_000_000, "data": fields["data"]} | _to(fields))
+        return str(self.tester.call({"from": sender, "gas": 5_000_000, "data": fields["data"]} | _to(fields)))
 
     def eth_sendRawTransaction(self, raw: str) -> str:  # noqa: N802
-        return self.tester.send_raw_transaction(raw)
+        return str(self.tester.send_raw_transaction(raw))
 
     def eth_getTransactionReceipt(self, transaction: str) -> dict[str, Any] | None:  # noqa: N802
         try:

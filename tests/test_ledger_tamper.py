@@ -40,7 +40,7 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> type[Any]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Five signed tracks under one root, two of them minted, and a sixth under another root."""
     root = tmp_path_factory.mktemp("tamper")
     chain = open_chain(chain_dir=root / "chain")
@@ -57,7 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> type[Any]:
 
 
 @pytest.fixture
-def world(house: type[Any], tmp_path: Path) -> type[Any]:
+def world(house: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     """Return a copy of the files, which a test may alter, and the chain, whose answers it may."""
     shutil.copytree(house.files, tmp_path / "files")
     track, second, other = (tmp_path / "files" / f"{name}.mid" for name in "abf")
@@ -65,7 +65,7 @@ def world(house: type[Any], tmp_path: Path) -> type[Any]:
     return SimpleNamespace(track=track, second=second, other=other, chain=chain)
 
 
-def read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> Any:
     return json.loads(file.read_text())
 
 
@@ -76,11 +76,11 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object] | dict[str, Any]
     file.write_text(json.dumps(value if made is None else made))
 
 
-def anchor_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[type[Any]], None]:
+def anchor_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[SimpleNamespace], None]:
     return lambda w: edit(anchor_file(w.track), change)
 
 
-def token_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[type[Any]], None]:
+def token_with(change: Callable[[dict[str, Any]], object] | dict[str, Any]) -> Callable[[SimpleNamespace], None]:
     return lambda w: edit(token_file(w.track), change)
 
 
@@ -96,7 +96,7 @@ def evidence_with(
     return lambda w: edit(file(w.track), lambda value: value["evidence"].update(change(value["evidence"])))
 
 
-def header_with(field: int, value: bytes, **also: int) -> Callable[[type[Any]], None]:
+def header_with(field: int, value: bytes, **also: int) -> Callable[[SimpleNamespace], None]:
     """Put another value into the header, and its hash beside it, as a careful forger would."""
 
     def change(content: dict[str, Any]) -> None:
@@ -115,18 +115,18 @@ def second_preimage(value: dict[str, Any]) -> dict[str, Any]:
     return value | {"leaf": "0x" + keccak256(low + high).hex(), "proof": value["proof"][1:]}
 
 
-def of_other(*fields: str) -> Callable[[type[Any]], None]:
-    def change(w: type[Any]) -> None:
+def of_other(*fields: str) -> Callable[[SimpleNamespace], None]:
+    def change(w: SimpleNamespace) -> None:
         other = read(anchor_file(w.other))
         edit(anchor_file(w.track), {name: other[name] for name in fields})
 
     return change
 
 
-def answering(method: str, answer: Callable[[Any], object]) -> Callable[[type[Any]], None]:
+def answering(method: str, answer: Callable[[Any], object]) -> Callable[[SimpleNamespace], None]:
     """Let the chain answer as told; `answer` is called with the true one."""
 
-    def change(w: type[Any]) -> None:
+    def change(w: SimpleNamespace) -> None:
         true = getattr(w.chain, method)
         setattr(w.chain, method, lambda *given, **named: answer(true(*given, **named)))
 
@@ -137,30 +137,30 @@ def unreachable(_: Entry) -> None:
     raise ChainUnreachable("no answer")
 
 
-def remint(w: type[Any]) -> None:
+def remint(w: SimpleNamespace) -> None:
     """Alter metadata and everything that names it; only the chain knows better."""
     edit(metadata_file(w.track), {"description": "Another one."})
     digest = hash_bytes(metadata_file(w.track).read_bytes())
     edit(token_file(w.track), {"metadata": {"sha256": digest.hex}, "cid": cid_of_digest(digest)})
 
 
-def no_object(w: type[Any]) -> None:
+def no_object(w: SimpleNamespace) -> None:
     metadata_file(w.track).write_text("[]")
     digest = hash_bytes(b"[]")
     edit(token_file(w.track), {"metadata": {"sha256": digest.hex}, "cid": cid_of_digest(digest)})
 
 
-def about_another(w: type[Any]) -> None:
+def about_another(w: SimpleNamespace) -> None:
     shutil.copy(metadata_file(w.second), metadata_file(w.track))
     other = read(token_file(w.second))
     edit(token_file(w.track), {name: other[name] for name in ("metadata", "cid")})
 
 
-def revoked(w: type[Any], *, leaf: bool) -> None:
+def revoked(w: SimpleNamespace, *, leaf: bool) -> None:
     anchor = read(anchor_file(w.track))
     true = w.chain.lookup
 
-    def lookup(root: bytes, asked: bytes = bytes(32), contract: str | None = None) -> Entry:
+    def lookup(root: bytes, asked: bytes = bytes(32), contract: str | None = None) -> Any:
         entry = true(root, asked, contract)
         hit = asked.hex() == anchor["leaf"][2:] if leaf else root.hex() == anchor["root"][2:]
         return replace(entry, revoked_at=1_800_000_000) if hit else entry
@@ -454,7 +454,7 @@ CASES = {
 }
 
 
-def test_untouched_all_links_hold(world: type[Any]) -> None:
+def test_untouched_all_links_hold(world: SimpleNamespace) -> None:
     verification = verify_path(world.track, KEYS, world.chain)
     assert verification.verdict == "ok"
     assert {(link.name, link.verdict) for link in verification.links} >= {
@@ -464,7 +464,7 @@ def test_untouched_all_links_hold(world: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tampering_is_found_at_its_link(world: type[Any], case: str) -> None:
+def test_tampering_is_found_at_its_link(world: SimpleNamespace, case: str) -> None:
     tamper, name, verdict, message = CASES[case]
     tamper(world)
     verification = verify_path(world.track, KEYS, world.chain)
@@ -477,7 +477,7 @@ def test_tampering_is_found_at_its_link(world: type[Any], case: str) -> None:
 
 
 @pytest.mark.parametrize("file", [anchor_file, token_file])
-def test_changed_bytes_all_over_the_files_are_found(world: type[Any], file: Callable[..., Any]) -> None:
+def test_changed_bytes_all_over_the_files_are_found(world: SimpleNamespace, file: Callable[..., Any]) -> None:
     good = file(world.track).read_bytes()
     for at in range(7, len(good) - 1, len(good) // 50):  # all of them take minutes
         data = bytearray(good)
@@ -489,7 +489,7 @@ def test_changed_bytes_all_over_the_files_are_found(world: type[Any], file: Call
     assert verify_path(world.track, KEYS, world.chain).verdict == "ok"
 
 
-def test_offline_the_files_are_checked_and_the_rest_is_left_open(world: type[Any]) -> None:
+def test_offline_the_files_are_checked_and_the_rest_is_left_open(world: SimpleNamespace) -> None:
     assert {link.name: link.verdict for link in verify_path(world.track, KEYS).links} == {
         "track": "ok", "anchor": "unchecked", "run": "absent", "token": "unchecked",
     }  # fmt: skip

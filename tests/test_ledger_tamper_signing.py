@@ -182,7 +182,7 @@ def hint(identifier: str) -> Callable[[Path], None]:
     )
 
 
-def first_dependency(predicate: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def first_dependency(predicate: dict[str, dict[str, Any]]) -> Any:
     return predicate["buildDefinition"]["resolvedDependencies"][0]
 
 
@@ -297,7 +297,7 @@ def self_signed(w: Path) -> None:
     sign_path(w / "single.bin", STRANGER, [builder.sign(STRANGER, hashes.SHA256())])
 
 
-def origin(value: dict[str, Any]) -> dict[str, Any]:
+def origin(value: dict[str, Any]) -> Any:
     """Return what a statement of model signing says of the origin."""
     return value["subject"][0]["annotations"]["contraste"]
 

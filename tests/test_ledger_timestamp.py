@@ -79,7 +79,7 @@ def serving(answer: Callable[..., Any]) -> Iterator[str]:
 
 
 @pytest.fixture
-def tsa(world: World) -> Iterator[type[Any]]:
+def tsa(world: World) -> Iterator[SimpleNamespace]:
     key, _, authority = world.signer("tsa", purposes=[ExtendedKeyUsageOID.TIME_STAMPING])
     folder = world.folder / "keys-tsa"
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -97,7 +97,7 @@ def tsa(world: World) -> Iterator[type[Any]]:
         yield SimpleNamespace(url=url, roots=roots(authority), folder=folder, answer=answer)
 
 
-def _stamped(world: World, tsa: type[Any], path: Path) -> tuple[Path, bytes]:
+def _stamped(world: World, tsa: SimpleNamespace, path: Path) -> tuple[Path, bytes]:
     file = sign_path(path, world.key)
     signature = read_signed(path, world.trust).envelope.signature
     stamp_file(file).write_bytes(time_stamp(signature, tsa.url))
@@ -105,7 +105,7 @@ def _stamped(world: World, tsa: type[Any], path: Path) -> tuple[Path, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["wav", "mid"])
-def test_a_credential_carries_its_time(world: World, tsa: type[Any], kind: str) -> None:
+def test_a_credential_carries_its_time(world: World, tsa: SimpleNamespace, kind: str) -> None:
     path = world.track(kind, tsa=tsa.url)
     assert read_credential(path, world.trust).time is None  # nobody trusts that authority yet
     found = read_credential(path, Trust(world.trust, tsa.roots))
@@ -117,7 +117,7 @@ def test_a_credential_carries_its_time(world: World, tsa: type[Any], kind: str) 
     assert holder(path).read_bytes() == before
 
 
-def test_a_time_stamp_outlives_the_certificate(world: World, tsa: type[Any]) -> None:
+def test_a_time_stamp_outlives_the_certificate(world: World, tsa: SimpleNamespace) -> None:
     key, chain, _ = world.signer("short", days=1 / 24 + 3 / 86400)
     keys = {key_id(key.public_key()): key.public_key()}
     stamped, plain = world.write("wav", "stamped"), world.write("wav", "plain")
@@ -130,7 +130,7 @@ def test_a_time_stamp_outlives_the_certificate(world: World, tsa: type[Any]) -> 
     assert read_credential(plain, trust).verdict == "unknown"
 
 
-def test_what_was_stamped_before_the_revocation_stays_trusted(world: World, tsa: type[Any]) -> None:
+def test_what_was_stamped_before_the_revocation_stays_trusted(world: World, tsa: SimpleNamespace) -> None:
     path, now, identifier = world.track("flac", tsa=tsa.url), datetime.now(UTC), key_id(world.key.public_key())
 
     def verdict(since: datetime, trusted: tuple[x509.Certificate]) -> str:
@@ -142,7 +142,7 @@ def test_what_was_stamped_before_the_revocation_stays_trusted(world: World, tsa:
     assert verdict(now + timedelta(days=1), ()) == "revoked"  # the time is anybody's word
 
 
-def test_a_statement_carries_its_time(world: World, tsa: type[Any]) -> None:
+def test_a_statement_carries_its_time(world: World, tsa: SimpleNamespace) -> None:
     path = world.track("wav")
     file, signature = _stamped(world, tsa, path)
     assert check_time_stamp(file, signature, ()) is None
@@ -153,7 +153,7 @@ def test_a_statement_carries_its_time(world: World, tsa: type[Any]) -> None:
         assert [link.verdict for link in verification.links if link.name == "time stamp"] == [verdict]
 
 
-def test_openssl_accepts_it_too(world: World, tsa: type[Any]) -> None:
+def test_openssl_accepts_it_too(world: World, tsa: SimpleNamespace) -> None:
     file, signature = _stamped(world, tsa, world.track("mid"))
     data = world.folder / "signature"
     data.write_bytes(signature)
@@ -162,7 +162,7 @@ def test_openssl_accepts_it_too(world: World, tsa: type[Any]) -> None:
     assert "Verification: OK" in ran.stdout + ran.stderr
 
 
-def test_a_time_stamp_of_something_else_is_broken(world: World, tsa: type[Any]) -> None:
+def test_a_time_stamp_of_something_else_is_broken(world: World, tsa: SimpleNamespace) -> None:
     first, second = world.track("mid", "first"), world.track("mid", "second")
     file, _ = _stamped(world, tsa, first)
     other, signature = _stamped(world, tsa, second)
@@ -173,7 +173,7 @@ def test_a_time_stamp_of_something_else_is_broken(world: World, tsa: type[Any]) 
     assert (verification.verdict, require(verification.fault).name) == ("broken", "time stamp")
 
 
-def test_an_altered_time_stamp_is_not_believed(world: World, tsa: type[Any]) -> None:
+def test_an_altered_time_stamp_is_not_believed(world: World, tsa: SimpleNamespace) -> None:
     path = world.track("mid")
     file, signature = _stamped(world, tsa, path)
     whole = stamp_file(file).read_bytes()
@@ -194,7 +194,7 @@ def test_an_altered_time_stamp_is_not_believed(world: World, tsa: type[Any]) -> 
 
 
 @pytest.mark.parametrize("wrong", ["nobody there", "no URL", "junk", "of another query"])
-def test_an_authority_that_does_not_answer_rightly(world: World, tsa: type[Any], wrong: str) -> None:
+def test_an_authority_that_does_not_answer_rightly(world: World, tsa: SimpleNamespace, wrong: str) -> None:
     path, file = world.write("wav"), world.folder / "x.sig"
     before = path.read_bytes()
     answers = {"junk": lambda query: b"junk", "of another query": lambda query: old_answer}
@@ -212,7 +212,7 @@ def test_an_authority_that_does_not_answer_rightly(world: World, tsa: type[Any],
     assert not stamp_file(file).exists()
 
 
-def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world: World, tsa: type[Any]) -> None:
+def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world: World, tsa: SimpleNamespace) -> None:
     path = world.track("mid")
     wav = world.folder / "track.wav"
     wav.write_bytes(FILES["wav"]())
@@ -231,7 +231,9 @@ def test_a_track_and_its_rendering_are_renewed_together_or_not_at_all(world: Wor
     assert [holder(path).read_bytes(), wav.read_bytes()] == before
 
 
-def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credential(world: World, tsa: type[Any]) -> None:
+def test_a_statement_stamped_before_the_revocation_stays_good_with_its_credential(
+    world: World, tsa: SimpleNamespace
+) -> None:
     path, identifier = world.track("wav"), key_id(world.key.public_key())
     _stamped(world, tsa, path)
 
@@ -255,7 +257,9 @@ def test_a_certificate_for_time_stamps_signs_no_statements(world: World) -> None
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_answer_with_several_certificates_is_read_in_any_order(world: World, tsa: type[Any], order: int) -> None:
+def test_an_answer_with_several_certificates_is_read_in_any_order(
+    world: World, tsa: SimpleNamespace, order: int
+) -> None:
     """OpenSSL and public authorities send leaf and chain as they come, which is not always the order of DER."""
     chain = [tsa.folder / name for name in ("ca.pem", "certificate.pem")][::order]
     (tsa.folder / "chain.pem").write_text("".join(file.read_text() for file in chain))
@@ -289,7 +293,7 @@ def test_what_is_no_answer_comes_back_as_it_is() -> None:
 
 
 def test_an_authority_that_sends_elsewhere_or_drips_is_not_waited_for(
-    world: World, tsa: type[Any], monkeypatch: pytest.MonkeyPatch
+    world: World, tsa: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Elsewhere(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

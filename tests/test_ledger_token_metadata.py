@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import jsonschema
 import pytest
@@ -44,7 +43,7 @@ SCHEMA = {
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Return data set, model, three tracks with a WAV beside the first, and reports, all signed; an embedded chain."""
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "home"))
     w = SimpleNamespace(root=tmp_path, chain=open_chain(chain_dir=tmp_path / "chain"))
@@ -74,7 +73,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
     return w
 
 
-def test_metadata_names_every_digest_and_follows_the_schemas(world: type[Any]) -> None:
+def test_metadata_names_every_digest_and_follows_the_schemas(world: SimpleNamespace) -> None:
     anchor_paths(world.tracks[:1], world.chain, trust=KEYS)
     receipt = read_anchor(world.tracks[0]).receipt
     listing = Listing(
@@ -116,7 +115,7 @@ def test_what_is_not_said_is_left_out_and_contradictions_are_refused() -> None:
         metadata_json("x", Listing(disclosure={"drums": "all"}), DIGESTS)
 
 
-def test_minting_reads_the_digests_out_of_signed_statements(world: type[Any]) -> None:
+def test_minting_reads_the_digests_out_of_signed_statements(world: SimpleNamespace) -> None:
     track = world.tracks[0]
     anchor_paths([track], world.chain, trust=KEYS)
     (token,) = mint_tracks([track], world.chain, report=world.report, trust=KEYS)
@@ -134,7 +133,7 @@ def test_minting_reads_the_digests_out_of_signed_statements(world: type[Any]) ->
     assert token_file(track).read_bytes() == before
 
 
-def test_a_batch_with_the_reports_of_an_audit_folder(world: type[Any]) -> None:
+def test_a_batch_with_the_reports_of_an_audit_folder(world: SimpleNamespace) -> None:
     listing = Listing(licence="CC0-1.0", disclosure={"vocals": "none"})
     tokens = mint_tracks(world.tracks, world.chain, listing, report=world.reports, locked=True, royalty=250, trust=KEYS)
     assert len({require(token.mined).transaction for token in tokens}) == 1
@@ -152,14 +151,14 @@ def test_a_batch_with_the_reports_of_an_audit_folder(world: type[Any]) -> None:
     assert decode(["address", "uint256"], answer) == (world.chain.account.lower(), 25)
 
 
-def test_metadata_on_the_chain_is_found_in_the_uri(world: type[Any]) -> None:
+def test_metadata_on_the_chain_is_found_in_the_uri(world: SimpleNamespace) -> None:
     (token,) = mint_tracks(world.tracks[:1], world.chain, on_chain=True, trust=KEYS)
     data = metadata_file(world.tracks[0]).read_bytes()
     assert world.chain.token(read_token(world.tracks[0]).content, token.contract).uri == metadata_uris(data)[1]
     assert verify_path(world.tracks[0], KEYS, world.chain).verdict == "ok"
 
 
-def test_a_cover_from_a_file_gets_its_digest_and_cid(world: type[Any]) -> None:
+def test_a_cover_from_a_file_gets_its_digest_and_cid(world: SimpleNamespace) -> None:
     cover = world.root / "cover.png"
     cover.write_bytes(b"\x89PNG")
     mint_tracks(world.tracks[:1], world.chain, Listing(image=str(cover)), trust=KEYS)
@@ -170,7 +169,7 @@ def test_a_cover_from_a_file_gets_its_digest_and_cid(world: type[Any]) -> None:
         mint_tracks(world.tracks[1:2], world.chain, Listing(image=str(world.root / "no.png")), trust=KEYS)
 
 
-def test_what_must_not_be_minted_leaves_no_files(world: type[Any]) -> None:
+def test_what_must_not_be_minted_leaves_no_files(world: SimpleNamespace) -> None:
     track, model = world.tracks[0], world.model / "data"
     with pytest.raises(Malformed, match="is not about"):
         mint_tracks([track], world.chain, report=world.reports / "t1" / "report.json", trust=KEYS)
@@ -194,7 +193,7 @@ def test_what_must_not_be_minted_leaves_no_files(world: type[Any]) -> None:
     assert not any(file(path).exists() for path in world.tracks for file in (metadata_file, token_file))
 
 
-def test_other_metadata_for_a_minted_track_is_refused_and_the_minted_kept(world: type[Any]) -> None:
+def test_other_metadata_for_a_minted_track_is_refused_and_the_minted_kept(world: SimpleNamespace) -> None:
     track = world.tracks[0]
     mint_tracks([track], world.chain, trust=KEYS)
     before = metadata_file(track).read_bytes()

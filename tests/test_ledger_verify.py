@@ -91,7 +91,7 @@ class RealChain(FakeChain):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> type[Any]:
+def world(tmp_path: Path) -> SimpleNamespace:
     """Store, model, track, policy and report, all signed and anchored."""
     w = SimpleNamespace(root=tmp_path, chain=FakeChain())
     w.store = tmp_path / "store"
@@ -127,7 +127,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _verify(world: type[Any], path: Path | None = None, **options: Any) -> Verification:
+def _verify(world: SimpleNamespace, path: Path | None = None, **options: Any) -> Verification:
     return verify_path(path or world.report, KEYS, world.chain, **options)
 
 
@@ -141,7 +141,7 @@ def _edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_all_is_well(world: type[Any]) -> None:
+def test_all_is_well(world: SimpleNamespace) -> None:
     verification = _verify(world, require_anchor=True)
     assert verification.verdict == "ok"
     assert verification.fault is None
@@ -163,7 +163,7 @@ def test_all_is_well(world: type[Any]) -> None:
     assert "simulated" in verification.links[1].detail
 
 
-def test_benign_changes_stay_well(world: type[Any]) -> None:
+def test_benign_changes_stay_well(world: SimpleNamespace) -> None:
     shutil.move(world.root, world.root.with_name("moved"))
     moved = world.root.with_name("moved")
     assert verify_path(moved / "audit" / "report.json", KEYS, world.chain).verdict == "ok"
@@ -304,7 +304,7 @@ TAMPER = {
 
 
 @pytest.mark.parametrize("case", TAMPER)
-def test_tampering_breaks_at_its_link(world: type[Any], case: str) -> None:
+def test_tampering_breaks_at_its_link(world: SimpleNamespace, case: str) -> None:
     tamper, name, message = TAMPER[case]
     tamper(world)
     verification = _verify(world)
@@ -316,7 +316,7 @@ def test_tampering_breaks_at_its_link(world: type[Any], case: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".sig", ".anchor.json", ".provenance.json"])
-def test_every_altered_byte_beside_the_track_is_found(world: type[Any], suffix: str) -> None:
+def test_every_altered_byte_beside_the_track_is_found(world: SimpleNamespace, suffix: str) -> None:
     file = _beside(world.track, suffix)
     before = file.read_bytes()
     for index in range(0, len(before) - 1, 7):
@@ -325,14 +325,14 @@ def test_every_altered_byte_beside_the_track_is_found(world: type[Any], suffix: 
             assert _verify(world, world.track).verdict == "broken", index
 
 
-def test_the_first_broken_link_is_the_cause(world: type[Any]) -> None:
+def test_the_first_broken_link_is_the_cause(world: SimpleNamespace) -> None:
     _flip(world.store / "notes" / "a.bin")
     fault = require(_verify(world).fault)
     assert (fault.name, fault.subject) == ("data set", str(world.store))
     assert require(_verify(world, world.store).fault).name == "data set"
 
 
-def test_what_is_not_there_is_missing_and_not_broken(world: type[Any]) -> None:
+def test_what_is_not_there_is_missing_and_not_broken(world: SimpleNamespace) -> None:
     shutil.rmtree(world.model)
     verification = _verify(world, world.track)
     assert verification.verdict == "incomplete"
@@ -343,7 +343,7 @@ def test_what_is_not_there_is_missing_and_not_broken(world: type[Any]) -> None:
     assert "not signed" in require(verification.fault).detail
 
 
-def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: type[Any]) -> None:
+def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: SimpleNamespace) -> None:
     shutil.rmtree(world.store)
     verification = _verify(world, world.model)
     (link,) = [link for link in verification.links if link.name == "data set"]
@@ -358,7 +358,7 @@ def test_of_a_data_set_that_is_not_here_its_statement_may_be(world: type[Any]) -
     )
 
 
-def test_broken_beats_missing(world: type[Any]) -> None:
+def test_broken_beats_missing(world: SimpleNamespace) -> None:
     shutil.rmtree(world.model)
     _flip(world.track)
     verification = _verify(world, world.track)
@@ -366,7 +366,7 @@ def test_broken_beats_missing(world: type[Any]) -> None:
     assert require(verification.fault).name == "track"
 
 
-def test_materials_are_found_by_digest_in_search_folders(world: type[Any]) -> None:
+def test_materials_are_found_by_digest_in_search_folders(world: SimpleNamespace) -> None:
     archive = world.root / "archive"
     archive.mkdir()
     for path, name in ((world.model, "old-model"), (world.store, "corpus")):
@@ -379,14 +379,14 @@ def test_materials_are_found_by_digest_in_search_folders(world: type[Any]) -> No
     assert _verify(world, search=[archive]).verdict == "ok"
 
 
-def test_an_absent_policy_is_said_and_does_not_count(world: type[Any]) -> None:
+def test_an_absent_policy_is_said_and_does_not_count(world: SimpleNamespace) -> None:
     world.policy.unlink()
     verification = _verify(world)
     assert verification.verdict == "ok"
     assert [link.verdict for link in verification.links if link.name == "policy"] == ["absent"]
 
 
-def test_not_anchored_counts_only_where_it_is_demanded(world: type[Any]) -> None:
+def test_not_anchored_counts_only_where_it_is_demanded(world: SimpleNamespace) -> None:
     _beside(world.report, ".anchor.json").unlink()
     assert _verify(world).verdict == "ok"
     assert _verify(world).links[-1].verdict == "absent"
@@ -404,7 +404,7 @@ def test_not_anchored_counts_only_where_it_is_demanded(world: type[Any]) -> None
     ids=["not asked", "another chain", "unreachable", "refused"],
 )
 def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(
-    world: type[Any], prepare: Callable[[type[Any]], None]
+    world: SimpleNamespace, prepare: Callable[[SimpleNamespace], None]
 ) -> None:
     prepare(world)
     verification = _verify(world)
@@ -412,7 +412,7 @@ def test_a_chain_that_gives_no_answer_leaves_anchors_unchecked(
     assert {link.verdict for link in verification.links if link.name == "anchor"} == {"unchecked"}
 
 
-def test_a_root_that_the_chain_does_not_hold_is_missing(world: type[Any]) -> None:
+def test_a_root_that_the_chain_does_not_hold_is_missing(world: SimpleNamespace) -> None:
     world.chain.entries.clear()
     verification = _verify(world)
     assert verification.verdict == "incomplete"
@@ -420,7 +420,7 @@ def test_a_root_that_the_chain_does_not_hold_is_missing(world: type[Any]) -> Non
     assert "contraste anchor --again" in require(verification.fault).detail
 
 
-def test_a_real_chain_is_ok_or_pending(world: type[Any]) -> None:
+def test_a_real_chain_is_ok_or_pending(world: SimpleNamespace) -> None:
     world.chain.simulated = False
     for path in world.all:
         file = _beside(path, ".anchor.json")
@@ -442,14 +442,14 @@ def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path: Path) -> N
         verify_path(tmp_path / "no", KEYS)
 
 
-def test_anchoring_twice_changes_nothing(world: type[Any]) -> None:
+def test_anchoring_twice_changes_nothing(world: SimpleNamespace) -> None:
     before = _beside(world.track, ".anchor.json").read_bytes()
     anchor_paths(world.all, world.chain, trust=KEYS)
     assert _beside(world.track, ".anchor.json").read_bytes() == before
     assert len(read_anchor(world.track).proof) == 2
 
 
-def test_only_what_is_signed_and_unchanged_is_anchored(world: type[Any]) -> None:
+def test_only_what_is_signed_and_unchanged_is_anchored(world: SimpleNamespace) -> None:
     chain = FakeChain()
     with pytest.raises(PathRefused, match="no paths"):
         anchor_paths([], chain, trust=KEYS)
@@ -470,12 +470,12 @@ def _revoked(since: int, **more: Any) -> Trust:
     return Trust(KEYS, revoked={KEY_ID: Revocation(KEY_ID, datetime.fromtimestamp(since, UTC), "stolen")}, **more)
 
 
-def _on_a_real_chain(world: type[Any]) -> None:
+def _on_a_real_chain(world: SimpleNamespace) -> None:
     world.chain = RealChain()
     anchor_paths(world.all, world.chain, trust=KEYS)
 
 
-def test_what_was_anchored_before_a_revocation_stays_good(world: type[Any], proven: None) -> None:
+def test_what_was_anchored_before_a_revocation_stays_good(world: SimpleNamespace, proven: None) -> None:
     _on_a_real_chain(world)  # whose blocks are from second 1000
     verification = verify_path(world.report, _revoked(1001), world.chain)
     assert verification.verdict == "ok"
@@ -484,13 +484,13 @@ def test_what_was_anchored_before_a_revocation_stays_good(world: type[Any], prov
     assert "the signature was there on 1970-01-01T00:16:40Z" in str(verification.links)
 
 
-def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world: type[Any]) -> None:
+def test_the_clock_of_an_embedded_chain_saves_no_revoked_key(world: SimpleNamespace) -> None:
     fault = require(verify_path(world.track, _revoked(1001), world.chain).fault)
     assert (fault.name, fault.verdict, fault.code) == ("key", "unchecked", "key-revoked")
     assert "whoever runs an embedded chain sets its clock" in fault.detail
 
 
-def test_a_nodes_word_without_evidence_saves_no_revoked_key(world: type[Any], proven: None) -> None:
+def test_a_nodes_word_without_evidence_saves_no_revoked_key(world: SimpleNamespace, proven: None) -> None:
     _on_a_real_chain(world)
     for path in world.all:
         _edit(_beside(path, ".anchor.json"), evidence=None)
@@ -504,7 +504,7 @@ def test_a_nodes_word_without_evidence_saves_no_revoked_key(world: type[Any], pr
 @pytest.mark.parametrize("since", [1000, 999, 0])
 @pytest.mark.parametrize("real", [True, False])
 def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(
-    world: type[Any], since: int, real: bool, proven: None
+    world: SimpleNamespace, since: int, real: bool, proven: None
 ) -> None:
     if real:
         _on_a_real_chain(world)
@@ -512,20 +512,20 @@ def test_what_was_anchored_after_a_revocation_is_broken_at_the_key(
     assert (fault.name, fault.verdict, fault.code) == ("key", "broken", "key-revoked")
 
 
-def test_without_an_anchor_a_revoked_key_never_counts(world: type[Any]) -> None:
+def test_without_an_anchor_a_revoked_key_never_counts(world: SimpleNamespace) -> None:
     _beside(world.store, ".anchor.json").unlink()
     fault = require(verify_path(world.store, _revoked(10**9), world.chain).fault)
     assert (fault.name, fault.code) == ("key", "key-revoked")
     assert "nothing trusted shows when it was made" in fault.detail
 
 
-def test_a_forged_anchor_time_saves_no_revoked_key(world: type[Any]) -> None:
+def test_a_forged_anchor_time_saves_no_revoked_key(world: SimpleNamespace) -> None:
     _edit(_beside(world.store, ".anchor.json"), time=1)
     found = verify_path(world.store, _revoked(500), world.chain)
     assert [link.code for link in found.links if link.verdict == "broken"] == ["anchor-refuted", "key-revoked"]
 
 
-def test_offline_the_chain_is_needed_to_save_a_revoked_key(world: type[Any]) -> None:
+def test_offline_the_chain_is_needed_to_save_a_revoked_key(world: SimpleNamespace) -> None:
     verification = verify_path(world.store, _revoked(1001))
     assert verification.verdict == "incomplete"
     assert [link.name for link in verification.needs_chain] == ["anchor", "key"]
@@ -539,7 +539,7 @@ def test_offline_the_chain_is_needed_to_save_a_revoked_key(world: type[Any]) -> 
     assert [(link.name, link.verdict) for link in pending.links][1:] == [("anchor", "pending"), ("key", "unchecked")]
 
 
-def test_offline_the_links_that_need_the_chain_are_named(world: type[Any]) -> None:
+def test_offline_the_links_that_need_the_chain_are_named(world: SimpleNamespace) -> None:
     verification = verify_path(world.report, KEYS)
     assert verification.verdict == "incomplete"
     assert {link.name for link in verification.needs_chain} == {"anchor"}
@@ -547,7 +547,7 @@ def test_offline_the_links_that_need_the_chain_are_named(world: type[Any]) -> No
     assert verify_path(world.report, KEYS, world.chain).needs_chain == ()
 
 
-def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world: type[Any]) -> None:
+def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world: SimpleNamespace) -> None:
     mine = verify_path(
         world.store, Trust(KEYS, accounts={KEY_ID: FakeChain.account.upper().replace("0X", "0x")}), world.chain
     )
@@ -557,7 +557,7 @@ def test_the_account_bound_to_the_key_is_compared_with_who_anchored(world: type[
     assert other.verdict == "ok"
 
 
-def test_json_names_the_first_fault_by_its_place(world: type[Any]) -> None:
+def test_json_names_the_first_fault_by_its_place(world: SimpleNamespace) -> None:
     _flip(world.track)
     found = _verify(world).to_json()
     assert json.loads(json.dumps(found)) == found

@@ -81,7 +81,7 @@ def m4a(frames: int = 20, length: int = 200) -> bytes:
     return file_type + movie(at) + box(b"mdat", *[noise.randbytes(length) for _ in range(frames)])
 
 
-FILES = {
+FILES: dict[str, Callable[[], bytes]] = {
     "wav": lambda: sound("WAV", "PCM_16"),
     "mp3": lambda: sound("MP3", "MPEG_LAYER_III"),
     "flac": lambda: sound("FLAC", "PCM_16"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from model_signing import hashing, signing, verifying
 
 
-def main(action, kind, method, model, signature, *words):
+def main(action: str, kind: str, method: str, model: str, signature: str, *words: str) -> None:
     config = hashing.Config()
     if method == "shards":
         config.use_shard_serialization(shard_size=1000)
@@ -39,7 +39,7 @@ def main(action, kind, method, model, signature, *words):
     verifier.verify(Path(model), Path(signature))
 
 
-def provenance(file, public):
+def provenance(file: str, public: str) -> None:
     import json
 
     from google.protobuf import json_format

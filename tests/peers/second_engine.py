@@ -11,7 +11,7 @@ from pathlib import Path
 import encypher_c2pa
 
 
-def judge(job: dict) -> tuple[str, list[str]]:
+def judge(job: dict[str, str]) -> tuple[str, list[str]]:
     data = Path(job["file"]).read_bytes()
     # The engine knows no MIDI; a store from outside covers all bytes of its asset, whatever they are.
     media_type = "audio/ogg" if job["type"] == "audio/midi" else job["type"]
