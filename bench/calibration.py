@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def table(name: str, values: Sequence[float]) -> str:
     return f"{name:32s} {len(values):4d} " + " ".join(f"{cell:>22s}" for cell in cells)
 
 
-def plot(curves: dict[str, Sequence[float]]) -> str:
+def plot(curves: Mapping[str, Sequence[float]]) -> str:
     """Draw observed against expected p-values, both logarithmic, as SVG; the diagonal is what E-values promise."""
     size, edge, low = 420, 60, 1e-4
     inks = ("#1f5fa8", "#b5431f", "#4a7a1e", "#7a3f8f")

@@ -55,7 +55,8 @@ def main() -> None:
     first, best = [], []
     for i in range(options.n):
         random = np.random.default_rng([options.seed, i])
-        asked = parse_conditions(**{name: str(random.choice(values)) for name, values in ASKED.items()})
+        wishes: dict[str, Any] = {name: str(random.choice(values)) for name, values in ASKED.items()}
+        asked = parse_conditions(**wishes)
         how: dict[str, Any] = {"seed": options.seed * 10_000 + i, "bars": options.bars, "conditions": asked}
         drawn = generate(options.model, options.each, tries=1, **how)
         redraw = options.tries > 1 and any(track.drawn.missed for track in drawn)

@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         key = ec.generate_private_key(ec.SECP256R1())
-        trusted = {key_id(key.public_key()): key.public_key()}
+        trusted = Trust({key_id(key.public_key()): key.public_key()})
         create_certificates(folder, key.public_key())
         issuer = Issuer(key, load_chain(folder, key.public_key()))
         for made in ("store", "model"):
@@ -66,7 +66,7 @@ def main() -> None:
         checked = verify_path(track, trusted)
         assert checked.verdict == "ok", checked.links
         whole = milliseconds(lambda: verify_path(track, trusted), options.runs)
-        alone = milliseconds(lambda: read_credential(track, Trust(trusted)), options.runs)
+        alone = milliseconds(lambda: read_credential(track, trusted), options.runs)
         print(f"{track.stat().st_size / 1e6:.1f} MB, {options.minutes:g} minutes; {len(checked.links)} links")
         print(f"credential issued           {signed[0]:6.0f} ms")
         for label, (wall, processor) in (("track, model and data set", whole), ("of which the credential", alone)):

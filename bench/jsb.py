@@ -95,6 +95,7 @@ class Chorales(nn.Module):
     def __init__(self, config: ModelConfig, left_out: float) -> None:
         super().__init__()
         self.config, self.left_out = config, left_out
+        self.offsets: Tensor
         self.token = nn.Embedding(PITCHES + 1, config.width)
         offsets = torch.tensor(np.concatenate([[0], np.cumsum(FEATURES)[:-1]]))
         self.register_buffer("offsets", offsets, persistent=False)
@@ -266,7 +267,7 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
     decayed = [p for p in model.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if p.dim() != 2]
     groups = [{"params": decayed, "weight_decay": given.decay}, {"params": others, "weight_decay": 0.0}]
-    smooth = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(given.average))
+    smooth = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(given.average))  # type: ignore[no-untyped-call]  # torch gives it no types
     optimiser = torch.optim.AdamW(groups, lr=given.rate, betas=(0.9, 0.99), fused=True)
     curve: list[dict[str, float]] = []
     while used < budget:
@@ -278,7 +279,7 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
         lines, features = batch(pieces["train"], given.context, given.rows, random, spans, given.shuffled)
         loss = nats(model, lines, features, given.bfloat16).sum() / (lines[:, 1:] >= 0).sum()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         smooth.update_parameters(model)
@@ -289,7 +290,7 @@ def fit(model: Chorales, pieces: dict[str, list[IntArray]], given: argparse.Name
             entry = {
                 "cpu_s": round(used),
                 "tokens": seen,
-                "valid": evaluate(smooth.module, pieces["valid"], given.bfloat16),
+                "valid": evaluate(cast(Chorales, smooth.module), pieces["valid"], given.bfloat16),
             }
             curve.append(entry)
             about = f"{seen / used:6.0f} tok/s  train {float(loss.detach()):.3f}  valid {entry['valid']:.4f}"

@@ -96,7 +96,7 @@ def measure(who: str, rows: int, steps: int, tokens: int) -> dict[str, float]:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                 loss = loss_of(batch)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             return rows * CONTEXT
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> None:
     with torch.inference_mode(), threads(1):
         grow(model, 1, 16, 0)
         for rows in options.rows:
-            speed = quickest(lambda rows=rows: grow(model, rows, options.tokens, 0), options.repeats)
+            speed = quickest(partial(grow, model, rows, options.tokens, 0), options.repeats)
             print(f"{rows} line(s)  {speed:8.0f} tokens/cpu-s")
         matrix, vector = torch.randn(1024, 256), torch.randn(1, 256)
 

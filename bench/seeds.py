@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from platformdirs import user_cache_path
 
+from corpus.chorales import scores
+
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -173,8 +175,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table in Markdown."""
     options = arguments()
-    found = listing(options.corpus).notes if options.corpus else sorted((scale.scores() / "bach").glob("*.mxl"))
-    others = [f for name in scale.OTHERS for f in sorted((scale.scores() / name).rglob("*.mxl"))]
+    found = listing(options.corpus).notes if options.corpus else sorted((scores() / "bach").glob("*.mxl"))
+    others = [f for name in scale.OTHERS for f in sorted((scores() / name).rglob("*.mxl"))]
     order = list({file.name: file for file in found}.values())
     random.Random(scale.SEED).shuffle(order)
     order = order[: options.pieces]

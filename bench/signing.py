@@ -124,12 +124,13 @@ def one_changed(model: Path) -> dict[str, float]:
     """Time the check of a folder of which one small file changed, after the imports."""
     from ledger.hashes.hashcache import HashCache
     from ledger.paths import data_folder
+    from ledger.provenance.digests import Digests
     from ledger.signing.keyring import trusted_keys
     from ledger.verify import verify_path
 
     (model / "config.json").write_bytes(os.urandom(100))
     start, cpu = time.perf_counter(), time.process_time()
-    found = verify_path(model, trusted_keys(), cache=HashCache(data_folder() / "hashes.sqlite"))
+    found = verify_path(model, trusted_keys(), digests=Digests(HashCache(data_folder() / "hashes.sqlite")))
     taken = written((time.perf_counter() - start, time.process_time() - cpu))
     (model / "config.json").unlink()
     if found.verdict != "broken":

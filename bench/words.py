@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -28,7 +29,7 @@ from generator.data.attributes import Attributes
 from generator.writing.text_encoder import Encoders, describe_pieces, features, minilm, retrieval, train_text
 from music.notes import FloatArray
 
-OTHER = {
+OTHER: dict[str, Any] = {
     "_TEMPO_SAYINGS": {
         "slow": ("lento", "leisurely"),
         "medium": ("neither hurried nor drawn out",),

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from ledger.chains.embedded import EmbeddedChain
-from ledger.chains.rpc import RpcChain
+from ledger.chains.chain import Chain
 
 pytest_plugins = ["tests.cases.house"]
 pytest.register_assert_rewrite("tests.cases")
@@ -115,7 +114,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def chain(request: pytest.FixtureRequest, tmp_path: Path, home: Path) -> EmbeddedChain | RpcChain:
+def chain(request: pytest.FixtureRequest, tmp_path: Path, home: Path) -> Chain:
     """Yield a chain to write to, on each backend: the same tests hold for both."""
     from ledger.chains.opening import open_chain
 

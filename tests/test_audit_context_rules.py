@@ -1,16 +1,15 @@
 """Rules on the corpus, on style, and on what lies beside a track; outcome of a whole judgement under a policy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from audit.findings import Link
 from audit.gate.context_rules import LEAST, judge_context
-from audit.gate.waivers import read_waivers
+from audit.gate.waivers import Waivers, read_waivers
 from audit.policy import Policy
 from audit.report import RuleResult
 from audit.search.corpus import SearchCorpus
@@ -21,6 +20,7 @@ from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
 from ledger.hashes.digest import hash_bytes
+from ledger.links import LinkVerdict
 from ledger.provenance.record import write_record
 from ledger.signing.statement import Material
 from music.midi import write_midi
@@ -138,7 +138,7 @@ def test_what_was_added_since_was_not_searched(corpus: SearchCorpus, track: Path
     assert (rule.verdict, rule.detail) == ("skipped", "22 of 22 pieces are not in it")
 
 
-def credential(verdict: str) -> tuple[Link, ...]:
+def credential(verdict: LinkVerdict) -> tuple[Link, ...]:
     return (Link("track", "song.mid", "ok", ""), Link("credential", "song.wav", verdict, "said"))
 
 
@@ -180,11 +180,13 @@ def test_roles_of_ai(corpus: SearchCorpus, track: Path) -> None:
 
 
 @pytest.fixture
-def waivers_of(tmp_path: Path) -> Iterator[Any]:
+def waivers_of(tmp_path: Path) -> Callable[..., Waivers]:
     return lambda *entries, day=DAY: read_waivers(written(tmp_path, *entries), day)
 
 
-def test_a_waiver_of_a_rule_in_the_report(corpus: SearchCorpus, track: Path, waivers_of: Any) -> None:
+def test_a_waiver_of_a_rule_in_the_report(
+    corpus: SearchCorpus, track: Path, waivers_of: Callable[..., Waivers]
+) -> None:
     of = policy(disclosure={"roles": "fail"})
     rules = judge_context(of, corpus, track, walk(99), ())
     assert conclude(corpus, of, Compared({"name": "song.mid"}), around=rules).outcome == "fail"
@@ -198,7 +200,7 @@ def test_a_waiver_of_a_rule_in_the_report(corpus: SearchCorpus, track: Path, wai
     assert report == conclude(corpus, of, Compared({"name": "song.mid"}), around=rules, waivers=given)
 
 
-def test_an_expired_waiver_fails_the_tracks_it_names(corpus: SearchCorpus, waivers_of: Any) -> None:
+def test_an_expired_waiver_fails_the_tracks_it_names(corpus: SearchCorpus, waivers_of: Callable[..., Waivers]) -> None:
     of = policy()
     given = waivers_of(entry(expires="2026-11-25"))
     report = conclude(corpus, of, Compared({"name": "song.mid"}), waivers=given)

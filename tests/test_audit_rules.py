@@ -11,6 +11,7 @@ from audit.gate.rules import can_be_waived, judge_rules
 from audit.policy import Policy, check_policy, read_policy
 from audit.policy_tables import RULES
 from audit.report import RuleResult, Skipped
+from ledger.links import LinkVerdict
 from tests.test_reports_json_report import FINDING
 
 METRIC = MetricResult("phash_64", "Sound.", 12.0, 30.0, 20.0, "lower", "a.mid")
@@ -132,7 +133,7 @@ def test_a_waiver_of_a_finding_answers_for_its_licence_and_not_for_a_refusal() -
     }  # fmt: skip
 
 
-def link(name: str, verdict: str, subject: str = "x.mid") -> Link:
+def link(name: str, verdict: LinkVerdict, subject: str = "x.mid") -> Link:
     return Link(name, subject, verdict, f"{name} said so")
 
 

@@ -118,7 +118,8 @@ def test_short_lines_and_empty_segments(segment: IndexSegment, tmp_path: Path, n
     query = line(np.arange(60, 60 + notes), np.arange(notes, dtype=float))
     memory = counters(segment)
     assert len(find_candidates(segment, query, len(segment.pitch), memory)) == 0
-    nothing = Columns(*(np.zeros(0, dtype) for dtype in (np.uint8, np.uint8, np.int64, np.int32)), *transitions([]))
+    empty_bytes = np.zeros(0, np.uint8)
+    nothing = Columns(empty_bytes, empty_bytes, np.zeros(0, np.int64), np.zeros(0, np.int32), *transitions([]))
     empty = write_segment(tmp_path, ("b",), nothing)
     assert len(find_candidates(empty, query, 0, counters(empty))) == 0
 

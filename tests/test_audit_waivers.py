@@ -120,5 +120,5 @@ def test_an_expired_waiver_is_shown_and_does_not_count(tmp_path: Path) -> None:
 
 def test_a_rule_that_was_skipped_can_not_be_waived(tmp_path: Path) -> None:
     given = read_waivers(written(tmp_path, entry(finding='"style"')), DAY).entries
-    rules = [RuleResult("style", "Style", verdict, "") for verdict in ("skipped", "pass", "review", "fail")]  # type: ignore[arg-type]
+    rules = [RuleResult("style", "Style", verdict, "") for verdict in ("skipped", "pass", "review", "fail")]
     assert [rule.waived for rule in attach_waivers(rules, given)] == [False, False, True, True]

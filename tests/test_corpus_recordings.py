@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_damage_is_named(store: Path) -> None:
         {"segments": 3},
     ],
 )
-def test_a_manifest_that_is_none_is_refused(store: Path, change: dict) -> None:
+def test_a_manifest_that_is_none_is_refused(store: Path, change: dict[str, Any]) -> None:
     manifest = store / "recordings" / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
     with pytest.raises(StoreError, match=r"recordings/manifest\.json: is malformed"):

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -228,7 +230,8 @@ def test_records_are_read_one_by_one(folder: Path, tmp_path: Path, monkeypatch: 
     paths = [f"sub/{i}.mid" for i in range(6)]
     assert [p.path for p in store.pieces] == paths
     assert [p.path for p in store.pieces[1:5:2]] == paths[1:5:2]
-    assert store.pieces[-1] == store.pieces[np.int64(5)] == list(store.pieces)[5]
+    row: Any = np.int64(5)
+    assert store.pieces[-1] == store.pieces[row] == list(store.pieces)[5]
     assert [store.index_of(path) for path in paths] == list(range(6))
     assert store.present.all()
     with pytest.raises(IndexError):
@@ -239,7 +242,7 @@ def test_records_are_read_one_by_one(folder: Path, tmp_path: Path, monkeypatch: 
         store.index_of("sub/6.mid")
 
 
-DAMAGES = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder": (shutil.rmtree, r"keys\.npy: No such file"),
     "file": (lambda folder: (folder / "keys.npy").unlink(), r"keys\.npy: No such file"),
     "size": (lambda folder: os.truncate(folder / "notes.npy", 200), r"notes\.npy has 200 bytes, the manifest says"),

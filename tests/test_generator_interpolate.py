@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,13 @@ from generator.network.checkpoint import Description, save_model, write_descript
 from generator.network.model import Transformer
 from generator.network.stack import ModelConfig
 from generator.writing.interpolate import describe_pace, interpolate, style_of
-from music.notes import Part, TimeSignature, build
+from music.notes import NoteSequence, Part, TimeSignature, build
 
 CONFIG = ModelConfig(width=128, layers=1, heads=2, context=96, dropout=0.0, latent=8)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("styled")
     write_description(folder, Description(CONFIG, "d" * 64))
@@ -22,7 +24,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def piece(bars, beats=4, base=60):
+def piece(bars: int, beats: int = 4, base: int = 60) -> NoteSequence:
     count = bars * beats * 2
     pitch = base + np.arange(count) % 7
     return build(
@@ -30,7 +32,7 @@ def piece(bars, beats=4, base=60):
     )
 
 
-def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_nearer(folder):
+def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_nearer(folder: Path) -> None:
     walk = interpolate(folder, piece(2), piece(4, beats=3), 3)
     assert len(walk) == 3
     for number, track in enumerate(walk):
@@ -42,7 +44,7 @@ def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_near
         assert (track.drawn.index, track.drawn.count, track.drawn.draws) == (number, 3, 8)
 
 
-def test_of_the_draws_of_a_step_the_most_even_is_kept(folder):
+def test_of_the_draws_of_a_step_the_most_even_is_kept(folder: Path) -> None:
     ends = piece(2), piece(2, base=80)
     aim = (describe_pace(ends[0]) + describe_pace(ends[1])) / 2
     far = [
@@ -55,7 +57,7 @@ def test_of_the_draws_of_a_step_the_most_even_is_kept(folder):
         interpolate(folder, *ends, 3, draws=0)
 
 
-def test_styles_are_read_bar_by_bar_however_long_the_piece_is():
+def test_styles_are_read_bar_by_bar_however_long_the_piece_is() -> None:
     torch.manual_seed(0)
     model = Transformer(CONFIG).eval()
     tokens = np.array(encode(piece(20)))
@@ -68,7 +70,7 @@ def test_styles_are_read_bar_by_bar_however_long_the_piece_is():
 @pytest.mark.parametrize(
     ("steps", "latent", "message"), [(1, 8, "steps 1 is out of range"), (3, 0, "no style encoder")]
 )
-def test_what_cannot_be_walked_is_refused(folder, tmp_path, steps, latent, message):
+def test_what_cannot_be_walked_is_refused(folder: Path, tmp_path: Path, steps: int, latent: int, message: str) -> None:
     if not latent:
         folder = tmp_path
         plain = ModelConfig(width=128, layers=1, heads=2, context=96)

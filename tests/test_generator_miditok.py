@@ -15,7 +15,7 @@ SONG = build([0, 1, 2, 3], [1, 1, 1, 1], [60, 62, 64, 65], part=[0, 0, 1, 1], pa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_line_comes_back_and_obeys_the_graph_of_kinds(kind):
+def test_a_line_comes_back_and_obeys_the_graph_of_kinds(kind: str) -> None:
     words = MidiTokVocabulary(kind)
     line = words.encode(SONG)
     back = words.decode(line)
@@ -27,16 +27,16 @@ def test_a_line_comes_back_and_obeys_the_graph_of_kinds(kind):
     assert len(words.digest) == 64
 
 
-def test_digests_tell_vocabularies_apart():
+def test_digests_tell_vocabularies_apart() -> None:
     assert len({MidiTokVocabulary(kind).digest for kind in KINDS}) == len(KINDS)
 
 
-def test_what_miditok_cannot_decode_is_refused_with_the_reason():
+def test_what_miditok_cannot_decode_is_refused_with_the_reason() -> None:
     words = MidiTokVocabulary()
     with pytest.raises(GeneratorError, match="MidiTok can't decode these tokens"):
         words.decode([1, 99_999, 2])
 
 
-def test_another_kind_is_refused():
+def test_another_kind_is_refused() -> None:
     with pytest.raises(SettingError, match="'BPE'; it is one of REMI, TSD, MIDILike"):
         MidiTokVocabulary("BPE")

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from generator.data.attributes import attributes, bar_figures
 from generator.data.tokens import quantise
@@ -27,7 +30,7 @@ REAL = find_spec(PACKAGE) is not None
 STORE = Pieces(60)
 
 
-def embed(sentence):
+def embed(sentence: str) -> Any:
     words = [np.random.default_rng(zlib.crc32(w.encode())).normal(size=MINILM_WIDTH) for w in sentence.split()]
     return np.sum(words, axis=0) / len(words) ** 0.5
 
@@ -37,24 +40,24 @@ class StandIn:
 
     asked = 0
 
-    def encode(self, sentences, show_progress_bar):
+    def encode(self, sentences: list[str], show_progress_bar: bool) -> NDArray[np.float32]:
         assert not show_progress_bar
         self.asked += len(sentences)
         return np.stack([embed(sentence) for sentence in sentences]).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
-def _unloaded():
+def _unloaded() -> Iterator[None]:
     text.minilm.cache_clear()
     yield
     text.minilm.cache_clear()
 
 
 @pytest.fixture
-def install(monkeypatch):
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object] | None], None]:
     """Return a function that puts a stand-in for the package, or its absence, in place."""
 
-    def put(load_model):
+    def put(load_model: Callable[[str], object] | None) -> None:
         module = ModuleType(PACKAGE) if load_model else None
         if module:
             module.load_model = load_model
@@ -65,17 +68,19 @@ def install(monkeypatch):
 
 
 @pytest.fixture
-def stand_in(install):
+def stand_in(install: Callable[[Callable[[str], object] | None], None]) -> StandIn:
     model = StandIn()
     install(lambda device: {"cpu": model}[device])
     return model
 
 
-def absent_or_broken(device):
+def absent_or_broken(device: str) -> None:
     raise OSError("no model.safetensors")
 
 
-def test_with_the_extra_both_are_trained_and_minilm_is_taken(tmp_path, stand_in, install):
+def test_with_the_extra_both_are_trained_and_minilm_is_taken(
+    tmp_path: Path, stand_in: StandIn, install: Callable[[Callable[[str], object] | None], None]
+) -> None:
     found = train_text(STORE, tmp_path, steps=60)
     assert found.keys() == {TEXT, MINILM}
     assert found[MINILM]["r_at_10"] > 0.7  # by chance .5
@@ -98,20 +103,26 @@ def test_with_the_extra_both_are_trained_and_minilm_is_taken(tmp_path, stand_in,
     assert (tmp_path / TEXT).read_bytes() == first[TEXT]
 
 
-def test_a_pool_of_more_pieces_than_it_holds_stays_as_large(tmp_path, stand_in, monkeypatch):
+def test_a_pool_of_more_pieces_than_it_holds_stays_as_large(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(text, "POOL", 16)
     train_text(STORE, tmp_path, steps=2)
     assert stand_in.asked == 16 + 20
 
 
-def test_a_model_without_minilm_does_not_load_it(tmp_path, install):
+def test_a_model_without_minilm_does_not_load_it(
+    tmp_path: Path, install: Callable[[Callable[[str], object] | None], None]
+) -> None:
     install(None)
     train_text(STORE, tmp_path, steps=1)
     install(absent_or_broken)
     assert require(load_text(tmp_path)).file == TEXT
 
 
-def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):
+def test_what_is_damaged_is_refused_with_its_name(
+    tmp_path: Path, stand_in: StandIn, install: Callable[[Callable[[str], object] | None], None]
+) -> None:
     train_text(STORE, tmp_path, steps=1)
     whole = (tmp_path / MINILM).read_bytes()
     for damaged in (b"RIFF", whole[:-9], (tmp_path / TEXT).read_bytes()):  # the last has other weights
@@ -124,7 +135,9 @@ def test_what_is_damaged_is_refused_with_its_name(tmp_path, stand_in, install):
         load_text(tmp_path)
 
 
-def test_a_track_says_which_encoder_ranked_it(folder, tmp_path, stand_in, install):  # noqa: F811
+def test_a_track_says_which_encoder_ranked_it(
+    folder: Path, tmp_path: Path, stand_in: StandIn, install: Callable[[Callable[[str], object] | None], None]
+) -> None:  # noqa: F811
     model = tmp_path / "model"
     shutil.copytree(folder, model)
     train_text(STORE, model, steps=1)
@@ -158,7 +171,7 @@ print(encoders.similarity("a melancholic lullaby", SONG))
 
 
 @pytest.mark.skipif(not REAL, reason=f"{PACKAGE} is not installed, its weights are not asked: make minilm")
-def test_the_real_weights_are_read_offline_and_in_silence(tmp_path):
+def test_the_real_weights_are_read_offline_and_in_silence(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", OFFLINE, tmp_path], capture_output=True, text=True, check=False,
         cwd=Path(__file__).parents[1],

@@ -8,7 +8,7 @@ from generator.data.ngram import NGram
 from generator.data.vocabulary import PAD, VOCABULARY
 
 
-def witten_bell(training, order, history, word):
+def witten_bell(training: list[list[int]], order: int, history: list[int], word: int) -> float:
     """Count by dictionary, straight from the formula."""
     chance = 1 / len(VOCABULARY)
     for k in range(order):
@@ -23,7 +23,7 @@ def witten_bell(training, order, history, word):
     return chance
 
 
-def test_two_tokens_worked_out_by_hand():
+def test_two_tokens_worked_out_by_hand() -> None:
     # After the given 1: 2, 2, 3. Unigrams: c(2) = 2, c(3) = 1, N = 2, total 3.
     model = NGram([np.array([1, 2, 2, 3])], order=1)
     v = 1 / len(VOCABULARY)
@@ -31,7 +31,7 @@ def test_two_tokens_worked_out_by_hand():
     np.testing.assert_allclose(model.nats([np.array([1, 2, 3, 4])])[0], expected)
 
 
-def test_agrees_with_counting_by_dictionary():
+def test_agrees_with_counting_by_dictionary() -> None:
     random = np.random.default_rng(5)
     training = [random.integers(1, 5, size=30).tolist() for _ in range(3)]
     tested = [random.integers(1, 6, size=12).tolist() for _ in range(2)]
@@ -44,7 +44,7 @@ def test_agrees_with_counting_by_dictionary():
 
 
 @pytest.mark.parametrize("history", [[1], [1, 2], [1, 2, 2], [1, 4, 4]])
-def test_chances_sum_to_one(history):
+def test_chances_sum_to_one(history: list[int]) -> None:
     model = NGram([np.array([1, 2, 2, 3, 2, 2, 3])], order=3)
     last = [model.nats([np.array([*history, w])])[:, -1] for w in range(len(VOCABULARY))]
     np.testing.assert_allclose(np.exp(-np.array(last)).sum(axis=0), 1.0)

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import cli
 from audit.checked_toml import toml_lines
@@ -29,11 +30,20 @@ from generator.network.checkpoint import CONFIG, FORMAT, is_spectrogram, read_de
 from generator.network.model import SIZES
 from generator.network.stack import MAX_HELD, ModelConfig
 from ledger.anchors.anchor import ANCHOR_SCHEMA, FIELDS, anchor_file, read_anchor
+from ledger.anchors.tokens import read_token
 from ledger.chains.evidence import MAX_PROOF, Evidence
 from ledger.chains.receipts import anchored_event
 from ledger.errors import LONGEST, LedgerError, Malformed
 from ledger.exchange import credential
-from ledger.hashes.digest import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_RECORD_BYTES, parse_json, read_json
+from ledger.hashes.digest import (
+    MAX_JSON_DEPTH,
+    MAX_JSON_VALUES,
+    MAX_RECORD_BYTES,
+    Digest,
+    hash_bytes,
+    parse_json,
+    read_json,
+)
 from ledger.hashes.manifest import FILES, Manifest
 from ledger.provenance.signed import read_signed
 from ledger.signing.envelope import sign_statement
@@ -99,13 +109,13 @@ def test_a_file_beside_an_artefact_is_small(tmp_path: Path) -> None:
     for file in (tmp_path / "t.mid.sig", tmp_path / "r.json"):
         file.write_bytes(b" " * (MAX_RECORD_BYTES + 1))
     with pytest.raises(Malformed, match=f"more than the limit of {MAX_RECORD_BYTES} bytes"):
-        read_signed(tmp_path / "t.mid", {})
+        read_signed(tmp_path / "t.mid", Trust({}))
     with pytest.raises(Malformed, match=f"r.json: more than the limit of {MAX_RECORD_BYTES} bytes"):
         read_json(tmp_path / "r.json")
     (tmp_path / "m").mkdir()
     (tmp_path / "m.sig").write_bytes(b" " * (MAX_RECORD_BYTES + 1))  # a folder's names all its files
     with pytest.raises(Malformed, match="not valid JSON"):
-        read_signed(tmp_path / "m", {})
+        read_signed(tmp_path / "m", Trust({}))
 
 
 def test_messages_quote_no_megabytes() -> None:
@@ -164,13 +174,13 @@ def test_an_anchor_of_no_date_is_malformed(time_s: object, tmp_path: Path) -> No
     token = json.loads(targets._tokens()[1]) | {"time": time_s}
     (tmp_path / "t.mid.token.json").write_text(json.dumps(token))
     with pytest.raises(Malformed, match=r"time .* is (not a whole number|beyond the year 9999)"):
-        targets.read_token(tmp_path / "t.mid")
+        read_token(tmp_path / "t.mid")
 
 
 def test_a_binding_of_before_1970_is_malformed() -> None:
     predicate = json.loads(targets._predicates()[1])
-    subject = {"public.pem": targets.Digest.from_hex(targets.KEY_ID)}
-    public = targets.ec.derive_private_key(7, targets.ec.SECP256K1()).public_key().public_numbers()
+    subject = {"public.pem": Digest.from_hex(targets.KEY_ID)}
+    public = ec.derive_private_key(7, ec.SECP256K1()).public_key().public_numbers()
     raw = public.x.to_bytes(32) + public.y.to_bytes(32)
     from ledger.hashes.merkle import keccak256
 
@@ -347,7 +357,7 @@ def test_a_manifest_of_more_pieces_than_its_files_hold_is_refused(count: int, tm
 
 
 def test_a_statement_of_many_files_is_read(tmp_path: Path) -> None:
-    digest = targets.hash_bytes(b"x")
+    digest = hash_bytes(b"x")
     files = {f"{k:06d}": digest for k in range(50_000)}
     statement = content_statement("m", Manifest(files, FILES), targets._origin("dataset"))
     payload = statement.to_bytes()

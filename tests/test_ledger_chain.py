@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.chains.embedded import EmbeddedChain
-from ledger.chains.rpc import RpcChain
+from ledger.chains.chain import Chain
 from tests.cases.values import require
 
 pytest.importorskip("web3")
@@ -31,15 +30,13 @@ def new() -> Digest:
     return Digest("sha256", os.urandom(32))
 
 
-def asked(
-    chain: EmbeddedChain | RpcChain, contract: str, function: str, kinds: list[str], *values: object
-) -> int | tuple[str, int]:
+def asked(chain: Chain, contract: str, function: str, kinds: list[str], *values: object) -> int | tuple[str, int]:
     with chain._session(write=False):
         answer = abi.decode(kinds, chain._call(contract, encode(function, *values)))
     return answer[0] if len(kinds) == 1 else answer
 
 
-def test_anchor_and_lookup(chain: EmbeddedChain | RpcChain) -> None:
+def test_anchor_and_lookup(chain: Chain) -> None:
     root = os.urandom(32)
     chain.anchor(os.urandom(32))
     assert chain.lookup(root) is None
@@ -57,7 +54,7 @@ def test_anchor_and_lookup(chain: EmbeddedChain | RpcChain) -> None:
     assert chain.block_hash(10**6) is None
 
 
-def test_the_evidence_of_an_anchor_holds_by_itself(chain: EmbeddedChain | RpcChain) -> None:
+def test_the_evidence_of_an_anchor_holds_by_itself(chain: Chain) -> None:
     receipt = chain.anchor(os.urandom(32))
     event = anchored_event(receipt.contract, receipt.root, receipt.issuer)
     require(receipt.evidence).check(event, receipt.block, receipt.time)
@@ -71,12 +68,12 @@ def test_the_evidence_of_an_anchor_holds_by_itself(chain: EmbeddedChain | RpcCha
         require(receipt.evidence).check(event, receipt.block, receipt.time - 1)
 
 
-def test_the_same_root_is_sent_once(chain: EmbeddedChain | RpcChain) -> None:
+def test_the_same_root_is_sent_once(chain: Chain) -> None:
     root = os.urandom(32)
     assert chain.anchor(root) == chain.anchor(root)
 
 
-def test_revocation_counts_for_leaf_and_root(chain: EmbeddedChain | RpcChain) -> None:
+def test_revocation_counts_for_leaf_and_root(chain: Chain) -> None:
     root, leaf, other = (os.urandom(32) for _ in range(3))
     chain.anchor(os.urandom(32))
     with pytest.raises(ChainRefused, match="only the account that anchored"):
@@ -94,7 +91,7 @@ def test_revocation_counts_for_leaf_and_root(chain: EmbeddedChain | RpcChain) ->
 
 
 @pytest.mark.parametrize("leaves", [1, 2, 11, 1000])
-def test_the_contract_accepts_our_proofs_and_no_others(chain: EmbeddedChain | RpcChain, leaves: int) -> None:
+def test_the_contract_accepts_our_proofs_and_no_others(chain: Chain, leaves: int) -> None:
     hashes = [leaf_hash(new(), hash_bytes(b"%d" % n)) for n in range(leaves)]
     tree = MerkleTree(hashes)
     contract = chain.anchor(tree.root).contract
@@ -114,7 +111,7 @@ def test_the_contract_accepts_our_proofs_and_no_others(chain: EmbeddedChain | Rp
 
 
 def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the_root(
-    chain: EmbeddedChain | RpcChain,
+    chain: Chain,
 ) -> None:
     leaf = os.urandom(32)
     node, proof = leaf, [os.urandom(32) for _ in range(65)]
@@ -126,7 +123,7 @@ def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the
             assert asked(chain, contract, function, ["bool"], node, leaf, proof[:length]) is (length == 64)
 
 
-def test_bad_roots_and_foreign_contracts_are_refused(chain: EmbeddedChain | RpcChain) -> None:
+def test_bad_roots_and_foreign_contracts_are_refused(chain: Chain) -> None:
     for root in (bytes(32), b"short"):
         with pytest.raises(Malformed, match="cannot be anchored"):
             chain.anchor(root)
@@ -147,7 +144,7 @@ def test_bad_roots_and_foreign_contracts_are_refused(chain: EmbeddedChain | RpcC
         chain.lookup(root, contract="nonsense")
 
 
-def test_a_track_is_minted_once(chain: EmbeddedChain | RpcChain) -> None:
+def test_a_track_is_minted_once(chain: Chain) -> None:
     track, metadata = new(), new()
     (token,) = chain.mint([(track, metadata)])
     assert (token.token_id, token.owner, token.metadata) == (int(track.hex, 16), chain.account, metadata)
@@ -166,7 +163,7 @@ def test_a_track_is_minted_once(chain: EmbeddedChain | RpcChain) -> None:
         chain._transact(token.contract, contract)
 
 
-def test_tokens_for_others_and_the_zero_address(chain: EmbeddedChain | RpcChain) -> None:
+def test_tokens_for_others_and_the_zero_address(chain: Chain) -> None:
     track = new()
     (token,) = chain.mint([(track, new())], to=STRANGER)
     assert require(chain.token(track, token.contract)).owner.lower() == STRANGER
@@ -178,7 +175,7 @@ def test_tokens_for_others_and_the_zero_address(chain: EmbeddedChain | RpcChain)
             chain.mint([(new(), new())], to=wrong)
 
 
-def test_a_batch_is_one_transaction_and_counts(chain: EmbeddedChain | RpcChain) -> None:
+def test_a_batch_is_one_transaction_and_counts(chain: Chain) -> None:
     tracks = [(new(), new()) for _ in range(100)]
     tokens = chain.mint(tracks)
     assert len({require(token.mined).transaction for token in tokens}) == 1
@@ -196,7 +193,7 @@ def test_a_batch_is_one_transaction_and_counts(chain: EmbeddedChain | RpcChain) 
         chain._transact(contract, encode("mintBatch(bytes32[],bytes32[])", [ZERO32], []))
 
 
-def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain: EmbeddedChain | RpcChain) -> None:
+def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain: Chain) -> None:
     track, other = new(), new()
     (token,), (fixed,) = chain.mint([(track, new())]), chain.mint([(other, new())], locked=True)
     assert (token.locked, fixed.locked, token.contract == fixed.contract) == (False, True, False)
@@ -216,7 +213,7 @@ def test_the_token_moves_as_erc721_says_and_locked_ones_do_not(chain: EmbeddedCh
     assert balances == [0, 1]
 
 
-def test_interfaces_are_declared(chain: EmbeddedChain | RpcChain) -> None:
+def test_interfaces_are_declared(chain: Chain) -> None:
     (token,) = chain.mint([(new(), new())])
     wanted = {"erc165": "01ffc9a7", "erc721": "80ac58cd", "metadata": "5b5e139f", "erc2981": "2a55205a",
               "erc5192": "b45a3c0e", "erc4906": "49064906"}  # fmt: skip
@@ -227,7 +224,7 @@ def test_interfaces_are_declared(chain: EmbeddedChain | RpcChain) -> None:
     assert found == dict.fromkeys(wanted, True) | {"nothing": False}
 
 
-def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain: EmbeddedChain | RpcChain) -> None:
+def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain: Chain) -> None:
     data = b'{"name":"a track"}'
     track = new()
     (token,) = chain.mint([(track, hash_bytes(data))])
@@ -239,7 +236,7 @@ def test_the_uri_is_the_cid_and_after_publishing_the_metadata_itself(chain: Embe
     assert require(chain.token(track, token.contract)).uri == inline
 
 
-def test_royalties(chain: EmbeddedChain | RpcChain) -> None:
+def test_royalties(chain: Chain) -> None:
     (token,) = chain.mint([(new(), new())])
     chain.set_royalty(STRANGER, 750)
     answer = asked(chain, token.contract, "royaltyInfo(uint256,uint256)", ["address", "uint256"], token.token_id, 200)
@@ -248,7 +245,7 @@ def test_royalties(chain: EmbeddedChain | RpcChain) -> None:
         chain.set_royalty(STRANGER, 10_001)
 
 
-def test_gas_is_that_of_the_snapshot(chain: EmbeddedChain | RpcChain) -> None:
+def test_gas_is_that_of_the_snapshot(chain: Chain) -> None:
     """A change of the contracts has to change the snapshot knowingly: ``CONTRASTE_SHOW_GAS=1 pytest -s`` shows it."""
 
     def exact(number: int) -> bytes:  # bytes that hold no zero, so that call data always costs the same
@@ -258,7 +255,7 @@ def test_gas_is_that_of_the_snapshot(chain: EmbeddedChain | RpcChain) -> None:
         return Digest("sha256", exact(number))
 
     start = int.from_bytes(os.urandom(3), "big") % 10**7 * 10
-    found = {}
+    found: dict[str, Any] = {}
     with chain._session(write=True):
         contract = chain._deployed("Anchor") or chain._deploy("Anchor")
     root = exact(start)

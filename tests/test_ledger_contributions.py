@@ -1,6 +1,7 @@
 """The log of what people did to an artefact."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def test_a_damaged_log_is_named_and_left_alone(tmp_path: Path, data: bytes, mess
     path = tmp_path / "t.mid"
     path.write_bytes(b"x")
     contributions_file(path).write_bytes(data)
-    for use in (lambda: read_contributions(path), lambda: add_contribution(path, "edit", "x", digest_of(path))):
+    uses: list[Callable[[], object]] = [lambda: read_contributions(path)]
+    uses.append(lambda: add_contribution(path, "edit", "x", digest_of(path)))
+    for use in uses:
         with pytest.raises(Malformed, match=message) as caught:
             use()
         assert "t.mid.contributions.json" in str(caught.value)

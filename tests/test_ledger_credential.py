@@ -347,7 +347,7 @@ def test_no_altered_byte_changes_what_a_trusted_credential_says(world: World) ->
     path = world.track("mid")
     whole, said = holder(path).read_bytes(), read_credential(path, world.trust).manifest
     room = whole.index(bytes(200))
-    verdicts = Counter()
+    verdicts: Counter[str] = Counter()
     for at in (*range(0, room, 5), room + 100, *range(len(whole) - 60, len(whole), 3)):
         holder(path).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         found = read_credential(path, world.trust)
@@ -422,7 +422,7 @@ def test_a_chain_with_an_authority_between(world: World, tmp_path: Path) -> None
         issuer: str,
         public: ec.EllipticCurvePublicKey,
         by: ec.EllipticCurvePrivateKey,
-        *extensions: object,
+        *extensions: x509.ExtensionType,
     ) -> x509.Certificate:
         made = x509.CertificateBuilder(_named(issuer), _named(subject), public, x509.random_serial_number())
         made = made.not_valid_before(mine.not_valid_before_utc).not_valid_after(mine.not_valid_after_utc)

@@ -85,16 +85,16 @@ def test_two_processes_at_once_on_a_new_chain(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_moment_the_chain_opens_and_goes_on(tmp_path: Path) -> None:
-    anchored = []
+    anchored: list[int] = []
     for delay in (0.0, 0.013, 0.037, 0.071):
         first = 1000 * (len(anchored) + 1)
         process = _start(ANCHOR_RANGE, tmp_path, first, first + 500)
-        said = [require(process.stdout).readline(), require(process.stdout).readline()][
-            1:
-        ]  # ready, and the first anchor
+        out = require(process.stdout)
+        ready, one = out.readline(), out.readline()  # which is the first anchor
+        assert ready
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        said = [int(line) for line in (*said, *process.communicate()[0].splitlines())]
+        said = [int(line) for line in (one, *process.communicate()[0].splitlines())]
         anchored += said
         chain = EmbeddedChain(tmp_path)
         # At most one transaction was committed and not reported; nothing after it.
@@ -204,6 +204,7 @@ def test_every_chain_has_its_own_genesis_and_a_private_file(
 ) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path))
     chain = open_chain()
+    assert isinstance(chain, EmbeddedChain)
     chain.anchor(keccak256(b"x"))
     assert chain.file == tmp_path / "chain" / "chain.sqlite"
     assert chain.file.stat().st_mode & 0o777 == 0o600

@@ -32,11 +32,16 @@ from ledger.signing.keyring import with_files
 from ledger.signing.predicates import signed_manifest
 from ledger.signing.statement import Material
 from ledger.signing.trust import Trust
+from tests.cases.values import require
 
 DATA = Path(__file__).parent / "data" / "model_signing"
 PEER = Path(__file__).parent / "peers" / "model_signing_peer.py"
 PYTHON = os.environ.get("CONTRASTE_MODEL_SIGNING")
-CURVES = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
+CURVES: dict[str, type[ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1]] = {
+    "p256": ec.SECP256R1,
+    "p384": ec.SECP384R1,
+    "p521": ec.SECP521R1,
+}
 CASES = list(product(CURVES, ("key", "certificate"), ("files", "shards"), ("model", "single.bin")))
 needs_peer = pytest.mark.skipif(PYTHON is None, reason="model-signing is not asked without: make interop")
 
@@ -70,10 +75,10 @@ def make_keys(folder: Path, curve: str) -> tuple[ec.EllipticCurvePrivateKey, x50
 def _certificate(
     subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, ca: bool
 ) -> x509.Certificate:
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (issuer, subject)]
+    signer, owner = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (issuer, subject))
     usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
     return (
-        x509.CertificateBuilder(*names, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(signer, owner, key.public_key(), x509.random_serial_number())
         .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
         .not_valid_after(datetime(2126, 1, 1, tzinfo=UTC))
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
@@ -84,9 +89,9 @@ def _certificate(
     )
 
 
-def peer(*words: object) -> Any:
+def peer(*words: object) -> tuple[int, str]:
     """Run the reference implementation; return its exit code and what it said."""
-    ran = subprocess.run([PYTHON, PEER, *map(str, words)], capture_output=True, text=True, check=False)
+    ran = subprocess.run([require(PYTHON), PEER, *map(str, words)], capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout + ran.stderr
 
 

@@ -23,7 +23,7 @@ from ledger.hashes.manifest import Manifest
 from ledger.signing import keyring, keys, signer
 from ledger.signing.envelope import Envelope, sign_statement
 from ledger.signing.predicates import content_statement
-from ledger.signing.signer import Signer
+from ledger.signing.signer import Pkcs11Key, Signer
 from ledger.signing.statement import Origin, Statement
 from ledger.signing.trust import Revocation, Trust, verify_envelope
 
@@ -65,12 +65,12 @@ def test_created_keys_load_and_are_private(tmp_path: Path, curve: str) -> None:
     assert public == made == _load(tmp_path / "k", "secret \u00e9").key.public_key()
     assert keys.key_id(public) == hash_bytes((tmp_path / "k" / "public.pem").read_bytes()).hex
     assert f"P-{public.key_size}" == curve
-    assert _load(tmp_path / "k" / "private.p12", "secret \u00e9").key.key_size == public.key_size
+    assert _load(tmp_path / "k" / "private.p12", "secret \u00e9").key.public_key().key_size == public.key_size
 
 
 def test_the_file_has_600_000_rounds_by_the_account_of_openssl(tmp_path: Path) -> None:
     signer.create_keys(tmp_path, "secret")
-    command = ["openssl", "pkcs12", "-in", tmp_path / "private.p12", "-info", "-noout", "-passin", "pass:secret"]
+    command = ["openssl", "pkcs12", "-in", str(tmp_path / "private.p12"), "-info", "-noout", "-passin", "pass:secret"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def test_pkcs8_of_openssl_is_read(tmp_path: Path) -> None:
         except FileNotFoundError:
             pytest.skip("no openssl command")
         file.chmod(0o600)
-        assert _load(file).key.key_size == 384
+        assert _load(file).key.public_key().key_size == 384
 
 
 def test_absent_and_foreign_public_keys_say_why(tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ def certificate(
     usage: bool = True,
 ) -> x509.Certificate:
     """Return a certificate, valid from `start` to `end` days from now."""
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, issuer)]
+    owner, above = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, issuer))
     builder = (
-        x509.CertificateBuilder(*reversed(names), key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(above, owner, key.public_key(), x509.random_serial_number())
         .not_valid_before(NOW + timedelta(days=start))
         .not_valid_after(NOW + timedelta(days=end))
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
@@ -469,7 +469,7 @@ def test_accounts_are_written_encrypted_and_read(tmp_path: Path, monkeypatch: py
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Make a SoftHSM2 token with a key on each curve; give a function from label to URI."""
     pkcs11 = pytest.importorskip("pkcs11", reason="the extra 'hsm' (python-pkcs11) is not installed")
     places = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
@@ -495,11 +495,12 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("curve", ["secp256r1", "secp384r1", "secp521r1"])
-def test_a_hardware_key_signs_like_any_other(token: Any, curve: Any) -> None:
+def test_a_hardware_key_signs_like_any_other(token: Callable[..., str], curve: str) -> None:
     mine = _load(token(curve), "1234")
     envelope = Envelope.from_bytes(sign_statement(STATEMENT, mine.key).to_bytes())
     assert verify_envelope(envelope, Trust({envelope.keyid: mine.key.public_key()})) == STATEMENT
     assert mine.key.public_key().curve.name == curve
+    assert isinstance(mine.key, Pkcs11Key)
     mine.key.key.session.close()
 
 
@@ -512,7 +513,9 @@ def test_a_hardware_key_signs_like_any_other(token: Any, curve: Any) -> None:
         (("secp256k1",), "1234", "secp256k1 is not a key"),
     ],
 )
-def test_unusable_hardware_keys_say_why(token: Any, uri: Any, pin: Any, message: Any) -> None:
+def test_unusable_hardware_keys_say_why(
+    token: Callable[..., str], uri: tuple[str, ...], pin: str, message: str
+) -> None:
     with pytest.raises(KeyUnusable, match=message):
         _load(token(*uri), pin)
 

@@ -128,7 +128,7 @@ def test_a_failed_addition_leaves_the_log_as_it_was(tmp_path: Path) -> None:
         public_key = staticmethod(KEY.public_key)
 
         @staticmethod
-        def sign(data: bytes, signature_algorithm: ec.ECDSA) -> None:
+        def sign(data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
             raise LedgerError("the token was taken out")
 
     with pytest.raises(LedgerError, match="taken out"):

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ class Node:
 
     def __init__(self) -> None:
         self.tester = EthereumTester(PyEVMBackend())
-        self.answers = {"eth_chainId": "0x7a69", "eth_maxPriorityFeePerGas": hex(10**9)}
-        self.calls = []
+        self.answers: dict[str, Any] = {"eth_chainId": "0x7a69", "eth_maxPriorityFeePerGas": hex(10**9)}
+        self.calls: list[str] = []
 
     def answer(self, method: str, parameters: list[Any]) -> dict[str, Any]:
         self.calls.append(method)
@@ -64,13 +64,13 @@ class Node:
         fields = {names.get(name, name): hex(v) if isinstance(v, int) else v for name, v in block.items()}
         return fields | {"logsBloom": "0x00"}  # the hash of the header is another one then, as on some other chains
 
-    def eth_getTransactionByHash(self, transaction: str) -> None:  # noqa: N802
+    def eth_getTransactionByHash(self, transaction: str) -> Any:  # noqa: N802
         try:
             return self.tester.get_transaction_by_hash(transaction)
         except TransactionNotFound:
             return None
 
-    def eth_getBlockReceipts(self, number: str) -> list[dict[str, Any]]:  # noqa: N802
+    def eth_getBlockReceipts(self, number: str) -> list[dict[str, Any] | None]:  # noqa: N802
         block = self.tester.get_block_by_number(int(number, 16))
         return [self.eth_getTransactionReceipt(transaction) for transaction in block["transactions"]]
 
@@ -117,12 +117,18 @@ def _to(fields: dict[str, str]) -> dict[str, str]:
     return {"to": fields["to"]} if "to" in fields else {}
 
 
+class NodeServer(ThreadingHTTPServer):
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.node = Node()
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[ThreadingHTTPServer]:
+def server() -> Iterator[NodeServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = server.node.answer(request["method"], request["params"])
+            answer = serving.node.answer(request["method"], request["params"])
             data = answer if isinstance(answer, bytes) else json.dumps({"jsonrpc": "2.0", "id": 1} | answer).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
@@ -132,16 +138,15 @@ def server() -> Iterator[ThreadingHTTPServer]:
         def log_message(self, *_: str) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.node = Node()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    serving = NodeServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield serving
+    serving.shutdown()
+    serving.server_close()
 
 
 @pytest.fixture
-def node(server: ThreadingHTTPServer, home: Path) -> Iterator[Node]:
+def node(server: NodeServer, home: Path) -> Iterator[Node]:
     before = dict(server.node.answers)
     server.node.calls.clear()
     yield server.node
@@ -149,7 +154,7 @@ def node(server: ThreadingHTTPServer, home: Path) -> Iterator[Node]:
 
 
 @pytest.fixture
-def url(server: ThreadingHTTPServer) -> str:
+def url(server: NodeServer) -> str:
     return f"http://127.0.0.1:{server.server_port}"
 
 
@@ -167,7 +172,7 @@ def test_anchor_lookup_revoke_and_mint(url: str, key: bytes) -> None:
     root = keccak256(key)
     receipt = chain.anchor(root)
     assert (receipt.simulated, receipt.chain.chain_id, receipt.issuer) == (False, 31337, chain.account)
-    assert receipt.gas_used < 47_600
+    assert require(receipt.gas_used) < 47_600
     entry = require(RpcChain(url).lookup(root, contract=receipt.contract))  # no key, as another user
     assert (entry.issuer, entry.block, entry.time) == (chain.account, receipt.block, receipt.time)
     assert chain.block_of(receipt.transaction) == receipt.block
@@ -442,9 +447,9 @@ def test_the_key_comes_from_the_environment_or_a_keystore(tmp_path: Path, monkey
 
 
 @contextlib.contextmanager
-def answering(respond: Any) -> Iterator[tuple[str, list[Any]]]:
+def answering(respond: Callable[[BaseHTTPRequestHandler], object]) -> Iterator[tuple[str, list[str]]]:
     """Serve `respond(handler)` to every POST, on a free loopback port; yield the URL and the requests so far."""
-    asked = []
+    asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -465,7 +470,7 @@ def answering(respond: Any) -> Iterator[tuple[str, list[Any]]]:
         server.server_close()
 
 
-def _headers(handler: Any, code: int, **headers: str) -> None:
+def _headers(handler: BaseHTTPRequestHandler, code: int, **headers: str) -> None:
     handler.send_response(code)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
@@ -503,7 +508,7 @@ def test_an_answer_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch, leng
 
     monkeypatch.setattr(jsonrpc, "MAX_ANSWER", 1 << 20)
 
-    def respond(handler: Any) -> None:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
         if length == "packed":
             _headers(handler, 200, Content_Encoding="gzip", Content_Type="application/json")
             handler.wfile.write(gzip.compress(b" " * (64 << 20)))

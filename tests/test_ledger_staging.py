@@ -56,7 +56,7 @@ def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path: Path, monkeypatc
     staged.remove(tmp_path / "gone")
     replace, unlink = os.replace, Path.unlink
 
-    def failing(true: Callable[..., Any], path: str | Path, *words: Path, **options: bool) -> None:
+    def failing(true: Callable[..., Any], path: str | Path, *words: Path, **options: bool) -> Any:
         target = Path(words[0] if words else path)
         if target.name == at:
             monkeypatch.undo()
@@ -113,7 +113,7 @@ def test_a_failed_signature_leaves_the_old_state_valid(
 def test_an_authority_that_gives_no_time_stamp_leaves_the_old_state_valid(track: Path, tmp_path: Path) -> None:
     log = TransparencyLog(tmp_path / "home/log.sqlite")
 
-    def refuse(signature: bytes) -> None:
+    def refuse(signature: bytes) -> bytes:
         raise TimeStampUnavailable("no time")
 
     before = track.with_name("t.mid.sig").read_bytes()

@@ -117,12 +117,13 @@ def test_reports_keep_their_origin_and_follow_their_schema() -> None:
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1])
-def test_the_hash_goes_with_the_curve(curve: type[Any]) -> None:
+def test_the_hash_goes_with_the_curve(curve: type[ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1]) -> None:
     key = ec.generate_private_key(curve())
     envelope = Envelope.from_bytes(sign_statement(TRACK, key).to_bytes())
     assert verify_envelope(envelope, Trust({envelope.keyid: key.public_key()})) == TRACK
-    size = {256: hashes.SHA256, 384: hashes.SHA384, 521: hashes.SHA512}[key.key_size]
-    key.public_key().verify(envelope.signature, pre_authentication_encoding(envelope.payload), ec.ECDSA(size()))
+    sizes: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
+    signed = pre_authentication_encoding(envelope.payload)
+    key.public_key().verify(envelope.signature, signed, ec.ECDSA(sizes[key.key_size]))
 
 
 def test_other_curves_do_not_sign() -> None:
@@ -148,7 +149,7 @@ def test_the_older_form_with_the_whole_key_is_read_as_a_hint() -> None:
 def test_the_encoding_of_versions_before_1_0_is_refused() -> None:
     payload = TRACK.to_bytes()
     kind = "application/vnd.in-toto+json"
-    older = f"DSSEV1 {len(kind)} {kind} {len(payload)} {payload}".encode()
+    older = f"DSSEV1 {len(kind)} {kind} {len(payload)} {payload!r}".encode()
     signature = KEY.sign(older, ec.ECDSA(hashes.SHA256()))
     with pytest.raises(SignatureInvalid, match="does not belong"):
         verify_envelope(Envelope(payload, next(iter(KEYS)), signature), KEYS)

@@ -92,7 +92,7 @@ def flipped(text: str, at: int = -1) -> str:
 
 def evidence_with(
     change: Callable[[dict[str, Any]], object], file: Callable[..., Any] = anchor_file
-) -> Callable[[dict[str, Any]], None]:
+) -> Callable[[SimpleNamespace], None]:
     return lambda w: edit(file(w.track), lambda value: value["evidence"].update(change(value["evidence"])))
 
 
@@ -171,7 +171,7 @@ def revoked(w: SimpleNamespace, *, leaf: bool) -> None:
 ZERO = "0x" + "00" * 32
 SOME = "0x" + "55" * 32
 SOMEONE = "0x" + "66" * 20
-CASES = {
+CASES: dict[str, tuple[Callable[[SimpleNamespace], object], str, str, str]] = {
     # The Merkle proof
     "proof: a hash changed": (
         anchor_with(lambda v: v["proof"].__setitem__(0, flipped(v["proof"][0]))),

@@ -37,7 +37,7 @@ SIDE = ("", ".sig", ".run.sig", ".provenance.json", ".contributions.json", ".con
 class Chain(FakeChain):
     """A chain that also revokes."""
 
-    def revoke(self, root: bytes, leaf: bytes, reason: str, contract: str | None = None) -> None:
+    def revoke(self, root: bytes, leaf: bytes = bytes(32), reason: str = "", contract: str | None = None) -> Any:
         entry = self.entries[root]
         self.entries[root] = type(entry)(entry.contract, entry.issuer, entry.time, entry.block, 2000, True)
 
@@ -74,7 +74,7 @@ def beside(world: Path, path: str, suffix: str) -> Path:
     return file.with_name(file.name + suffix)
 
 
-def take(*files: str) -> Callable[[Path], list[None]]:
+def take(*files: str) -> Callable[[Path], object]:
     return lambda w: [(w / file).unlink() for file in files]
 
 
@@ -235,7 +235,7 @@ def _put_back(kept: dict[Path, bytes]) -> None:
         file.write_bytes(content)
 
 
-OLDER = {
+OLDER: dict[str, Callable[[Path], object]] = {
     "other content": lambda w: (w / T).write_bytes(b"other notes"),
     "the same content, and other words": lambda w: write_record(w / T, "track", parameters={"mining": "allowed"}),
 }
@@ -385,7 +385,7 @@ def _move(w: Path) -> None:
     shutil.copytree(w / "reports/a", w / "reports/b")
 
 
-REPORTS = {
+REPORTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "page altered": (lambda w: (w / "reports/a/report.html").write_bytes(b"<p>pass</p>"), "a", "content-changed"),
     "index altered": (lambda w: (w / "reports/index.html").write_bytes(b"<p>all pass</p>"), "a", "content-changed"),
     "index without its signature": (take("reports/index.html.sig"), "a", "unsigned"),

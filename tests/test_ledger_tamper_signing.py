@@ -218,7 +218,7 @@ def resources(*names: str, root: bool = True) -> Callable[[Path], None]:
 
 
 def before_1_0(payload: bytes) -> bytes:
-    return f"DSSEV1 28 application/vnd.in-toto+json {len(payload)} {payload}".encode()
+    return f"DSSEV1 28 application/vnd.in-toto+json {len(payload)} {payload!r}".encode()
 
 
 def contributions(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[Path], None]:
@@ -813,7 +813,7 @@ def linked(w: Path) -> dict[str, Path]:
     return {"at": w.with_name("link")}
 
 
-BENIGN = {
+BENIGN: dict[str, Callable[[Path], Any]] = {
     "nothing": lambda w: None,
     "parent renamed": moved,
     "copied, new inodes": copied,
@@ -892,7 +892,7 @@ def test_signing_with_a_hardware_like_key_needs_its_two_methods_only(world: Path
         public_key = staticmethod(KEY.public_key)
 
         @staticmethod
-        def sign(data: bytes, signature_algorithm: ec.ECDSA) -> bytes:
+        def sign(data: bytes, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
             assert isinstance(signature_algorithm.algorithm, hashes.SHA256)
             return KEY.sign(data, ec.ECDSA(hashes.SHA256()))
 

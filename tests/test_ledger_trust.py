@@ -1,5 +1,6 @@
 """Whom a signature is believed from: names come from trust, and certificates count as far as RFC 5280 lets them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     by: ec.EllipticCurvePrivateKey,
-    *extensions: object,
+    *extensions: x509.ExtensionType,
     ca: bool | None = False,
     depth: int | None = None,
     days: tuple[int, int] = (-2, 9),
@@ -66,7 +67,7 @@ def root(*extensions: x509.KeyUsage | x509.ExtendedKeyUsage, **options: Any) -> 
     )
 
 
-def middle(*extensions: object, **options: Any) -> x509.Certificate:
+def middle(*extensions: x509.ExtensionType, **options: Any) -> x509.Certificate:
     options = {"ca": True} | options
     return certificate(
         name("middle"), MIDDLE, name("root"), ROOT, *(extensions or (usage("key_cert_sign"),)), **options
@@ -74,7 +75,7 @@ def middle(*extensions: object, **options: Any) -> x509.Certificate:
 
 
 def leaf(
-    *extensions: object,
+    *extensions: x509.ExtensionType,
     by: ec.EllipticCurvePrivateKey = MIDDLE,
     subject: x509.Name | None = None,
     **options: Any,
@@ -99,7 +100,7 @@ def alternative(value: x509.RFC822Name | x509.DNSName) -> x509.SubjectAlternativ
     return x509.SubjectAlternativeName([value])
 
 
-GOOD = {
+GOOD: dict[str, Callable[[], tuple[list[x509.Certificate], x509.Certificate | None]]] = {
     "usage alone": lambda: ([leaf(), middle()], root()),
     "without an intermediate": lambda: ([leaf(by=ROOT)], root()),
     "purpose alone": lambda: ([leaf(PURPOSE([CODE])), middle()], root()),

@@ -44,10 +44,10 @@ class FakeChain(Chain):
     """A chain of one dictionary, so that the walk is tested without an EVM."""
 
     simulated = True
-    evidence = None
+    evidence: Evidence | None = None
 
     def __init__(self, genesis: str = "0x" + "11" * 32) -> None:
-        self.entries = {}
+        self.entries: dict[bytes, Entry] = {}
         self.chain = ChainIdentity(7, genesis)
         self.fault = None
         self.final = True
@@ -64,20 +64,20 @@ class FakeChain(Chain):
             root, self.chain, self.simulated, *place, transaction, entry.block, entry.time, None, self.evidence
         )
 
-    def lookup(self, root: bytes, leaf: bytes = bytes(32), contract: str | None = None) -> Entry:
+    def lookup(self, root: bytes, leaf: bytes = bytes(32), contract: str | None = None) -> Entry | None:
         if self.fault:
             raise self.fault
         if contract not in (None, "0x" + "33" * 20):
             raise ContractMismatch("no code")
         return self.entries.get(root)
 
-    def block_of(self, transaction: str) -> int:
+    def block_of(self, transaction: str) -> int | None:
         return 5 if transaction == "0x" + "44" * 32 else None
 
     def block_hash(self, number: int) -> str:
         return self.evidence.block_hash if self.evidence else "0x" + "77" * 32
 
-    def _unused(self, *_: object, **__: object) -> None:
+    def _unused(self, *_: Any, **__: Any) -> Any:
         raise ChainRefused("not in the fake chain")
 
     _session = _transact = _call = _code = _block = _emitted_in = is_final = _remembered = _unused
@@ -173,7 +173,7 @@ def test_benign_changes_stay_well(world: SimpleNamespace) -> None:
     shutil.move(moved, world.root)
 
 
-TAMPER = {
+TAMPER: dict[str, tuple[Callable[[SimpleNamespace], object], str, str]] = {
     "store flipped": (lambda w: _flip(w.store / "notes" / "a.bin"), "data set", r"changed notes/a\.bin"),
     "store truncated": (lambda w: (w.store / "notes" / "a.bin").write_bytes(b""), "data set", "changed"),
     "store file added": (lambda w: (w.store / "b").write_bytes(b"b"), "data set", "extra b"),

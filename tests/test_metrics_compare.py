@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_chance_is_seeded_and_hand_countable() -> None:
     assert levels == chance_levels([features(p) for p in pieces], pairs=8, seed=3)
     assert list(levels) == SYMBOLIC
     drawn = unrelated_pairs(range(5), 8, 3)
-    by_hand = [measure(features(pieces[i]), features(pieces[j]))["edit_similarity"] for i, j in drawn]
+    by_hand: list[Any] = [measure(features(pieces[i]), features(pieces[j]))["edit_similarity"] for i, j in drawn]
     level = levels["edit_similarity"]
     assert (level.mean, level.sd) == (pytest.approx(np.mean(by_hand)), pytest.approx(np.std(by_hand)))
     assert level.p95 == pytest.approx(np.percentile(by_hand, 95))

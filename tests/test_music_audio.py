@@ -12,6 +12,7 @@ import soundfile
 
 from music.audio import (
     MEL_BANDS,
+    Samples,
     band_pass,
     decode,
     grey_mel,
@@ -27,7 +28,7 @@ from music.notes import MusicError
 RATE = 22_050
 
 
-def sine(hz: float, seconds: float = 2.0, rate: int = RATE, peak: float = 0.5) -> np.ndarray:
+def sine(hz: float, seconds: float = 2.0, rate: int = RATE, peak: float = 0.5) -> Samples:
     return (peak * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
 
 
@@ -77,7 +78,7 @@ def test_loudness_of_short_clips_and_silence() -> None:
 
 def test_gain_moves_loudness_by_its_decibels() -> None:
     tone = sine(500, 2.0)
-    assert loudness(tone, RATE) - loudness(tone / 2, RATE) == pytest.approx(20 * math.log10(2), abs=1e-3)
+    assert loudness(tone, RATE) - loudness(tone / np.float32(2), RATE) == pytest.approx(20 * math.log10(2), abs=1e-3)
 
 
 def test_band_pass_keeps_the_band_only() -> None:
@@ -102,7 +103,7 @@ def test_mel_is_relative_to_the_clips_maximum() -> None:
     assert mel.shape == (MEL_BANDS, 1 + RATE // 512)
     assert mel.max() == 0.0
     assert mel.min() >= -80.0
-    np.testing.assert_allclose(mel_db(tone * 0.25, RATE), mel, atol=0.01)
+    np.testing.assert_allclose(mel_db(tone * np.float32(0.25), RATE), mel, atol=0.01)
     # Slaney's scale: 1000 Hz is mel 15 of the 49.9 up to 11,025 Hz, in 129 steps: 15 / 49.9 * 129 - 1
     assert int(np.argmax(mel.mean(axis=1))) == 38
     assert mel_db(np.zeros(100, np.float32), RATE).shape[0] == MEL_BANDS

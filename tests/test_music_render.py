@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from music.render import render, render_passage, render_wav, renderer_info, wav_
 
 @pytest.fixture(autouse=True)
 def _no_fluidsynth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
 
 
 def scale(notes: int = 8, bpm: float = 120.0) -> NoteSequence:
@@ -131,7 +132,7 @@ def test_fluidsynth_is_used_where_installed(tmp_path: Path, monkeypatch: pytest.
     program = tmp_path / "fluidsynth"
     program.write_text(FAKE.format(python=sys.executable, fails=fails))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(rendering.shutil, "which", lambda _: str(program))
+    monkeypatch.setattr(shutil, "which", lambda _: str(program))
     assert renderer_info()["version"] == "2.3.1"
     if fails:
         with pytest.raises(MusicError, match=r"fluidsynth ended with code 1 .*no soundfont"):

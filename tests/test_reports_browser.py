@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ import soundfile
 
 from audit.findings import Finding, Link, MetricResult
 from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
+from ledger.links import LinkVerdict
 from reports.language.translation import language, languages
 from reports.pages.report import CARD_NAMES, report_html
 from reports.pages.sounds import COMPRESSION
@@ -71,7 +72,7 @@ def tone(hertz: float) -> bytes:
 def sounding(number: int, **changes: Any) -> Finding:
     """Return a finding whose voice is engraved too."""
     made = finding(number, **changes)
-    voices = {}
+    voices: dict[str, Any] = {}
     for side in ("query_notes", "piece_notes"):
         lead = getattr(made, side)[0].part
         voices[side] = tuple(
@@ -295,9 +296,9 @@ def test_dark_and_print_have_rules_of_their_own(page: Path) -> None:
         ),
     )
     assert printed == [0, None, None, None]
-    paper = {"width": 680, "height": 960}  # A4 less its margins
+    sheet = {"width": 680, "height": 960}  # A4 less its margins
     width = ["see", "document.documentElement.scrollWidth"]
-    assert drive(page, ["media", {"media": "print"}], width, viewport=paper) == [680]
+    assert drive(page, ["media", {"media": "print"}], width, viewport=sheet) == [680]
 
 
 def test_the_page_fits_a_telephone(page: Path) -> None:
@@ -316,7 +317,7 @@ def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
         reasons=(HOSTILE, long),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": long},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, cast(LinkVerdict, HOSTILE), HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
     )
     file = tmp_path / "report.html"

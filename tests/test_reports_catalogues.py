@@ -109,7 +109,7 @@ def texts() -> set[str]:
     clauses = [n for n in ast.walk(crosswalk) if isinstance(n, ast.Call) and ast.unparse(n.func) == "Row"]
     marks = [n.value for n in ast.walk(crosswalk) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "mark"]
     for node in [*marks, *(row.args[k] for row in clauses for k in (0, 2, 4))]:
-        found |= {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and len(str(n.value)) > 2}
+        found |= {str(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant) and len(str(n.value)) > 2}
     return found
 
 

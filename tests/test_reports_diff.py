@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import MetricResult
-from audit.report import AuditReport, RuleResult
+from audit.findings import MetricResult, Verdict
+from audit.report import AuditReport, RuleResult, RuleVerdict
 from reports.diff import compare_paths, compare_reports, diff_json, diff_lines
 from reports.json_report import ReportError, report_json
 from tests.cases.reports import clean_report, finding, report, waiver
@@ -27,7 +27,7 @@ def test_a_passage_is_known_again_by_its_id() -> None:
 
 
 def test_a_check_that_gets_worse_is_new_and_one_that_gets_better_is_fixed() -> None:
-    def with_metric(verdict: str, rule: str = "pass") -> AuditReport:
+    def with_metric(verdict: Verdict, rule: RuleVerdict = "pass") -> AuditReport:
         return clean_report(
             metrics=(MetricResult("bleu", "Runs.", 0.4, 0.03, 0.09, "higher", "a.mid", verdict),),
             rules=(RuleResult("style.close", "Style", rule, "why"),),

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from PIL import Image
 from audit.findings import Finding, Link, MetricResult, PassageNote, SoundMatch, StyleRange, Waiver
 from audit.policy import read_policy
 from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
+from ledger.links import LinkVerdict
 from reports.drawings.provenance_graph import chain
 from reports.drawings.svg import chance_line, number, pitch_name, rolls, timeline
 from reports.language.translation import language
@@ -200,7 +201,7 @@ def test_hostile_text_stays_text() -> None:
         reasons=(HOSTILE,),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": HOSTILE},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, cast(LinkVerdict, HOSTILE), HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
         limits=(HOSTILE,),
     )
@@ -487,7 +488,7 @@ def test_the_crosswalk_reads_its_states_off_the_report() -> None:
 
 
 def test_the_data_set_and_the_command_are_shown() -> None:
-    card = {"pieces": 4, "works": 3, "duplicates": 1, "hours": 0.25, "notes": 900}
+    card: dict[str, Any] = {"pieces": 4, "works": 3, "duplicates": 1, "hours": 0.25, "notes": 900}
     card |= {"split": [["train", 3], ["test", 1]], "licence": [["", 4]], "key": [[HOSTILE, 4]]}
     card |= {name: [] for name in ("consent", "source", "meter", "tempo_bpm")}
     store = {**report().store, "card": card}

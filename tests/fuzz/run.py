@@ -16,10 +16,11 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 OWN = ["audit", "corpus", "generator", "ledger", "music", "reports"]
-ODD = [
+ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, 10**30, 253402300800, 0.5, -1e308, "", "x", "\x1b[2J",
     "\u202e", "0x", "0x00", "..", "/a", "a/b", "é", "2026-05-01T12:00:00Z", "12" * 32, [], {}, [[]], [None], {"": {}},
 ]  # fmt: skip

@@ -196,12 +196,12 @@ def _evidence(data: bytes) -> None:
 
 def _evidences() -> list[bytes]:
     import rlp
-    from trie import HexaryTrie
+    from trie.hexary import HexaryTrie
 
     block, _ = _block()
     trie = HexaryTrie({})
     trie[rlp.encode(0)] = block.receipts[0].encoded
-    proof = [rlp.encode(node) for node in trie.get_proof(rlp.encode(0))]
+    proof = [rlp.encode(node) for node in trie.get_proof(rlp.encode(0))]  # type: ignore[no-untyped-call]  # trie gives no types
     deep = b""
     for _ in range(40):
         deep = rlp.encode([rlp.decode(deep)] if deep else [])
