@@ -15,6 +15,7 @@ from metrics.phash import mel_hash
 if TYPE_CHECKING:
     from generator.training.settings import Settings
 from commands.shared.environment import describe_run
+from commands.shared.opening import SHIPPED
 from commands.shared.options import Resume, TrainingOptions, grouped
 from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
 
@@ -64,8 +65,6 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
-
         settings = training.settings(rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora)
     _train(store, out, settings, base=model or SHIPPED, resume=resume)
 

@@ -18,7 +18,7 @@ from ledger.verify import verify_path
 
 if TYPE_CHECKING:
     from ledger.links import Verification
-from commands.shared.opening import SHIPPED, open_cache, open_chain_to_read, open_log, open_trust
+from commands.shared.opening import SHIPPED_MODELS, open_cache, open_chain_to_read, open_log, open_trust
 from commands.shared.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
 from commands.shared.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
 
@@ -64,7 +64,7 @@ def verify(
         found = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
             ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, digests=digests, log=memory,
-            shipped=SHIPPED, about=track,
+            shipped=SHIPPED_MODELS, about=track,
         )  # fmt: skip
         if not as_json:
             _print_links(found, short)
