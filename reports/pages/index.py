@@ -66,7 +66,7 @@ def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> Inde
         return row
     best = found[0]
     if isinstance(best, Finding):
-        match = say("{k} of {notes}", k=best.matched, notes=say.words.count_evalue(best.notes, "note")).unescape()
+        match = say("{k} of {notes}", k=best.matched, notes=say.words.count_noun(best.notes, "note")).unescape()
         where = f"{say.words.bars(best.query_shown)} \u2194 {say.words.bars(best.piece_shown)}"
     else:
         match = say("{k} of {n} bits differ", k=best.distance, n=best.bits).unescape()
