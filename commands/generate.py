@@ -140,15 +140,15 @@ def infill(
     ] = 16,
 ) -> None:
     """Write some bars of a piece anew; what stands before and after them stays."""
-    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
+    if not match:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with needing_extra("generator"):
         from generator.writing.infill import infill
 
     model, data = model or SHIPPED, read_bytes(track)
     made = infill(
-        model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, **asdict(sampling),
+        model, read_music(track), (int(match[1]), int(match[2] or match[1])), n, **asdict(sampling),
         candidates=candidates, midi=data if data[:4] == b"MThd" else None,
     )  # fmt: skip
     said = {"track_sha256": digest_of(track).hex}

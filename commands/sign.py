@@ -112,5 +112,5 @@ def sign(
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
     """Add the index of each report that one lists: it is signed with the reports."""
-    found = (index_of(path) for path in paths)
-    return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
+    indexes = (index_of(path) for path in paths)
+    return list(dict.fromkeys([*paths, *(index for index in indexes if index is not None)]))

@@ -75,7 +75,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     from generator.training.train import train_model
     from generator.writing.text_encoder import MINILM
 
-    report, found = train_model(Store.open(store), out, settings, base=base, resume=resume)
+    report, encoders = train_model(Store.open(store), out, settings, base=base, resume=resume)
     if not leads():
         raise typer.Exit(OK)
     used = {"dataset": store, "model": base}
@@ -90,7 +90,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
-    for file, scored in found.items():
+    for file, scored in encoders.items():
         name = "words, MiniLM" if file == MINILM else "words"
         share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
         say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")

@@ -123,7 +123,7 @@ def _facts(report: OriginalityReport, say: Language) -> list[tuple[str, str, str
         return facts
     low = sum(track.mean < base.piece_edge for track in report.tracks)
     windows = sum(track.low_windows(base.window_edge) for track in report.tracks)
-    human, found = base.group.originality, base.group.found_share
+    human, share = base.group.originality, base.group.found_share
     return [
         *facts,
         (
@@ -134,7 +134,7 @@ def _facts(report: OriginalityReport, say: Language) -> list[tuple[str, str, str
         (
             say.fill("Notes found in the corpus"),
             f"{100 * group.found_share.mean:.0f} %",
-            say.fill("human music: {share:.0f} %", share=100 * found.mean),
+            say.fill("human music: {share:.0f} %", share=100 * share.mean),
         ),
         (
             say.fill("Tracks of low originality"),

@@ -220,8 +220,8 @@ def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
 
 def gravest(verdicts: list[str]) -> str:
     """Return the link verdict that people must know of first; "" for no verdicts."""
-    found = [v if v in GRAVEST else "unchecked" for v in verdicts]
-    return min(found, key=GRAVEST.index, default="")
+    ranked = [v if v in GRAVEST else "unchecked" for v in verdicts]
+    return min(ranked, key=GRAVEST.index, default="")
 
 
 def provenance_summary(report: AuditReport) -> tuple[str, str]:
