@@ -131,17 +131,17 @@ def _hide_folders(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
 
 
 def _credentials(file: Path, record: Record | None, trust: Trust) -> tuple[CredentialFound, ...]:
-    found = []
+    credentials = []
     for path in (file, *(file.parent / name for name in (record.also if record else ()))):
         if not carries(path):
             continue
         try:
             credential = read_credential(path, trust)
         except LedgerError as error:
-            found.append(CredentialFound(path.name, "unchecked", str(error).replace(f"{path.parent}/", "")))
+            credentials.append(CredentialFound(path.name, "unchecked", str(error).replace(f"{path.parent}/", "")))
             continue
-        found.append(CredentialFound(path.name, credential.verdict, credential.detail, _says(credential)))
-    return tuple(found)
+        credentials.append(CredentialFound(path.name, credential.verdict, credential.detail, _says(credential)))
+    return tuple(credentials)
 
 
 def _says(credential: Credential) -> dict[str, Any]:

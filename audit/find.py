@@ -235,26 +235,26 @@ def _match(corpus: SearchCorpus, track: NoteSequence, located: _Located) -> Matc
 
 
 def _finding(corpus: SearchCorpus, track: NoteSequence, located: _Located) -> Finding:
-    (judged, notes, rows, voice), found = located, _match(corpus, track, located)
+    (judged, notes, rows, voice), matched = located, _match(corpus, track, located)
     passage, piece = judged.passage, corpus.store.pieces[judged.passage.piece]
     query_voice = next(own for _, _, own in query_table(track) if np.isin(passage.query_rows, own).all())
     pairs = _all_parts(track, notes, passage, rows)
     here, there = ({pair[side]: (k, pair[2]) for k, pair in enumerate(pairs)} for side in (0, 1))
-    query_notes = _excerpt(track, here, found.query_span_s, query_voice)
+    query_notes = _excerpt(track, here, matched.query_span_s, query_voice)
     return Finding(
-        **{key.name: getattr(found, key.name) for key in fields(found)},
+        **{key.name: getattr(matched, key.name) for key in fields(matched)},
         title=piece.title,
         artist=piece.artist,
         split=piece.split,
         rights=asdict(piece.rights),
-        id=finding_id(piece.path, found.query_bars, found.piece_bars, passage.transposition),
+        id=finding_id(piece.path, matched.query_bars, matched.piece_bars, passage.transposition),
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
         piece_part=notes.parts[notes.part[rows[0]]].name,
         all_matched=len(pairs),
         all_notes=len(query_notes),
         query_notes=query_notes,
-        query_bar_beats=_bar_line(track, found.query_span_s[0])[1],
-        piece_notes=_excerpt(notes, there, found.piece_span_s, voice),
+        query_bar_beats=_bar_line(track, matched.query_span_s[0])[1],
+        piece_notes=_excerpt(notes, there, matched.piece_span_s, voice),
     )
 
 

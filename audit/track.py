@@ -293,9 +293,9 @@ def conclude(
             if link.verdict in ("missing", "unchecked")
         )
     given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
-    found = attach_waivers(compared.findings, given)
+    findings = attach_waivers(compared.findings, given)
     heard = None if compared.matches is None else attach_waivers(compared.matches, given)
-    judgements = judge_rules(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
+    judgements = judge_rules(policy, findings, measured, links, skipped, str(about.get("signed_by", "")), heard)
     rules = attach_waivers((*judgements, *around, *judge_expiry(given, waivers.name if waivers else "")), given)
     known = {s.check for s in skipped}
     skipped += tuple(
@@ -303,12 +303,12 @@ def conclude(
         for rule in rules
         if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
     )
-    outcome, reasons = decide_outcome(found, rules, measured, links, skipped, heard or ())
+    outcome, reasons = decide_outcome(findings, rules, measured, links, skipped, heard or ())
     return AuditReport(
         outcome=outcome,
         sentence=state_outcome(
             outcome,
-            found,
+            findings,
             reasons,
             len(corpus.store.pieces),
             corpus.left_out.pieces,
@@ -328,13 +328,13 @@ def conclude(
         policy={"name": policy.name, "digest": policy.digest, "values": policy.values}
         | ({"waivers": {"file": waivers.name, "sha256": waivers.sha256, "today": waivers.today}} if waivers else {}),
         tool={"name": "contraste", "version": version("contraste")},
-        findings=found,
+        findings=findings,
         metrics=measured,
         provenance=links,
         skipped=skipped,
         limits=LIMITS if heard is None else SOUND_LIMITS,
         sound_matches=heard or (),
         rules=rules,
-        waivers=mark_used(given, (*found, *(heard or ()), *rules)),
+        waivers=mark_used(given, (*findings, *(heard or ()), *rules)),
         **compared.beside,
     )

@@ -51,7 +51,7 @@ from commands.shared.inputs import (
     name_unmatched,
     open_store,
 )
-from commands.shared.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.opening import SHIPPED_MODELS, open_chain_to_read, open_log, open_signer, open_trust
 from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
 from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
@@ -110,7 +110,7 @@ def audit(
         digests.of(made_from)  # before the first track: what the tracks are judged by is as it is now
     run = AuditRun(
         corpus, rules, trusted, open_chain_to_read(source), model, given, _sounds(corpus, files),
-        Memory(open_log(), trusted), SHIPPED, digests,
+        Memory(open_log(), trusted), SHIPPED_MODELS, digests,
     )  # fmt: skip
     reports: list[AuditReport] = []
     rows = []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from music.notes import NoteSequence
 from commands.shared.environment import describe_run
 from commands.shared.inputs import open_search, open_store
+from commands.shared.opening import SHIPPED
 from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
 from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 
@@ -63,18 +64,16 @@ def generate(
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.writing.condition_words import parse_conditions
+        from generator.network.checkpoint import is_spectrogram, read_description
+        from generator.writing import condition_words, sample, text_encoder
         from generator.writing.prompt import parse_prompt, understood_or_refused
-        from generator.writing.sample import generate
-        from generator.writing.text_encoder import load_text
 
     model = model or SHIPPED
     if is_spectrogram(model):
         if prime or beam or prompt:
             stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)
         return _generate_spectrograms(model, out, n, sampling.seed, sampling.device)
-    asked = parse_conditions(
+    asked = condition_words.parse_conditions(
         key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
         artist=artist,
     )  # fmt: skip
@@ -84,13 +83,13 @@ def generate(
         understood = parse_prompt(prompt, read_description(model).artists)
         say(understood.sentence())
         asked = asked.join(understood_or_refused(understood))
-        encoders = load_text(model) if understood.left else None
+        encoders = text_encoder.load_text(model) if understood.left else None
         if encoders:
             rank = functools.partial(encoders.similarity, prompt)
             said["text_encoder"] = encoders.file  # which one ranks depends on the extras installed here
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
-    made = generate(
+    made = sample.generate(
         model, n, **asdict(sampling), beam=beam, bars=bars, top_k=top_k, best_of=best_of,
         guard=_guard(guard) if guard else None, prime=opening, conditions=asked, tries=tries, rank=rank,
     )  # fmt: skip
@@ -141,16 +140,15 @@ def infill(
     ] = 16,
 ) -> None:
     """Write some bars of a piece anew; what stands before and after them stays."""
-    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
+    if not match:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
         from generator.writing.infill import infill
 
     model, data = model or SHIPPED, read_bytes(track)
     made = infill(
-        model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, **asdict(sampling),
+        model, read_music(track), (int(match[1]), int(match[2] or match[1])), n, **asdict(sampling),
         candidates=candidates, midi=data if data[:4] == b"MThd" else None,
     )  # fmt: skip
     said = {"track_sha256": digest_of(track).hex}
@@ -173,7 +171,6 @@ def interpolate(
 ) -> None:
     """Write the tracks on the way from one piece to another, bar by bar through their styles."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
         from generator.writing.interpolate import interpolate
 
     model = model or SHIPPED

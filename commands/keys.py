@@ -10,7 +10,7 @@ import typer
 
 from commands.shared.options import PasswordFd, SigningKey
 from commands.shared.terminal import ask_password, blaming_option, say, tell
-from ledger.chains.account import load_keystore
+from ledger.chains.account import create_account, load_keystore
 from ledger.hashes.digest import Digest, read_bytes, write_atomic
 from ledger.signing import keyring
 from ledger.signing.certificates import create_certificates
@@ -33,8 +33,6 @@ def keys_new(
     password = ask_password(password_fd, confirm=True)
     tell(_new_key(folder, password, curve))
     if account:
-        from ledger.chains.account import create_account
-
         tell(create_account(folder / "account.json", password))
 
 

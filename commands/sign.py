@@ -12,13 +12,17 @@ from commands.shared.opening import open_cache, open_log, open_trust
 from commands.shared.options import PasswordFd, Paths, SigningKey
 from commands.shared.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
 from ledger.exchange.credential import is_music
+from ledger.exchange.credential_issue import Issuer, chain_of
 from ledger.hashes.manifest import FILES, Method, check_name
 from ledger.paths import give_name
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
 from ledger.provenance.record import digest_of, index_of, owner_of
 from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import check_about
+from ledger.signing.keys import key_id
 from ledger.signing.signer import load_signer
 from ledger.signing.timestamp import time_stamp
+from ledger.signing.trust import Trust
 from ledger.staging import Staged
 
 contribution = typer.Typer(help="Log human contributions to an artefact.", no_args_is_help=True, add_completion=False)
@@ -87,16 +91,10 @@ def sign(
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.provenance.signed import check_about
-        from ledger.signing.keys import key_id
-        from ledger.signing.trust import Trust
-
         public = signer.key.public_key()
         check_about(report, tracks[0], Trust({**open_trust(None), key_id(public): public}))
     issuer = None
     if tracks:
-        from ledger.exchange.credential_issue import Issuer, chain_of
-
         issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
     for path in paths:
@@ -114,5 +112,5 @@ def sign(
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
     """Add the index of each report that one lists: it is signed with the reports."""
-    found = (index_of(path) for path in paths)
-    return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
+    indexes = (index_of(path) for path in paths)
+    return list(dict.fromkeys([*paths, *(index for index in indexes if index is not None)]))

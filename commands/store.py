@@ -12,6 +12,7 @@ from audit.findings import count_noun
 from commands.shared.inputs import open_store
 from commands.shared.options import Shares, split_shares
 from commands.shared.terminal import UNREADABLE, progress, say, stop
+from corpus.croissant import describe
 from corpus.ingest import ingest as run_ingest
 from corpus.recordings import open_recordings
 from corpus.rights import read_rights
@@ -39,8 +40,6 @@ def ingest(
     ] = "local",
 ) -> None:
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its products are small, and its threads wait by spinning
-
     from audit.opening import open_audit_corpus
 
     table = read_rights(rights) if rights else None
@@ -89,8 +88,6 @@ def export(
     if ai and format != "ddex":
         raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
     if format == "croissant":
-        from corpus.croissant import describe
-
         content = describe(open_store(path, partial=False), out)
     elif format == "cyclonedx":
         content = model_bom(path)

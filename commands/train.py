@@ -15,6 +15,7 @@ from metrics.phash import mel_hash
 if TYPE_CHECKING:
     from generator.training.settings import Settings
 from commands.shared.environment import describe_run
+from commands.shared.opening import SHIPPED
 from commands.shared.options import Resume, TrainingOptions, grouped
 from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
 
@@ -64,8 +65,6 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
-
         settings = training.settings(rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora)
     _train(store, out, settings, base=model or SHIPPED, resume=resume)
 
@@ -76,7 +75,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     from generator.training.train import train_model
     from generator.writing.text_encoder import MINILM
 
-    report, found = train_model(Store.open(store), out, settings, base=base, resume=resume)
+    report, encoders = train_model(Store.open(store), out, settings, base=base, resume=resume)
     if not leads():
         raise typer.Exit(OK)
     used = {"dataset": store, "model": base}
@@ -91,7 +90,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
-    for file, scored in found.items():
+    for file, scored in encoders.items():
         name = "words, MiniLM" if file == MINILM else "words"
         share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
         say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")

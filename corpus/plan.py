@@ -41,13 +41,13 @@ def plan_ingest(
     rows: dict[str, RightsRow] = {}  # of what is in the store
     opted_out = frozenset(store.opted_out)
     for source in map(Path, sources):
-        found = listing(source)
+        listed = listing(source)
         refused += [
             Refused(printable(_name(one.path, source)), f"{one.path}: {one.reason}")
-            for one in found.left_out
+            for one in listed.left_out
             if one.weight != "none"
         ]
-        for file in sorted((*found.notes, *found.sound)):
+        for file in sorted((*listed.notes, *listed.sound)):
             name = _name(file, source)
             first = seen.setdefault(name, file)
             if first is not file and first.resolve() != file.resolve():
@@ -65,7 +65,7 @@ def plan_ingest(
                 known += 1
             elif first is file:
                 job = file, name, rights, row.title if row else "", row.artist if row else ""
-                if file in found.sound:
+                if file in listed.sound:
                     sound.append(RecordingJob(*job))
                 else:
                     notes.append(job)

@@ -203,7 +203,7 @@ class Recordings(Sequence[Recording]):
 
     @cached_property
     def _records(self) -> tuple[Recording, ...]:
-        found = []
+        records = []
         for entry in self.segments:
             for line in self._lines(entry):
                 try:
@@ -215,10 +215,10 @@ class Recordings(Sequence[Recording]):
                         "unread": tuple(line.get("unread", ())),
                         "rights": Rights(**line["rights"]),
                     }
-                    found.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
+                    records.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
                 except (AttributeError, KeyError, TypeError) as error:
                     raise StoreDamagedError(self._folder(entry), f"recordings.jsonl: {error!r}") from error
-        return tuple(found)
+        return tuple(records)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -284,12 +284,12 @@ def open_recordings(store: Store) -> Recordings:
     except OSError as error:
         raise StoreError(f"{manifest}: cannot be read: {error.strerror}") from error
     try:
-        found = json.loads(data)
-        if found["schema"] != SCHEMA:
-            raise ValueError(f"schema {found['schema']!r}; this version reads {SCHEMA!r}")
+        content = json.loads(data)
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}; this version reads {SCHEMA!r}")
         segments = tuple(
             RecordingsEntry(**{**e, "files": {name: FileEntry(**file) for name, file in e["files"].items()}})
-            for e in found["segments"]
+            for e in content["segments"]
         )
         for entry in segments:
             counts = (entry.recordings, entry.frames, *(file.bytes for file in entry.files.values()))

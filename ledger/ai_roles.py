@@ -37,7 +37,7 @@ def join_roles(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
                 f"AI disclosure {role}={share}: the role is one of {', '.join(ROLES)}, and the share one of "
                 f"{', '.join(SHARES)}"
             )
-    found = (BY_A_MODEL if by_model else {}) | dict(stated)
-    if by_model and found["composition"] == "none":
+    shares = (BY_A_MODEL if by_model else {}) | dict(stated)
+    if by_model and shares["composition"] == "none":
         raise LedgerError("AI disclosure composition=none: the track's record names a model that made it")
-    return {role: found[role] for role in ROLES if role in found}
+    return {role: shares[role] for role in ROLES if role in shares}

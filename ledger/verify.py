@@ -259,11 +259,11 @@ class _Walk(SignatureChecks):
         """Return how a material differs from what was used; its own signature may tell which files."""
         if isinstance(measured, PathRefused):
             return str(measured)
-        found = root_of_measured(measured)
+        root = root_of_measured(measured)
         text = message(
             "it is not what was used: the statement names {named:word}..., here is {found:word}...",
             named=material.digest.hex[:16],
-            found=found.hex[:16] if found else "nothing",
+            found=root.hex[:16] if root else "nothing",
         )
         try:
             check_content(
@@ -275,20 +275,20 @@ class _Walk(SignatureChecks):
 
     def _candidates(self, material: Material) -> list[Path]:
         """Return members of the search folders that bear the material's name or a signature."""
-        found = []
+        candidates = []
         for folder in self.search:
             try:
                 members = sorted(folder.iterdir())
             except OSError:  # not a folder, or not ours to read: nothing to find there
                 continue
             names = {member.name for member in members}
-            found += [
+            candidates += [
                 member
                 for member in (folder, *members)
                 if not member.is_symlink()
                 and (member.name == material.name or member == folder or f"{member.name}.sig" in names)
             ]
-        return found
+        return candidates
 
     def _anchor(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> tuple[datetime | None, str | None]:
         """Check anchor and token, if any; return the block's time as the chain says, and the anchor's verdict.

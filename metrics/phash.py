@@ -106,7 +106,7 @@ def closest_windows(
         raise MetricError(message("{seconds:.2f} s of sound; the hash needs one second on both sides", seconds=seconds))
     ours, theirs = known or ({}, {})
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
-    found = []
+    windows = []
     for shift in sorted(shifts, key=abs):
         starts = max(0, shift), max(0, -shift)
         frames = min(reference_mel.shape[1] - starts[0], candidate_mel.shape[1] - starts[1], WINDOW_FRAMES)
@@ -117,12 +117,12 @@ def closest_windows(
             _hash_window(candidate_mel, starts[1], frames, bits, theirs),
         )
         if pair[0] is not None and pair[1] is not None:
-            found.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
-    if not found:
+            windows.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
+    if not windows:
         raise MetricError(
             message("nothing changes in the sound (silence, noise or a held tone), and nothing is no likeness")
         )
-    distance, (here, there), frames, seconds = min(found, key=lambda one: one[0])
+    distance, (here, there), frames, seconds = min(windows, key=lambda one: one[0])
     return distance, reference_mel[:, here : here + frames], candidate_mel[:, there : there + frames], seconds
 
 

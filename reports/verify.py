@@ -56,13 +56,13 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
         return [Found(file.name, "unchecked", f"cannot be read: {error.strerror}")]
     except ReportError as error:
         return [Found(file.name, "broken", str(error))]
-    found = [_digest(file.name, data, digests, "canonical, by its schema")]
+    results = [_digest(file.name, data, digests, "canonical, by its schema")]
     names = sorted({*digests, *(file for form in FORMS.values() for file in form.files), POLICY} - {file.name})
     for name in names:
         path = file.parent / name
         if not path.is_file():
             if name in digests:
-                found.append(Found(name, "absent", "not here; the record names it"))
+                results.append(Found(name, "absent", "not here; the record names it"))
             continue
         content = path.read_bytes()
         by_digest = _digest(name, content, digests, "as the record says")
@@ -70,16 +70,16 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
             by_json = None
         else:
             by_json = _policy(path, report) if name == POLICY else _by_json(name, content, data, report)
-        found.append(by_json or by_digest)
-    return found
+        results.append(by_json or by_digest)
+    return results
 
 
 def beside_index(
-    path: Path, found: Sequence[tuple[Path, Sequence[Found]]], allow_unsigned: bool
+    path: Path, results: Sequence[tuple[Path, Sequence[Found]]], allow_unsigned: bool
 ) -> list[tuple[Path, list[Found]]]:
     """Return what is to be said of an index page in a folder of reports that none of them knows."""
     index = path / INDEX
-    below = (some for file, some in found if file.resolve().parent.parent == path.resolve())
+    below = (some for file, some in results if file.resolve().parent.parent == path.resolve())
     if not index.is_file() or any(one.file == INDEX for some in below for one in some):
         return []
     said = "no report here says that it belongs to it: whoever can write here could have made it"

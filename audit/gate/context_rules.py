@@ -95,8 +95,8 @@ def _judge_corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleR
 
 def _judge_disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator[RuleResult]:
     if policy.level("disclosure.credential") != "ignore":
-        found = [link for link in links if link.name == "credential"]
-        best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
+        credentials = [link for link in links if link.name == "credential"]
+        best = next((link for link in credentials if link.verdict == "ok"), credentials[0] if credentials else None)
         holds: bool | None = best is not None and best.verdict == "ok"
         detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
         if best and not holds and (best.verdict == "unchecked" or best.code == ExtraMissing.code):

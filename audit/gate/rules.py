@@ -74,8 +74,8 @@ def judge_rules(
 
 def _missing(check: str, skipped: Sequence[Skipped]) -> Skipped | None:
     """Return why a check was not made, required ones first; None where it was."""
-    found = [s for s in skipped if s.check == check]
-    return next((s for s in found if s.required), found[0] if found else None)
+    gaps = [s for s in skipped if s.check == check]
+    return next((s for s in gaps if s.required), gaps[0] if gaps else None)
 
 
 def _judge_copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
@@ -113,12 +113,12 @@ def _judge_metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Seq
         gap = next((s for s in skipped if s.required and s.check.partition(":")[0] == "metrics"), None)
         detail = gap.reason if gap else message("{count:d} metrics are measured", count=len(metrics))
         yield RuleResult("metrics", RULES["metrics"].title, "skipped" if gap else "pass", detail, True)
-    found = {metric.name: metric for metric in metrics}
+    by_name = {metric.name: metric for metric in metrics}
     reasons = {s.check: s.reason for s in skipped}
     for name, bounds in policy.metrics.items():
         title = message("{metric:word} within its bounds", metric=name)
-        if name in found:
-            verdict, value, piece = found[name].verdict, found[name].value, found[name].reference
+        if name in by_name:
+            verdict, value, piece = by_name[name].verdict, by_name[name].value, by_name[name].reference
             detail = message("{value:.4g} against {piece}; {bounds}", value=value, piece=piece, bounds=str(bounds))
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:

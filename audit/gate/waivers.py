@@ -143,10 +143,10 @@ def attach_waivers(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tupl
             by_id[waiver.finding] = waiver
     marked = []
     for item in items:
-        found = by_id.get(item.id) if item.verdict in ("review", "fail") else None
-        if found is not None and found.state == "unmatched":
-            found = replace(found, state="applied")
-        marked.append(item if found is None else replace(item, waiver=found))
+        match = by_id.get(item.id) if item.verdict in ("review", "fail") else None
+        if match is not None and match.state == "unmatched":
+            match = replace(match, state="applied")
+        marked.append(item if match is None else replace(item, waiver=match))
     return tuple(marked)
 
 

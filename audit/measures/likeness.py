@@ -69,17 +69,17 @@ def overlaps(reference: Sequence[NoteSequence], candidates: Sequence[NoteSequenc
         np.array([describe_piece(piece) for piece in pieces]).reshape(len(pieces), -1)
         for pieces in (reference, candidates)
     ]
-    found: dict[str, float | None] = {}
+    areas: dict[str, float | None] = {}
     for name, columns in (
         ("pitch_classes", slice(0, 12)),
         ("intervals", slice(12, 37)),
         ("onset_times", slice(37, 53)),
     ):
         try:
-            found[name] = overlap_area(tables[0][:, columns], tables[1][:, columns])
+            areas[name] = overlap_area(tables[0][:, columns], tables[1][:, columns])
         except MetricError:
-            found[name] = None
-    return found
+            areas[name] = None
+    return areas
 
 
 class Sides(NamedTuple):

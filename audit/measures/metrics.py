@@ -81,16 +81,16 @@ def measure_levels(corpus: SearchCorpus, progress: Callable[[int, int], None] = 
         chance = chance_levels(list(known.values()), groups, pairs=PAIRS, seed=SEED)
     except MetricError:
         chance = {}
-    found: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
+    scores: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
     for done, row in enumerate(sample if store.works >= STYLE_PIECES else ()):
         piece = _closest_other(corpus, row)
         if piece not in known:
             known[piece] = render_features(store.notes(piece))
         for name, value in measure(known[piece], known[row]).items():
             if not isinstance(value, MetricSkipped):
-                found[name].append(float(value))
+                scores[name].append(float(value))
         progress(len(sample) + done + 1, 2 * len(sample))
-    style = {name: _range(values) for name, values in found.items() if len(values) >= STYLE_PIECES}
+    style = {name: _range(values) for name, values in scores.items() if len(values) >= STYLE_PIECES}
     corpus.index.write(CHANCE, {name: asdict(level) for name, level in chance.items()})
     corpus.index.write(STYLE, {name: asdict(level) for name, level in style.items()})
     return chance, style
@@ -153,10 +153,10 @@ def measure_track(
 
     A metric that has no value, or no chance level in this store, is skipped: a value never stands alone.
     """
-    found = measure(reference, track)
+    results = measure(reference, track)
     rows: list[MetricResult | Skipped] = []
     for spec in SPECS:
-        value, level = found[spec.name], levels.get(spec.name)
+        value, level = results[spec.name], levels.get(spec.name)
         if isinstance(value, MetricSkipped):
             rows.append(Skipped(f"metrics:{spec.name}", value.reason))
         elif level is None:

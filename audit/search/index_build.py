@@ -177,9 +177,9 @@ def read_voices(path: Path, name: str) -> Columns:
         first += entry.pieces
     table, owners = [], []
     for row in range(first, first + entry.pieces):
-        found = voice_table(store.notes(row))
-        table += [(pitch, onset) for pitch, onset, _ in found]
-        owners += [row] * len(found)
+        voices = voice_table(store.notes(row))
+        table += [(pitch, onset) for pitch, onset, _ in voices]
+        owners += [row] * len(voices)
     pitches = np.concatenate([np.zeros(0, np.int64), *(p for p, _ in table)]).astype(np.uint8)
     steps = np.concatenate([np.zeros(0, np.uint8), *(time_steps(o) for _, o in table)])
     lengths = np.array([len(p) for p, _ in table], np.int64)

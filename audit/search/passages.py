@@ -77,11 +77,11 @@ class Passage:
 
 def lines_of(index: Index, query: NoteSequence) -> list[Line]:
     """Return the voices of a query and the lines heard across its parts, with the surprise of their notes."""
-    found = []
+    lines = []
     for pitch, onset, rows in query_table(query):
         bits = surprise(index.style, pitch, onset)
-        found.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
-    return found
+        lines.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
+    return lines
 
 
 def search(
@@ -115,7 +115,7 @@ def search(
     def look(number: int) -> NDArray[Any]:
         segment = index.segments[number]
         memory = counters(segment)
-        found = [np.zeros(0, CANDIDATE)]
+        candidates = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
             try:
                 places = find_candidates(segment, line, index.notes, memory, searched)
@@ -124,8 +124,8 @@ def search(
             if among is not None:
                 places = places[among[segment.voice_piece[places["voice"]]]]
             places["segment"], places["line"] = number, i
-            found.append(places)
-        return _strongest(np.concatenate(found))
+            candidates.append(places)
+        return _strongest(np.concatenate(candidates))
 
     with _pool(threads) as mapped:
         places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *mapped(look, range(len(index.segments)))]))
@@ -140,8 +140,8 @@ def search(
     ranked = sorted(best.items(), key=lambda item: (-max(strength[k] for k in item[1]), item[0]))[:top]
     return [
         _passage(voices[places[k]["line"]], index.segments[places[k]["segment"]], places[k])
-        for _, found in ranked
-        for k in _apart(found, places, scores, voices)
+        for _, candidates in ranked
+        for k in _apart(candidates, places, scores, voices)
     ]
 
 
@@ -241,8 +241,8 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage:
     """Describe the alignment of one line with one place of a segment."""
     find: Any = _at
     bits, pairs, in_time, ratio = find(*_arrays(line, segment), place)
-    found = Alignment(float(bits), pairs, in_time)
-    return _describe(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), found)
+    alignment = Alignment(float(bits), pairs, in_time)
+    return _describe(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), alignment)
 
 
 def align_line(
@@ -263,19 +263,21 @@ def align_line(
     """
     start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
     piece = segment.pitch[start:end], onsets(segment.step[start:end])
-    found, ratio = align_at_ratio(_notes_of(line), piece, shift, ratio, *band)
-    return _describe(line, segment, number, shift, ratio, found) if len(found.pairs) else None
+    alignment, ratio = align_at_ratio(_notes_of(line), piece, shift, ratio, *band)
+    return _describe(line, segment, number, shift, ratio, alignment) if len(alignment.pairs) else None
 
 
-def _describe(line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, found: Alignment) -> Passage:
-    where, piece = found.pairs[:, 0], int(segment.voice_piece[number])
+def _describe(
+    line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, alignment: Alignment
+) -> Passage:
+    where, piece = alignment.pairs[:, 0], int(segment.voice_piece[number])
     return Passage(
         piece=piece,
-        bits=found.bits,
+        bits=alignment.bits,
         query_rows=line.rows[where],
         voice=number - int(np.searchsorted(segment.voice_piece, piece)),
-        positions=found.pairs[:, 1],
-        in_time=found.in_time,
+        positions=alignment.pairs[:, 1],
+        in_time=alignment.in_time,
         notes=int(where[-1] - where[0]) + 1,
         voice_notes=min(len(line.pitch), int(segment.voice_start[number + 1]) - int(segment.voice_start[number])),
         transposition=-shift,
@@ -284,10 +286,10 @@ def _describe(line: Line, segment: IndexSegment, number: int, shift: int, ratio:
     )
 
 
-def _apart(found: list[int], places: NDArray[Any], scores: NDArray[Any], voices: list[Line]) -> list[int]:
+def _apart(order: list[int], places: NDArray[Any], scores: NDArray[Any], voices: list[Line]) -> list[int]:
     """Return the strongest places of one piece that do not share query notes' time."""
     kept: dict[int, tuple[int, int]] = {}
-    for k in sorted(found, key=lambda k: -scores[k]["bits"]):
+    for k in sorted(order, key=lambda k: -scores[k]["bits"]):
         rows = voices[places[k]["line"]].rows
         first, last = int(rows[scores[k]["first"]]), int(rows[scores[k]["last"]])
         if all(last < low or first > high for low, high in kept.values()):

@@ -245,8 +245,8 @@ def relatedness(a: Floats, b: Floats, shift: int | None = None) -> tuple[float, 
         Semitones from `a` up to `b`.
     """
     compare: Any = _compare
-    degree, found = compare(a, b, 128 if shift is None else shift)
-    return float(degree), int(found)
+    degree, at = compare(a, b, 128 if shift is None else shift)
+    return float(degree), int(at)
 
 
 def tunes_of(index: Index) -> Tunes | None:
@@ -335,8 +335,8 @@ def find_relatives(
         return {}
     if tunes is None or not compares_all(tunes, voices):
         return _compare_named(index, voices, own, passages)
-    found = [_with_all(tunes, features) for features in own.values()]
-    degree, shift = (np.stack(columns) for columns in zip(*found, strict=True))
+    degrees = [_with_all(tunes, features) for features in own.values()]
+    degree, shift = (np.stack(columns) for columns in zip(*degrees, strict=True))
     line = degree.argmax(axis=0)
     best = np.take_along_axis(degree, line[None], axis=0)[0] - tunes.usual
     order = np.argsort(best, kind="stable")  # a piece's best line comes last
@@ -380,10 +380,10 @@ def _compare_named(
     index: Index, voices: Sequence[Line], own: dict[int, Floats], passages: Sequence[Passage]
 ) -> dict[int, Relative]:
     left = NAMED_CELLS
-    found: dict[int, Relative] = {}
+    relatives: dict[int, Relative] = {}
     for passage in passages:
         line = next((i for i in own if np.isin(passage.query_rows, voices[i].rows).all()), None)
-        if line is None or passage.piece in found or left < 0:
+        if line is None or passage.piece in relatives or left < 0:
             continue
         for s, segment in enumerate(index.segments):
             number = int(np.searchsorted(segment.voice_piece, passage.piece)) + passage.voice
@@ -393,8 +393,8 @@ def _compare_named(
             left -= notes * own[line].shape[1]
             if notes <= LONGEST and left >= 0:
                 degree, shift = relatedness(own[line], _features_at(index, s, number), -passage.transposition)
-                found[passage.piece] = Relative(degree - USUAL, line, s, number, shift)
-    return found
+                relatives[passage.piece] = Relative(degree - USUAL, line, s, number, shift)
+    return relatives
 
 
 def _features_at(index: Index, segment: int, number: int) -> Floats:

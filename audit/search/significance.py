@@ -197,8 +197,8 @@ def calibrate(
             chance[i] = bits
             progress(i + 1, total)
         human = []
-        for i, found in enumerate(pool.map(lambda row: find_borrowed(store, index, row, 1), sample)):
-            human.append(strongest(found.passages))
+        for i, borrowed in enumerate(pool.map(lambda row: find_borrowed(store, index, row, 1), sample)):
+            human.append(strongest(borrowed.passages))
             progress(len(melodies) + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
@@ -291,9 +291,9 @@ def find_borrowed(store: Store, index: Index, row: int, threads: int = THREADS) 
     if row not in index.borrowed:
         own, others = store.notes(row), store.present & (index.works != index.works[row])
         here = lines_of(index, own)
-        found = search(index, here, len(store.pieces), others, threads)
-        others[[p.piece for p in found if _is_version(p)]] = False
-        index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others, here)
+        passages = search(index, here, len(store.pieces), others, threads)
+        others[[p.piece for p in passages if _is_version(p)]] = False
+        index.borrowed[row] = Borrowed(own, [p for p in passages if others[p.piece]], others, here)
     return cast(Borrowed, index.borrowed[row])
 
 

@@ -87,11 +87,11 @@ class _Items:
         """Return the different figures of an item, sorted."""
         number, first, end = self._spans[item]
         segment = self._segments[number]
-        found = [
+        hashed = [
             hash_figures(segment.pitch[int(segment.voice_start[v]) : int(segment.voice_start[v + 1])], BITS)
             for v in range(first, end)
         ]
-        return np.unique(np.concatenate(found))
+        return np.unique(np.concatenate(hashed))
 
     def sketch(self, item: int) -> Codes:
         """Return the figures of an item that come first in a random order, which is the same for all items."""

@@ -93,10 +93,10 @@ class MidiTokVocabulary:
 
     def lines(self, sequences: Iterable[NoteSequence]) -> list[IntArray]:
         """Encode sequences; those that MidiTok can't read are left out."""
-        found = []
+        lines = []
         for sequence in sequences:
             try:
-                found.append(np.array(self.encode(sequence), dtype=np.int64))
+                lines.append(np.array(self.encode(sequence), dtype=np.int64))
             except (MusicError, ArithmeticError, LookupError, RuntimeError, ValueError):
                 continue
-        return found
+        return lines

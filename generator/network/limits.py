@@ -48,16 +48,16 @@ class Limits:
     def degenerate(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Say in what a track is no music of the kind that was learned; () for one that may be."""
         density, thickness = density_of(sequence), most_at_once(sequence)
-        found = []
+        reasons = []
         if density > max(BEYOND * self.densest, DENSEST):
-            found.append(
+            reasons.append(
                 f"{density:.0f} notes a quarter, and the densest music that was learned has {self.densest:.3g}"
             )
         if thickness > max(BEYOND * self.thickest, THICKEST):
-            found.append(f"{thickness} notes at once, and the thickest music that was learned has {self.thickest}")
+            reasons.append(f"{thickness} notes at once, and the thickest music that was learned has {self.thickest}")
         if not len(sequence):
-            found.append("no notes")
-        return tuple(found)
+            reasons.append("no notes")
+        return tuple(reasons)
 
 
 def limits_of(pieces: Sequence[IntArray]) -> Limits:

@@ -139,8 +139,8 @@ def _look_up(tables: Sequence[Tensor], numbers: Sequence[Tensor]) -> Tensor:
     """
     firsts = accumulate((len(table) for table in tables), initial=0)
     where = torch.cat([number + first for number, first in zip(numbers, firsts, strict=False)])  # (all, B, T)
-    found = functional.embedding_bag(where.flatten(1).T, torch.cat([*tables]), mode="sum")  # (B T, D)
-    return found.view(*where.shape[1:], -1)
+    rows = functional.embedding_bag(where.flatten(1).T, torch.cat([*tables]), mode="sum")  # (B T, D)
+    return rows.view(*where.shape[1:], -1)
 
 
 def _array(weight: Tensor) -> Floats:
@@ -334,8 +334,8 @@ class Transformer(nn.Module):
         before = torch.zeros_like(part) if cache is None else cache.lines.gather(-1, part)  # (B, T)
         place = last.gather(0, part[None])[0]  # (B, T)
         if cache is not None:
-            found = tokens.gather(-1, last[..., -1].T.clamp(min=0))  # (B, P)
-            cache.lines = torch.where(last[..., -1].T >= 0, found, cache.lines)
+            last_pitches = tokens.gather(-1, last[..., -1].T.clamp(min=0))  # (B, P)
+            cache.lines = torch.where(last[..., -1].T >= 0, last_pitches, cache.lines)
         return torch.where(place >= 0, tokens.gather(-1, place.clamp(min=0)), before)
 
     def _held(self, tokens: Tensor, cache: Cache | None) -> Tensor:

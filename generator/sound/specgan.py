@@ -336,12 +336,12 @@ class _Run:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that changes in training, by name; the tensors are the run's own."""
-        found = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
-        found |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
+        tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
+        tensors |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
         for name, optimiser in self.optimisers.items():
             for number, state in optimiser.state_dict()["state"].items():
-                found |= {f"{name}.adam.{number}.{k}": v for k, v in state.items()}
-        return found
+                tensors |= {f"{name}.adam.{number}.{k}": v for k, v in state.items()}
+        return tensors
 
     def save(self) -> None:
         """Write the model's weights and then the state."""

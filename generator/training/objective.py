@@ -123,8 +123,8 @@ def targets(rows: Tensor) -> Tensor:
 
 def latents_at(z: Tensor, bars: Tensor) -> Tensor:
     """Return for each token (B, T, Z) the latent of its bar from `z` (B, N, Z); 0 where `bars` (B, T) is -1."""
-    found = z.gather(1, bars.clamp(min=0)[..., None].expand(-1, -1, z.shape[-1]))  # (B, T, Z)
-    return found * (bars >= 0)[..., None]
+    latents = z.gather(1, bars.clamp(min=0)[..., None].expand(-1, -1, z.shape[-1]))  # (B, T, Z)
+    return latents * (bars >= 0)[..., None]
 
 
 class Team:

@@ -217,23 +217,23 @@ class Conditions:
 
     def find_missed(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Name what a track on the grid is not, of what was asked for; an artist can't be checked."""
-        found = attributes(sequence)
+        traits = attributes(sequence)
         holds = {
-            "key": not self.key or found.key == self.key,
+            "key": not self.key or traits.key == self.key,
             "meter": not self.meter or {(s.numerator, s.denominator) for s in sequence.time_signatures} == {self.meter},
-            "tempo": not self.tempo or self.tempo[0] - BPM_STEP / 2 <= found.tempo_bpm <= self.tempo[1] + BPM_STEP / 2,
-            "density": not self.density or self.density[0] <= found.density_class <= self.density[1],
-            "polyphony": not self.polyphony or self.polyphony[0] <= found.polyphony_class <= self.polyphony[1],
-            "instruments": not self.instruments or self._plays(found),
-            "without": not set(found.programs) & {p for name in self.without for p in PROGRAMS[name]},
+            "tempo": not self.tempo or self.tempo[0] - BPM_STEP / 2 <= traits.tempo_bpm <= self.tempo[1] + BPM_STEP / 2,
+            "density": not self.density or self.density[0] <= traits.density_class <= self.density[1],
+            "polyphony": not self.polyphony or self.polyphony[0] <= traits.polyphony_class <= self.polyphony[1],
+            "instruments": not self.instruments or self._plays(traits),
+            "without": not set(traits.programs) & {p for name in self.without for p in PROGRAMS[name]},
             "chords": not self.chords or self.chords_share(sequence) >= CHORDS_MATCH,
         }
         return tuple(name for name, hit in holds.items() if not hit)
 
-    def _plays(self, found: Attributes) -> bool:
+    def _plays(self, traits: Attributes) -> bool:
         asked = [PROGRAMS[name] for name in self.instruments]
-        return all(set(programs) & set(found.programs) for programs in asked) and all(
-            any(program in programs for programs in asked) for program in found.programs
+        return all(set(programs) & set(traits.programs) for programs in asked) and all(
+            any(program in programs for programs in asked) for program in traits.programs
         )
 
     def chords_share(self, sequence: NoteSequence) -> float:

@@ -107,16 +107,18 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     """
     text, without = _split_negations(text)
     artist, rest = _artist(text, artists)
-    found: dict[str, Conditions] = {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
+    understood: dict[str, Conditions] = (
+        {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
+    )
     if artist:
-        found[f"artist: {artist}"] = Conditions(artist=artist)
+        understood[f"artist: {artist}"] = Conditions(artist=artist)
 
     def take(pattern: re.Pattern[str], read: Callable[[re.Match[str]], Conditions], what: str) -> None:
         nonlocal rest
         match = pattern.search(rest)
         if match:
             conditions = read(match)
-            found[f"{what}: {match[0].strip()}"] = conditions
+            understood[f"{what}: {match[0].strip()}"] = conditions
             rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
 
     take(_PROGRESSION, lambda m: Conditions(chords=parse_chords(re.sub(r"[-,|]", " ", m[0]))), "chords")
@@ -138,16 +140,16 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
         instruments += [_entry({name: name for name in PROGRAMS}, match[2])] * count
         rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
     if instruments:
-        found[f"instruments: {', '.join(instruments)}"] = Conditions(instruments=tuple(instruments))
+        understood[f"instruments: {', '.join(instruments)}"] = Conditions(instruments=tuple(instruments))
     conditions = ANYTHING
-    for part in found.values():
+    for part in understood.values():
         conditions = conditions.join(part)
     out = {program for name in without for program in PROGRAMS[name]}
     both = [name for name in conditions.instruments if out.issuperset(PROGRAMS[name])]
     if both:
         raise SettingError(f"the prompt wants {both[0]} and rules it out; say one of both")
     left = [word for word in re.findall(r"[^\W_][\w'#/-]*", rest) if word not in _PLAIN]
-    return Understood(conditions, tuple(found), tuple(dict.fromkeys(left)))
+    return Understood(conditions, tuple(understood), tuple(dict.fromkeys(left)))
 
 
 def _split_negations(text: str) -> tuple[str, tuple[str, ...]]:
@@ -162,16 +164,16 @@ def _split_negations(text: str) -> tuple[str, tuple[str, ...]]:
     for pattern in (_WITHOUT, _LACKING):
         while match := pattern.search(text):
             phrase = match["what"]
-            found = re.findall(_words(PROGRAMS).pattern, phrase.lower())
+            matches = re.findall(_words(PROGRAMS).pattern, phrase.lower())
             rest = _words(PROGRAMS).sub(" ", phrase.lower())
             left = [
                 w for w in re.findall(r"[^\W_][\w'#/-]*", rest) if w not in _PLAIN and w not in ("nor", "any", "use")
             ]
-            if left or not found:
+            if left or not matches:
                 raise SettingError(
                     f"{match[0].strip()!r}: only instruments can be ruled out; of all else, say what it is to be"
                 )
-            names += [_entry({name: name for name in PROGRAMS}, name) for name in found]
+            names += [_entry({name: name for name in PROGRAMS}, name) for name in matches]
             text = f"{text[: match.start()]} ; {text[match.end() :]}"
     return text, tuple(dict.fromkeys(names))
 
@@ -201,9 +203,9 @@ def _artist(text: str, artists: Sequence[str]) -> tuple[str, str]:
         return known, f"{text[:start]} ; {text[start + len(name) :]}"
     for artist in artists:  # "a Bach chorale"
         surname = artist.split()[-1]
-        found = re.search(rf"\b(?:{re.escape(artist)}|{re.escape(surname)})\b", text, re.IGNORECASE)
-        if found and len(surname) > 3:
-            return artist, f"{text[: found.start()]} ; {text[found.end() :]}"
+        hit = re.search(rf"\b(?:{re.escape(artist)}|{re.escape(surname)})\b", text, re.IGNORECASE)
+        if hit and len(surname) > 3:
+            return artist, f"{text[: hit.start()]} ; {text[hit.end() :]}"
     return "", text
 
 
@@ -215,8 +217,8 @@ def _same_artist(name: str, artists: Sequence[str]) -> str | None:
         full = re.findall(r"\w+", artist.casefold())
         return bool(full) and words[-1] == full[-1] and all(any(f.startswith(w) for f in full) for w in words)
 
-    found = [artist for artist in artists if fits(artist)]
-    return found[0] if len(found) == 1 else None
+    fitting = [artist for artist in artists if fits(artist)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _is_known(word: str) -> bool:

@@ -89,10 +89,10 @@ class TokenFile:
         """
         if self.content != content:
             raise Malformed(f"it is the token of {self.content.hex[:16]}..., and here is {content.hex[:16]}...")
-        found = hash_bytes(metadata)
-        if self.metadata != found:
+        digest = hash_bytes(metadata)
+        if self.metadata != digest:
             raise Malformed(
-                f"the metadata beside it is {found.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
+                f"the metadata beside it is {digest.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
             )
         said = parse_json(metadata, source="the metadata")
         provenance = said.get("provenance") if isinstance(said, dict) else None

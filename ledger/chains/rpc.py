@@ -256,10 +256,11 @@ class RpcChain(Chain):
         return used and self._node.request("eth_getTransactionReceipt", pending.transaction) is None
 
     def _check_chain_id(self) -> None:
-        found = self._node.quantity("eth_chainId")
-        if found != self.identity().chain_id:
+        chain_id = self._node.quantity("eth_chainId")
+        if chain_id != self.identity().chain_id:
             raise ChainRefused(
-                f"{self._node.host} was chain {self.identity().chain_id} and now says it is {found}; nothing was sent"
+                f"{self._node.host} was chain {self.identity().chain_id} and now says it is {chain_id}; "
+                "nothing was sent"
             )
 
     def _base_fee(self) -> int:

@@ -73,8 +73,8 @@ def record_path(path: Path) -> Path:
 
 def measure(path: Path, cache: HashCache | None = None) -> Manifest | Digest:
     """Hash an artefact: the manifest of a folder, the digest of a file; raises `PathRefused`."""
-    found = Manifest.of_path(path, FILES, cache)
-    return found if path.is_dir() else found.files["."]
+    manifest = Manifest.of_path(path, FILES, cache)
+    return manifest if path.is_dir() else manifest.files["."]
 
 
 def digest_of(path: Path, cache: HashCache | None = None) -> Digest:

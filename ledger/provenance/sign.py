@@ -109,7 +109,7 @@ def _statements(path: Path, method: Method, cache: HashCache | None, staged: Sta
     origin = record.origin if record else Origin(kind)
     measured = measure(path, cache) if staged.content(path) is None else staged.digest(path)
     content = root_of(measured)
-    found = {}
+    statements = {}
     if path.is_dir() or kind in ("dataset", "model", "file"):
         if record is not None and record.also:
             raise Malformed(f"{record_path(path)}: a {kind} of several files is a folder; also must be empty")
@@ -117,18 +117,18 @@ def _statements(path: Path, method: Method, cache: HashCache | None, staged: Sta
             manifest = Manifest.of_path(path, method, cache)
         else:
             manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured}, Method())
-        found[".sig"] = content_statement(name, manifest, origin)
+        statements[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
         check_pages(path, origin)
         check_pages(path, origin, "reports")
         digests = {other: staged.digest(give_name(path).parent / other) for other in others}
-        found[".sig"] = file_statement({name: content} | digests, origin)
+        statements[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
-        found[".run.sig"] = run_statement({name: content}, origin)
+        statements[".run.sig"] = run_statement({name: content}, origin)
     if entries := _contributions(path):
-        found[".contributions.sig"] = contributions_statement(name, content, entries)
-    return found
+        statements[".contributions.sig"] = contributions_statement(name, content, entries)
+    return statements
 
 
 def _contributions(path: Path) -> list[dict[str, Any]]:

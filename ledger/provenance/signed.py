@@ -78,8 +78,8 @@ def check_about(report: Path, track: Path, trust: Trust) -> None:
     if os.path.lexists(beside(report, ".sig")):
         origin = read_as_signed(report, trust)[0].origin
     else:
-        found = read_record(report)
-        origin = found.origin if found else Origin("file")
+        record = read_record(report)
+        origin = record.origin if record else Origin("file")
         hash_file(report)  # refuses what is no file
         check_pages(report, origin)
     digest = digest_of(track)
@@ -201,15 +201,15 @@ def check_content(
         if path.is_dir() == of_file:
             raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
         if method.shard_bytes is None and isinstance(measured, Digest):
-            found = Manifest({names.pop(): measured}, expected.method)
+            actual = Manifest({names.pop(): measured}, expected.method)
         elif method == FILES and isinstance(measured, Manifest):
-            found = measured
+            actual = measured
         else:
-            found = measured_by(path, method)
+            actual = measured_by(path, method)
     else:
-        found = _files_of(signed, measured)
+        actual = _files_of(signed, measured)
         expected = Manifest(statement.subjects)
-    if diff := expected.diff(found):
+    if diff := expected.diff(actual):
         raise ManifestMismatch(message("{path} is not as signed", path=path), diff)
     check_pages(path, signed.origin)
     if signed.told:
@@ -262,8 +262,8 @@ def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
     if name not in signed.statement.subjects:
         names = ", ".join(signed.statement.subjects)
         raise Malformed(f"{path}: the signature is about {names}, not about {name}")
-    found = {name: measured}
+    digests = {name: measured}
     for other in signed.statement.subjects:
         if other != name and os.path.lexists(folder / other):
-            found[other] = hash_file(folder / other)
-    return Manifest(found)
+            digests[other] = hash_file(folder / other)
+    return Manifest(digests)

@@ -163,9 +163,9 @@ class SignatureChecks(Walk):
     def check_credentials(self, path: Path, signed: Signed | None = None, time: datetime | None = None) -> list[Link]:
         """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
         older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
-        found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
-        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in found if report]
-        return [link for link, _ in found]
+        links = list(credential_links(path, signed.origin if signed else None, self.keys, older))
+        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in links if report]
+        return [link for link, _ in links]
 
     def check_key(
         self, signed: Signed, time: datetime | None, anchored: str | None, claimed: datetime | None, trust: Trust

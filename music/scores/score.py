@@ -157,8 +157,8 @@ class _Reader:
         """Return the note that a tie joins to this one, of its own staff or of another of its part."""
         track, end = self.parts[sound.part].track, round(64 * onset)
         staves = (i for i in self.staves[track] if i != sound.part)
-        found = next((notes for i in (sound.part, *staves) if (notes := held.get((i, sound.pitch, end)))), None)
-        return found.pop() if found else None
+        struck = next((notes for i in (sound.part, *staves) if (notes := held.get((i, sound.pitch, end)))), None)
+        return struck.pop() if struck else None
 
     def _build(
         self,

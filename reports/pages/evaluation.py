@@ -39,11 +39,13 @@ def _share(value: float | None) -> str:
 def evaluation_rows(data: dict[str, Any]) -> list[Row]:
     """Return (what, value of the model, what to hold it against) for all that was measured."""
     rows: list[Row] = []
-    for split, found in data["likelihood"].items():
-        best = min(found["ngram"], key=lambda one: one["bits_per_note"], default=None)
+    for split, likelihood in data["likelihood"].items():
+        best = min(likelihood["ngram"], key=lambda one: one["bits_per_note"], default=None)
         for name, words in (("bits_per_note", "bits a note"), ("perplexity", "perplexity a token")):
             beside = f"best n-gram (order {best['order']}) {_format_value(best[name])}" if best else "no n-gram"
-            rows.append((f"{words}, {split} ({found['pieces']} pieces)", _format_value(found["model"][name]), beside))
+            rows.append(
+                (f"{words}, {split} ({likelihood['pieces']} pieces)", _format_value(likelihood["model"][name]), beside)
+            )
     forgotten = data["forgetting"]
     if forgotten:
         beside = f"base {_format_value(forgotten['base'])}, rise {_share(forgotten['rise'])}"
@@ -113,10 +115,10 @@ def _picture(height: float, label: str, inside: str) -> Markup:
     return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
 
 
-def _bars(found: dict[str, Any]) -> Markup:
+def _bars(figures: dict[str, Any]) -> Markup:
     """Draw bits a note of the model and of the n-grams."""
-    bars = [("model", found["model"]["bits_per_note"], "o-track")]
-    bars += [(f"n-gram, order {one['order']}", one["bits_per_note"], "o-human") for one in found["ngram"]]
+    bars = [("model", figures["model"]["bits_per_note"], "o-track")]
+    bars += [(f"n-gram, order {one['order']}", one["bits_per_note"], "o-human") for one in figures["ngram"]]
     longest = max(value for _, value, _ in bars)
     drawn = ""
     for i, (name, value, kind) in enumerate(bars):

@@ -220,8 +220,8 @@ def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
 
 def gravest(verdicts: list[str]) -> str:
     """Return the link verdict that people must know of first; "" for no verdicts."""
-    found = [v if v in GRAVEST else "unchecked" for v in verdicts]
-    return min(found, key=GRAVEST.index, default="")
+    ranked = [v if v in GRAVEST else "unchecked" for v in verdicts]
+    return min(ranked, key=GRAVEST.index, default="")
 
 
 def provenance_summary(report: AuditReport) -> tuple[str, str]:
@@ -262,7 +262,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
     missing = sum(s.required for s in report.skipped)
     match = {"name": say("Closest match"), "verdict": "", "word": say("none"), "detail": ""}
     if strongest:
-        here = {"k": strongest.matched, "notes": say.words.count_evalue(strongest.notes, "note")}
+        here = {"k": strongest.matched, "notes": say.words.count_noun(strongest.notes, "note")}
         title = strongest.title or strongest.piece
         match["word"] = say("{k} of {notes}", **here)
         match["detail"] = say("{bars} of {title}", bars=say.words.bars(strongest.piece_shown), title=title)
@@ -279,7 +279,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
             "name": say("Provenance"),
             "verdict": links or "unchecked",
             "word": say(LINK_WORDS[links or "unchecked"]),
-            "detail": say.words.count_evalue(len(report.provenance), "link") if links else "",
+            "detail": say.words.count_noun(len(report.provenance), "link") if links else "",
         },
         {
             "name": say("Anchor"),
