@@ -156,7 +156,7 @@ SIGNED = {"require_signature": True, "signed_by": [KEY], "require_anchor": True,
         (("broken", "ok"), "", ("fail", "fail", "pass", "pass")),
     ],
 )
-def test_provenance(links: tuple[str, ...], signer: str, says: tuple[str, ...]) -> None:
+def test_provenance(links: tuple[LinkVerdict, ...], signer: str, says: tuple[str, ...]) -> None:
     walked = tuple(map(link, ("track", "anchor"), links))
     # Others' links say nothing of the track.
     walked += (link("model", "ok", "model"), link("anchor", "ok", "model"), link("credential", "ok", "model"))

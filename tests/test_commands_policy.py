@@ -41,7 +41,7 @@ def rules_of(report):
     return {rule["id"]: rule["verdict"] for rule in report["rules"]}
 
 
-def test_a_profile_by_its_name(house, tmp_path):
+def test_a_profile_by_its_name(house: Path, tmp_path: Path) -> None:
     ran, report = audited(house, tmp_path / "r", "copied.mid", "--policy", "label-release")
     assert ran.code == 1
     assert report["policy"]["name"] == "label-release"
@@ -57,7 +57,7 @@ def test_a_profile_by_its_name(house, tmp_path):
     done("search", house / "store", house / "clean.mid", "--policy", "research")
 
 
-def test_a_signed_track_that_says_what_ai_did(house, tmp_path):
+def test_a_signed_track_that_says_what_ai_did(house: Path, tmp_path: Path) -> None:
     track = shutil.copy(house / "clean.mid", tmp_path / "song.mid")
     done("sign", track, "--key", house / "keys")
     done("export", track, "--format", "ddex", "--out", f"{track}.ddex.xml", "--ai", "composition=all",
@@ -91,7 +91,9 @@ def test_a_signed_track_that_says_what_ai_did(house, tmp_path):
     assert found["provenance.require_anchor"] == "pass"
 
 
-def test_a_signed_audit_hashes_the_store_and_the_model_once(house, tmp_path, monkeypatch):
+def test_a_signed_audit_hashes_the_store_and_the_model_once(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, model, tracks = tmp_path / "store", tmp_path / "model", tmp_path / "tracks"
     shutil.copytree(house / "store", store)
     model.mkdir()
@@ -117,7 +119,7 @@ def test_a_signed_audit_hashes_the_store_and_the_model_once(house, tmp_path, mon
     assert (hashed[store], hashed[model], hashed[tracks / "5.mid"]) == (1, 2, 1)  # one of them is this test's
 
 
-def test_a_store_that_is_older_than_the_policy_asks_is_4(house, tmp_path):
+def test_a_store_that_is_older_than_the_policy_asks_is_4(house: Path, tmp_path: Path) -> None:
     policy = tmp_path / "p.toml"
     policy.write_text('schema = "contraste-policy/1"\nname = "own"\nextends = "default"\n[store]\nmin_pieces = 23\n')
     ran, report = audited(house, tmp_path / "r", "clean.mid", "--policy", policy)
@@ -135,7 +137,7 @@ def waivers_for(report, path, **changes):
     return written(path, *(entry(finding=f'"{i}"', track='"copied.mid"', **changes) for i in ids))
 
 
-def test_waived_findings_are_seen_and_do_not_count(house, tmp_path):
+def test_waived_findings_are_seen_and_do_not_count(house: Path, tmp_path: Path) -> None:
     ran, report = audited(house, tmp_path / "before", "copied.mid")
     assert ran.code == 1
     file = waivers_for(report, tmp_path)
@@ -153,7 +155,7 @@ def test_waived_findings_are_seen_and_do_not_count(house, tmp_path):
     assert (tmp_path / "after" / "copied" / "report.json").read_bytes() == first
 
 
-def test_the_day_after_the_last_a_waiver_fails_the_track(house, tmp_path):
+def test_the_day_after_the_last_a_waiver_fails_the_track(house: Path, tmp_path: Path) -> None:
     _, report = audited(house, tmp_path / "r", "copied.mid")
     file = waivers_for(report, tmp_path)
     ran, after = audited(house, tmp_path / "r", "copied.mid", "--waivers", file, "--today", "2027-02-01")
@@ -168,7 +170,7 @@ def test_the_day_after_the_last_a_waiver_fails_the_track(house, tmp_path):
     assert ran.code == 1
 
 
-def test_a_waiver_that_matches_nothing_is_named(house, tmp_path):
+def test_a_waiver_that_matches_nothing_is_named(house: Path, tmp_path: Path) -> None:
     file = written(tmp_path, entry(track='"clean.mid"'), entry(track='"nobody.mid"'))
     ran, report = audited(house, tmp_path / "r", "clean.mid", "--waivers", file, "--today", "2026-11-26")
     assert ran.code == 0
@@ -177,7 +179,7 @@ def test_a_waiver_that_matches_nothing_is_named(house, tmp_path):
     assert [(w["line"], w["state"]) for w in report["waivers"]] == [(3, "unmatched")]
 
 
-def test_bad_waivers_and_days_are_2_and_nothing_is_written(house, tmp_path):
+def test_bad_waivers_and_days_are_2_and_nothing_is_written(house: Path, tmp_path: Path) -> None:
     words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r")
     file = written(tmp_path, entry(reason='"because"', who=None))
     refused(contraste(*words, "--waivers", file), 2, "w.toml: line 3:", "'who' is a required property", "line 6:")
@@ -189,7 +191,7 @@ def test_bad_waivers_and_days_are_2_and_nothing_is_written(house, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_policy_check(house, tmp_path):
+def test_policy_check(house: Path, tmp_path: Path) -> None:
     good = written(tmp_path, entry(), entry(expires="2020-01-01"))
     ran = done("policy", "check", POLICIES / "default.toml", "research", good)
     lines = ran.out.splitlines()
@@ -212,7 +214,7 @@ def test_policy_check(house, tmp_path):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_policy_explain(name):
+def test_policy_explain(name: str) -> None:
     lines = done("policy", "explain", name).out.splitlines()
     assert f'name = "{name}"  [{name}]' in lines
     assert "copy.fail_evalue = 1e-05  [default]" in lines
@@ -222,13 +224,13 @@ def test_policy_explain(name):
     assert {"key", "value", "from", "about"} == set(found["values"][0])
 
 
-def test_policy_explain_of_what_is_none(tmp_path):
+def test_policy_explain_of_what_is_none(tmp_path: Path) -> None:
     refused(contraste("policy", "explain", "nobody"), 2, "nobody: cannot be read", "the profiles are default")
     assert "default" in done("policy", "explain").out
 
 
 @pytest.mark.parametrize("attack", ["neighbour's signature", "signature taken away", "older state put back"])
-def test_the_gate_believes_no_more_than_verify(house, tmp_path, attack):
+def test_the_gate_believes_no_more_than_verify(house: Path, tmp_path: Path, attack: str) -> None:
     """Under the profile `distributor`, a trusted key must have signed this track, as it is."""
     track = shutil.copy(house / "clean.mid", tmp_path / "hit.mid")
     if attack == "neighbour's signature":

@@ -56,7 +56,7 @@ def copy(house, tmp_path):
     return Path(shutil.copytree(house / "r", tmp_path / "r"))
 
 
-def test_every_format_is_there_and_the_same_twice(house, tmp_path):
+def test_every_format_is_there_and_the_same_twice(house: Path, tmp_path: Path) -> None:
     one = files(house / "r")
     assert set(one) == {f"{name}/{file}" for name in ("copied", "clean") for file in WRITTEN} | INDEX
     audited(house, tmp_path / "again")
@@ -68,7 +68,7 @@ def test_every_format_is_there_and_the_same_twice(house, tmp_path):
     } | {"index.html.sig"}
 
 
-def test_every_json_and_sarif_obeys_its_schema(house, node_tools):
+def test_every_json_and_sarif_obeys_its_schema(house: Path, node_tools: Path) -> None:
     schema = node_tools / "node_modules" / SARIF_SCHEMA
     if not schema.is_file():
         pytest.skip("the npm tools are older than the lock file; run: make node-tools")
@@ -84,7 +84,7 @@ def test_every_json_and_sarif_obeys_its_schema(house, node_tools):
         )
 
 
-def test_a_copy_has_most_of_its_track_and_a_clean_one_nothing(house):
+def test_a_copy_has_most_of_its_track_and_a_clean_one_nothing(house: Path) -> None:
     copied, clean = (json.loads((house / "r" / name / "influence.json").read_bytes()) for name in ("copied", "clean"))
     assert copied["ledgers"][0]["pieces"][0]["piece"] == "07.mid"
     assert copied["ledgers"][0]["pieces"][0]["share"] > 0.5
@@ -92,7 +92,7 @@ def test_a_copy_has_most_of_its_track_and_a_clean_one_nothing(house):
     assert copied["ledgers"][1]["unattributed"] == {"share": 1, "low": 1, "high": 1}
 
 
-def test_signed_reports_verify(house):
+def test_signed_reports_verify(house: Path) -> None:
     ran = done("report", "verify", house / "r")
     assert ran.out.count(": ok\n") == 2
     assert "as signed by key" in ran.out
@@ -101,7 +101,7 @@ def test_signed_reports_verify(house):
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN - {"report.json.provenance.json", "report.json.sig"}))
-def test_a_file_altered_by_hand_is_named(copy, name):
+def test_a_file_altered_by_hand_is_named(copy: Path, name: str) -> None:
     file = copy / "copied" / name
     file.write_bytes(file.read_bytes() + b" ")
     ran = contraste("report", "verify", copy)
@@ -110,7 +110,7 @@ def test_a_file_altered_by_hand_is_named(copy, name):
     assert f"{copy}/clean/report.json: ok" in ran.out
 
 
-def test_who_alters_the_record_too_breaks_the_signature(copy):
+def test_who_alters_the_record_too_breaks_the_signature(copy: Path) -> None:
     import hashlib
 
     folder = copy / "copied"
@@ -133,7 +133,9 @@ def test_who_alters_the_record_too_breaks_the_signature(copy):
     assert done("report", "verify", folder, "--allow-unsigned").out.count("absent     report.json.sig") == 1
 
 
-def test_strangers_and_damaged_records(copy, house, monkeypatch, tmp_path):
+def test_strangers_and_damaged_records(
+    copy: Path, house: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("CONTRASTE_HOME", str(tmp_path / "elsewhere"))
     ran = contraste("report", "verify", copy)
     assert (ran.code, "unchecked  report.json.sig" in ran.out) == (4, True)
@@ -143,7 +145,7 @@ def test_strangers_and_damaged_records(copy, house, monkeypatch, tmp_path):
     assert (ran.code, "broken     report.json.provenance.json" in ran.out) == (1, True)
 
 
-def test_an_older_page_beside_a_newer_report_is_named(house, tmp_path):
+def test_an_older_page_beside_a_newer_report_is_named(house: Path, tmp_path: Path) -> None:
     words = ("audit", house / "tracks" / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
     done(*words, "html")
     done(*words, "json")
@@ -151,7 +153,7 @@ def test_an_older_page_beside_a_newer_report_is_named(house, tmp_path):
     assert (ran.code, "report.html: the report's record does not name it" in ran.out) == (1, True)
 
 
-def test_diff_tells_new_from_fixed(house, copy, tmp_path):
+def test_diff_tells_new_from_fixed(house: Path, copy: Path, tmp_path: Path) -> None:
     same = done("report", "diff", house / "r", copy)
     assert "0 new, 0 fixed" in same.err
     shutil.copy(house / "r" / "clean" / "report.json", copy / "copied" / "report.json")
@@ -166,7 +168,7 @@ def test_diff_tells_new_from_fixed(house, copy, tmp_path):
     refused(contraste("report", "verify", house / "src"), 3, "holds no report.json")
 
 
-def test_the_index_has_the_originality_of_the_release(house, tmp_path):
+def test_the_index_has_the_originality_of_the_release(house: Path, tmp_path: Path) -> None:
     page = (house / "r" / "index.html").read_text()
     assert "Mean originality over the course of 2 tracks, beside 20 human pieces" in page
     assert "not measured" not in page
@@ -180,7 +182,9 @@ def test_the_index_has_the_originality_of_the_release(house, tmp_path):
     assert 'No baseline: <span lang="en">the store holds fewer than 10 different works' in small
 
 
-def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkeypatch):
+def test_a_pdf_where_it_can_be_made_and_a_word_where_not(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("audit", house / "tracks" / "clean.mid", "--store", house / "store", "--out", tmp_path / "r", "--format")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "weasyprint", None)
@@ -193,7 +197,7 @@ def test_a_pdf_where_it_can_be_made_and_a_word_where_not(house, tmp_path, monkey
     refused(contraste(*words, "json", "--sign-key", tmp_path / "nokey"), 2, "nokey")
 
 
-def test_sound_is_audited_and_never_passes_for_checked_notes(house, tmp_path):
+def test_sound_is_audited_and_never_passes_for_checked_notes(house: Path, tmp_path: Path) -> None:
     tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(15 * 8_000) / 8_000)).astype(np.float32)
     soundfile.write(tmp_path / "song.wav", tone, 8_000)
     before = files(house / "store")
@@ -208,7 +212,7 @@ def test_sound_is_audited_and_never_passes_for_checked_notes(house, tmp_path):
     assert files(house / "store") == before  # a signed store stays as it was signed
 
 
-def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house, tmp_path):
+def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house: Path, tmp_path: Path) -> None:
     song, other = melody(998), melody(997)
     write_midi(song, tmp_path / "t/song.mid")
     render_wav(song, tmp_path / "t/song.wav")
@@ -226,7 +230,7 @@ def test_sound_beside_its_notes_is_left_to_them_where_it_is_their_sound(house, t
         assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == ["song", "song.wav"]
 
 
-def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
+def test_many_tracks_give_the_same_reports_as_each_alone(house: Path, tmp_path: Path) -> None:
     for i in range(8):
         write_midi(melody(900 + i), tmp_path / f"many/{i}.mid")
     (tmp_path / "many/broken.mid").write_bytes(b"MThd")
@@ -242,7 +246,7 @@ def test_many_tracks_give_the_same_reports_as_each_alone(house, tmp_path):
             assert (alone / str(i) / name).read_bytes() == (tmp_path / "r" / str(i) / name).read_bytes()
 
 
-def test_metrics_stand_beside_human_pieces(house):
+def test_metrics_stand_beside_human_pieces(house: Path) -> None:
     metrics = json.loads((house / "r/copied/report.json").read_bytes())["metrics"]
     assert metrics
     assert all(m["style"]["low"] <= m["style"]["median"] <= m["style"]["high"] for m in metrics)
@@ -250,7 +254,7 @@ def test_metrics_stand_beside_human_pieces(house):
     assert "nearer to its closest piece than 95 % of human pieces" in (house / "r/copied/report.html").read_text()
 
 
-def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
+def test_a_whole_page_is_asked_for(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.pages.report.PAGE_BYTES", 1)
     words = ("audit", house / "tracks/copied.mid", "--store", house / "store", "--format", "html", "--out")
     contraste(*words, tmp_path / "small")
@@ -261,7 +265,7 @@ def test_a_whole_page_is_asked_for(house, tmp_path, monkeypatch):
     assert len(small) < len(whole)
 
 
-def test_progress_counts_files_that_cannot_be_read(tmp_path):
+def test_progress_counts_files_that_cannot_be_read(tmp_path: Path) -> None:
     names = ("a.mid", "bad.mid", "c.mid", "worse.mid")
     for name in names:
         write_midi(melody(1), tmp_path / name)
@@ -281,7 +285,7 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path):
     assert all(str(tmp_path) not in reason for _, reason in unread)
 
 
-def test_the_index_names_what_could_not_be_read(house, tmp_path):
+def test_the_index_names_what_could_not_be_read(house: Path, tmp_path: Path) -> None:
     write_midi(melody(999), tmp_path / "t/a.mid")
     (tmp_path / "t/<b>.mid").write_bytes(b"MThd")
     ran = contraste("audit", tmp_path / "t", "--store", house / "store", "--out", tmp_path / "r")
@@ -292,7 +296,7 @@ def test_the_index_names_what_could_not_be_read(house, tmp_path):
     assert "could not be read" not in (house / "r/index.html").read_text()
 
 
-def test_the_index_is_signed_with_its_reports_and_compared(copy):
+def test_the_index_is_signed_with_its_reports_and_compared(copy: Path) -> None:
     (copy / "index.html").write_bytes((copy / "index.html").read_bytes().replace(b"Fail", b"Pass") + b" ")
     for words in (("report", "verify", copy), ("verify", "--short", copy / "clean" / "report.json")):
         ran = contraste(*words)
@@ -303,7 +307,7 @@ def test_the_index_is_signed_with_its_reports_and_compared(copy):
     assert (ran.code, ran.out.count("incomplete at index.html")) == (4, 2)
 
 
-def test_an_index_that_no_report_knows_is_not_passed_over(copy):
+def test_an_index_that_no_report_knows_is_not_passed_over(copy: Path) -> None:
     shutil.rmtree(copy / "copied")
     for file in copy.glob("index.html*"):
         file.unlink()
@@ -314,7 +318,7 @@ def test_an_index_that_no_report_knows_is_not_passed_over(copy):
     done("report", "verify", copy / "clean", "--allow-unsigned")
 
 
-def test_a_report_is_not_signed_with_pages_of_another(house, copy):
+def test_a_report_is_not_signed_with_pages_of_another(house: Path, copy: Path) -> None:
     page = copy / "copied" / "report.html"
     before = page.read_bytes()
     page.write_bytes(before.replace(b"Fail", b"Pass"))
@@ -328,7 +332,7 @@ def test_a_report_is_not_signed_with_pages_of_another(house, copy):
     assert contraste("sign", copy / "copied" / "report.json", "--key", house / "keys").code == 1
 
 
-def test_a_report_in_the_folder_of_another_track_is_not_ok(copy):
+def test_a_report_in_the_folder_of_another_track_is_not_ok(copy: Path) -> None:
     for name in ("clean", "copied"):
         (copy / name).rename(copy / f"{name}-old")
     shutil.copytree(copy / "clean-old", copy / "copied")

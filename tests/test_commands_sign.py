@@ -63,7 +63,7 @@ def test_a_password_comes_from_a_file_descriptor(house: House, tmp_path: Path, m
 
 def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
     track = shutil.copy(house / "clean.mid", tmp_path)
-    words = ("sign", track, "--key", house / "keys", "--certificate")
+    words: tuple[object, ...] = ("sign", track, "--key", house / "keys", "--certificate")
     refused(contraste(*words, house / "text.txt"), 2, "text.txt holds no PEM certificates")
     refused(contraste(*words, tmp_path / "none"), 2, "none")
     assert not list(tmp_path.glob("*.sig"))
@@ -71,7 +71,7 @@ def test_signing_by_certificate(house: House, tmp_path: Path) -> None:
     encrypted = ["-passout", f"pass:{os.environ['CONTRASTE_PASSWORD']}"]
     openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "9"]
     extensions = ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-    command = [*openssl, "-subj", "/CN=Our Label", *extensions, *encrypted, "-keyout", key, "-out", root]
+    command = [*openssl, "-subj", "/CN=Our Label", *extensions, *encrypted, "-keyout", str(key), "-out", str(root)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except FileNotFoundError:

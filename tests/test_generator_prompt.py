@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import generator.writing.text_encoder
 from corpus.rights import Rights
@@ -13,18 +12,15 @@ from generator.data.grammar import Grammar
 from generator.data.tokens import quantise
 from generator.data.vocabulary import VOCABULARY, GeneratorError, SettingError
 from generator.data.windows import read_artists
-from generator.network.checkpoint import Description, save_model, write_description
-from generator.network.model import Transformer
-from generator.network.stack import ModelConfig
 from generator.writing.condition_words import parse_chords, parse_conditions, parse_key
 from generator.writing.conditions import ANYTHING, LEANING, Conditions
 from generator.writing.prompt import parse_prompt, understood_or_refused
 from generator.writing.sample import generate
 from generator.writing.text_encoder import TEXT, Encoders, features, load_text, retrieval
-from music.notes import NoteSequence, Part, TimeSignature, build
+from music.notes import NoteSequence, Part, build
+from tests.cases.songs import BACH, SONG, store_of_songs, untrained_model
+from tests.cases.stores import FakeStore, piece
 from tests.cases.values import require
-
-BACH = "Johann Sebastian Bach"
 
 
 def asked(text: str, artists: tuple[str] = (BACH,)) -> dict[str, Any]:
@@ -122,17 +118,6 @@ def test_keys_and_chords_are_read_in_their_spellings() -> None:
     ]  # fmt: skip
 
 
-SONG = quantise(
-    build(
-        [0, 0, 0, 3, 3, 3],
-        [3, 3, 3, 3, 3, 3],
-        [57, 60, 64, 53, 57, 60],
-        parts=[Part(program=24)],
-        time_signatures=[TimeSignature(0, 3, 4)],
-    )
-)
-
-
 def test_what_a_track_misses_is_worked_out_from_its_notes() -> None:
     fits = parse_conditions(
         meter="3/4", tempo="120", density="sparse", polyphony=3, instruments="guitar", chords="Am F"
@@ -148,12 +133,7 @@ def test_what_a_track_misses_is_worked_out_from_its_notes() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    config = ModelConfig(width=128, layers=1, heads=4, context=128)
-    torch.manual_seed(0)
-    write_description(folder, Description(config, "d" * 64, (BACH,)))
-    save_model(Transformer(config).state_dict(), folder)
-    return folder
+    return untrained_model(tmp_path_factory.mktemp("model"))
 
 
 def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder: Path) -> None:
@@ -169,10 +149,10 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder: Path
     assert {name for name in said if name.startswith("Bar ")} == {"Bar 3/4"}
     assert [name for name in said if name.startswith("Chord")][:2] == ["Chord A:min", "Chord F:maj"]
     assert "Program 73" in said
-    assert 1 <= track.drawn.tries <= 2
-    assert set(track.drawn.missed) <= set(named.checkable())
-    assert track.drawn.conditions["artist"] == BACH
-    assert "meter" not in track.drawn.missed
+    assert 1 <= require(track.drawn.tries) <= 2
+    assert set(require(track.drawn.missed)) <= set(named.checkable())
+    assert require(track.drawn.conditions)["artist"] == BACH
+    assert "meter" not in require(track.drawn.missed)
 
 
 @pytest.mark.parametrize("instruments", ["piano", "flute,bass"])
@@ -183,7 +163,7 @@ def test_density_is_forced_even_of_a_model_that_learned_nothing(
 ) -> None:
     conditions = parse_conditions(density=density, meter=meter, instruments=instruments)
     (track,) = generate(folder, 1, bars=4, conditions=conditions, tries=1)
-    assert "density" not in track.drawn.missed  # an instrument may be left without a note
+    assert "density" not in require(track.drawn.missed)  # an instrument may be left without a note
 
 
 def test_a_prime_takes_controls_but_keeps_its_tempo(folder: Path) -> None:
@@ -208,27 +188,6 @@ def test_of_all_tries_the_best_ranked_is_kept(folder: Path) -> None:
     assert len(track.sequence) == max(lengths)
 
 
-class Pieces:
-    """As much of a store as the encoders ask for."""
-
-    def __init__(self, count: int) -> None:
-        self.songs = []
-        for i in range(count):
-            random = np.random.default_rng(i)
-            voices, step = 1 + i % 4, (0.25, 0.5, 1.0)[i % 3]
-            onset = np.tile(np.arange(int(8 / step)) * step, voices)
-            pitch = (
-                48 + random.choice([0, 2, 4, 5, 7, 9, 11], size=len(onset)) + 12 * np.arange(len(onset)) // len(onset)
-            )
-            part = [Part(program=int(random.integers(128)))]
-            self.songs.append(build(onset, np.full(len(onset), step), pitch, parts=part))
-        record = type("Record", (), {"artist": "Ann", "path": "x", "rights": Rights("CC0", "", "granted")})
-        self.pieces = [type("R", (record,), {"split": "valid" if i % 3 == 0 else "train"}) for i in range(count)]
-
-    def notes(self, i: int) -> NoteSequence:
-        return self.songs[i]
-
-
 @pytest.fixture(autouse=True)
 def _no_minilm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the extra out, installed or not; tests/test_generator_minilm.py has it."""
@@ -236,12 +195,12 @@ def _no_minilm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_captions_find_their_pieces_after_training(tmp_path: Path) -> None:
-    store = Pieces(60)
+    store = store_of_songs(60)
     found = generator.writing.text_encoder.train_text(store, tmp_path, steps=60)[TEXT]
     assert found["candidates"] == 20
     assert found["r_at_10"] > 0.7  # by chance .5
     encoders = require(load_text(tmp_path))
-    pieces = [(attributes(quantise(s)), bar_figures(quantise(s))) for s in store.songs[:20]]
+    pieces = [(attributes(quantise(s)), bar_figures(quantise(s))) for s in store.sequences[:20]]
     assert retrieval(encoders, pieces, np.random.default_rng(0))["r_at_1"] > 0.15  # by chance .05
     assert -1 <= encoders.similarity("a slow piece", SONG) <= 1
     for name in ("one", "two"):
@@ -274,11 +233,8 @@ def test_only_artists_with_licence_and_consent_are_named() -> None:
         ("Ann", "CC0", "granted"),
         ("", "", ""),
     ]
-    store = Pieces(0)
-    store.pieces = [
-        type("R", (), {"artist": a, "path": str(i), "rights": Rights(licence, "", consent), "split": "train"})
-        for i, (a, licence, consent) in enumerate(rows)
-    ]
+    pieces = [piece(str(i), "train", a, Rights(licence, "", consent)) for i, (a, licence, consent) in enumerate(rows)]
+    store = FakeStore([], pieces)
     assert read_artists(store, "train", "", []) == (("Ann",), [0, -1, -1, 0, -1])
     assert read_artists(store, "train", "", ["0"]) == (("Ann",), [-1, -1, 0, -1])
 

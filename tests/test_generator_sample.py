@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,7 +244,7 @@ def test_statistics_by_hand() -> None:
         ({"best_of": 65}, "65 draws asked for"),
     ],
 )
-def test_settings_out_of_range_are_refused(folder: Path, options: dict[str, float], message: str) -> None:
+def test_settings_out_of_range_are_refused(folder: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(GeneratorError, match=message):
         generate(folder, **{"n": 1, **options})
 

@@ -27,6 +27,7 @@ from generator.sound.windows import Sound, SoundWindows, read_sounds, window_sta
 from metrics.phash import mel_hash
 from music.notes import NoteSequence, Part, build
 from tests.cases.stores import FakeStore, piece
+from tests.cases.values import require
 
 OPTIONS: dict[str, Any] = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
 MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
@@ -158,7 +159,7 @@ def test_a_run_leaves_a_model_and_an_account_of_it(trained: tuple[Path, Spectrog
     written = json.loads((folder / "training.json").read_text())
     assert (written["steps"], written["kind"], written["store_digest"]) == (50, "renders", "d" * 64)
     assert written["windows"] == report.windows
-    learned, held_out = load_hashes(folder)
+    learned, held_out = require(load_hashes(folder))
     assert (len(learned), len(held_out)) == (report.windows["train"], report.windows["valid"])
     events = [*folder.with_name("model.logs").iterdir()]
     assert events[0].name.startswith("events.out.tfevents")
@@ -233,7 +234,8 @@ def test_a_config_that_does_not_fit_is_refused(trained: tuple[Path, SpectrogramR
     other = copied(trained[0], tmp_path, config=json.dumps({**config, "width": 8}).encode())
     with pytest.raises(GeneratorError, match="has shape"):
         load_generator(other)
-    for wrong in ({**config, "width": 10**9}, {**config, "width": True}, {**config, "format": "x"}, []):
+    odd: list[Any] = [{**config, "width": 10**9}, {**config, "width": True}, {**config, "format": "x"}, []]
+    for wrong in odd:
         (other / "config.json").write_text(json.dumps(wrong))
         with pytest.raises(GeneratorError, match=r"config\.json: says no 'contraste-specgan/1'"):
             load_generator(other)

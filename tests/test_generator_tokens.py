@@ -280,7 +280,8 @@ def test_any_integers_decode(tokens: list[int]) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_a_walk_inside_the_grammar_decodes_whole(seed: int) -> None:
     random = np.random.default_rng(seed)
-    state, tokens = Grammar(), []
+    state = Grammar()
+    tokens: list[int] = []
     while len(tokens) < 150 and state.last != EOS:
         tokens.append(int(random.choice(np.flatnonzero(state.allowed_mask()))))
         state.push(tokens[-1])

@@ -25,6 +25,7 @@ from generator.training.train import _Run, train
 from music.notes import build
 from tests.cases.stores import FakeStore, piece
 from tests.cases.tunes import duet
+from tests.cases.values import require
 
 SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
 
@@ -74,9 +75,9 @@ def test_the_weights_reach_what_the_report_says(trained: tuple[Path, TrainingRep
     folder, report = trained
     pieces = [np.array(encode(duet(i))) for i in range(2)]
     team = Team(load_model(folder), 1, "float32")
-    assert team.likelihood(pieces).bits_per_note == pytest.approx(report.validation["bits_per_note"], rel=1e-5)
-    assert report.validation["notes"] == report.baseline["notes"] == 96
-    assert report.validation["tokens"] == report.baseline["tokens"] == sum(len(p) - 1 for p in pieces)
+    assert team.likelihood(pieces).bits_per_note == pytest.approx(require(report.validation)["bits_per_note"], rel=1e-5)
+    assert require(report.validation)["notes"] == require(report.baseline)["notes"] == 96
+    assert require(report.validation)["tokens"] == require(report.baseline)["tokens"] == sum(len(p) - 1 for p in pieces)
 
 
 def test_bits_and_perplexity_by_hand() -> None:
@@ -202,9 +203,8 @@ def test_a_store_without_training_pieces_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_the_vocabulary_cannot_write_is_skipped_and_listed(tmp_path: Path) -> None:
-    store = store_of(3, valid=0)
-    store.sequences[0] = build([], [], [])
-    store.sequences[1] = build([40000], [1], [60])
+    sequences = [build([], [], []), build([40000], [1], [60]), duet(2)]
+    store = FakeStore(sequences, [piece(f"{i}.mid", "train") for i in range(3)])
     report = train(store, tmp_path, Settings(steps=1, **OPTIONS))
     assert [path for path, _ in report.skipped] == ["0.mid", "1.mid"]
     assert "has no notes" in report.skipped[0][1]
@@ -241,8 +241,8 @@ def test_a_styled_run_repeats_bit_by_bit_when_resumed_and_logs_its_losses_apart(
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "halves"))
     assert one == two
     assert set(whole.curve[-1]) == {"step", "cross_entropy", "kl", "mse"}
-    assert whole.validation["styled_bits_per_note"] != whole.validation["bits_per_note"]
-    assert 0 <= whole.active <= 8
+    assert require(whole.validation)["styled_bits_per_note"] != require(whole.validation)["bits_per_note"]
+    assert 0 <= require(whole.active) <= 8
     assert any(file.name.startswith("events") for file in (tmp_path / "whole.logs").iterdir())
 
 
@@ -268,7 +268,7 @@ def test_a_run_that_gets_no_better_is_ended(tmp_path: Path) -> None:
         scores = iter(range(100))
         patch.setattr(Team, "likelihood", lambda team, pieces: Likelihood(1, 1, 2.0, 5.0 + next(scores)))
         report = train(store_of(), tmp_path, settings)
-    assert (report.ended, report.validation["bits_per_note"]) == ("patience", 5.0)
+    assert (report.ended, require(report.validation)["bits_per_note"]) == ("patience", 5.0)
     assert report.steps < 500
 
 

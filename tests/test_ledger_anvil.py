@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.cases.values import require
+from tests.conftest import Anvil
 
 pytest.importorskip("web3")
 
@@ -47,7 +50,7 @@ for number in range(int(sys.argv[3]), int(sys.argv[4])):
 
 
 @pytest.fixture
-def paths(tmp_path):
+def paths(tmp_path: Path) -> list[Path]:
     """Three signed files."""
     made = []
     for name in ("a.mid", "b.mid", "c.mid"):
@@ -58,16 +61,16 @@ def paths(tmp_path):
 
 
 @pytest.fixture
-def proxy(anvil):
+def proxy(anvil: Anvil) -> Iterator[ThreadingHTTPServer]:
     """Yield a proxy before anvil; `rules` maps a method to a function (forward) -> answer bytes, or None to hang up."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             method = json.loads(body)["method"]
             server.calls.append(method)
 
-            def forward():
+            def forward() -> bytes:
                 with urlopen(Request(anvil.url, body, {"Content-Type": "application/json"}), timeout=30) as answer:
                     return answer.read()
 
@@ -81,7 +84,7 @@ def proxy(anvil):
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_):
+        def log_message(self, *_: str) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -93,16 +96,16 @@ def proxy(anvil):
     server.server_close()
 
 
-def verdicts(path, chain, name="anchor"):
+def verdicts(path: Path, chain: RpcChain, name: str = "anchor") -> tuple[str, str]:
     (found,) = (link for link in verify_path(path, KEYS, chain).links if link.name == name)
     return found.verdict, found.detail
 
 
-def sent(node, key):
+def sent(node: Anvil, key: bytes) -> int:
     return int(node.call("eth_getTransactionCount", Account.from_key(key).address, "latest"), 16)
 
 
-def test_an_anchor_is_pending_then_final(own_anvil, home, paths):
+def test_an_anchor_is_pending_then_final(own_anvil: Callable[..., Anvil], home: Path, paths: list[Path]) -> None:
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
     anchor_paths(paths, chain, trust=KEYS)
@@ -112,7 +115,9 @@ def test_an_anchor_is_pending_then_final(own_anvil, home, paths):
     assert (verdict, "block 2 of chain 31337" in detail) == ("ok", True)
 
 
-def test_after_a_reorganisation_it_is_missing_and_can_be_anchored_again(own_anvil, home, paths):
+def test_after_a_reorganisation_it_is_missing_and_can_be_anchored_again(
+    own_anvil: Callable[..., Anvil], home: Path, paths: list[Path]
+) -> None:
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
     anchor_paths(paths[:1], chain, trust=KEYS)
@@ -136,7 +141,9 @@ def test_after_a_reorganisation_it_is_missing_and_can_be_anchored_again(own_anvi
     assert (verdicts(paths[2], chain)[0], node.call("eth_blockNumber")) == ("pending", height)
 
 
-def test_a_reorganisation_that_takes_the_contract_too(own_anvil, home, paths):
+def test_a_reorganisation_that_takes_the_contract_too(
+    own_anvil: Callable[..., Anvil], home: Path, paths: list[Path]
+) -> None:
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
     anchor_paths(paths, chain, trust=KEYS)
@@ -150,7 +157,9 @@ def test_a_reorganisation_that_takes_the_contract_too(own_anvil, home, paths):
     assert verdicts(paths[1], chain, "token")[0] == "pending"
 
 
-def test_anchor_files_can_be_brought_to_another_chain(anvil, own_anvil, home, paths):
+def test_anchor_files_can_be_brought_to_another_chain(
+    anvil: Anvil, own_anvil: Callable[..., Anvil], home: Path, paths: list[Path]
+) -> None:
     chains = [open_chain(rpc=node.url, account_key=node.new_key()) for node in (anvil, own_anvil("--chain-id", "4242"))]
     anchor_paths(paths, chains[0], trust=KEYS)
     assert verdicts(paths[0], chains[1])[0] == "unchecked"
@@ -158,7 +167,9 @@ def test_anchor_files_can_be_brought_to_another_chain(anvil, own_anvil, home, pa
     assert [verdicts(paths[0], chain)[0] for chain in chains] == ["unchecked", "pending"]
 
 
-def test_a_revoked_anchor_is_broken_and_only_its_chain_can_revoke_it(anvil, own_anvil, home, paths):
+def test_a_revoked_anchor_is_broken_and_only_its_chain_can_revoke_it(
+    anvil: Anvil, own_anvil: Callable[..., Anvil], home: Path, paths: list[Path]
+) -> None:
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
     anchor_paths(paths, chain, trust=KEYS)
     other = own_anvil("--chain-id", "4242")
@@ -183,14 +194,18 @@ def test_a_revoked_anchor_is_broken_and_only_its_chain_can_revoke_it(anvil, own_
         ("31337", "sepolia", "asked for is chain 11155111"),
     ],
 )
-def test_a_node_on_another_chain_gets_nothing(own_anvil, home, chain_id, network, message):
+def test_a_node_on_another_chain_gets_nothing(
+    own_anvil: Callable[..., Anvil], home: Path, chain_id: str, network: str | None, message: str
+) -> None:
     node = own_anvil("--chain-id", chain_id)
     with pytest.raises(ChainRefused, match=message):
         open_chain(rpc=node.url, account_key=node.new_key(), network=network).anchor(os.urandom(32))
     assert node.call("eth_blockNumber") == "0x0"
 
 
-def test_a_connection_that_drops_after_the_transaction_arrived(proxy, anvil, home):
+def test_a_connection_that_drops_after_the_transaction_arrived(
+    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path
+) -> None:
     key = anvil.new_key()
     chain = RpcChain(proxy.url, key)
     chain.anchor(os.urandom(32))
@@ -206,7 +221,7 @@ def test_a_connection_that_drops_after_the_transaction_arrived(proxy, anvil, hom
     assert not list(home.glob("chains/*/*.pending.json"))
 
 
-def test_a_connection_that_drops_before_it_arrived(proxy, anvil, home):
+def test_a_connection_that_drops_before_it_arrived(proxy: ThreadingHTTPServer, anvil: Anvil, home: Path) -> None:
     key = anvil.new_key()
     chain = RpcChain(proxy.url, key)
     chain.anchor(os.urandom(32))
@@ -223,7 +238,9 @@ def test_a_connection_that_drops_before_it_arrived(proxy, anvil, home):
 
 
 @pytest.mark.parametrize("method", ["eth_chainId", "eth_getCode", "eth_estimateGas", "eth_getTransactionReceipt"])
-def test_a_connection_that_drops_anywhere_is_unreachable_and_the_next_run_goes_on(proxy, anvil, home, method):
+def test_a_connection_that_drops_anywhere_is_unreachable_and_the_next_run_goes_on(
+    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path, method: str
+) -> None:
     key, root = anvil.new_key(), os.urandom(32)
     proxy.rules[method] = lambda forward: None
     with pytest.raises(ChainUnreachable, match=f"did not answer {method}"):
@@ -233,8 +250,10 @@ def test_a_connection_that_drops_anywhere_is_unreachable_and_the_next_run_goes_o
     assert sent(anvil, key) == 2  # one deployment, one root
 
 
-def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(proxy, anvil, home):
-    def slow(forward):
+def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(
+    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path
+) -> None:
+    def slow(forward: Callable[[], bytes]) -> bytes:
         time.sleep(0.4)
         return forward()
 
@@ -248,7 +267,7 @@ def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(proxy, anvil, home):
     assert time.monotonic() - start < 5
 
 
-def _pending(node, home, key, root):
+def _pending(node: Anvil, home: Path, key: bytes, root: bytes) -> dict[str, Any]:
     """Leave a transaction of the account unmined; return its record."""
     node.call("anvil_setAutomine", False)
     with pytest.raises(NotFinal, match="in no block after"):
@@ -257,7 +276,7 @@ def _pending(node, home, key, root):
     return json.loads(record.read_text())
 
 
-def _replace(node, key, nonce):
+def _replace(node: Anvil, key: bytes, nonce: int) -> str:
     """Send another transaction with the same nonce and a higher fee, as a wallet's "speed up" or "cancel" does."""
     fields = {"to": "0x" + "12" * 20, "value": 1, "gas": 30_000, "nonce": nonce, "chainId": 31337, "type": 2}
     fees = {"maxFeePerGas": 90 * 10**9, "maxPriorityFeePerGas": 50 * 10**9}
@@ -265,7 +284,7 @@ def _replace(node, key, nonce):
     return node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
 
 
-def test_a_transaction_that_is_mined_late_is_found(own_anvil, home):
+def test_a_transaction_that_is_mined_late_is_found(own_anvil: Callable[..., Anvil], home: Path) -> None:
     node, root = own_anvil(), os.urandom(32)
     key = node.new_key()
     RpcChain(node.url, key).anchor(os.urandom(32))
@@ -278,7 +297,7 @@ def test_a_transaction_that_is_mined_late_is_found(own_anvil, home):
     assert sent(node, key) == 3
 
 
-def test_a_replaced_transaction_is_noticed_and_the_root_sent_again(own_anvil, home):
+def test_a_replaced_transaction_is_noticed_and_the_root_sent_again(own_anvil: Callable[..., Anvil], home: Path) -> None:
     node, root = own_anvil(), os.urandom(32)
     key = node.new_key()
     RpcChain(node.url, key).anchor(os.urandom(32))
@@ -291,13 +310,13 @@ def test_a_replaced_transaction_is_noticed_and_the_root_sent_again(own_anvil, ho
     assert sent(node, key) == 4  # deployment, root, the other one, root
 
 
-def test_a_transaction_replaced_while_it_is_waited_for(own_anvil, home):
+def test_a_transaction_replaced_while_it_is_waited_for(own_anvil: Callable[..., Anvil], home: Path) -> None:
     node, root = own_anvil(), os.urandom(32)
     key = node.new_key()
     RpcChain(node.url, key).anchor(os.urandom(32))
     record = _pending(node, home, key, root)
 
-    def later():
+    def later() -> None:
         time.sleep(0.5)
         _replace(node, key, record["nonce"])
         node.call("anvil_mine", "0x1")
@@ -311,7 +330,9 @@ def test_a_transaction_replaced_while_it_is_waited_for(own_anvil, home):
     RpcChain(node.url, key).anchor(root)
 
 
-def test_a_transaction_whose_fee_became_too_low_is_replaced_by_one_that_pays_more(own_anvil, home):
+def test_a_transaction_whose_fee_became_too_low_is_replaced_by_one_that_pays_more(
+    own_anvil: Callable[..., Anvil], home: Path
+) -> None:
     node, root = own_anvil(), os.urandom(32)
     key = node.new_key()
     RpcChain(node.url, key).anchor(os.urandom(32))
@@ -326,7 +347,9 @@ def test_a_transaction_whose_fee_became_too_low_is_replaced_by_one_that_pays_mor
     assert sent(node, key) == 3  # the same nonce
 
 
-def test_killed_between_broadcast_and_receipt_the_next_run_finds_the_receipt(own_anvil, home):
+def test_killed_between_broadcast_and_receipt_the_next_run_finds_the_receipt(
+    own_anvil: Callable[..., Anvil], home: Path
+) -> None:
     node = own_anvil()
     key = node.new_key()
     RpcChain(node.url, key).anchor(os.urandom(32))
@@ -348,7 +371,7 @@ def test_killed_between_broadcast_and_receipt_the_next_run_finds_the_receipt(own
     assert not record.exists()
 
 
-def test_a_root_that_somebody_else_was_quicker_to_anchor(anvil, home, paths):
+def test_a_root_that_somebody_else_was_quicker_to_anchor(anvil: Anvil, home: Path, paths: list[Path]) -> None:
     first, second = (open_chain(rpc=anvil.url, account_key=anvil.new_key()) for _ in range(2))
     receipt = anchor_paths(paths, first, trust=KEYS)
     assert anchor_paths(paths, second, trust=KEYS) == receipt
@@ -357,7 +380,7 @@ def test_a_root_that_somebody_else_was_quicker_to_anchor(anvil, home, paths):
         revoke_path(paths[0], second)
 
 
-def test_two_processes_of_one_account_at_once(anvil, home):
+def test_two_processes_of_one_account_at_once(anvil: Anvil, home: Path) -> None:
     key = anvil.new_key()
     commands = [
         [sys.executable, "-c", ANCHOR_RANGE, anvil.url, key.hex(), *span] for span in (("1", "6"), ("101", "106"))
@@ -373,7 +396,9 @@ def test_two_processes_of_one_account_at_once(anvil, home):
     assert all(chain.lookup(root, contract=contract) is not None for root in roots)
 
 
-def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, monkeypatch):
+def test_a_token_minted_by_a_run_that_died_gets_its_files(
+    anvil: Anvil, home: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
     monkeypatch.setattr("ledger.anchors.tokens._file_of", lambda token: os.kill(os.getpid(), signal.SIGKILL))
     pid = os.fork()
@@ -389,7 +414,7 @@ def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, mo
     assert verdicts(paths[0], chain, "token")[0] == "pending"
 
 
-def test_a_token_that_was_sold_still_holds(anvil, home, paths):
+def test_a_token_that_was_sold_still_holds(anvil: Anvil, home: Path, paths: list[Path]) -> None:
     from ledger.chains.abi import encode
 
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
