@@ -1,14 +1,8 @@
 """One thread for PyTorch; and a real Ethereum node for tests: anvil, from npm, on a free port of this machine."""
 
-import json
 import os
-import secrets
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +11,7 @@ from typing import Any
 import pytest
 
 from ledger.chains.chain import Chain
+from tests.cases.anvil import NODE_FOLDER, Anvil
 
 pytest_plugins = ["tests.cases.house"]
 pytest.register_assert_rewrite("tests.cases")
@@ -28,8 +23,6 @@ sys.setrecursionlimit(LIMIT)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for one another where cores are busy
 
-NODE_FOLDER = Path(__file__).parent / "contracts"
-
 
 @pytest.fixture(scope="session")
 def node_tools() -> Path:
@@ -39,48 +32,6 @@ def node_tools() -> Path:
     if not (NODE_FOLDER / "node_modules").is_dir():
         pytest.skip("the npm tools are not installed; run: make node-tools")
     return NODE_FOLDER
-
-
-class Anvil:
-    """A running anvil: its URL, and its own methods, which simulate what public networks do."""
-
-    def __init__(self, *options: object) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        command = [NODE_FOLDER / "node_modules" / ".bin" / "anvil", "--port", port, "--silent", *options]
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                self.call("eth_chainId")
-                return
-            except OSError:
-                time.sleep(0.05)
-        self.stop()
-        pytest.fail("anvil did not start within 10 s")
-
-    def call(self, method: str, *parameters: str) -> str:
-        """Return the result of a JSON-RPC method."""
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
-        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found = json.load(answer)
-        assert "error" not in found, found
-        return str(found["result"])
-
-    def new_key(self) -> bytes:
-        """Return the private key of a new account that has 100 ETH; a key for this test only."""
-        from eth_account import Account
-
-        secret = secrets.token_bytes(32)
-        self.call("anvil_setBalance", Account.from_key(secret).address, hex(10**20))
-        return secret
-
-    def stop(self) -> None:
-        """End the process that this object started."""
-        self.process.terminate()
-        self.process.wait(timeout=10)
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,7 @@ from ledger.provenance.record import write_record
 from ledger.signing.statement import Material
 from music.midi import write_midi
 from music.notes import NoteSequence, build
-from tests.test_audit_rules import policy
-from tests.test_audit_waivers import DAY, entry, written
+from tests.cases.policies import DAY, entry, policy, write_waivers
 
 RIGHTS = """path,artist,licence,consent
 0*.mid,Ours,CC0,granted
@@ -181,7 +180,7 @@ def test_roles_of_ai(corpus: SearchCorpus, track: Path) -> None:
 
 @pytest.fixture
 def waivers_of(tmp_path: Path) -> Callable[..., Waivers]:
-    return lambda *entries, day=DAY: read_waivers(written(tmp_path, *entries), day)
+    return lambda *entries, day=DAY: read_waivers(write_waivers(tmp_path, *entries), day)
 
 
 def test_a_waiver_of_a_rule_in_the_report(

@@ -40,16 +40,10 @@ from corpus.store import Store, writing
 from metrics.tokens import MetricError
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
+from tests.cases.tunes import melody
 from tests.cases.values import require
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
-
-
-def tune(seed: int, notes: int = 48) -> NoteSequence:
-    rng = np.random.default_rng(seed)
-    degree = 14 + np.abs(np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes)) % 20 - 10)
-    gaps = rng.choice([0.5, 0.5, 0.5, 1.0, 1.5], notes)
-    return build(np.concatenate([[0], np.cumsum(gaps)[:-1]]), gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +68,7 @@ def _silent(sequence: NoteSequence) -> None:
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for i in range(24):
-        write_midi(tune(i), folder / f"{i // 4}" / f"{i:02d}.mid")
+        write_midi(melody(i, 48), folder / f"{i // 4}" / f"{i:02d}.mid")
     return folder
 
 
@@ -90,7 +84,7 @@ def watch(what: str) -> Any:
 
 def answers(index: Index, *seeds: int) -> list[tuple[Any, ...]]:
     """Everything that a search says about some tunes."""
-    found = [search(index, tune(seed).transpose(2), top=3) for seed in seeds]
+    found = [search(index, melody(seed, 48).transpose(2), top=3) for seed in seeds]
     return [(p.piece, p.bits, p.voice, p.query_rows.tolist(), p.positions.tolist()) for ps in found for p in ps]
 
 
@@ -223,13 +217,13 @@ def test_workers_and_engines_change_no_byte(music: Path, tmp_path: Path, workers
 
 
 def test_a_store_of_drums_has_an_index_that_finds_nothing(tmp_path: Path) -> None:
-    base = tune(1)
+    base = melody(1, 48)
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     write_midi(drums, tmp_path / "src" / "drums.mid")
     ingest([tmp_path / "src"], tmp_path / "s", workers=1)
     corpus = open_audit_corpus(Store.open(tmp_path / "s"), watch)
     assert corpus.index.notes == 0
-    assert search(corpus.index, tune(2)) == []
+    assert search(corpus.index, melody(2, 48)) == []
 
 
 # Writers that die, readers beside writers
@@ -440,7 +434,7 @@ def test_places_that_were_altered_are_refused_by_the_search(two: Path, tmp_path:
     places[:-1] = 255
     places.flush()
     with pytest.raises(IndexDamagedError, match=rf"{name}: the index is damaged: places\.npy"):
-        search(index, tune(1))
+        search(index, melody(1, 48))
 
 
 def test_an_index_of_another_version_is_made_again(two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,22 +3,15 @@ import pytest
 
 from audit.measures.likeness import FIGURES, Sides, auc, describe_piece, overlaps, style, variety
 from metrics.tokens import MetricError
-from music.notes import NoteSequence, build
+from music.notes import build
+from tests.cases.tunes import walk
 from tests.cases.values import require
 
-
-def tune(number: int, steps: tuple[int, int] = (1, 2), length: int = 24) -> NoteSequence:
-    """Make a walk by one of `steps`, up or down, on even quarters."""
-    random = np.random.default_rng(number)
-    pitch = np.clip(60 + np.cumsum(random.choice(steps, length) * random.choice((-1, 1), length)), 30, 90)
-    return build(np.arange(length), np.ones(length), pitch)
-
-
-WALKS, LEAPS = [tune(i) for i in range(20)], [tune(i, (5, 7)) for i in range(20)]
+WALKS, LEAPS = [walk(i) for i in range(20)], [walk(i, (5, 7)) for i in range(20)]
 
 
 def test_figures_know_a_tune_in_any_key() -> None:
-    piece = tune(1)
+    piece = walk(1)
     moved = build(piece.onset_beat, piece.duration_beat, piece.pitch + 3)
     assert describe_piece(piece).shape == (FIGURES,)
     np.testing.assert_allclose(describe_piece(moved)[:-1], describe_piece(piece)[:-1])
@@ -32,7 +25,7 @@ def test_auc_by_hand() -> None:
 
 def test_the_classifier_tells_walks_from_leaps() -> None:
     found = style(
-        Sides(WALKS[:12], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), [tune(50 + i, (5, 7)) for i in range(4)]
+        Sides(WALKS[:12], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), [walk(50 + i, (5, 7)) for i in range(4)]
     )
     assert found.auc > 0.95
     assert found.share == found.share_artist == 1

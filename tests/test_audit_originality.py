@@ -25,18 +25,11 @@ from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
 from reports.pages.originality import originality_html, originality_json, originality_sentence
+from tests.cases.tunes import melody
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NOTES = Setting(24, "notes")
 HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e"
-
-
-def tune(seed: int, notes: int = 96) -> NoteSequence:
-    """Make a diatonic melody by random walk, in quavers and quarters."""
-    rng = np.random.default_rng(seed)
-    degree = 14 + np.abs(np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes)) % 20 - 10)
-    gaps = rng.choice([0.5, 0.5, 0.5, 1.0, 1.5], notes)
-    return build(np.cumsum(gaps) - gaps, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
 
 
 def joined(*tunes: NoteSequence) -> NoteSequence:
@@ -72,7 +65,7 @@ def ready(store: Store) -> SearchCorpus:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
-    return opened(tmp_path_factory.mktemp("corpus"), {f"{i:02d}.mid": tune(i) for i in range(30)})
+    return opened(tmp_path_factory.mktemp("corpus"), {f"{i:02d}.mid": melody(i, 96) for i in range(30)})
 
 
 def measured(corpus: SearchCorpus, track: NoteSequence, setting: Setting = NOTES) -> Measured:
@@ -113,7 +106,7 @@ def test_windows_overlap_by_half_and_the_last_is_whole() -> None:
 
 @pytest.mark.parametrize("setting", [NOTES, Setting(4, "bars")])
 def test_a_copy_has_no_originality_in_any_key_and_tempo(corpus: SearchCorpus, setting: Setting) -> None:
-    base = tune(7).transpose(5)
+    base = melody(7, 96).transpose(5)
     found = measured(corpus, build(base.onset_beat * 1.5, base.duration_beat * 1.5, base.pitch), setting)
     assert found.mean == 0.0
     assert {w.piece for w in found.windows} == {"07.mid"}
@@ -122,19 +115,19 @@ def test_a_copy_has_no_originality_in_any_key_and_tempo(corpus: SearchCorpus, se
 
 
 def test_only_the_copied_windows_are_low(corpus: SearchCorpus) -> None:
-    found = measured(corpus, joined(tune(900, 48), first(tune(7), 48), tune(901, 48)))
+    found = measured(corpus, joined(melody(900, 48), first(melody(7, 96), 48), melody(901, 48)))
     values = [w.originality for w in found.windows]  # of 144 notes: windows begin at 0, 12, ... 120
     assert values[4:7] == [0.0, 0.0, 0.0]
     assert min(values[:3] + values[8:]) > 0.3
     assert np.argmin(found.curve) == pytest.approx(len(GRID) // 2, abs=2)
     window = found.windows[5]
-    track = joined(tune(900, 48), first(tune(7), 48))
+    track = joined(melody(900, 48), first(melody(7, 96), 48))
     assert window.span_s[0] == pytest.approx(track.onset_s[60])
     assert (window.notes, window.found, window.piece) == (24, 24, "07.mid")
 
 
 def test_one_passage_counts_for_a_window_not_the_sum_of_all(corpus: SearchCorpus) -> None:
-    track = joined(first(tune(3), 24), first(tune(11), 24))
+    track = joined(first(melody(3, 96), 24), first(melody(11, 96), 24))
     passages = search(corpus.index, track, 30)
     halves = [p for p in passages if len(p.query_rows) >= 20]
     assert len(halves) == 2
@@ -145,7 +138,7 @@ def test_one_passage_counts_for_a_window_not_the_sum_of_all(corpus: SearchCorpus
 
 
 def test_what_has_no_window_is_skipped_and_never_0(corpus: SearchCorpus) -> None:
-    base = tune(3)
+    base = melody(3, 96)
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     for track in (drums, first(base, 11), build([], [], [])):
         found = measure_originality(corpus.store, corpus.index, "x.mid", track, NOTES)
@@ -157,18 +150,18 @@ def test_what_has_no_window_is_skipped_and_never_0(corpus: SearchCorpus) -> None
 
 
 def test_nothing_found_is_all_original(corpus: SearchCorpus) -> None:
-    found = measure_windows(corpus.store, "x.mid", tune(3), [], NOTES)
+    found = measure_windows(corpus.store, "x.mid", melody(3, 96), [], NOTES)
     assert isinstance(found, Measured)
     assert (found.mean, found.notes_found, found.windows[0].piece) == (1.0, 0, "")
 
 
 def test_the_baseline_leaves_out_duplicates_and_versions(tmp_path: Path) -> None:
-    tunes = {f"{i:02d}.mid": tune(i, 64) for i in range(12)}
-    copies = {f"copy{i:02d}.mid": tune(i, 64).transpose(3) for i in range(12)}  # a duplicate of each
+    tunes = {f"{i:02d}.mid": melody(i, 64) for i in range(12)}
+    copies = {f"copy{i:02d}.mid": melody(i, 64).transpose(3) for i in range(12)}  # a duplicate of each
     rng = np.random.default_rng(1)
     versions = {}
     for i in range(12):
-        base = tune(i, 64)
+        base = melody(i, 64)
         versions[f"version{i:02d}.mid"] = base.select(rng.random(64) > 0.1)
     plain = opened(tmp_path / "plain", tunes)
     full = opened(tmp_path / "full", {**tunes, **copies, **versions})
@@ -200,10 +193,10 @@ def test_the_baseline_is_kept_for_each_window(corpus: SearchCorpus) -> None:
 
 
 def test_a_small_store_has_no_baseline_and_says_so(tmp_path: Path) -> None:
-    small = opened(tmp_path, {f"{i}.mid": tune(i) for i in range(4)})
+    small = opened(tmp_path, {f"{i}.mid": melody(i, 96) for i in range(4)})
     for _ in range(2):  # measured, then read
         assert human_baseline(small.store, small.index, NOTES) is None
-    report = originality_report(small, NOTES, [measured(small, tune(1))], None)
+    report = originality_report(small, NOTES, [measured(small, melody(1, 96))], None)
     assert report.skipped[0].check == "baseline"
     assert "fewer than 10 different works" in report.skipped[0].reason
     assert report.to_dict()["tracks"][0]["low"] is None
@@ -232,8 +225,8 @@ def test_the_mean_of_a_group_has_an_interval() -> None:
 def test_the_page_and_the_json_say_the_same_and_run_nothing(corpus: SearchCorpus) -> None:
     baseline = human_baseline(corpus.store, corpus.index, NOTES)
     tracks = [
-        replace(measured(corpus, tune(7)), name=HOSTILE),
-        *(replace(measured(corpus, tune(700 + i)), name=f"new{i}.mid") for i in range(12)),
+        replace(measured(corpus, melody(7, 96)), name=HOSTILE),
+        *(replace(measured(corpus, melody(700 + i, 96)), name=f"new{i}.mid") for i in range(12)),
     ]
     report = originality_report(corpus, NOTES, tracks, baseline, [("bad.mid", "no MIDI")])
     data = json.loads(originality_json(report))
@@ -270,8 +263,8 @@ def contraste(*words: object) -> tuple[int, str, str]:
 
 
 def test_the_command_measures_a_folder(corpus: SearchCorpus, tmp_path: Path) -> None:
-    write_midi(tune(7), tmp_path / "tracks" / "copy.mid")
-    write_midi(tune(777), tmp_path / "tracks" / "deep" / "new.mid")
+    write_midi(melody(7, 96), tmp_path / "tracks" / "copy.mid")
+    write_midi(melody(777, 96), tmp_path / "tracks" / "deep" / "new.mid")
     words = ("originality", corpus.store.path, tmp_path / "tracks")
     code, out, err = contraste(*words, "--out", tmp_path / "out", "--json", tmp_path / "f" / "o.json")
     assert code == 0, err
@@ -285,8 +278,8 @@ def test_the_command_measures_a_folder(corpus: SearchCorpus, tmp_path: Path) -> 
 
 
 def test_what_can_t_be_read_is_3_and_what_can_t_be_measured_is_4(corpus: SearchCorpus, tmp_path: Path) -> None:
-    write_midi(tune(7), tmp_path / "copy.mid")
-    write_midi(first(tune(7), 5), tmp_path / "short" / "short.mid")
+    write_midi(melody(7, 96), tmp_path / "copy.mid")
+    write_midi(first(melody(7, 96), 5), tmp_path / "short" / "short.mid")
     (tmp_path / "text.mid").write_text("hello\n")
     store = corpus.store.path
     code, out, err = contraste("originality", store, tmp_path, "--json", tmp_path / "o.json")
@@ -306,13 +299,13 @@ def test_what_can_t_be_read_is_3_and_what_can_t_be_measured_is_4(corpus: SearchC
 
 
 def test_a_damaged_store_is_4_and_partial_goes_on(tmp_path: Path) -> None:
-    made = opened(tmp_path, {f"{i:02d}.mid": tune(i) for i in range(12)})
+    made = opened(tmp_path, {f"{i:02d}.mid": melody(i, 96) for i in range(12)})
     for i in range(12, 24):
-        write_midi(tune(i), tmp_path / "more" / f"{i:02d}.mid")
+        write_midi(melody(i, 96), tmp_path / "more" / f"{i:02d}.mid")
     ingest([tmp_path / "more"], made.store.path, workers=1)
     store = Store.open(made.store.path)
     ready(store)
-    write_midi(tune(3), tmp_path / "track.mid")
+    write_midi(melody(3, 96), tmp_path / "track.mid")
     words = ("originality", store.path, tmp_path / "track.mid", "--window", "24 notes")
     assert contraste(*words)[0] == 0
     (store.path / "segments" / store.segments[1].name / "notes.npy").write_bytes(b"")

@@ -34,18 +34,9 @@ from corpus.rights import read_rights
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
+from tests.cases.tunes import melody
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
-
-
-def tune(seed: int, notes: int = 96) -> NoteSequence:
-    """Make a diatonic melody by random walk, in quavers and quarters."""
-    rng = np.random.default_rng(seed)
-    degree = np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4, -4], notes))
-    degree = 14 + np.abs(degree % 20 - 10)
-    gaps = rng.choice([0.5, 0.5, 0.5, 1.0, 1.5], notes)
-    onset = np.concatenate([[0], np.cumsum(gaps)[:-1]])
-    return build(onset, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
 
 
 def joined(*tunes: NoteSequence) -> NoteSequence:
@@ -64,7 +55,7 @@ def joined(*tunes: NoteSequence) -> NoteSequence:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     folder = tmp_path_factory.mktemp("corpus")
     for i in range(60):
-        write_midi(tune(i), folder / "src" / f"{i:02d}.mid")
+        write_midi(melody(i, 96), folder / "src" / f"{i:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
@@ -76,7 +67,7 @@ def licensed(corpus: SearchCorpus, tmp_path_factory: pytest.TempPathFactory) -> 
     """Make a store of 20 tunes, of which only 17.mid has rights on file."""
     folder = tmp_path_factory.mktemp("licensed")
     for i in range(20):
-        write_midi(tune(i), folder / "src" / f"{i}.mid")
+        write_midi(melody(i, 96), folder / "src" / f"{i}.mid")
     (folder / "rights.csv").write_text("path,artist,licence\n17.mid,Our Band,CC0\n")
     ingest([folder / "src"], folder / "store", rights=read_rights(folder / "rights.csv"), workers=1)
     store = Store.open(folder / "store")
@@ -90,7 +81,7 @@ def paths(corpus: SearchCorpus, query: NoteSequence) -> list[str]:
 @pytest.mark.parametrize("shift", [0, 5, -7])
 @pytest.mark.parametrize("stretch", [1.0, 0.6, 4 / 3, 2.0])
 def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: SearchCorpus, shift: int, stretch: float) -> None:
-    base = tune(17).transpose(shift)
+    base = melody(17, 96).transpose(shift)
     query = build(base.onset_beat * stretch, base.duration_beat * stretch, base.pitch)
     assert paths(corpus, query)[0] == "17.mid"
     best = find(corpus, query, read_policy())[0]
@@ -101,9 +92,9 @@ def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: SearchCorpus, s
 
 
 def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: SearchCorpus) -> None:
-    source = tune(30)
+    source = melody(30, 96)
     cut = source.select(np.arange(40, 64)).transpose(3)
-    before, after = tune(1001, 60), tune(1002, 60)
+    before, after = melody(1001, 60), melody(1002, 60)
     query = joined(before, cut, after)
     finding = find(corpus, query, read_policy())[0]
     start = float(query.onset_s[60])
@@ -121,7 +112,7 @@ def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: SearchCor
 
 def test_ornaments_do_not_hide_a_copy(corpus: SearchCorpus) -> None:
     rng = np.random.default_rng(4)
-    base = tune(8)
+    base = melody(8, 96)
     pitch = base.pitch + np.where(rng.random(96) < 0.15, rng.choice([-2, -1, 1, 2], 96), 0)
     keep = rng.random(96) > 0.1
     query = build(base.onset_beat[keep], base.duration_beat[keep], pitch[keep])
@@ -129,7 +120,7 @@ def test_ornaments_do_not_hide_a_copy(corpus: SearchCorpus) -> None:
 
 
 def test_a_tune_in_a_merged_part_is_found(corpus: SearchCorpus) -> None:
-    base = tune(12)
+    base = melody(12, 96)
     onset = np.arange(0, base.end_beat, 1.0)
     bass = 36 + 7 * (np.arange(len(onset)) % 2)
     query = build(
@@ -141,7 +132,7 @@ def test_a_tune_in_a_merged_part_is_found(corpus: SearchCorpus) -> None:
 
 
 def test_the_other_parts_of_a_copy_are_matched_too(corpus: SearchCorpus, tmp_path: Path) -> None:
-    lead, under = tune(70, 60), tune(71, 60)
+    lead, under = melody(70, 60), melody(71, 60)
     both = build(
         np.concatenate([lead.onset_beat, under.onset_beat]),
         np.concatenate([lead.duration_beat, under.duration_beat]),
@@ -151,7 +142,7 @@ def test_the_other_parts_of_a_copy_are_matched_too(corpus: SearchCorpus, tmp_pat
     )
     write_midi(both, tmp_path / "src" / "duet.mid")
     for i in range(20):
-        write_midi(tune(i), tmp_path / "src" / f"{i}.mid")
+        write_midi(melody(i, 96), tmp_path / "src" / f"{i}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
     duet = SearchCorpus(store, build_index(store), corpus.calibration)
@@ -162,7 +153,7 @@ def test_the_other_parts_of_a_copy_are_matched_too(corpus: SearchCorpus, tmp_pat
 
 
 def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) -> None:
-    query = build(np.arange(96) / 2, np.full(96, 0.5), tune(17).pitch + 2)
+    query = build(np.arange(96) / 2, np.full(96, 0.5), melody(17, 96).pitch + 2)
     best = find(corpus, query, read_policy())[0]
     assert (best.piece, best.transposition, best.matched, best.notes) == ("17.mid", 2, 96, 96)
     assert best.in_time < 48
@@ -170,7 +161,7 @@ def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) 
     # All pitches after the first, without any rhythm, less what is paid once.
     assert best.bits == pytest.approx(surprise(corpus.index.style, query.pitch, query.onset_beat)[0][1:].sum() - 10)
     # In time alone, its notes are worth much less.
-    line, piece = lines_of(corpus.index, query)[0], tune(17)
+    line, piece = lines_of(corpus.index, query)[0], melody(17, 96)
     timed = align(
         (line.pitch, line.onset, line.pitch_bits, line.rhythm_bits),
         (piece.pitch.astype(np.int16), piece.onset_beat.astype(np.float32)),
@@ -180,13 +171,15 @@ def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) 
 
 
 def test_unrelated_music_is_clear(corpus: SearchCorpus) -> None:
-    verdicts = [strongest_verdict([f.verdict for f in find(corpus, tune(5000 + i), read_policy())]) for i in range(20)]
+    verdicts = [
+        strongest_verdict([f.verdict for f in find(corpus, melody(5000 + i, 96), read_policy())]) for i in range(20)
+    ]
     assert verdicts.count("clear") >= 18
     assert "fail" not in verdicts
 
 
 def test_drums_and_plain_figures_say_nothing(corpus: SearchCorpus) -> None:
-    base = tune(20)
+    base = melody(20, 96)
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     assert search(corpus.index, drums) == []
     scale = build(np.arange(64) / 2, np.full(64, 0.5), 60 + SCALE[np.arange(64) % 7])
@@ -201,7 +194,7 @@ def test_a_short_passage_of_broken_chords_says_less_than_others_and_a_whole_piec
     chords = build(np.cumsum(gaps) - gaps, gaps, 40 + np.abs(leaps % 80 - 40))
     write_midi(chords, tmp_path / "src" / "chords.mid")
     for i in range(30):
-        write_midi(tune(i), tmp_path / "src" / f"{i}.mid")
+        write_midi(melody(i, 96), tmp_path / "src" / f"{i}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
     index = build_index(store)
@@ -210,7 +203,7 @@ def test_a_short_passage_of_broken_chords_says_less_than_others_and_a_whole_piec
     plain = check_policy({**rules.values, "copy": {**rules.values["copy"], "common_factor": 1}}, "plain")
     verdicts = {}
     for notes in (12, 20):
-        query = joined(tune(2001, 40), chords.select(np.arange(20, 20 + notes)).transpose(2), tune(2002, 40))
+        query = joined(melody(2001, 40), chords.select(np.arange(20, 20 + notes)).transpose(2), melody(2002, 40))
         found = [find(made, query, policy)[0] for policy in (plain, rules)]
         assert {(f.piece, f.commonplace) for f in found} == {("chords.mid", "broken chords")}
         verdicts[notes] = [f.verdict for f in found]
@@ -233,7 +226,7 @@ def test_a_source_that_may_be_used_is_shown_and_clear(
 ) -> None:
     rules = read_policy()
     policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "allow": allow}}, "own")
-    query = joined(tune(1001, 40), tune(17).transpose(3), tune(1002, 40))
+    query = joined(melody(1001, 40), melody(17, 96).transpose(3), melody(1002, 40))
     found = find(licensed, query, policy)
     assert (found[0].piece, found[0].allowed) == ("17.mid", says)
     assert (found[0].matched >= 96, found[0].rights["licence"], found[0].artist) == (True, "CC0", "Our Band")
@@ -249,19 +242,19 @@ def test_a_source_that_may_be_used_is_shown_and_clear(
 def test_a_duplicate_of_a_piece_that_may_be_used_may_be_too(licensed: SearchCorpus, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(licensed.store.path, store)
-    write_midi(tune(17).transpose(-2), tmp_path / "more" / "again.mid")
+    write_midi(melody(17, 96).transpose(-2), tmp_path / "more" / "again.mid")
     ingest([tmp_path / "more"], store, workers=1)
     opened = Store.open(store)
     two = SearchCorpus(opened, build_index(opened), licensed.calibration)
     rules = read_policy()
     policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "allow": {"pieces": ["17.mid"]}}}, "own")
-    found = {f.piece: (f.verdict, f.allowed) for f in find(two, tune(17), policy)}
+    found = {f.piece: (f.verdict, f.allowed) for f in find(two, melody(17, 96), policy)}
     assert found["17.mid"] == found["again.mid"] == ("clear", "pieces 17.mid")
 
 
 def test_a_copy_shorter_than_the_bars_asked_for_is_clear(corpus: SearchCorpus) -> None:
     rules = read_policy()
-    query = tune(17)
+    query = melody(17, 96)
     bars = float(query.onset_beat[-1]) / 4  # 4/4, from the first note's onset to the last one's
     for asked, verdict in ((bars - 0.1, "fail"), (bars + 0.1, "clear")):
         policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "min_bars": asked}}, "bars")
@@ -269,9 +262,9 @@ def test_a_copy_shorter_than_the_bars_asked_for_is_clear(corpus: SearchCorpus) -
 
 
 def test_what_other_works_hold_too_is_a_common_figure(corpus: SearchCorpus, tmp_path: Path) -> None:
-    shared = tune(900, 16)
+    shared = melody(900, 16)
     for i in range(20):
-        whole = joined(tune(i, 40), shared, tune(100 + i, 40)) if i < 3 else tune(i)
+        whole = joined(melody(i, 40), shared, melody(100 + i, 40)) if i < 3 else melody(i, 96)
         write_midi(whole, tmp_path / "src" / f"{i}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
@@ -280,7 +273,7 @@ def test_what_other_works_hold_too_is_a_common_figure(corpus: SearchCorpus, tmp_
     verdicts = []
     for works in (3, 2):  # each of the three has two others beside it
         policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "common_works": works}}, "works")
-        found = find(made, joined(tune(1001, 40), shared, tune(1002, 40)), policy)[:3]
+        found = find(made, joined(melody(1001, 40), shared, melody(1002, 40)), policy)[:3]
         assert {(f.piece, f.other_works) for f in found} == {(f"{i}.mid", 2) for i in range(3)}
         verdicts.append({f.verdict for f in found})
     assert verdicts == [{"review"}, {"clear"}]
@@ -344,7 +337,7 @@ def test_the_markov_model_by_hand() -> None:
 
 
 def test_a_style_is_learned_in_parts() -> None:
-    voices = [(t.pitch, t.onset_beat) for t in map(tune, range(6))]
+    voices = [(t.pitch, t.onset_beat) for t in (melody(i, 96) for i in range(6))]
     whole, parts = transitions(voices), [transitions(voices[:2]), transitions(voices[2:]), transitions([])]
     for k in (0, 1):
         assert np.array_equal(whole[k], np.sum([part[k] for part in parts], axis=0))
@@ -355,7 +348,7 @@ def test_a_style_is_learned_in_parts() -> None:
 
 
 def test_a_repeated_figure_stops_surprising(corpus: SearchCorpus) -> None:
-    once = tune(40, 12)
+    once = melody(40, 12)
     four_times = joined(once, once, once, once)
     pitch_bits, rhythm_bits = surprise(corpus.index.style, four_times.pitch, four_times.onset_beat)
     assert pitch_bits[36:].mean() < 0.5 * pitch_bits[1:12].mean()
@@ -400,8 +393,8 @@ def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: 
     chain = chain_of(apart, np.random.default_rng(0))
     assert sorted(zip(chain.step.tolist(), chain.pace.tolist(), strict=True)) == [(-2, -4), (2, 4)]
     assert chain.known.all()
-    melody = random_melody(chain, 50, np.random.default_rng(1))
-    steps, gaps = np.diff(melody.pitch), np.diff(melody.onset_beat)
+    drawn = random_melody(chain, 50, np.random.default_rng(1))
+    steps, gaps = np.diff(drawn.pitch), np.diff(drawn.onset_beat)
     assert len(melody) == 50
     assert (steps[1:] == -steps[:-1]).all()
     assert (gaps == np.where(steps == 2, gaps.max(), gaps.min())).all()
@@ -409,17 +402,17 @@ def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: 
 
 
 def test_what_few_pieces_play_is_not_quoted_by_random_melodies(tmp_path: Path) -> None:
-    own = tune(3, 60)
-    made = chain_store(tmp_path, [own, *(tune(100 + k, 60) for k in range(40))])
+    own = melody(3, 60)
+    made = chain_store(tmp_path, [own, *(melody(100 + k, 60) for k in range(40))])
     chain = chain_of(made.index, np.random.default_rng(0))
     assert chain.known.any()
     assert not chain.known.all()
     rare = [k for k in np.flatnonzero(~chain.known) if chain.bounds[k + 1] > chain.bounds[k]]
     following = set()
     for seed in range(30):
-        melody = random_melody(chain, 400, np.random.default_rng(seed))
-        assert 40 <= melody.pitch.min() <= melody.pitch.max() <= 90
-        steps = np.diff(melody.pitch)
+        drawn = random_melody(chain, 400, np.random.default_rng(seed))
+        assert 40 <= drawn.pitch.min() <= drawn.pitch.max() <= 90
+        steps = np.diff(drawn.pitch)
         following |= {int(b) for a, b in pairwise(steps) if a == chain.step[rare[0]]}
     assert len(following) > 5  # anything may come after a rare move
 
@@ -428,9 +421,9 @@ def test_random_melodies_keep_to_the_range_after_any_leap() -> None:
     one = np.zeros(1, np.int64)
     for leap in (24, -24):
         chain = Chain(one + leap, one + 40, one, np.array([0, 1]), np.ones(1, bool))
-        melody = random_melody(chain, 30, np.random.default_rng(0))
-        assert 40 <= melody.pitch.min() <= melody.pitch.max() <= 90
-        assert np.diff(melody.onset_beat).max() <= 8
+        drawn = random_melody(chain, 30, np.random.default_rng(0))
+        assert 40 <= drawn.pitch.min() <= drawn.pitch.max() <= 90
+        assert np.diff(drawn.onset_beat).max() <= 8
 
 
 def test_scores_that_are_all_alike_give_no_curve() -> None:
@@ -448,7 +441,7 @@ def test_evalue_and_percentile() -> None:
 
 def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: SearchCorpus) -> None:
     first, again = (
-        conclude(corpus, read_policy(), Compared({"name": "x"}, find(corpus, tune(17), read_policy())))
+        conclude(corpus, read_policy(), Compared({"name": "x"}, find(corpus, melody(17, 96), read_policy())))
         for _ in range(2)
     )
     assert first == again
@@ -459,7 +452,7 @@ def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: SearchCorp
 def test_a_quote_after_40000_other_notes_is_found(corpus: SearchCorpus) -> None:
     rng = np.random.default_rng(9)
     noise = build(np.arange(40_000) / 4, np.full(40_000, 0.25), rng.integers(30, 100, 40_000))
-    passage = search(corpus.index, joined(noise, tune(5, 40)))[0]
+    passage = search(corpus.index, joined(noise, melody(5, 40)))[0]
     assert corpus.store.pieces[passage.piece].path == "05.mid"
     assert len(passage.query_rows) == 40
 
@@ -468,7 +461,7 @@ def test_common_figures_are_left_out_before_they_fill_the_memory(
     corpus: SearchCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.search.seeds.HITS_A_NOTE", 1)
-    assert paths(corpus, tune(17))[0] == "17.mid"
+    assert paths(corpus, melody(17, 96))[0] == "17.mid"
 
 
 @pytest.mark.parametrize("parts", [2, 3])

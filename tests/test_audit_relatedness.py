@@ -22,18 +22,10 @@ from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
+from tests.cases.tunes import phrases
 
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NEVER = Calibration(0.0, 30.0, 1000, (0.0,))  # every passage is clear: E stays far above 1
-
-
-def tune(seed: int, bars: int = 16) -> NoteSequence:
-    """Make a diatonic melody of four-bar phrases, each bar one of three rhythms, that ends them on long notes."""
-    rng = np.random.default_rng(seed)
-    rhythms = ([1.0, 1.0, 1.0, 1.0], [1.5, 0.5, 1.0, 1.0], [0.5, 0.5, 1.0, 2.0])
-    gaps = np.concatenate([[2.0, 2.0] if b % 4 == 3 else rhythms[rng.integers(3)] for b in range(bars)])
-    degree = 14 + np.abs(np.cumsum(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 4], len(gaps))) % 20 - 10)
-    return build(np.cumsum(gaps) - gaps, gaps, 36 + 12 * (degree // 7) + SCALE[degree % 7])
 
 
 def variant(base: NoteSequence, seed: int, share: float = 0.35) -> NoteSequence:
@@ -58,7 +50,7 @@ def features(piece: NoteSequence, shift: int = 0, stretch: float = 1.0) -> np.nd
 
 
 def test_equal_lines_earn_all_that_a_note_can() -> None:
-    own = features(tune(1))
+    own = features(phrases(1))
     degree, shift = relatedness(own, own)
     assert degree == pytest.approx(1.0 + 0.3 + 0.925)  # pitch, interval, and no difference in the rest
     assert shift == 0
@@ -66,7 +58,7 @@ def test_equal_lines_earn_all_that_a_note_can() -> None:
 
 @pytest.mark.parametrize(("shift", "stretch"), [(5, 1.0), (-12, 1.0), (0, 2.0), (0, 0.5), (3, 4 / 3), (-4, 0.7)])
 def test_key_and_tempo_do_not_matter(shift: int, stretch: float) -> None:
-    own, moved = features(tune(1)), features(tune(1), shift, stretch)
+    own, moved = features(phrases(1)), features(phrases(1), shift, stretch)
     degree, found = relatedness(own, moved)
     assert found == shift
     assert degree == pytest.approx(2.225, abs=0.05)  # times are coded in steps of 3.5 %
@@ -74,21 +66,21 @@ def test_key_and_tempo_do_not_matter(shift: int, stretch: float) -> None:
 
 def test_the_order_of_the_two_lines_hardly_matters() -> None:
     for seed in range(5):
-        a, b = features(tune(seed)), features(variant(tune(seed), 1))
+        a, b = features(phrases(seed)), features(variant(phrases(seed), 1))
         assert relatedness(a, b)[0] == pytest.approx(relatedness(b, a)[0], rel=0.02)
 
 
 def test_a_variant_is_closer_than_every_other_tune() -> None:
-    pool = [features(tune(seed)) for seed in range(40)]
+    pool = [features(phrases(seed)) for seed in range(40)]
     for seed in range(10):
-        query = features(variant(tune(seed), seed).transpose(3))
+        query = features(variant(phrases(seed), seed).transpose(3))
         degrees = [relatedness(query, line)[0] for line in pool]
         assert int(np.argmax(degrees)) == seed
         assert degrees[seed] > 1.5 * sorted(degrees)[-2]
 
 
 def test_a_given_transposition_is_used() -> None:
-    own = features(tune(1))
+    own = features(phrases(1))
     assert relatedness(own, own, 0) == relatedness(own, own)
     assert relatedness(own, own, 1)[1] == 1
     assert relatedness(own, own, 1)[0] < relatedness(own, own)[0]
@@ -121,9 +113,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("families")
     for family in range(6):
         for member in range(3):
-            write_midi(variant(tune(family), 10 * family + member, 0.5), folder / "src" / f"{family}{member}.mid")
+            write_midi(variant(phrases(family), 10 * family + member, 0.5), folder / "src" / f"{family}{member}.mid")
     for seed in range(100, 130):
-        write_midi(tune(seed), folder / "src" / f"{seed}.mid")
+        write_midi(phrases(seed), folder / "src" / f"{seed}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
     return Store.open(folder / "store")
 
@@ -138,7 +130,7 @@ def corpus(store: Store) -> SearchCorpus:
 
 def test_relatives_come_first_where_nothing_was_copied(corpus: SearchCorpus) -> None:
     for family in range(6):
-        query = variant(tune(family), 1000 + family, 0.5).transpose(-2)
+        query = variant(phrases(family), 1000 + family, 0.5).transpose(-2)
         found = find(corpus, query, read_policy())
         assert {f.piece[0] for f in found[:3]} == {str(family)}
         assert {f.verdict for f in found} == {"clear"}
@@ -147,7 +139,7 @@ def test_relatives_come_first_where_nothing_was_copied(corpus: SearchCorpus) -> 
 def test_a_relative_without_a_passage_is_listed_with_what_agrees(
     corpus: SearchCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query = variant(tune(2), 1000, 0.5).transpose(-2)
+    query = variant(phrases(2), 1000, 0.5).transpose(-2)
     monkeypatch.setattr("audit.find.search", lambda *arguments: [])
     found = find(corpus, query, read_policy(), top=5)
     assert len(found) == 5
@@ -159,7 +151,7 @@ def test_a_relative_without_a_passage_is_listed_with_what_agrees(
 
 def test_a_copy_comes_before_every_relative(corpus: SearchCorpus) -> None:
     copied = Calibration(1.0, 0.0, corpus.index.notes, (0.0,))
-    found = find(SearchCorpus(corpus.store, corpus.index, copied, corpus.tunes), tune(110), read_policy(), top=1000)
+    found = find(SearchCorpus(corpus.store, corpus.index, copied, corpus.tunes), phrases(110), read_policy(), top=1000)
     assert (found[0].piece, found[0].verdict) == ("110.mid", "fail")
     flagged = [f.verdict != "clear" for f in found]
     assert flagged == sorted(flagged, reverse=True)
@@ -192,7 +184,7 @@ def test_a_damaged_file_of_usual_scores_is_named(corpus: SearchCorpus) -> None:
 
 def test_few_pieces_tell_nothing_about_what_is_usual(tmp_path: Path) -> None:
     for seed in range(3):
-        write_midi(tune(seed), tmp_path / "src" / f"{seed}.mid")
+        write_midi(phrases(seed), tmp_path / "src" / f"{seed}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     index = build_index(Store.open(tmp_path / "store"))
     tunes = tunes_of(index)
@@ -205,7 +197,7 @@ def test_a_large_index_compares_the_pieces_that_the_search_named(
 ) -> None:
     monkeypatch.setattr(relatedness_module, "CELLS", 1000)
     assert tunes_of(corpus.index) is None
-    query = variant(tune(110), 1000, 0.1)
+    query = variant(phrases(110), 1000, 0.1)
     here = lines_of(corpus.index, query)
     passages = search(corpus.index, here)
     row = corpus.store.index_of("110.mid")

@@ -8,20 +8,15 @@ import pytest
 from audit.findings import Finding, Link, MetricResult, Waiver
 from audit.gate.outcome import decide_outcome, state_outcome
 from audit.gate.rules import can_be_waived, judge_rules
-from audit.policy import Policy, check_policy, read_policy
+from audit.policy import Policy
 from audit.policy_tables import RULES
 from audit.report import RuleResult, Skipped
 from ledger.links import LinkVerdict
-from tests.test_reports_json_report import FINDING
+from tests.cases.policies import policy
+from tests.cases.reports import FINDING
 
 METRIC = MetricResult("phash_64", "Sound.", 12.0, 30.0, 20.0, "lower", "a.mid")
 KEY = "ab" * 32
-
-
-def policy(**tables: Any) -> Policy:
-    values = read_policy().values
-    changed = {name: {**values.get(name, {}), **table} for name, table in tables.items()}
-    return check_policy({**values, **changed}, "p.toml")
 
 
 def rules(

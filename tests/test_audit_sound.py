@@ -25,36 +25,20 @@ from corpus.store import Store
 from ledger.signing.trust import Trust
 from music.audio import Samples, resample
 from music.midi import write_midi
-from music.notes import MusicError, NoteSequence, build
+from music.notes import MusicError
 from music.render import render_passage
 from reports.json_report import SCHEMA_FILE, report_json
+from tests.cases.sounds import RATE, band
+from tests.cases.tunes import random_line
 
-RATE = 22_050
 DEFAULT = read_policy()
-
-
-def tune(seed: int) -> NoteSequence:
-    rng = np.random.default_rng(seed)
-    return build(np.arange(0, 80, 0.5), np.full(160, 0.45), rng.integers(45, 85, 160))
-
-
-def band(seed: int, seconds: float = 30.0) -> Samples:
-    """Overtones that come and go: sound with a shape in time and height, without a renderer."""
-    rng = np.random.default_rng(seed)
-    times = np.arange(round(seconds * RATE)) / RATE
-    total = np.zeros_like(times)
-    for start in np.arange(0, seconds, 0.25):
-        inside = (times >= start) & (times < start + rng.uniform(0.2, 1.5))
-        fading = np.exp(-(times[inside] - start) * rng.uniform(1, 6))
-        total[inside] += fading * np.sin(2 * np.pi * 55 * 2 ** rng.uniform(0, 6) * times[inside])
-    return np.asarray(0.5 * total / np.abs(total).max(), np.float32)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> SoundCorpus:
     sources = tmp_path_factory.mktemp("sources")
     for seed in range(2):
-        write_midi(tune(seed), sources / f"{seed}.mid")
+        write_midi(random_line(seed, 160, 0.5, 45, 85), sources / f"{seed}.mid")
     for seed in range(3):
         soundfile.write(sources / f"band{seed}.flac", band(seed), RATE)
     (sources / "rights.csv").write_text("path,licence,source,consent\nband1.flac,CC0-1.0,own,granted\n")
@@ -106,7 +90,7 @@ def test_other_sound_is_clear(corpus: SoundCorpus, tmp_path: Path) -> None:
 
 def test_a_rendered_opening_is_found(corpus: SoundCorpus, tmp_path: Path) -> None:
     assert len(corpus.pieces) == 2
-    samples, rate = render_passage(tune(1), 0.0, 20.0)
+    samples, rate = render_passage(random_line(1, 160, 0.5, 45, 85), 0.0, 20.0)
     matches = find_sounds(
         corpus, heard(np.concatenate([np.zeros(2 * rate, np.float32), samples]), tmp_path, rate), DEFAULT
     )

@@ -16,14 +16,14 @@ from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, build
-from tests.test_audit_passages import tune
+from tests.cases.tunes import melody
 
 SONG = 5000
 
 
 def version(seed: int, edits: int = 4, shift: int = 0) -> NoteSequence:
     """Change some of the later notes of the song, and transpose it."""
-    song, rng = tune(SONG), np.random.default_rng(seed)
+    song, rng = melody(SONG, 96), np.random.default_rng(seed)
     pitch = song.pitch + shift
     for row in rng.choice(np.arange(24, len(pitch)), edits, replace=False):
         pitch[row] += rng.choice([-2, -1, 1, 2])
@@ -32,7 +32,7 @@ def version(seed: int, edits: int = 4, shift: int = 0) -> NoteSequence:
 
 def rearranged(shift: int) -> NoteSequence:
     """Put the song's melody above another accompaniment."""
-    song, below = tune(SONG), tune(9000 + shift)
+    song, below = melody(SONG, 96), melody(9000 + shift, 96)
     return build(
         np.concatenate([song.onset_beat, below.onset_beat]),
         np.concatenate([song.duration_beat, below.duration_beat]),
@@ -44,8 +44,8 @@ def rearranged(shift: int) -> NoteSequence:
 
 def opened(folder: Path, extra: list[NoteSequence]) -> SearchCorpus:
     for number in range(60):
-        write_midi(tune(number), folder / f"src/{number:02d}.mid")
-    write_midi(tune(SONG), folder / "src/song.mid")
+        write_midi(melody(number, 96), folder / f"src/{number:02d}.mid")
+    write_midi(melody(SONG, 96), folder / "src/song.mid")
     for number, piece in enumerate(extra):
         write_midi(piece, folder / f"src/version{number:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
@@ -68,7 +68,7 @@ def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_a_copy_fails_however_many_versions_the_store_holds(corpus: SearchCorpus) -> None:
-    song = tune(SONG)
+    song = melody(SONG, 96)
     query = build(song.onset_beat[:20], song.duration_beat[:20], song.pitch[:20] + 3)
     best = find(corpus, query, read_policy())[0]
     assert best.piece.startswith(("song", "version"))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import Anvil
+from tests.cases.anvil import Anvil
 
 pytest.importorskip("web3")
 pytest.importorskip("eth")

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -14,10 +15,10 @@ from ledger.hashes.manifest import Manifest
 from ledger.provenance.record import digest_of, material_of, write_record
 from music.midi import write_midi
 from reports.json_report import SCHEMA_FILE
-from tests.cases.command import contraste, done, refused
+from tests.cases.command import Ran, contraste, done, refused
 from tests.cases.house import at_home, furnish
+from tests.cases.policies import entry, write_waivers
 from tests.cases.tunes import melody
-from tests.test_audit_waivers import entry, written
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-def audited(house, out, track, *words):
+def audited(house: Path, out: Path, track: str | Path, *words: object) -> tuple[Ran, dict[str, Any]]:
     """Run an audit; return what was printed, and the report, which obeys its schema."""
     ran = contraste("audit", house / track, "--store", house / "store", "--out", out, "--format", "json", *words)
     report = json.loads((out / Path(track).stem / "report.json").read_bytes())
@@ -37,7 +38,7 @@ def audited(house, out, track, *words):
     return ran, report
 
 
-def rules_of(report):
+def rules_of(report: dict[str, Any]) -> dict[str, str]:
     return {rule["id"]: rule["verdict"] for rule in report["rules"]}
 
 
@@ -104,9 +105,10 @@ def test_a_signed_audit_hashes_the_store_and_the_model_once(
         write_midi(melody(500 + number), track)
         write_record(track, "track", materials=[material_of("model", model, artefact=track)])
     done("sign", store, model, *tracks.iterdir(), "--key", house / "keys")
-    hashed, measured = Counter(), Manifest.of_path
+    hashed: Counter[Path] = Counter()
+    measured = Manifest.of_path
 
-    def of_path(path, *arguments):
+    def of_path(path: Path, *arguments: Any) -> Manifest:
         hashed[path.resolve()] += 1
         return measured(path, *arguments)
 
@@ -130,11 +132,11 @@ def test_a_store_that_is_older_than_the_policy_asks_is_4(house: Path, tmp_path: 
     assert ran.code == 1  # a copy is one all the same
 
 
-def waivers_for(report, path, **changes):
+def waivers_for(report: dict[str, Any], path: Path, **changes: str) -> Path:
     """Write a waiver for each finding that is not clear."""
     ids = [finding["id"] for finding in report["findings"] if finding["verdict"] != "clear"]
     assert ids
-    return written(path, *(entry(finding=f'"{i}"', track='"copied.mid"', **changes) for i in ids))
+    return write_waivers(path, *(entry(finding=f'"{i}"', track='"copied.mid"', **changes) for i in ids))
 
 
 def test_waived_findings_are_seen_and_do_not_count(house: Path, tmp_path: Path) -> None:
@@ -165,13 +167,13 @@ def test_the_day_after_the_last_a_waiver_fails_the_track(house: Path, tmp_path: 
     assert after["waivers"][0]["state"] == "expired"
     ran, after = audited(house, tmp_path / "r", "clean.mid", "--waivers", file, "--today", "2027-02-01")
     assert (ran.code, after["waivers"]) == (0, [])  # they name another track
-    late = written(tmp_path, entry(finding='"style"', track='"clean.mid"', expires="2020-01-01"))
+    late = write_waivers(tmp_path, entry(finding='"style"', track='"clean.mid"', expires="2020-01-01"))
     ran, after = audited(house, tmp_path / "r", "clean.mid", "--waivers", late)  # today, whenever that is
     assert ran.code == 1
 
 
 def test_a_waiver_that_matches_nothing_is_named(house: Path, tmp_path: Path) -> None:
-    file = written(tmp_path, entry(track='"clean.mid"'), entry(track='"nobody.mid"'))
+    file = write_waivers(tmp_path, entry(track='"clean.mid"'), entry(track='"nobody.mid"'))
     ran, report = audited(house, tmp_path / "r", "clean.mid", "--waivers", file, "--today", "2026-11-26")
     assert ran.code == 0
     assert f"{file}: line 3: the waiver of 0123456789abcdef for clean.mid matches nothing here" in ran.err
@@ -181,10 +183,10 @@ def test_a_waiver_that_matches_nothing_is_named(house: Path, tmp_path: Path) -> 
 
 def test_bad_waivers_and_days_are_2_and_nothing_is_written(house: Path, tmp_path: Path) -> None:
     words = ("audit", house / "clean.mid", "--store", house / "store", "--out", tmp_path / "r")
-    file = written(tmp_path, entry(reason='"because"', who=None))
+    file = write_waivers(tmp_path, entry(reason='"because"', who=None))
     refused(contraste(*words, "--waivers", file), 2, "w.toml: line 3:", "'who' is a required property", "line 6:")
     refused(contraste(*words, "--waivers", tmp_path / "none.toml"), 2, "none.toml: cannot be read")
-    good = written(tmp_path, entry())
+    good = write_waivers(tmp_path, entry())
     refused(contraste(*words, "--waivers", good, "--today", "tomorrow"), 2, "--today tomorrow", "2027-01-31")
     refused(contraste(*words, "--waivers", good, "--today", "2026-02-30"), 2, "--today 2026-02-30")
     refused(contraste(*words, "--today", "2026-02-28"), 2, "--waivers")
@@ -192,7 +194,7 @@ def test_bad_waivers_and_days_are_2_and_nothing_is_written(house: Path, tmp_path
 
 
 def test_policy_check(house: Path, tmp_path: Path) -> None:
-    good = written(tmp_path, entry(), entry(expires="2020-01-01"))
+    good = write_waivers(tmp_path, entry(), entry(expires="2020-01-01"))
     ran = done("policy", "check", POLICIES / "default.toml", "research", good)
     lines = ran.out.splitlines()
     assert lines[0].endswith(f"valid, policy default, digest {read_policy().digest[:16]}...")

@@ -17,10 +17,10 @@ from commands.audit import _audited
 from music.midi import write_midi
 from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
-from tests.cases.command import contraste, done, refused
+from tests.cases.command import Ran, contraste, done, refused
 from tests.cases.house import at_home, furnish
+from tests.cases.reports import SARIF_SCHEMA
 from tests.cases.tunes import melody
-from tests.test_reports_formats import SARIF_SCHEMA
 
 FORMATS = "html,json,sarif,junit,md,influence,disclosure"
 WRITTEN = {
@@ -43,7 +43,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-def audited(house, out, *words, formats=FORMATS):
+def audited(house: Path, out: Path, *words: object, formats: str = FORMATS) -> Ran:
     return contraste("audit", house / "tracks", "--store", house / "store", "--out", out, "--format", formats, *words)
 
 
@@ -52,7 +52,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def copy(house, tmp_path):
+def copy(house: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(house / "r", tmp_path / "r"))
 
 

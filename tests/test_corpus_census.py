@@ -3,25 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from corpus.census import MOST, take_census
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
 from music.midi import write_midi
-from music.notes import NoteSequence, build
-
-
-def tune(seed: int) -> NoteSequence:
-    rng = np.random.default_rng(seed)
-    return build(np.arange(60) / 2, np.full(60, 0.5), 60 + np.abs(np.cumsum(rng.integers(-2, 3, 60))) % 24)
+from tests.cases.tunes import melody
 
 
 def test_pieces_works_and_rights_are_counted(tmp_path: Path) -> None:
     for number in range(4):
-        write_midi(tune(number), tmp_path / "src" / f"{number}.mid")
-    write_midi(replace(tune(0), title="again"), tmp_path / "src" / "same.mid")
+        write_midi(melody(number, 60), tmp_path / "src" / f"{number}.mid")
+    write_midi(replace(melody(0, 60), title="again"), tmp_path / "src" / "same.mid")
     (tmp_path / "rights.csv").write_text("path,artist,licence,source,consent\n0.mid,A,CC0-1.0,own,granted\n")
     ingest([tmp_path / "src"], tmp_path / "store", rights=read_rights(tmp_path / "rights.csv"), workers=1)
     card = take_census(Store.open(tmp_path / "store")).card()

@@ -20,15 +20,11 @@ from corpus.store import Store
 from generator.sound.windows import read_sounds, sound_of
 from music.audio import decode, loudness, mel_db, mel_grey
 from music.midi import write_midi
-from music.notes import NoteSequence, Tempo, build
+from music.notes import NoteSequence
 from music.render import render
+from tests.cases.tunes import random_line
 
 RATE = 22_050
-
-
-def tune(seed: int, bpm: float = 120.0) -> NoteSequence:
-    rng = np.random.default_rng(seed)
-    return build(np.arange(16), np.full(16, 0.9), rng.integers(55, 80, 16), tempos=(Tempo(0.0, bpm),))
 
 
 def record(sequence: NoteSequence, path: Path) -> None:
@@ -41,9 +37,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     (folder / "album").mkdir()
     for seed in range(3):
-        write_midi(tune(seed), folder / f"album/{seed}.mid")
-    record(tune(0, 95.0), folder / "album/0.flac")
-    record(tune(7), folder / "album/1.flac")  # other music than its name says
+        write_midi(random_line(seed, 16, 1.0, 55, 80), folder / f"album/{seed}.mid")
+    record(random_line(0, 16, 1.0, 55, 80, bpm=95.0), folder / "album/0.flac")
+    record(random_line(7, 16, 1.0, 55, 80), folder / "album/1.flac")  # other music than its name says
     soundfile.write(folder / "noise.wav", np.random.default_rng(0).normal(0, 0.1, 4 * RATE), RATE)
     soundfile.write(folder / "silent.wav", np.zeros(4 * RATE), RATE)
     (folder / "page.mp3").write_bytes(b"<html>no music here</html>")

@@ -15,8 +15,8 @@ from corpus.recordings import open_recordings
 from corpus.rights import RightsError, read_rights
 from corpus.store import Store
 from music.midi import write_midi
-from tests.test_audit_passages import tune
-from tests.test_audit_sound import RATE, band
+from tests.cases.sounds import RATE, band
+from tests.cases.tunes import melody
 
 CANCION = "Canci\u00f3n.mid"
 
@@ -24,7 +24,7 @@ CANCION = "Canci\u00f3n.mid"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number, name in enumerate(("album/Track 01.mid", "plain.mid", unicodedata.normalize("NFD", CANCION))):
-        write_midi(tune(number), tmp_path / "src" / name)
+        write_midi(melody(number, 96), tmp_path / "src" / name)
     return tmp_path
 
 

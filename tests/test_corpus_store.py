@@ -24,15 +24,8 @@ from corpus.rights import RightsError, read_rights
 from corpus.segment import StoreDamagedError, StoreError
 from corpus.store import Store, writing
 from music.midi import midi_bytes, write_midi
-from music.notes import MusicError, NoteSequence, Tempo, build
-
-
-def tune(seed: int, notes: int = 60) -> NoteSequence:
-    rng = np.random.default_rng(seed)
-    pitch = np.clip(65 + np.cumsum(rng.choice([-4, -2, -1, 0, 1, 2, 4, 5, -5], notes)), 40, 90)
-    gaps = rng.choice([0.25, 0.5, 1.0], notes)
-    onset = np.concatenate([[0], np.cumsum(gaps)[:-1]])
-    return build(onset, gaps, pitch, tempos=[Tempo(0, 100)])
+from music.notes import MusicError, build
+from tests.cases.tunes import chromatic_melody
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     source = tmp_path / "src"
     for i in range(6):
         (source / "sub").mkdir(parents=True, exist_ok=True)
-        write_midi(tune(i), source / "sub" / f"{i}.mid")
+        write_midi(chromatic_melody(i), source / "sub" / f"{i}.mid")
     return source
 
 
@@ -58,7 +51,7 @@ def test_notes_come_back_exactly(folder: Path, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     store.verify()
     for i, piece in enumerate(store.pieces):
-        original = tune(int(Path(piece.path).stem))
+        original = chromatic_melody(int(Path(piece.path).stem))
         assert np.array_equal(store.notes(i).pitch, original.pitch)
         assert np.array_equal(store.notes(i).onset_beat, original.onset_beat)
         assert piece.path == f"sub/{i}.mid"
@@ -72,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_parallel_and_single_give_the_same_store(folder: Path, tmp_path: Path) -> None:
     for i in range(6, 30):
-        write_midi(tune(i), folder / f"{i}.mid")
+        write_midi(chromatic_melody(i), folder / f"{i}.mid")
     (folder / "broken.mid").write_bytes(b"<html>gone</html>")
     one = ingest([folder], tmp_path / "one", workers=1)
     two = ingest([folder], tmp_path / "two", workers=2)
@@ -92,7 +85,7 @@ def test_bad_files_are_listed_and_the_rest_is_kept(folder: Path, tmp_path: Path)
 
 def test_a_changed_file_never_overwrites_its_piece(folder: Path, tmp_path: Path) -> None:
     ingest([folder], tmp_path / "store", workers=1)
-    write_midi(tune(99), folder / "sub" / "0.mid")
+    write_midi(chromatic_melody(99), folder / "sub" / "0.mid")
     report = ingest([folder], tmp_path / "store", workers=1)
     assert report.added == 0
     assert "never overwritten" in report.refused[0].reason
@@ -136,7 +129,7 @@ def test_bad_rights_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_duplicates_share_a_group_and_a_split(folder: Path, tmp_path: Path) -> None:
-    base = tune(0)
+    base = chromatic_melody(0)
     write_midi(base.transpose(5), folder / "transposed.mid")
     slow = build(base.onset_beat * 1.5, base.duration_beat * 1.5, base.pitch)
     write_midi(slow, folder / "slow.mid")
@@ -157,10 +150,10 @@ def test_duplicates_share_a_group_and_a_split(folder: Path, tmp_path: Path) -> N
 
 
 def test_keys_ignore_transposition_and_tempo_only() -> None:
-    base = tune(1)
+    base = chromatic_melody(1)
     assert content_key(base.transpose(-3)) == content_key(base)
     assert melody_key(base.transpose(-3)) == melody_key(base) != ""
-    assert content_key(tune(2)) != content_key(base)
+    assert content_key(chromatic_melody(2)) != content_key(base)
     assert melody_key(build(np.arange(60), np.ones(60), np.full(60, 60))) == ""
 
 
@@ -194,7 +187,7 @@ def test_the_split_has_its_shares() -> None:
 
 def test_a_corpus_of_duplicates_is_one_work(tmp_path: Path) -> None:
     for i in range(20):
-        write_midi(tune(0).transpose(i % 5), tmp_path / "src" / f"{i:02d}.mid")
+        write_midi(chromatic_melody(0).transpose(i % 5), tmp_path / "src" / f"{i:02d}.mid")
     assert ingest([tmp_path / "src"], tmp_path / "store", workers=1).added == 20
     store = Store.open(tmp_path / "store")
     assert store.works == 1
@@ -208,7 +201,7 @@ def test_a_file_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_utf8(folder: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mid")
-    write_midi(tune(7), tmp_path / "x.mid")
+    write_midi(chromatic_melody(7), tmp_path / "x.mid")
     (tmp_path / "x.mid").rename(folder / name)
     report = ingest([folder], tmp_path / "store", workers=1)
     assert (report.added, report.refused[0].path) == (6, "caf\\xe9.mid")
@@ -323,7 +316,7 @@ def test_a_damaged_line_is_named(folder: Path, tmp_path: Path) -> None:
 
 def test_a_reader_sees_the_old_or_the_new_state(folder: Path, tmp_path: Path) -> None:
     for i in range(6, 46):
-        write_midi(tune(i), folder / f"{i}.mid")
+        write_midi(chromatic_melody(i), folder / f"{i}.mid")
     store = tmp_path / "store"
     ingest([folder / "sub"], store, workers=1)
     code = f"import corpus.ingest as s; s.BATCH = 4; s.ingest([{str(folder)!r}], {str(store)!r}, workers=1)"
@@ -347,7 +340,7 @@ def test_a_second_writer_is_refused(tmp_path: Path, folder: Path) -> None:
 
 def test_killed_at_any_moment_the_store_opens_as_before(tmp_path: Path, folder: Path) -> None:
     for i in range(6, 60):
-        write_midi(tune(i), folder / f"{i}.mid")
+        write_midi(chromatic_melody(i), folder / f"{i}.mid")
     store = tmp_path / "store"
     ingest([folder / "sub"], store, workers=1)
     have = {p.path for p in Store.open(store).pieces}
@@ -372,7 +365,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path, folder: Path) -> N
     ingest([folder], store, workers=1)
     before = Store.open(store).digest
     for i in range(6, 60):
-        write_midi(tune(i, notes=400), folder / f"{i}.mid")
+        write_midi(chromatic_melody(i, notes=400), folder / f"{i}.mid")
     code = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -25,31 +25,20 @@ from generator.sound.sampling import STATE, generate_spectrograms, load_generato
 from generator.sound.specgan import SpectrogramReport, _Run, gradient_norms, mean_distance, train_spectrogram
 from generator.sound.windows import Sound, SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
-from music.notes import NoteSequence, Part, build
+from music.notes import build
 from tests.cases.stores import FakeStore, piece
+from tests.cases.tunes import chorale
 from tests.cases.values import require
 
 OPTIONS: dict[str, Any] = {"size": "small", "batch": 4, "threads": 1, "device": "cpu"}
 MODEL_FILES = {"config.json", "model.safetensors", "training.json", "windows.safetensors"}
 
 
-def tune(seed: int) -> NoteSequence:
-    """Four voices of 8 s that move as chorales do, step by step over held chords."""
-    rng = np.random.default_rng(seed)
-    beats = np.arange(16)
-    roots = rng.integers(0, 7, 16)
-    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 17, 19, 21, 23])
-    voices = [48 + scale[roots], 55 + scale[roots + 2] - 12, 60 + scale[roots + 4] - 12, 60 + scale[roots]]
-    return build(
-        np.tile(beats, 4), np.ones(64), np.concatenate(voices), part=np.repeat(range(4), 16), parts=[Part()] * 4
-    )
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     splits = ["train"] * 5 + ["valid"] * 2
     return FakeStore(
-        [tune(i) for i in range(7)],
+        [chorale(i) for i in range(7)],
         tuple(piece(f"{i}.mid", s) for i, s in enumerate(splits)),
         tmp_path_factory.mktemp("store"),
     )

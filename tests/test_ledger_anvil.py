@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.cases.anvil import Anvil
 from tests.cases.values import require
-from tests.conftest import Anvil
 
 pytest.importorskip("web3")
 
@@ -41,8 +41,6 @@ KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 ANCHOR_RANGE = """
 import sys
 from ledger.chains.rpc import RpcChain
-from ledger.signing.trust import Trust
-from ledger.chains.rpc import RpcChain
 chain = RpcChain(sys.argv[1], bytes.fromhex(sys.argv[2]), mining_timeout_s=60)
 for number in range(int(sys.argv[3]), int(sys.argv[4])):
     print(chain.anchor(number.to_bytes(32, "big")).transaction, flush=True)
@@ -60,8 +58,16 @@ def paths(tmp_path: Path) -> list[Path]:
     return made
 
 
+class Proxy(ThreadingHTTPServer):
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.rules: dict[str, Callable[[Callable[[], bytes]], bytes | None]] = {}
+        self.calls: list[str] = []
+
+
 @pytest.fixture
-def proxy(anvil: Anvil) -> Iterator[ThreadingHTTPServer]:
+def proxy(anvil: Anvil) -> Iterator[Proxy]:
     """Yield a proxy before anvil; `rules` maps a method to a function (forward) -> answer bytes, or None to hang up."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +78,7 @@ def proxy(anvil: Anvil) -> Iterator[ThreadingHTTPServer]:
 
             def forward() -> bytes:
                 with urlopen(Request(anvil.url, body, {"Content-Type": "application/json"}), timeout=30) as answer:
-                    return answer.read()
+                    return bytes(answer.read())
 
             data = server.rules.get(method, lambda forward: forward())(forward)
             if data is None:  # the connection drops
@@ -87,9 +93,7 @@ def proxy(anvil: Anvil) -> Iterator[ThreadingHTTPServer]:
         def log_message(self, *_: str) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.rules, server.calls = {}, []
-    server.url = f"http://127.0.0.1:{server.server_port}"
+    server = Proxy(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -203,9 +207,7 @@ def test_a_node_on_another_chain_gets_nothing(
     assert node.call("eth_blockNumber") == "0x0"
 
 
-def test_a_connection_that_drops_after_the_transaction_arrived(
-    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path
-) -> None:
+def test_a_connection_that_drops_after_the_transaction_arrived(proxy: Proxy, anvil: Anvil, home: Path) -> None:
     key = anvil.new_key()
     chain = RpcChain(proxy.url, key)
     chain.anchor(os.urandom(32))
@@ -221,7 +223,7 @@ def test_a_connection_that_drops_after_the_transaction_arrived(
     assert not list(home.glob("chains/*/*.pending.json"))
 
 
-def test_a_connection_that_drops_before_it_arrived(proxy: ThreadingHTTPServer, anvil: Anvil, home: Path) -> None:
+def test_a_connection_that_drops_before_it_arrived(proxy: Proxy, anvil: Anvil, home: Path) -> None:
     key = anvil.new_key()
     chain = RpcChain(proxy.url, key)
     chain.anchor(os.urandom(32))
@@ -239,7 +241,7 @@ def test_a_connection_that_drops_before_it_arrived(proxy: ThreadingHTTPServer, a
 
 @pytest.mark.parametrize("method", ["eth_chainId", "eth_getCode", "eth_estimateGas", "eth_getTransactionReceipt"])
 def test_a_connection_that_drops_anywhere_is_unreachable_and_the_next_run_goes_on(
-    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path, method: str
+    proxy: Proxy, anvil: Anvil, home: Path, method: str
 ) -> None:
     key, root = anvil.new_key(), os.urandom(32)
     proxy.rules[method] = lambda forward: None
@@ -250,9 +252,7 @@ def test_a_connection_that_drops_anywhere_is_unreachable_and_the_next_run_goes_o
     assert sent(anvil, key) == 2  # one deployment, one root
 
 
-def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(
-    proxy: ThreadingHTTPServer, anvil: Anvil, home: Path
-) -> None:
+def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(proxy: Proxy, anvil: Anvil, home: Path) -> None:
     def slow(forward: Callable[[], bytes]) -> bytes:
         time.sleep(0.4)
         return forward()

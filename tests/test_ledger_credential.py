@@ -36,9 +36,9 @@ from ledger.signing.signer import Signer
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
 from music.read import AUDIO_SUFFIXES, SUFFIXES
+from tests.cases.chains import RealChain
 from tests.cases.credentials import FILES, TAMPER, World, holder, roots
 from tests.cases.values import require
-from tests.test_ledger_verify import RealChain
 
 pytest.importorskip("c2pa")
 

@@ -27,9 +27,9 @@ from ledger.signing.envelope import Envelope, pre_authentication_encoding
 from ledger.signing.keys import key_id, public_pem
 from ledger.signing.log import TransparencyLog
 from ledger.verify import verify_path
+from tests.cases.chains import FakeChain
+from tests.cases.signed import KEY, S, T, sign_world
 from tests.cases.values import require
-from tests.test_ledger_tamper_signing import KEY, S, T, build
-from tests.test_ledger_verify import FakeChain
 
 SIDE = ("", ".sig", ".run.sig", ".provenance.json", ".contributions.json", ".contributions.sig")
 
@@ -47,7 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "world"
     root.mkdir()
     monkeypatch.setenv("CONTRASTE_HOME", str(root / "home"))
-    build(root)
+    sign_world(root)
     return root
 
 

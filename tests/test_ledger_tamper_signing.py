@@ -31,7 +31,7 @@ from ledger.hashes.manifest import FILES, Manifest
 from ledger.links import Verification
 from ledger.provenance.contributions import add_contribution, contributions_file
 from ledger.provenance.digests import Digests
-from ledger.provenance.record import digest_of, material_of, write_record
+from ledger.provenance.record import digest_of, write_record
 from ledger.provenance.sign import sign_path
 from ledger.signing import keyring
 from ledger.signing.envelope import Envelope, pre_authentication_encoding
@@ -39,45 +39,12 @@ from ledger.signing.keys import key_id, public_pem
 from ledger.signing.log import TransparencyLog
 from ledger.signing.signer import Signer
 from ledger.verify import verify_path
+from tests.cases.signed import KEY, SECOND, S, T, sign_world
 from tests.cases.values import require
 
-KEY, SECOND, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+STRANGER = ec.generate_private_key(ec.SECP256R1())
 KEY_ID = key_id(KEY.public_key())
-MADE_WITH = {"code": {"contraste": "0.1.0"}, "hardware": {"cores": 2}}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
-def build(root: Path) -> None:
-    """Make the world in `root`; CONTRASTE_HOME is its folder home."""
-    for name in ("store/notes", "model", "out", "audit", "home"):
-        (root / name).mkdir(parents=True)
-    for key in (KEY, SECOND):
-        keyring.trust_key(key.public_key())
-    log = TransparencyLog(root / "home" / "log.sqlite")
-    (root / "store/notes/a.bin").write_bytes(b"a piece")
-    (root / "store/notes/caf\u00e9.bin").write_bytes(b"one more")
-    (root / "store/a.txt").write_bytes(b"text")
-    write_record(root / "store", "dataset", parameters={"pieces": 2})
-    (root / "model/weights").write_bytes(b"weights")
-    (root / "model/config.json").write_bytes(b"{}")
-    data = material_of("dataset", root / "store", artefact=root / "model")
-    write_record(root / "model", "model", materials=[data], parameters={"seed": 1}, environment=MADE_WITH)
-    (root / "single.bin").write_bytes(b"a model in one file")
-    track = root / "out/t.mid"
-    track.write_bytes(b"notes")
-    track.with_suffix(".wav").write_bytes(b"sound")
-    model = material_of("model", root / "model", artefact=track)
-    write_record(track, "track", materials=[model], parameters={"seed": 7}, environment=MADE_WITH, also=["t.wav"])
-    for kind, text in (("prompt", "slow, in G"), ("edit", "bar 3 by hand")):
-        add_contribution(track, kind, text, digest_of(track), author="A. Composer")
-    (root / "audit/policy.toml").write_bytes(b"limit = 1")
-    report = root / "audit/report.json"
-    report.write_bytes(b"{}")
-    used = {"track": track, "dataset": root / "store", "model": root / "model", "policy": root / "audit/policy.toml"}
-    materials = [material_of(kind, path, artefact=report) for kind, path in used.items()]
-    write_record(report, "report", materials=materials, parameters={"outcome": "pass"})
-    for path in ("store", "model", "single.bin", "out/t.mid", "audit/report.json"):
-        sign_path(root / path, KEY, log=log)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +52,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTRASTE_HOME", str(root / "home"))
-        build(root)
+        sign_world(root)
     return root
 
 
@@ -309,7 +276,7 @@ def track_named_otherwise(w: Path) -> None:
 
 GAPS = ("unsigned", "log-incomplete", "link-refused")
 """Codes of what is not there, or can't be looked into: that is not altered, and not well either."""
-S, T, R = "store", "out/t.mid", "audit/report.json"
+R = "audit/report.json"
 
 CASES = {
     # files of a folder
@@ -556,7 +523,7 @@ CASES = {
         signed("out/t.mid.sig", lambda v, p: first_dependency(p)["digest"].update(sha256="0" * 64)),
         T, "track", "malformed", "not say what",
     ),
-    "other build type": (
+    "other sign_world type": (
         signed("out/t.mid.sig", lambda v, p: p["buildDefinition"].update(buildType="x")),
         T, "track", "malformed", "buildType",
     ),

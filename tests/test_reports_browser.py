@@ -24,7 +24,7 @@ from ledger.links import LinkVerdict
 from reports.language.translation import language, languages
 from reports.pages.report import CARD_NAMES, report_html
 from reports.pages.sounds import COMPRESSION
-from tests.test_reports_report import HOSTILE, finding, report
+from tests.cases.pages import HOSTILE, finding, report
 
 FOLDER = Path(__file__).parent / "browser"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

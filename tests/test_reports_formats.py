@@ -19,9 +19,8 @@ from reports.exports.pdf import read_attached_json, report_pdf, streams
 from reports.exports.sarif import report_sarif
 from reports.formats import FORMS, Source, report_files, unknown_or_unavailable
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
-from tests.cases.reports import HOSTILE, clean_report, finding, hostile_report, report, waiver
+from tests.cases.reports import HOSTILE, SARIF_SCHEMA, clean_report, finding, hostile_report, report, waiver
 
-SARIF_SCHEMA = "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
 EVERY = [report(), clean_report(), *(hostile_report(text) for text in HOSTILE.values())]
 NAMES = ["full", "clean", *HOSTILE]
 

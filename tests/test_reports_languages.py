@@ -28,9 +28,9 @@ from reports.language import translation
 from reports.language.translation import LONGEST, Language, language, languages, merge_pages
 from reports.pages.originality import originality_html, originality_sentence
 from reports.pages.report import report_html
+from tests.cases.pages import finding as shown
+from tests.cases.pages import report
 from tests.cases.reports import finding, sound, waiver
-from tests.test_reports_report import finding as shown
-from tests.test_reports_report import report
 
 OTHERS = [code for code in languages() if code != "en"]
 SPANISH = language("es")

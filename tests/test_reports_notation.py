@@ -9,7 +9,7 @@ import pytest
 from audit.findings import Finding, PassageNote
 from reports.drawings.differences import Difference, differences
 from reports.drawings.notation import BARS, notation, together
-from tests.test_reports_report import finding
+from tests.cases.pages import finding
 
 Line = list[tuple[float, float, int, int | None, bool]]
 

@@ -15,7 +15,7 @@ from reports.drawings.notation import Score
 from reports.drawings.svg import rolls
 from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, choose_evidence
 from reports.pages.report import report_html
-from tests.test_reports_report import HOSTILE, finding, report
+from tests.cases.pages import HOSTILE, finding, report
 
 SOUND = (b"\xff" * 30_000, b"\xff" * 30_000)
 

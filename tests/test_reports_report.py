@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit.findings import Finding, Link, MetricResult, PassageNote, SoundMatch, StyleRange, Waiver
-from audit.policy import read_policy
-from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
+from audit.findings import Link, MetricResult, SoundMatch, StyleRange, Waiver
+from audit.report import ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
 from ledger.links import LinkVerdict
 from reports.drawings.provenance_graph import chain
 from reports.drawings.svg import chance_line, number, pitch_name, rolls, timeline
@@ -24,8 +23,8 @@ from reports.pages.crosswalk import crosswalk
 from reports.pages.index import IndexRow, index_html, index_row
 from reports.pages.page import script_data
 from reports.pages.report import gravest, report_html
+from tests.cases.pages import HOSTILE, finding, report
 
-HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e\x00"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -65,70 +64,6 @@ class Page(HTMLParser):
     def of(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
         names = {k.replace("_", "-").removesuffix("-"): v for k, v in wanted.items()}
         return [a for t, a in self.tags if t == tag and all(a.get(k) == v for k, v in names.items())]
-
-
-def finding(index: int = 1, **changes: Any) -> Finding:
-    """Make a passage of 40 notes, a fifth of them unmatched, with an accompaniment."""
-    rng = np.random.default_rng(index)
-    pitches = 60 + np.cumsum(rng.integers(-3, 4, 40))
-    query, piece = [], []
-    for k, pitch in enumerate(pitches):
-        pair = k if k % 5 else None
-        query.append(PassageNote(10 + 0.25 * k, 0.24, int(pitch), 0, pair, pair is not None))
-        piece.append(PassageNote(40 + 0.5 * k, 0.48, int(pitch) - 5, 1, pair, pair is not None))
-        query.append(PassageNote(10 + 0.25 * k, 0.5, 40, 2, None))
-    return dataclasses.replace(
-        Finding(
-            piece=f"folk/{index}.mid",
-            title=f"Tune {index}",
-            artist="Trad.",
-            split="train",
-            id="0123456789abcdef",
-            rights={"licence": "CC0-1.0", "source": "own", "consent": "granted", "isrc": "", "iswc": "T-1"},
-            verdict="fail" if index == 1 else "clear",
-            query_span_s=(10.0, 20.0),
-            piece_span_s=(40.0, 60.0),
-            query_bars=(6, 10),
-            piece_bars=(21, 31),
-            transposition=5,
-            tempo_ratio=0.5,
-            matched=32,
-            notes=40,
-            in_time=32,
-            bits=90.0 / index,
-            evalue=2.5e-5,
-            percentile=0.97,
-            other_works=1,
-            query_part="Lead",
-            piece_part="Fiddle",
-            query_notes=tuple(query),
-            piece_notes=tuple(piece),
-        ),
-        **changes,
-    )
-
-
-def report(count: int = 3, **changes: Any) -> AuditReport:
-    return dataclasses.replace(
-        AuditReport(
-            outcome="fail",
-            sentence="This track holds a copied passage.",
-            reasons=("bars 6-10 match",),
-            track={"name": "new.mid", "digest": "12" * 32, "duration_s": 61.5},
-            store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
-            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": read_policy().values["copy"]}},
-            tool={"name": "contraste", "version": "9.8.7"},
-            findings=tuple(finding(i + 1) for i in range(count)),
-            metrics=(MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),),
-            provenance=(
-                Link("track", "new.mid", "ok", "as signed"),
-                Link("anchor", "new.anchor.json", "simulated", "block 3"),
-            ),
-            skipped=(Skipped("metrics: phash", "no sound was rendered", True),),
-            limits=("Only the named store.",),
-        ),
-        **changes,
-    )
 
 
 def test_page_is_balanced_and_opens_with_the_verdict() -> None:
