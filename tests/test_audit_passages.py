@@ -395,7 +395,7 @@ def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: 
     assert chain.known.all()
     drawn = random_melody(chain, 50, np.random.default_rng(1))
     steps, gaps = np.diff(drawn.pitch), np.diff(drawn.onset_beat)
-    assert len(melody) == 50
+    assert len(drawn) == 50
     assert (steps[1:] == -steps[:-1]).all()
     assert (gaps == np.where(steps == 2, gaps.max(), gaps.min())).all()
     assert gaps.max() == 2 * gaps.min()

@@ -19,7 +19,7 @@ from music.render import render_wav
 from reports.json_report import SCHEMA_FILE
 from tests.cases.command import Ran, contraste, done, refused
 from tests.cases.house import at_home, furnish
-from tests.cases.reports import SARIF_SCHEMA
+from tests.cases.reports import SARIF_SCHEMA, clean_report
 from tests.cases.tunes import melody
 
 FORMATS = "html,json,sarif,junit,md,influence,disclosure"
@@ -271,10 +271,11 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path: Path) -> None:
         write_midi(melody(1), tmp_path / name)
     for name in ("bad.mid", "worse.mid"):
         (tmp_path / name).write_bytes(b"MThd")
-    shown, unread = [], []
+    shown: list[tuple[int, int]] = []
+    unread: list[tuple[str, str]] = []
     audited = _audited(
         [tmp_path / name for name in names],
-        lambda file, name, music: (None, None),
+        lambda file, name, music: (clean_report(), None),
         lambda job: {},
         lambda done, total: shown.append((done, total)),
         unread,

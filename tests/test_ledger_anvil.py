@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from ledger.chains.chain import Chain
 from tests.cases.anvil import Anvil
 from tests.cases.values import require
 
@@ -66,6 +67,10 @@ class Proxy(ThreadingHTTPServer):
         self.calls: list[str] = []
 
 
+def _as_is(forward: Callable[[], bytes]) -> bytes:
+    return forward()
+
+
 @pytest.fixture
 def proxy(anvil: Anvil) -> Iterator[Proxy]:
     """Yield a proxy before anvil; `rules` maps a method to a function (forward) -> answer bytes, or None to hang up."""
@@ -80,7 +85,7 @@ def proxy(anvil: Anvil) -> Iterator[Proxy]:
                 with urlopen(Request(anvil.url, body, {"Content-Type": "application/json"}), timeout=30) as answer:
                     return bytes(answer.read())
 
-            data = server.rules.get(method, lambda forward: forward())(forward)
+            data = server.rules.get(method, _as_is)(forward)
             if data is None:  # the connection drops
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -100,7 +105,7 @@ def proxy(anvil: Anvil) -> Iterator[Proxy]:
     server.server_close()
 
 
-def verdicts(path: Path, chain: RpcChain, name: str = "anchor") -> tuple[str, str]:
+def verdicts(path: Path, chain: Chain, name: str = "anchor") -> tuple[str, str]:
     (found,) = (link for link in verify_path(path, KEYS, chain).links if link.name == name)
     return found.verdict, found.detail
 

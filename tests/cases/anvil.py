@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,14 @@ class Anvil:
         self.stop()
         pytest.fail("anvil did not start within 10 s")
 
-    def call(self, method: str, *parameters: str) -> str:
+    def call(self, method: str, *parameters: object) -> Any:
         """Return the result of a JSON-RPC method."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             found = json.load(answer)
         assert "error" not in found, found
-        return str(found["result"])
+        return found["result"]
 
     def new_key(self) -> bytes:
         """Return the private key of a new account that has 100 ETH; a key for this test only."""
