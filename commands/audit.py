@@ -317,8 +317,8 @@ def _keep_report(
 
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
-    said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
-    write_record(index, "report", parameters=said, environment=describe_environment())
+    parameters = {"files": {index.name: hash_file(index).hex}, "reports": reports}
+    write_record(index, "report", parameters=parameters, environment=describe_environment())
     if signer:
         sign_report(signer, index)
 
@@ -335,11 +335,11 @@ def _record_report(
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file, digest=digests.of(path)) for kind, path in used.items()]
     named = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
-    said = {
+    parameters = {
         "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
-    write_record(file, "report", materials=materials, parameters=said, environment=describe_environment())
+    write_record(file, "report", materials=materials, parameters=parameters, environment=describe_environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:

@@ -28,8 +28,8 @@ def anchor(
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     chain = open_chain_to_write(target)
     trusted = open_trust(key)
-    made = anchor_again if again else anchor_paths
-    receipts = made(paths, chain, trust=trusted, log=open_log())
+    anchor_all = anchor_again if again else anchor_paths
+    receipts = anchor_all(paths, chain, trust=trusted, log=open_log())
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"

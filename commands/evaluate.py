@@ -44,11 +44,11 @@ def evaluate(
     broad = Store.open(base_store) if base_store else opened
     artist = artist or str(read_training(model).get("settings", {}).get("artist", ""))
     say(f"{model}: measured on {store}; this takes minutes")
-    figures, made = evaluate_model(
+    figures, drafts = evaluate_model(
         model, opened, n, seed=seed, bars=bars, base=(base, broad) if base else None, device=device
     )
     corpus = open_search(opened, partial=False)
-    tracks = [track.sequence for track in made]
+    tracks = [track.sequence for track in drafts]
 
     def sides(*splits: str) -> Sides:
         others = excerpts(broad, bars, splits, lambda name: name != artist)
