@@ -67,28 +67,28 @@ def audit(
     model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
     policy: PolicyFile = None,
     waivers: Annotated[
-        Path | None, typer.Option("--waivers", help="TOML file of findings that people let pass.")
+        Path | None, typer.Option("--waivers", help="TOML file of waivers: findings that a person has accepted.")
     ] = None,
     today: Annotated[
         str | None,
-        typer.Option(help="Day that expiry of waivers is compared with, e.g. 2027-01-31; the present one, UTC."),
+        typer.Option(help="Day on which waivers must still be valid, e.g. 2027-01-31; by default today (UTC)."),
     ] = None,
     partial: Partial = False,
     formats: Annotated[
         str,
         typer.Option(
             "--format",
-            help="Of html, pdf, json (always), sarif, junit, md, influence and disclosure, separated by commas.",
+            help="Comma-separated: html, pdf, json (always), sarif, junit, md, influence, disclosure.",
         ),
     ] = "html,json",
     sign_key: Annotated[
-        str | None, typer.Option("--sign-key", help="Sign each report by this key; as --key of 'contraste sign'.")
+        str | None, typer.Option("--sign-key", help="Sign each report with this key; see --key of 'contraste sign'.")
     ] = None,
     password_fd: PasswordFd = None,
     lang: Lang = "en",
     whole_page: Annotated[
         bool,
-        typer.Option("--whole-page", help="Leave nothing out of report.html, also where that takes many megabytes."),
+        typer.Option("--whole-page", help="Leave nothing out of report.html, even if it takes many megabytes."),
     ] = False,
     key: Trusted = None,
 ) -> None:

@@ -19,15 +19,17 @@ from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder made by 'contraste train' or 'finetune'.")],
-    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on; the one it learned from.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
-    base: Annotated[Path | None, typer.Option("--base", help="The model that it was tuned from.")] = None,
+    model: Annotated[Path, typer.Argument(help="Folder made by 'contraste train' or 'finetune'.")],
+    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on: the one the model learned from.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts to this file.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="The model that this one was tuned from.")] = None,
     base_store: Annotated[Path | None, typer.Option("--base-store", help="The corpus of that model.")] = None,
-    artist: Annotated[str, typer.Option(help="Whose style to look for; the one that it was tuned to.")] = "",
-    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Tracks to write and look at.")] = 16,
-    bars: Annotated[int, typer.Option(min=4, max=1024, help="Bars of each, at least.")] = 16,
+    artist: Annotated[
+        str, typer.Option(help="Artist whose style to look for; by default the one the model was tuned to.")
+    ] = "",
+    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Number of tracks to write and measure.")] = 16,
+    bars: Annotated[int, typer.Option(min=4, max=1024, help="Minimum number of bars per track.")] = 16,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:

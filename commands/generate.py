@@ -38,20 +38,21 @@ def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
     model: Model = None,
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
-    bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
+    bars: Annotated[int, typer.Option(min=1, max=1024, help="Minimum number of bars.")] = 16,
     sampling: SamplingOptions = LIVELY,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from at most so many of the likeliest tokens.")] = None,
     best_of: Annotated[
         int, typer.Option("--best-of", min=1, max=64, help="Drafts per track; the most typical is kept.")
     ] = 1,
     guard: Annotated[
-        Path | None, typer.Option(help="Store: bars that the copy search flags in it are thrown away and drawn again.")
+        Path | None,
+        typer.Option(help="Store to guard against: bars that the copy search flags are discarded and drawn again."),
     ] = None,
     beam: Annotated[
         int | None, typer.Option(min=1, max=64, help="Beam search of this width, without sampling.")
     ] = None,
     prime: Annotated[Path | None, typer.Option(help="Music to continue.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the tracks are to be like, in English.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Description of the tracks, in English.")] = None,
     key: Annotated[str | None, typer.Option(help="Like 'A minor'.")] = None,
     meter: Annotated[str | None, typer.Option(help="Like 3/4.")] = None,
     tempo: Annotated[str | None, typer.Option(help="Quarter notes per minute; or slow, medium or fast.")] = None,
@@ -129,7 +130,7 @@ def _guarded(store: Path, tracks: Sequence[Generated]) -> dict[str, str]:
 @grouped
 def infill(
     track: Annotated[Path, typer.Argument(help="The piece.")],
-    bars: Annotated[str, typer.Option(help="Which to write anew, from 1, like 5-8.")],
+    bars: Annotated[str, typer.Option(help="Bars to write anew, counted from 1, like 5-8.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the versions.")],
     sampling: SamplingOptions,
     model: Model = None,
@@ -157,13 +158,13 @@ def infill(
 
 def interpolate(
     first: Annotated[Path, typer.Argument(help="Music at one end.")],
-    second: Annotated[Path, typer.Argument(help="Music at the other.")],
+    second: Annotated[Path, typer.Argument(help="Music at the other end.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
     model: Annotated[
         Path | None,
         typer.Option("--model", help="Folder made by 'contraste train --latent N'; the shipped model by default."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, max=64, help="How many tracks, both ends among them.")] = 7,
+    steps: Annotated[int, typer.Option(min=2, max=64, help="How many tracks, including both ends.")] = 7,
     seed: Seed = 0,
     top_p: TopP = 0.9,
     draws: Annotated[int, typer.Option(min=1, max=64, help="Drafts of each step; the most even one is kept.")] = 8,

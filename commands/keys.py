@@ -82,10 +82,12 @@ def keys_rotate(
 @keys.command("revoke")
 def keys_revoke(
     key: SigningKey,
-    revoked: Annotated[str | None, typer.Argument(help="Key id; the signing key itself where it is left out.")] = None,
-    since: Annotated[str | None, typer.Option(help="From when on, like 2026-05-01T12:00:00Z; now by default.")] = None,
-    reason: Annotated[str, typer.Option(help="For people.")] = "unspecified",
-    out: Annotated[Path, typer.Option("--out", help="Where the list goes, to be given to others.")] = Path(
+    revoked: Annotated[str | None, typer.Argument(help="Key id; by default the signing key itself.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Time of the revocation, like 2026-05-01T12:00:00Z; by default now.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Reason, for people.")] = "unspecified",
+    out: Annotated[Path, typer.Option("--out", help="File to write the list to; give it to others.")] = Path(
         "revocations.sig"
     ),
     password_fd: PasswordFd = None,
@@ -108,7 +110,7 @@ def keys_revoke(
 def keys_bind(
     key: SigningKey,
     account: Annotated[Path, typer.Option("--account", help="Ethereum keystore (version 3).")],
-    out: Annotated[Path, typer.Option("--out", help="Where the statement goes, to be given to others.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="File to write the statement to; give it to others.")] = Path(
         "account.sig"
     ),
     password_fd: PasswordFd = None,

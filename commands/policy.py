@@ -42,7 +42,7 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
 @policy.command("explain")
 def policy_explain(
     policy: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say every value that a policy has in effect, where it comes from, and what it does."""
     rules = read_policy(policy)

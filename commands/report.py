@@ -30,7 +30,7 @@ report = typer.Typer(help="Compare and verify audit reports.", no_args_is_help=T
 @report.command("diff")
 def report_diff(
     old: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
-    new: Annotated[Path, typer.Argument(help="The later one.")],
+    new: Annotated[Path, typer.Argument(help="The later report or folder.")],
     as_json: Json = False,
 ) -> None:
     """Say what is new, fixed and unchanged between two reports; 1 where something new is not clear."""

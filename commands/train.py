@@ -56,7 +56,9 @@ def finetune(
     model: Annotated[
         Path | None, typer.Option("--model", help="The model to begin with; the shipped one by default.")
     ] = None,
-    artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
+    artist: Annotated[
+        str, typer.Option(help="Learn only from this artist's pieces, by the name in the rights file.")
+    ] = "",
     lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
     rate: Annotated[
         float, typer.Option(min=1e-6, max=0.1, help="Learning rate at the start; a tenth of it at the end.")
