@@ -247,7 +247,7 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
     """Read a file of waivers as of a day."""
     if file is None:
         if today is not None:
-            stop("--today is what the expiry of waivers is compared with; name them with --waivers", USAGE)
+            stop("--today is the day on which waivers must be valid; name their file with --waivers", USAGE)
         return None
     try:
         day = parse_day(today) if today is not None else datetime.now(UTC).date()

@@ -86,7 +86,7 @@ def mint(
     ] = False,
     key: Trusted = None,
 ) -> None:
-    """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
+    """Mint ERC-721 tokens; writes the metadata (TRACK.nft.json) and where the token is (TRACK.token.json)."""
     listing = Listing(name, description, licence, external_url, image, split_shares(ai))
     chain = open_chain_to_write(target)
     tokens = mint_tracks(

@@ -33,7 +33,7 @@ def evaluate(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
+    """Measure a model: likelihood, variety, style, originality, and whether it has memorised pieces."""
     from audit.measures.likeness import Sides, model_likeness
 
     with needing_extra("generator"):
@@ -41,7 +41,7 @@ def evaluate(
         from generator.network.checkpoint import read_training
 
     if (base is None) != (base_store is None):
-        stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
+        stop("--base and --base-store belong together: the base is measured on its own store", USAGE)
     opened = open_store(store, partial=False)
     broad = Store.open(base_store) if base_store else opened
     artist = artist or str(read_training(model).get("settings", {}).get("artist", ""))

@@ -63,7 +63,7 @@ def generate(
     artist: Annotated[str | None, typer.Option(help="An artist the model learned from with consent.")] = None,
     tries: Annotated[int, typer.Option(min=1, max=64, help="Attempts per track until all conditions are met.")] = 8,
 ) -> None:
-    """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
+    """Write new tracks, as MIDI and WAV, each with a record of how it was made."""
     with needing_extra("generator"):
         from generator.network.checkpoint import is_spectrogram, read_description
         from generator.writing import condition_words, sample, text_encoder
@@ -72,7 +72,7 @@ def generate(
     model = model or SHIPPED
     if is_spectrogram(model):
         if prime or beam or prompt:
-            stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)
+            stop("--prime, --beam and --prompt are for models of notes; this model writes spectrograms", USAGE)
         return _generate_spectrograms(model, out, n, sampling.seed, sampling.device)
     asked = condition_words.parse_conditions(
         key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
@@ -104,7 +104,7 @@ def generate(
     _write_tracks(tracks, out, f"track-{sampling.seed}", model, {**primed, **notes}, sampling.device)
     degenerate = [(number, track.drawn.degenerate) for number, track in enumerate(tracks, 1) if track.drawn.degenerate]
     for number, reasons in degenerate:
-        say(f"track {number} is no music of the kind that was learned: {'; '.join(reasons)}")
+        say(f"track {number} is not music of the kind that the model learned: {'; '.join(reasons)}")
     raise typer.Exit(FAILED if degenerate and asked else OK)
 
 
@@ -140,7 +140,7 @@ def infill(
         typer.Option(min=1, max=256, help="Candidates per version; the one that leads best into the next bar is kept."),
     ] = 16,
 ) -> None:
-    """Write some bars of a piece anew; what stands before and after them stays."""
+    """Write some bars of a piece anew; the bars before and after them stay."""
     match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
     if not match:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
@@ -170,7 +170,7 @@ def interpolate(
     draws: Annotated[int, typer.Option(min=1, max=64, help="Drafts of each step; the most even one is kept.")] = 8,
     device: Device = "auto",
 ) -> None:
-    """Write the tracks on the way from one piece to another, bar by bar through their styles."""
+    """Write tracks on the way from one piece to another, by interpolating the style of each bar."""
     with needing_extra("generator"):
         from generator.writing.interpolate import interpolate
 

@@ -49,13 +49,13 @@ def keys_trust(
         Path, typer.Argument(help="Public key, its folder, certificate authority, or a statement about keys (.sig).")
     ],
 ) -> None:
-    """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
+    """Trust a key or an authority, or import a rotation, a revocation list or the account of a key."""
     tell(keyring.import_trusted(file))
 
 
 @keys.command("list")
 def keys_list() -> None:
-    """List the keys trusted on this machine, with what is known of them."""
+    """List the keys trusted on this machine, with their revocations and accounts."""
     trust = keyring.trusted_keys()
     for identity in trust:
         revoked, account = trust.revoked.get(identity), trust.accounts.get(identity)

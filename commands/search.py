@@ -90,7 +90,7 @@ def originality(
     lang: Lang = "en",
     partial: Partial = False,
 ) -> None:
-    """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
+    """Say how much of some tracks the store holds, compared with what human pieces share with one another."""
     from audit.originality import baseline, report, windows
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
@@ -133,7 +133,7 @@ def compare(
     candidate: Annotated[Path, typer.Argument(help="The track.")],
     as_json: Json = False,
 ) -> None:
-    """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
+    """Print every similarity metric of two pieces, each with the score of unrelated pieces."""
     from audit.measures.metrics import render_features
 
     rows = comparison.compare(render_features(read_music(reference)), render_features(read_music(candidate)))

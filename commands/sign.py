@@ -35,7 +35,7 @@ def contribution_add(
     text: Annotated[str, typer.Option(help="What was done.")],
     author: Annotated[str, typer.Option(help="Who did it.")] = "",
 ) -> None:
-    """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
+    """Add an entry to the log of human contributions; 'contraste sign' signs the log with the artefact."""
     read_contributions(path)  # what is wrong with the file is no fault of the options
     content = digest_of(path)
     with blaming_option("--kind, --text, --author"):
@@ -46,7 +46,7 @@ def contribution_add(
 
 @contribution.command("list")
 def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
-    """List what people did."""
+    """List the human contributions to an artefact."""
     entries = read_contributions(path)
     if not entries and not path.exists():
         stop(f"cannot read {path}: no such file or folder", UNREADABLE)

@@ -39,7 +39,7 @@ def ingest(
         str, typer.Option(help='"local": processes of this machine; "ray": a Ray cluster, RAY_ADDRESS or a local one.')
     ] = "local",
 ) -> None:
-    """Read scores and recordings into a store and build its index; what is there already is left alone."""
+    """Read scores and recordings into a store and build its index; pieces that it holds already stay as they are."""
     from audit.opening import open_audit_corpus
 
     table = read_rights(rights) if rights else None
@@ -69,7 +69,7 @@ def ingest(
         f"{len(report.refused)} refused; {count_noun(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
-        stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
+        stop(f"{into}: the store is empty; no file could be added", UNREADABLE)
     if store.pieces:
         open_audit_corpus(store, progress, engine, workers, repair=True)
     held = {"pieces": len(store.pieces), "manifest_sha256": store.digest}
@@ -84,7 +84,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     ai: Shares = None,
 ) -> None:
-    """Describe a store, a model or a track for other people's tools."""
+    """Describe a store, a model or a track for other programs."""
     if ai and format != "ddex":
         raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
     if format == "croissant":

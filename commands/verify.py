@@ -51,11 +51,11 @@ def verify(
         typer.Option("--cache/--no-cache", help="Trust stored digests of files whose size and times are unchanged."),
     ] = False,
 ) -> None:
-    """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
+    """Verify each path back to the data set and the anchor; say what is assured, and which link is broken."""
     if offline and (source.rpc or source.chain_dir):
         stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
     if (signature or ignore or track) and len(paths) > 1:
-        stop("--signature, --ignore and --track are about one path", USAGE)
+        stop("--signature, --ignore and --track need exactly one path", USAGE)
     with blaming_option("--ignore"):
         Method(None, tuple(ignore or ()))
     trusted, chain = open_trust(key), None if offline else open_chain_to_read(source)
