@@ -272,7 +272,7 @@ def test_a_slow_node_is_waited_for_and_a_hanging_one_is_not(proxy: Proxy, anvil:
     assert time.monotonic() - start < 5
 
 
-def _pending(node: Anvil, home: Path, key: bytes, root: bytes) -> dict[str, Any]:
+def _pending(node: Anvil, home: Path, key: bytes, root: bytes) -> Any:
     """Leave a transaction of the account unmined; return its record."""
     node.call("anvil_setAutomine", False)
     with pytest.raises(NotFinal, match="in no block after"):
@@ -281,7 +281,7 @@ def _pending(node: Anvil, home: Path, key: bytes, root: bytes) -> dict[str, Any]
     return json.loads(record.read_text())
 
 
-def _replace(node: Anvil, key: bytes, nonce: int) -> str:
+def _replace(node: Anvil, key: bytes, nonce: int) -> Any:
     """Send another transaction with the same nonce and a higher fee, as a wallet's "speed up" or "cancel" does."""
     fields = {"to": "0x" + "12" * 20, "value": 1, "gas": 30_000, "nonce": nonce, "chainId": 31337, "type": 2}
     fees = {"maxFeePerGas": 90 * 10**9, "maxPriorityFeePerGas": 50 * 10**9}
