@@ -1,20 +1,16 @@
-"""One thread for PyTorch; and a real Ethereum node for tests: anvil, from npm, on a free port of this machine."""
+"""Fixtures of many tests, and what holds for all of them: one thread for PyTorch, Python's own recursion limit."""
 
 import os
-import shutil
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ledger.chains.chain import Chain
-from tests.cases.anvil import NODE_FOLDER, Anvil
 
-pytest_plugins = ["tests.cases.house"]
 pytest.register_assert_rewrite("tests.cases")
+pytest_plugins = ["tests.cases.anvil", "tests.cases.house"]
 
 LIMIT = sys.getrecursionlimit()
 with suppress(ImportError):  # py-evm raises the limit when a test imports it; the program puts it back, and so do tests
@@ -22,38 +18,6 @@ with suppress(ImportError):  # py-evm raises the limit when a test imports it; t
 sys.setrecursionlimit(LIMIT)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads wait for one another where cores are busy
-
-
-@pytest.fixture(scope="session")
-def node_tools() -> Path:
-    """Return the folder of the development tools from npm, or skip the test, and say so."""
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed (development tool: anvil, solc, OpenZeppelin)")
-    if not (NODE_FOLDER / "node_modules").is_dir():
-        pytest.skip("the npm tools are not installed; run: make node-tools")
-    return NODE_FOLDER
-
-
-@pytest.fixture(scope="session")
-def anvil(node_tools: Path) -> Iterator[Anvil]:
-    """Yield an anvil that all tests share."""
-    node = Anvil()
-    yield node
-    node.stop()
-
-
-@pytest.fixture
-def own_anvil(node_tools: Path) -> Iterator[Any]:
-    """Yield a function that starts an anvil for one test, with options of its own."""
-    started = []
-
-    def start(*options: object) -> Any:
-        started.append(Anvil(*options))
-        return started[-1]
-
-    yield start
-    for node in started:
-        node.stop()
 
 
 @pytest.fixture

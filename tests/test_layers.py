@@ -64,17 +64,21 @@ def graph(root: Path, folders: Mapping[str, object]) -> dict[str, set[str]]:
 
 
 def circles(modules: Mapping[str, set[str]]) -> Iterator[list[str]]:
-    """Yield circles of imports: whatever is left after modules that import nothing left were taken off."""
+    """Yield circles of imports, which share no module, in what is left when all that merely hang on them are gone."""
     left = dict(modules)
-    while done := [name for name, needs in left.items() if not needs & left.keys()]:
-        left = {name: needs for name, needs in left.items() if name not in done}
-    while left:
-        name, walk = next(iter(left)), []
-        while name not in walk:
-            walk.append(name)
-            name = next(iter(left[name] & left.keys()))
-        yield walk[walk.index(name) :]
-        left = {name: needs for name, needs in left.items() if name not in walk}
+    while True:
+        needed = {need for needs in left.values() for need in needs}
+        if hanging := [name for name, needs in left.items() if name not in needed or not needs & left.keys()]:
+            left = {name: needs for name, needs in left.items() if name not in hanging}
+        elif left:
+            name, walk = next(iter(left)), []
+            while name not in walk:
+                walk.append(name)
+                name = min(left[name] & left.keys())
+            yield (circle := walk[walk.index(name) :])
+            left = {name: needs for name, needs in left.items() if name not in circle}
+        else:
+            return
 
 
 def climbs(folder: str, floors: str, modules: Mapping[str, set[str]]) -> list[str]:
@@ -120,6 +124,16 @@ def test_a_circle_and_a_climb_would_be_seen() -> None:
     assert [sorted(circle) for circle in circles(modules)] == [["a.x.one", "a.x.three", "a.y.two"]]
     assert climbs("a", "x | y", modules) == ["a.x.one -> a.y.two"]
     assert climbs("a", "x", {"a.y.four": set()}) == ["y"]
+
+
+def test_modules_that_hang_on_a_circle_are_not_in_it() -> None:
+    circle = {"a.x.one": {"a.x.two", "a.z.low"}, "a.x.two": {"a.x.one"}}
+    modules = {"a.w.top": {"a.v.next"}, "a.v.next": {"a.x.one"}, **circle, "a.z.low": {"b.outside"}}
+    assert [sorted(found) for found in circles(modules)] == [["a.x.one", "a.x.two"]]
+    bridge = {"a.y.bridge": {"a.x.one", "a.q.three"}, "a.q.three": {"a.q.four"}, "a.q.four": {"a.q.three"}}
+    modules["a.x.two"] = {"a.x.one", "a.y.bridge"}
+    assert {module for found in circles(modules | bridge) for module in found} >= {"a.x.one", "a.q.three"}
+    assert list(circles({"a": {"b"}, "b": {"c"}, "c": set()})) == []
 
 
 def test_init_files_hold_a_docstring_only() -> None:

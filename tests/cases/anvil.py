@@ -1,13 +1,15 @@
-"""A real Ethereum node for tests: anvil, from npm, on a free port of this machine."""
+"""A real Ethereum node for tests: anvil, from npm, on a free port of this machine; a pytest plugin."""
 
 from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,35 @@ class Anvil:
         """End the process that this object started."""
         self.process.terminate()
         self.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def node_tools() -> Path:
+    """Return the folder of the development tools from npm, or skip the test, and say so."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed (development tool: anvil, solc, OpenZeppelin)")
+    if not (NODE_FOLDER / "node_modules").is_dir():
+        pytest.skip("the npm tools are not installed; run: make node-tools")
+    return NODE_FOLDER
+
+
+@pytest.fixture(scope="session")
+def anvil(node_tools: Path) -> Iterator[Anvil]:
+    """Yield an anvil that all tests share."""
+    node = Anvil()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def own_anvil(node_tools: Path) -> Iterator[Callable[..., Anvil]]:
+    """Yield a function that starts an anvil for one test, with options of its own."""
+    started = []
+
+    def start(*options: object) -> Anvil:
+        started.append(Anvil(*options))
+        return started[-1]
+
+    yield start
+    for node in started:
+        node.stop()
