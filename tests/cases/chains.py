@@ -8,10 +8,7 @@ from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
 from ledger.chains.receipts import Entry, Receipt
-from ledger.errors import (
-    ChainRefused,
-    ContractMismatch,
-)
+from ledger.errors import ChainRefused, ContractMismatch
 
 
 class FakeChain(Chain):
@@ -23,7 +20,7 @@ class FakeChain(Chain):
     def __init__(self, genesis: str = "0x" + "11" * 32) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.chain = ChainIdentity(7, genesis)
-        self.fault = None
+        self.fault: Exception | None = None
         self.final = True
 
     account = "0x" + "22" * 20

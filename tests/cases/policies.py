@@ -18,14 +18,23 @@ review_evalue = 1e-3
 [provenance]
 require_signature = {require_signature}
 """
-
-
 VALUES = {
     "required": '["copy"]',
     "review_blocks": "false",
     "fail_evalue": 1e-6,
     "fail_percentile": 0.9,
     "require_signature": "false",
+}
+DAY = date(2026, 11, 26)
+ID = "0123456789abcdef"
+ENTRY = {
+    "finding": f'"{ID}"',
+    "track": '"song.mid"',
+    "reason": '"licensed"',
+    "who": '"A. Person"',
+    "why": '"The publisher agreed."',
+    "expires": "2027-01-31",
+    "evidence": '"contracts/17.pdf"',
 }
 
 
@@ -38,23 +47,6 @@ def policy(**tables: Any) -> Policy:
     values = read_policy().values
     changed = {name: {**values.get(name, {}), **table} for name, table in tables.items()}
     return check_policy({**values, **changed}, "p.toml")
-
-
-DAY = date(2026, 11, 26)
-
-
-ID = "0123456789abcdef"
-
-
-ENTRY = {
-    "finding": f'"{ID}"',
-    "track": '"song.mid"',
-    "reason": '"licensed"',
-    "who": '"A. Person"',
-    "why": '"The publisher agreed."',
-    "expires": "2027-01-31",
-    "evidence": '"contracts/17.pdf"',
-}
 
 
 def entry(**changes: str | None) -> str:

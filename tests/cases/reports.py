@@ -16,6 +16,30 @@ HOSTILE = {
     "template": "{{ 7 * 7 }} {% raw %} ${jndi:x} =1+1",
     "xml": "]]><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>&e;",
 }
+SARIF_SCHEMA = "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
+FINDING = Finding(
+    piece="tunes/a.mid",
+    title="A",
+    artist="",
+    split="train",
+    id="0123456789abcdef",
+    rights={"licence": "CC0", "consent": "not_required"},
+    verdict="fail",
+    query_span_s=(1 / 3, 9.5),
+    piece_span_s=(12.0, 21.5),
+    query_bars=(1, 8),
+    piece_bars=(9, 16),
+    transposition=5,
+    tempo_ratio=0.964912345678,
+    matched=38,
+    notes=40,
+    in_time=36,
+    bits=101.23456789,
+    evalue=1.23456789e-12,
+    percentile=0.9990001,
+    query_notes=(PassageNote(1 / 3, 0.25, 60, 0, 0), PassageNote(0.5, 0.25, 40, 1, None)),
+    piece_notes=(PassageNote(12.0, 0.25, 55, 0, 0),),
+)
 
 
 def waiver(finding: str, state: Any = "applied", **changes: Any) -> Waiver:
@@ -141,31 +165,3 @@ def hostile_report(text: str) -> AuditReport:
         rules=(RuleResult("style.close", text or "x", "fail", text),),
         waivers=(bad.waiver,) if bad.waiver else (),
     )
-
-
-FINDING = Finding(
-    piece="tunes/a.mid",
-    title="A",
-    artist="",
-    split="train",
-    id="0123456789abcdef",
-    rights={"licence": "CC0", "consent": "not_required"},
-    verdict="fail",
-    query_span_s=(1 / 3, 9.5),
-    piece_span_s=(12.0, 21.5),
-    query_bars=(1, 8),
-    piece_bars=(9, 16),
-    transposition=5,
-    tempo_ratio=0.964912345678,
-    matched=38,
-    notes=40,
-    in_time=36,
-    bits=101.23456789,
-    evalue=1.23456789e-12,
-    percentile=0.9990001,
-    query_notes=(PassageNote(1 / 3, 0.25, 60, 0, 0), PassageNote(0.5, 0.25, 40, 1, None)),
-    piece_notes=(PassageNote(12.0, 0.25, 55, 0, 0),),
-)
-
-
-SARIF_SCHEMA = "@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
