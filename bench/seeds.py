@@ -26,10 +26,9 @@ from platformdirs import user_cache_path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import scale
-
 from audit.search.lines import voice_table
 from audit.search.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
+from bench.scale import fillers
 from bench.scale_queries import OTHERS, SEED, make_queries
 from corpus.chorales import scores
 from corpus.ingest import ingest
@@ -184,7 +183,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / f"store-{options.pieces}"
     if not path.exists():
-        ingest([*order, *scale.fillers(options.work / "fill", options.pieces - len(order), order)], path)
+        ingest([*order, *fillers(options.work / "fill", options.pieces - len(order), order)], path)
     store = Store.open(path)
     hosts = (listing(options.hosts).notes if options.hosts else others)[:300]
     sources = [(file, file.name) for file in order]

@@ -22,7 +22,8 @@ from generator.network.checkpoint import beside, is_spectrogram
 from generator.sound import specgan
 from generator.sound.networks import Critic, Generator, Spectrum
 from generator.sound.sampling import STATE, generate_spectrograms, load_generator, load_hashes
-from generator.sound.specgan import SpectrogramReport, _Run, gradient_norms, mean_distance, train_spectrogram
+from generator.sound.settings import WIDTHS, SpectrogramReport
+from generator.sound.specgan import _Run, gradient_norms, mean_distance, train_spectrogram
 from generator.sound.windows import Sound, SoundWindows, read_sounds, window_starts
 from metrics.phash import mel_hash
 from music.notes import build
@@ -49,7 +50,7 @@ def _small(store: FakeStore) -> Iterator[None]:
     """Name a small size, and render the pieces once."""
     rendered = {split: read_sounds(store, split) for split in ("train", "valid")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(specgan.WIDTHS, "small", 4)
+        patch.setitem(WIDTHS, "small", 4)
         patch.setattr(
             specgan,
             "read_sounds",
