@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from audit.findings import Finding, Link, MetricResult, Waiver
+from audit.findings import Finding, Link, MetricResult, Waiver, WaiverState
 from audit.gate.outcome import decide_outcome, state_outcome
 from audit.gate.rules import can_be_waived, judge_rules
 from audit.policy import Policy
 from audit.policy_tables import RULES
-from audit.report import RuleResult, Skipped
+from audit.report import RuleResult, RuleVerdict, Skipped
 from ledger.links import LinkVerdict
 from tests.cases.policies import policy
 from tests.cases.reports import FINDING
@@ -40,8 +40,8 @@ def finding(**changes: Any) -> Finding:
     return replace(FINDING, **changes)
 
 
-def waiver(state: str = "applied") -> Waiver:
-    return Waiver("0123456789abcdef", "*", "licensed", "A", "B", "2027-01-31", "C", 3, state)  # type: ignore[arg-type]
+def waiver(state: WaiverState = "applied") -> Waiver:
+    return Waiver("0123456789abcdef", "*", "licensed", "A", "B", "2027-01-31", "C", 3, state)
 
 
 def test_every_rule_that_fails_can_be_named() -> None:
@@ -187,8 +187,8 @@ def test_required_provenance() -> None:
 # The outcome
 
 
-def rule(name: str, verdict: str, **more: Any) -> RuleResult:
-    return RuleResult(name, "The track is good", verdict, "it is not", **more)  # type: ignore[arg-type]
+def rule(name: str, verdict: RuleVerdict, **more: Any) -> RuleResult:
+    return RuleResult(name, "The track is good", verdict, "it is not", **more)
 
 
 def test_the_gravest_comes_first_and_decides() -> None:
@@ -206,7 +206,7 @@ def test_the_gravest_comes_first_and_decides() -> None:
     ("verdict", "required", "wanted"),
     [("skipped", True, "incomplete"), ("skipped", False, "pass"), ("fail", True, "fail"), ("review", True, "review")],
 )
-def test_skipped_is_never_a_pass(verdict: str, required: bool, wanted: str) -> None:
+def test_skipped_is_never_a_pass(verdict: RuleVerdict, required: bool, wanted: str) -> None:
     one = rule("style", verdict, required=required)
     skipped = (Skipped("style", "too few", required),) if verdict == "skipped" else ()
     assert decide_outcome((), (one,), (), (), skipped)[0] == wanted

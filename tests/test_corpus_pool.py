@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,15 +59,15 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         list(map_jobs(str, [1], "ray"))
 
 
-def deadly(path: Path, *rest: object) -> object:
+def deadly(path: Path, *rest: Any) -> Any:
     """Read as usual, but die on the file that is called so."""
     if path.name == "05.mid":
         os._exit(1)
-    return prepare(path, *rest)  # type: ignore[arg-type]
+    return prepare(path, *rest)
 
 
-def read_deadly(jobs: list[tuple[Path, ...]]) -> corpus.ingest.Chunk:
-    return corpus.ingest._chunk([deadly(*job) for job in jobs])  # type: ignore[misc]
+def read_deadly(jobs: list[tuple[Any, ...]]) -> corpus.ingest.Chunk:
+    return corpus.ingest._chunk([deadly(*job) for job in jobs])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

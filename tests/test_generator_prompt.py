@@ -23,7 +23,7 @@ from tests.cases.stores import FakeStore, piece
 from tests.cases.values import require
 
 
-def asked(text: str, artists: tuple[str] = (BACH,)) -> dict[str, Any]:
+def asked(text: str, artists: tuple[str, ...] = (BACH,)) -> dict[str, Any]:
     return parse_prompt(text, artists).conditions.as_settings()
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -396,7 +396,9 @@ def test_a_certificate_must_be_that_of_the_key_and_valid_now(world: World, tmp_p
 
 
 @pytest.mark.parametrize("purposes", [(), (ExtendedKeyUsageOID.SERVER_AUTH,)])
-def test_a_certificate_for_something_else_cannot_sign_claims(world: World, purposes: tuple[()]) -> None:
+def test_a_certificate_for_something_else_cannot_sign_claims(
+    world: World, purposes: Sequence[x509.ObjectIdentifier]
+) -> None:
     key, chain, _ = world.signer("odd", purposes=purposes)
     path = world.write("wav")
     before = path.read_bytes()

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -132,7 +133,7 @@ def test_bundles_of_the_reference_implementation_verify(case: tuple[str, str, st
 
 
 def _object(
-    required: dict[str, dict[str, Any]], optional: tuple[()] | dict[str, dict[str, Any]] = (), open_: bool = False
+    required: dict[str, dict[str, Any]], optional: Mapping[str, dict[str, Any]] | tuple[()] = (), open_: bool = False
 ) -> dict[str, Any]:
     fields = dict(required) | dict(optional)
     return {
@@ -198,7 +199,7 @@ def test_what_is_written_follows_the_schemas_of_the_specification(
 
 @needs_peer
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_both_accept_each_other_and_neither_what_was_altered(case: Any, tmp_path: Path) -> None:
+def test_both_accept_each_other_and_neither_what_was_altered(case: tuple[str, ...], tmp_path: Path) -> None:
     curve, kind, method, name = case
     make_model(tmp_path)
     key, leaf = make_keys(tmp_path, curve)
@@ -225,7 +226,7 @@ def test_both_accept_each_other_and_neither_what_was_altered(case: Any, tmp_path
 
 @needs_peer
 @pytest.mark.parametrize("method", ["files", "shards"])
-def test_both_leave_the_files_of_git_out_and_say_so(method: Any, tmp_path: Path) -> None:
+def test_both_leave_the_files_of_git_out_and_say_so(method: str, tmp_path: Path) -> None:
     make_model(tmp_path)
     key, _ = make_keys(tmp_path, "p256")
     model, private, public = (tmp_path / name for name in ("model", "p256.private.pem", "p256.public.pem"))

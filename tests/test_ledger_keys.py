@@ -239,7 +239,7 @@ def test_a_chain_to_a_trusted_root_is_enough() -> None:
     ids=["no root", "no middle", "other root", "self-signed", "leaf as authority", "usage", "expired", "early"],
 )  # fmt: skip
 def test_chains_that_do_not_hold_are_refused(
-    chain: tuple[x509.Certificate, ...], roots: tuple[()], error: type[Exception], message: str
+    chain: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         verify_envelope(_signed_by(*chain), Trust({}, roots))

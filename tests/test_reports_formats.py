@@ -20,6 +20,7 @@ from reports.exports.sarif import report_sarif
 from reports.formats import FORMS, Source, report_files, unknown_or_unavailable
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
 from tests.cases.reports import HOSTILE, SARIF_SCHEMA, clean_report, finding, hostile_report, report, waiver
+from tests.cases.values import require
 
 EVERY = [report(), clean_report(), *(hostile_report(text) for text in HOSTILE.values())]
 NAMES = ["full", "clean", *HOSTILE]
@@ -171,7 +172,7 @@ def test_junit_has_a_case_for_each_check() -> None:
 def test_junit_fails_a_review_where_the_policy_says_that_it_blocks() -> None:
     blocks = report(policy={"values": {"gate": {"review_blocks": True}}})
     assert junit(blocks)[0].find("testcase[@name='metrics.phash_64']/failure") is not None
-    assert junit(blocks)[0].find("testcase[@name='copy']/failure").get("type") == "fail"  # type: ignore[union-attr]
+    assert require(junit(blocks)[0].find("testcase[@name='copy']/failure")).get("type") == "fail"
     assert [case.tag for case in junit(clean_report())[0].iter("failure")] == []
 
 

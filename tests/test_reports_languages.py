@@ -31,6 +31,7 @@ from reports.pages.report import report_html
 from tests.cases.pages import finding as shown
 from tests.cases.pages import report
 from tests.cases.reports import finding, sound, waiver
+from tests.cases.values import require
 
 OTHERS = [code for code in languages() if code != "en"]
 SPANISH = language("es")
@@ -179,7 +180,7 @@ def test_figures_in_spanish() -> None:
 def test_the_page_opens_in_each_language_and_carries_all(first: str) -> None:
     html = report_html(report(2, reasons=(_copy_reason(shown(1)),)), lang=first)
     assert f'<html lang="{first}"' in html
-    data = json.loads(re.search(r'id="languages">(.*?)</script>', html)[1])  # type: ignore[index]
+    data = json.loads(require(re.search(r'id="languages">(.*?)</script>', html))[1])
     assert data["codes"] == [first, *(code for code in languages() if code != first)]
     (line,) = [k for k, texts in enumerate(data["texts"]) if "32 de 40 notas, +5 semitonos" in "".join(texts)]
     assert set(data["texts"][line]) == {str(say.translate(_copy_reason(shown(1)))) for say in languages().values()}

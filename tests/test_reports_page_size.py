@@ -16,6 +16,7 @@ from reports.drawings.svg import rolls
 from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, choose_evidence
 from reports.pages.report import report_html
 from tests.cases.pages import HOSTILE, finding, report
+from tests.cases.values import require
 
 SOUND = (b"\xff" * 30_000, b"\xff" * 30_000)
 
@@ -77,7 +78,7 @@ def test_a_page_of_any_number_of_findings_is_small(count: int) -> None:
     assert "Hay más pruebas de las que caben" in page
     assert page.count("Left out, so that the page stays small") >= 1
     assert len(re.findall(r'id="finding-\d+"', page)) == len(re.findall(r"data-review=", page)) == listed
-    drawn = int(re.search(r"passages; (\d+) of them with piano rolls", page)[1])  # type: ignore[index]
+    drawn = int(require(re.search(r"passages; (\d+) of them with piano rolls", page))[1])
     assert page.count('class="play"') == drawn <= listed
 
 

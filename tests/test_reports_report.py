@@ -24,6 +24,7 @@ from reports.pages.index import IndexRow, index_html, index_row
 from reports.pages.page import script_data
 from reports.pages.report import gravest, report_html
 from tests.cases.pages import HOSTILE, finding, report
+from tests.cases.values import require
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -262,7 +263,7 @@ def test_of_a_long_passage_the_first_minute_is_drawn() -> None:
     later = [dataclasses.replace(n, onset_s=n.onset_s + 100) for n in long.query_notes]
     drawn = str(rolls(dataclasses.replace(long, query_notes=(*long.query_notes, *later))).labelled(""))
     # A second of the track is the same wherever it lies, and nothing is drawn past the right edge.
-    assert float(re.search(r'data-scale="(\S+?)"', drawn)[1]) == pytest.approx((60 * 42 - 60) / 60, rel=0.01)  # type: ignore[index]
+    assert float(require(re.search(r'data-scale="(\S+?)"', drawn))[1]) == pytest.approx((60 * 42 - 60) / 60, rel=0.01)
     assert max(float(x) for x in re.findall(r"M([\d.]+) ", drawn)) < 60 * 42
     assert "; the first 60 seconds" in report_html(report(findings=(long,)))
     assert "; the first 60 seconds" not in report_html(report(1))
