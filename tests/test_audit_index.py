@@ -43,8 +43,6 @@ from music.notes import NoteSequence, Part, build
 from tests.cases.tunes import melody
 from tests.cases.values import require
 
-SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,6 @@ from music.notes import NoteSequence, Part, build
 from reports.pages.originality import originality_html, originality_json, originality_sentence
 from tests.cases.tunes import melody
 
-SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NOTES = Setting(24, "notes")
 HOSTILE = "</script><img src=x onerror=\"alert('1')\">{{ 7*7 }}\u202e"
 

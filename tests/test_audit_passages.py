@@ -34,9 +34,7 @@ from corpus.rights import read_rights
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
-from tests.cases.tunes import melody
-
-SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
+from tests.cases.tunes import SCALE, melody
 
 
 def joined(*tunes: NoteSequence) -> NoteSequence:

@@ -22,9 +22,8 @@ from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
 from music.notes import NoteSequence, Part, build
-from tests.cases.tunes import phrases
+from tests.cases.tunes import SCALE, phrases
 
-SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 NEVER = Calibration(0.0, 30.0, 1000, (0.0,))  # every passage is clear: E stays far above 1
 
 
