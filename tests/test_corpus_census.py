@@ -8,13 +8,13 @@ from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
 from music.midi import write_midi
-from tests.cases.tunes import melody
+from tests.cases.tunes import random_line
 
 
 def test_pieces_works_and_rights_are_counted(tmp_path: Path) -> None:
     for number in range(4):
-        write_midi(melody(number, 60), tmp_path / "src" / f"{number}.mid")
-    write_midi(replace(melody(0, 60), title="again"), tmp_path / "src" / "same.mid")
+        write_midi(random_line(number, 60, 0.5, 60, 84), tmp_path / "src" / f"{number}.mid")
+    write_midi(replace(random_line(0, 60, 0.5, 60, 84), title="again"), tmp_path / "src" / "same.mid")
     (tmp_path / "rights.csv").write_text("path,artist,licence,source,consent\n0.mid,A,CC0-1.0,own,granted\n")
     ingest([tmp_path / "src"], tmp_path / "store", rights=read_rights(tmp_path / "rights.csv"), workers=1)
     card = take_census(Store.open(tmp_path / "store")).card()
