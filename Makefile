@@ -39,7 +39,7 @@ lint: venv
 	$(BIN)/mypy
 
 test: lint node-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Development tools of npm: anvil, forge, solc, OpenZeppelin; playwright-core and axe-core, which drive the Chromium that is
 # installed. Without them the tests say which of them were skipped.
