@@ -113,6 +113,13 @@ def test_no_import_runs_in_a_circle() -> None:
     assert list(circles(modules)) == []
 
 
+def test_no_test_imports_another() -> None:
+    files = [*(ROOT / "tests").glob("*.py"), *(ROOT / "tests" / "cases").glob("*.py")]
+    assert len(files) > 100
+    for file in files:
+        assert not [name for name in imports(file) if name.startswith(("tests.test_", "tests.conftest"))], file
+
+
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     planted = tmp_path / "x.py"
     planted.write_text("def f():\n    from generator.network.model import Transformer\n    import torch\n")
