@@ -46,7 +46,7 @@ def verify(
     ] = False,
     track: Annotated[Path | None, typer.Option(help="The track that the one report must be about.")] = None,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Believe digests of files that look unchanged; see docs/cli.md.")
+        bool, typer.Option("--cache/--no-cache", help="Trust the cached digests of files whose size, times and inode are unchanged.")
     ] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
