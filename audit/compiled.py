@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from audit.find import find
+from audit.opening import open_audit_corpus
 from audit.policy import read_policy
-from audit.run import find
-from audit.track import open_corpus
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.midi import write_midi
@@ -29,7 +29,7 @@ def compile_search() -> None:
         for number, tune in enumerate(tunes):
             write_midi(tune, Path(folder, "pieces", f"{number}.mid"))
         ingest([Path(folder, "pieces")], Path(folder, "store"), workers=1)
-        corpus = open_corpus(Store.open(Path(folder, "store")), unwatched)
+        corpus = open_audit_corpus(Store.open(Path(folder, "store")), unwatched)
         find(corpus, tunes[0].transpose(2), read_policy())
 
 

@@ -8,17 +8,12 @@ beyond `ledger.ai_roles`.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from audit.run import Corpus
-from corpus.recordings import open_recordings
+from corpus.census import Census
 from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
 from ledger.ai_roles import disclosure
 from ledger.errors import LedgerError
@@ -27,8 +22,12 @@ from ledger.exchange.cyclonedx import model_bom
 from ledger.exchange.ddex import disclosure_xml
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.contributions import read_contributions
-from ledger.provenance.record import Record, digest_of, owner_of, read_record
+from ledger.provenance.digests import Digests
+from ledger.provenance.record import Record, owner_of, read_record
 from ledger.signing.trust import Trust
+
+if TYPE_CHECKING:  # it takes a second to import
+    from audit.corpus import AuditCorpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +46,6 @@ class CredentialFound:
     verdict: str
     detail: str
     says: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Census:
-    """What a store holds, counted.
-
-    Attributes
-    ----------
-    pieces, works, duplicates, notes, recordings : int
-        `duplicates` are pieces that are the same as an older one.
-    hours : float
-    cleared : int
-        Pieces with a licence and a consent on file.
-    licences, consents, sources, artists, splits, keys, meters : mapping of str to int
-        Pieces by what the store says, "" where it says nothing; most frequent first.
-    tempos : tuple of float
-        The 5th, 50th and 95th percentile, beats a minute.
-    """
-
-    pieces: int
-    works: int
-    duplicates: int
-    notes: int
-    recordings: int
-    hours: float
-    cleared: int
-    licences: Mapping[str, int]
-    consents: Mapping[str, int]
-    sources: Mapping[str, int]
-    artists: Mapping[str, int]
-    splits: Mapping[str, int]
-    keys: Mapping[str, int]
-    meters: Mapping[str, int]
-    tempos: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -111,7 +76,9 @@ class Disclosure:
     unknown: Mapping[str, str]
 
 
-def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None) -> Disclosure:
+def disclose(
+    file: Path, corpus: AuditCorpus, trust: Trust, model: Path | None = None, digests: Digests | None = None
+) -> Disclosure:
     """Gather what is known.
 
     Parameters
@@ -122,6 +89,8 @@ def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None
         Whose credentials are believed.
     model : Path, optional
         Folder of the model that wrote it.
+    digests : Digests, optional
+        What this run has hashed.
     """
     unknown: dict[str, str] = {}
     roles: dict[str, str] = {}
@@ -148,10 +117,10 @@ def disclose(file: Path, corpus: Corpus, trust: Trust, model: Path | None = None
     credentials = _credentials(file, record, trust)
     if not credentials:
         unknown["credential"] = "neither the track nor a file that belongs to it carries a C2PA credential"
-    bom, reason = _model(record, model)
+    bom, reason = _model(record, model, digests or Digests())
     if reason:
         unknown["model"] = reason
-    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, census(corpus), _named(unknown, file))
+    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, corpus.census, _named(unknown, file))
 
 
 def _named(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -186,46 +155,16 @@ def _says(credential: Credential) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-def _model(record: Record | None, folder: Path | None) -> tuple[Mapping[str, Any], str]:
+def _model(record: Record | None, folder: Path | None, digests: Digests) -> tuple[Mapping[str, Any], str]:
     """Return the bill of materials of a model, or why there is none."""
     named = [m for m in record.origin.materials if m.kind == "model"] if record else []
     said = f"the track's record names {named[0].name} {named[0].digest.hex}" if named else "no record names a model"
     if folder is None:
         return {}, f"the model's folder was not given (--model); {said}"
     try:
-        if named and digest_of(folder) != named[0].digest:
+        if named and digests.of(folder) != named[0].digest:
             return {}, f"{folder.name} is not the model that made the track: {said}"
-        bom: Mapping[str, Any] = json.loads(model_bom(folder))
+        bom: Mapping[str, Any] = json.loads(model_bom(folder, digests))
     except LedgerError as error:
         return {}, str(error).replace(f"{folder.parent}/", "")
     return bom, ""
-
-
-@lru_cache(maxsize=1)  # all tracks of a run have the same
-def census(corpus: Corpus) -> Census:
-    """Count what a store holds; segments that were left out are not in it."""
-    store = corpus.store
-    pieces = [store.pieces[int(row)] for row in np.flatnonzero(store.present)]
-
-    def counted(values: list[str]) -> dict[str, int]:
-        return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
-
-    groups = Counter(piece.group for piece in pieces)
-    tempos = np.percentile([p.tempo_bpm for p in pieces], [5, 50, 95]) if pieces else np.zeros(3)
-    return Census(
-        pieces=len(pieces),
-        works=len(groups),
-        duplicates=len(pieces) - len(groups),
-        notes=sum(p.notes for p in pieces),
-        recordings=len(open_recordings(store)),
-        hours=sum(p.duration_s for p in pieces) / 3600,
-        cleared=sum(p.rights.cleared for p in pieces),
-        licences=counted([p.rights.licence for p in pieces]),
-        consents=counted([p.rights.consent for p in pieces]),
-        sources=counted([p.rights.source for p in pieces]),
-        artists=counted([p.artist for p in pieces]),
-        splits=counted([p.split for p in pieces]),
-        keys=counted([p.key for p in pieces]),
-        meters=counted([p.meter for p in pieces]),
-        tempos=(float(tempos[0]), float(tempos[1]), float(tempos[2])),
-    )

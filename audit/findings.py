@@ -7,10 +7,12 @@ not be measured is a `Skipped`, never a 0.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from corpus.rights import CONSENTED
 from ledger.errors import Malformed
 from ledger.hashes.digest import canonical_json, hash_bytes, parse_json
+from ledger.links import Link as Link  # noqa: PLC0414 - the reports read it here
 
 Verdict = Literal["clear", "review", "fail"]
 Outcome = Literal["pass", "review", "fail", "incomplete"]
@@ -86,18 +88,13 @@ class CanBeWaived:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding(CanBeWaived):
-    """Music that a track and a piece of the corpus share.
+class Match:
+    """Where a track and a piece of the corpus share music, and how it was judged.
 
     Attributes
     ----------
-    id : str
-        16 hex digits that stay the same as long as the same bars of the same piece are found in the same place
-        (`finding_id`): by it waivers, comparisons of reports and other programs know a finding again.
-    piece, title, artist, split : str
-        The piece as the store lists it.
-    rights : dict
-        licence, source, consent, isrc, iswc.
+    piece : str
+        Path of the piece in the store.
     query_span_s, piece_span_s : (float, float)
         From the first aligned note's onset to the last one's end.
     query_bars, piece_bars : (int, int)
@@ -112,9 +109,6 @@ class Finding(CanBeWaived):
         Aligned equal notes, of the notes in the track's passage (one voice).
     in_time : int
         How many of them keep the rhythm too.
-    all_matched, all_notes : int
-        The same over every part that sounds in the track's passage: notes that also have an equal note of the piece
-        at the same moment, of all pitched notes.
     bits : float
         Information shared beyond style.
     evalue : float
@@ -126,24 +120,10 @@ class Finding(CanBeWaived):
     commonplace : str
         Name of the common figure that the passage is mostly made of, or "" (`audit.search.commonplace`).
     allowed : str
-        The rule of the policy that allows this piece to be used, or ""; an allowed finding is clear.
-    query_part, piece_part : str
-        Names of the parts.
-    query_bar_beats : float
-        Quarters in a bar of the track where the passage begins.
-    query_notes, piece_notes : tuple of PassageNote
-        All pitched notes within the spans, for drawing and hearing.
-    waiver : Waiver, optional
-        What was said about it. The finding keeps its verdict; where the waiver is "applied", it does not count for the
-        outcome.
+        The rule of the policy that allows this piece to be used, or ""; an allowed match is clear.
     """
 
     piece: str
-    title: str
-    artist: str
-    split: str
-    rights: dict[str, str]
-    id: str
     verdict: Verdict
     query_span_s: tuple[float, float]
     piece_span_s: tuple[float, float]
@@ -160,14 +140,6 @@ class Finding(CanBeWaived):
     other_works: int = 0
     commonplace: str = ""
     allowed: str = ""
-    all_matched: int = 0
-    all_notes: int = 0
-    query_part: str = ""
-    piece_part: str = ""
-    query_bar_beats: float = 4.0
-    query_notes: tuple[PassageNote, ...] = ()
-    piece_notes: tuple[PassageNote, ...] = ()
-    waiver: Waiver | None = None
     query_printed: tuple[str, str] = ("", "")
     piece_printed: tuple[str, str] = ("", "")
 
@@ -180,6 +152,53 @@ class Finding(CanBeWaived):
     def piece_shown(self) -> tuple[str, str]:
         """First and last bar of the piece for people: as printed, or counted."""
         return _shown(self.piece_bars, self.piece_printed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Match, CanBeWaived):
+    """A match with all its evidence, as a report shows it.
+
+    Attributes
+    ----------
+    id : str
+        16 hex digits that stay the same as long as the same bars of the same piece are found in the same place
+        (`finding_id`): by it waivers, comparisons of reports and other programs know a finding again.
+    title, artist, split : str
+        The piece as the store lists it.
+    rights : dict
+        licence, source, consent, isrc, iswc.
+    all_matched, all_notes : int
+        `matched` and `notes` over every part that sounds in the track's passage: notes that also have an equal note of
+        the piece at the same moment, of all pitched notes.
+    query_part, piece_part : str
+        Names of the parts.
+    query_bar_beats : float
+        Quarters in a bar of the track where the passage begins.
+    query_notes, piece_notes : tuple of PassageNote
+        All pitched notes within the spans, for drawing and hearing.
+    waiver : Waiver, optional
+        What was said about it. The finding keeps its verdict; where the waiver is "applied", it does not count for the
+        outcome.
+    """
+
+    title: str
+    artist: str
+    split: str
+    rights: dict[str, str]
+    id: str
+    all_matched: int = 0
+    all_notes: int = 0
+    query_part: str = ""
+    piece_part: str = ""
+    query_bar_beats: float = 4.0
+    query_notes: tuple[PassageNote, ...] = ()
+    piece_notes: tuple[PassageNote, ...] = ()
+    waiver: Waiver | None = None
+
+    @property
+    def licensed(self) -> bool:
+        """Whether the policy allows the piece, or a consent that allows its use is on file."""
+        return bool(self.allowed) or self.rights.get("consent") in CONSENTED
 
     @property
     def first_bar(self) -> int:
@@ -291,22 +310,22 @@ class MetricResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ProvenanceLink:
-    """One step from the track back to the anchor: what was checked, of what, with which result."""
-
-    name: str
-    subject: str
-    verdict: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Skipped:
     """A check that was not made, and why; `required` when the policy wants it."""
 
     check: str
     reason: str
     required: bool = False
+
+
+class Unsearched(NamedTuple):
+    """How many pieces a search can't find, and the missing segments of store and index, each with the reason."""
+
+    pieces: int
+    segments: tuple[tuple[str, str], ...]
+
+
+EVERYTHING = Unsearched(0, ())  # was searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,7 +485,7 @@ class AuditReport:
     tool: dict[str, Any]
     findings: tuple[Finding, ...] = ()
     metrics: tuple[MetricResult, ...] = ()
-    provenance: tuple[ProvenanceLink, ...] = ()
+    provenance: tuple[Link, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     limits: tuple[str, ...] = ()
     sound_matches: tuple[SoundMatch, ...] = ()

@@ -1,23 +1,22 @@
-"""Thresholds and rules of the gate: TOML, checked against ``policies/policy.schema.json``.
+"""The gate's policy: thresholds and rules in TOML, checked against ``policies/policy.schema.json``.
 
 A policy is a file, or one of the shipped `PROFILES` by its name, and may extend one of them: what it does not say is
-said by that profile, and else by `DEFAULTS`. Bounds that can never or must always be passed are refused, as are numbers
-that contradict one another.
+said by that profile, and else by the defaults of `audit.policy_tables`. Bounds that can never or must always be passed
+are refused, as are numbers that contradict one another.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from itertools import pairwise
-from math import inf
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from audit.checked_toml import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Verdict
+from audit.policy_tables import Bounds, CopyRules, Tables, is_listed, matches
 from corpus.rights import loose, normal
 from ledger.hashes.digest import canonical_json, hash_bytes
 
@@ -25,27 +24,20 @@ POLICIES = Path(__file__).parent / "policies"
 SCHEMA_FILE = POLICIES / "policy.schema.json"
 PROFILES = ("default", "distributor", "label-release", "research")
 BUILT_IN = "built in"
-CUSTOM_ALONE = 10  # the percentile speaks alone only where E is within so many times the review threshold
-Level = Literal["fail", "review", "ignore"]
-_UNASKED = {"opt_out": "ignore", "licence_missing": "ignore", "consent_missing": "ignore"}
-DEFAULTS: dict[str, Any] = {
-    "description": "",
-    "gate": {"required": ["copy", "metrics"], "review_blocks": False, "entries_must_match": False},
-    "copy": {
-        **{"review_percentile": 1.0, "min_notes": 6, "min_bars": 0, "common_works": 10, "common_factor": 1e3},
-        "allow": {"licences": [], "artists": [], "pieces": []},
-    },
-    "sound": {"fail_evalue": 1e-6, "review_evalue": 1e-2},
-    "metrics": {},
-    "rights": {
-        **{"findings": _UNASKED, "corpus": _UNASKED},
-        "opted_out": {"artists": [], "pieces": [], "isrcs": [], "iswcs": []},
-    },
-    "provenance": {"require_signature": False, "signed_by": [], "require_anchor": False, "require_final": False},
-    "disclosure": {"credential": "ignore", "roles": "ignore", "role_names": ["composition", "instrumentation"]},
-    "style": {"artist": ""},
-    "store": {"min_pieces": 0, "min_index": 0, "complete": False},
-}
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Return the values of a table that a policy may leave out, those of tables in it among them."""
+    hints, values = get_type_hints(kind), dict[str, Any]()
+    for key in fields(kind):
+        if is_dataclass(hints[key.name]) or get_origin(hints[key.name]) is Mapping:
+            values[key.name] = _defaults(hints[key.name]) if is_dataclass(hints[key.name]) else {}
+        elif key.default is not MISSING and key.default is not None:
+            values[key.name] = list(key.default) if isinstance(key.default, tuple) else key.default
+    return values
+
+
+DEFAULTS: dict[str, Any] = {"description": "", **_defaults(Tables)}
 
 
 class Unmatched(NamedTuple):
@@ -65,14 +57,18 @@ class PolicyError(TomlError):
     """Raised when a policy can't be used; the message names file, line, key, value and rule."""
 
 
-@dataclass(frozen=True, eq=False)
-class Policy:
-    """A checked policy; `values` holds every effective value, as the report prints it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Policy(Tables):
+    """A checked policy.
 
     Attributes
     ----------
+    values : dict
+        Every effective value, as the report prints it.
     digest : str
         SHA-256 (hex) of the canonical JSON of `values`.
+    text : str
+        The file as it was read: what is kept beside a report is what the track was judged by.
     origins : mapping
         Where each value comes from, by its path: the name of a profile, the file, or `BUILT_IN`.
     """
@@ -80,105 +76,16 @@ class Policy:
     name: str
     values: dict[str, Any]
     digest: str
+    text: str = ""
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Checks that must have been made."""
-        return tuple(self.values["gate"]["required"])
-
-    @property
-    def review_blocks(self) -> bool:
-        """Whether "review" stops the release."""
-        return bool(self.values["gate"]["review_blocks"])
-
-    @property
-    def entries_must_match(self) -> bool:
-        """Whether entries that name nothing stop the run."""
-        return bool(self.values["gate"]["entries_must_match"])
-
-    def level(self, rule: str) -> Level:
-        """Say what it means where a rule does not hold; rules that are only on or off fail the track."""
-        value: Any = self.values
-        for name in rule.split("."):
-            value = value[name]
-        if value in ("fail", "review", "ignore"):
-            return value  # type: ignore[no-any-return]
-        return "fail" if value else "ignore"
 
     def requires(self, rule: str) -> bool:
         """Whether the audit is incomplete where this rule could not be checked."""
-        return rule.partition(".")[0] in self.required
-
-    @property
-    def has_style_window(self) -> bool:
-        """Whether the track's distance from the corpus is judged."""
-        return len(self.values["style"]) > 1
-
-    def judge_copy(
-        self, evalue: float, percentile: float, matched: int, bars: float = inf, common: bool = False
-    ) -> Verdict:
-        """Judge one passage: "fail" when chance and custom both speak, "review" when one does.
-
-        Parameters
-        ----------
-        evalue, percentile : float
-            See `audit.findings.Finding`.
-        matched, bars : int, float
-            Aligned notes, and length in bars of the track; shorter passages than ``copy.min_notes`` or
-            ``copy.min_bars`` are always clear.
-        common : bool
-            Whether the passage is a common figure: its E-value counts ``copy.common_factor`` times, and the
-            percentile does not speak alone.
-        """
-        copy = self.values["copy"]
-        if matched < copy["min_notes"] or bars < copy["min_bars"]:
-            return "clear"
-        evalue *= copy["common_factor"] if common else 1
-        unusual = not common and percentile >= copy["review_percentile"]
-        if evalue <= copy["fail_evalue"] and percentile >= copy["fail_percentile"]:
-            return "fail"
-        return "review" if evalue <= copy["review_evalue"] * (CUSTOM_ALONE if unusual else 1) else "clear"
-
-    def judge_sound(self, evalue: float) -> Verdict:
-        """Judge a near-duplicate by its E-value (`audit.findings.SoundMatch`)."""
-        sound = self.values["sound"]
-        if evalue <= sound["fail_evalue"]:
-            return "fail"
-        return "review" if evalue <= sound["review_evalue"] else "clear"
-
-    def is_common(self, commonplace: str, other_works: int) -> bool:
-        """Whether a passage is a common figure: by its shape (`audit.search.commonplace`), or as many works hold it."""
-        return bool(commonplace) or other_works >= self.values["copy"]["common_works"]
-
-    def allowance(self, paths: Sequence[str], artist: str, licence: str) -> str:
-        """Say which rule of ``copy.allow`` lets a piece be used, or return "".
-
-        Parameters
-        ----------
-        paths : sequence of str
-            Of the piece, and of the oldest piece of its duplicate group.
-        artist, licence : str
-            As the store lists them.
-        """
-        allow = self.values["copy"]["allow"]
-        for kind, value in (("licence", licence), ("artist", artist)):
-            if value and _listed(value, allow[f"{kind}s"]):
-                return f"{kind} {value}"
-        return next((f"pieces {p}" for p in allow["pieces"] if any(_matches(path, p) for path in paths)), "")
+        return rule.partition(".")[0] in self.gate.required
 
     def opted_out(self, piece: Mapping[str, str]) -> bool:
-        """Whether a piece was refused: by its rights, or by ``rights.opted_out``.
-
-        `piece` has ``piece`` (its path), ``artist``, ``consent``, ``isrc`` and ``iswc``.
-        """
-        out = self.values["rights"]["opted_out"]
-        return (
-            piece.get("consent") == "opt_out"
-            or bool(piece["artist"] and _listed(piece["artist"], out["artists"]))
-            or any(_matches(piece["piece"], pattern) for pattern in out["pieces"])
-            or any(piece.get(name) and _listed(piece[name], out[f"{name}s"]) for name in ("isrc", "iswc"))
-        )
+        """Whether a piece was refused: by its rights, or by ``rights.opted_out`` (see there; also ``consent``)."""
+        return piece.get("consent") == "opt_out" or self.rights.opted_out.names(piece)
 
     def unmatched(self, records: Iterable[Mapping[str, str]]) -> list[Unmatched]:
         """Entries of ``copy.allow`` and ``rights.opted_out`` that name nothing of what a store holds.
@@ -188,11 +95,12 @@ class Policy:
         records : iterable of mapping
             ``piece`` (the path), ``artist``, ``licence``, ``isrc`` and ``iswc`` of each piece and recording.
         """
-        tables = {"copy.allow": self.values["copy"]["allow"], "rights.opted_out": self.values["rights"]["opted_out"]}
         asked = [
-            (f"{name}.{key}", key[:-1], entries) for name, table in tables.items() for key, entries in table.items()
+            (f"{key}.{kind.name}", kind.name[:-1], getattr(table, kind.name))
+            for key, table in (("copy.allow", self.copy.allow), ("rights.opted_out", self.rights.opted_out))
+            for kind in fields(table)
         ]
-        if not any(entries for _, _, entries in asked):
+        if not any(names for _, _, names in asked):
             return []
         known: dict[str, set[str]] = {kind: set() for kind in ("piece", "artist", "licence", "isrc", "iswc")}
         for record in records:
@@ -200,36 +108,14 @@ class Policy:
                 values.add(normal(record.get(kind, "")))
         return [
             Unmatched(key, entry, next((v for v in sorted(known[kind]) if v and loose(v) == loose(entry)), ""))
-            for key, kind, entries in asked
-            for entry in entries
-            if not any(_matches(value, entry) if kind == "piece" else _listed(value, [entry]) for value in known[kind])
+            for key, kind, names in asked
+            for entry in names
+            if not any(matches(value, entry) if kind == "piece" else is_listed(value, [entry]) for value in known[kind])
         ]
 
     def judge_metric(self, name: str, value: float) -> Verdict:
         """Judge one metric by its thresholds, inclusive; "clear" where the policy has none."""
-        return _judge(self.values["metrics"].get(name, {}), value)
-
-    def judge_style(self, share: float) -> Verdict:
-        """Judge the track's place in the style window, inclusive."""
-        return _judge(self.values["style"], share)
-
-
-def _listed(value: str, entries: Sequence[str]) -> bool:
-    """Whether a name is among the entries, both in Unicode's normal form C."""
-    return normal(value) in map(normal, entries)
-
-
-def _matches(path: str, pattern: str) -> bool:
-    return fnmatchcase(normal(path), normal(pattern))
-
-
-def _judge(bounds: Mapping[str, Any], value: float) -> Verdict:
-    verdicts: tuple[Verdict, ...] = ("fail", "review")
-    for verdict in verdicts:
-        above, below = bounds.get(f"{verdict}_above"), bounds.get(f"{verdict}_below")
-        if (above is not None and value >= above) or (below is not None and value <= below):
-            return verdict
-    return "clear"
+        return self.metrics[name].judge(value) if name in self.metrics else "clear"
 
 
 def policy_file(policy: str | Path | None) -> Path:
@@ -278,14 +164,43 @@ def check_policy(values: dict[str, Any], name: str, text: str = "") -> Policy:
         said = _merged(said, layer)
     lines = toml_lines(text) if text else {}
     problems = schema_problems(said, SCHEMA_FILE, lines)
-    problems = problems or [named(path, lines, message) for path, message in _contradictions(_filled(said))]
     if problems:
         raise PolicyError(name, problems)
     effective = _filled(said)
     origins = dict.fromkeys(_leaves(effective), BUILT_IN)
     for origin, layer in layers:
         origins |= dict.fromkeys((path for path in _leaves(layer) if path in origins), origin)
-    return Policy(effective["name"], effective, hash_bytes(canonical_json(effective)).hex, origins)
+    policy = Policy(
+        **_typed(Tables, effective),
+        name=effective["name"],
+        values=effective,
+        digest=hash_bytes(canonical_json(effective)).hex,
+        text=text,
+        origins=origins,
+    )
+    problems = [named(path, lines, message) for path, message in _contradictions(policy)]
+    if problems:
+        raise PolicyError(name, problems)
+    return policy
+
+
+def _typed(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a table's type: tables in it built, lists as tuples."""
+
+    def built(hint: Any, value: Any) -> Any:
+        if get_origin(hint) is Mapping:
+            return {name: built(get_args(hint)[1], entry) for name, entry in value.items()}
+        if is_dataclass(hint):
+            return hint(**_typed(hint, value))  # type: ignore[operator]
+        return tuple(value) if isinstance(value, list) else value
+
+    hints = get_type_hints(kind)
+    return {key.name: built(hints[key.name], values[key.name]) for key in fields(kind) if key.name in values}
+
+
+def copy_rules(values: Mapping[str, Any]) -> CopyRules:
+    """Return the rules on passages that stand in a report, as ``policy.values``."""
+    return CopyRules(**_typed(CopyRules, values["copy"]))
 
 
 def _layers(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -325,41 +240,32 @@ def _leaves(values: dict[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
             yield (*path, key)
 
 
-def _contradictions(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def _contradictions(policy: Policy) -> Iterator[tuple[KeyPath, str]]:
     """Yield what the schema can't say: thresholds that contradict one another, and rules that can't hold."""
     from metrics.measure import SPECS
 
-    required = values["gate"]["required"]
-    for table in ("copy", "sound"):
-        fail, review = values[table]["fail_evalue"], values[table]["review_evalue"]
+    for table, fail, review in (
+        ("copy", policy.copy.fail_evalue, policy.copy.review_evalue),
+        ("sound", policy.sound.fail_evalue, policy.sound.review_evalue),
+    ):
         if fail > review:
             yield (table, "fail_evalue"), f"fail_evalue {fail} is above review_evalue {review}; failing asks for more"
     specs = {spec.name: spec for spec in SPECS}
-    for name, bounds in values["metrics"].items():
+    for name, bounds in policy.metrics.items():
         low, high = specs[name].low, specs[name].high
-        for key, value in bounds.items():
+        for key, value in bounds.given():
             if not low <= value <= high:
                 yield ("metrics", name, key), f"{value} can't be reached; {name} is from {low:g} to {high:g}"
         yield from _crossed(("metrics", name), bounds)
-    yield from _crossed(("style",), values["style"])
-    rights, disclosure = values["rights"], values["disclosure"]
-    asked = {
-        "rights": any(rights[where][key] != "ignore" for where in ("findings", "corpus") for key in _UNASKED),
-        "disclosure": any(disclosure[key] != "ignore" for key in ("credential", "roles")),
-        "style": len(values["style"]) > 1,
-        "store": any(values["store"].values()),
-    }
-    for name in required:
-        if not asked.get(name, True):
+    yield from _crossed(("style",), policy.style)
+    for name in policy.gate.required:
+        if name in ("rights", "disclosure", "store", "style") and not policy.asks(name):
             yield ("gate", "required"), f"{name} is required, and no rule of the table {name} asks for anything"
 
 
-def _crossed(path: KeyPath, bounds: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def _crossed(path: KeyPath, bounds: Bounds) -> Iterator[tuple[KeyPath, str]]:
     """Yield bounds in the wrong order: what fails must lie beyond what is for review, and a window needs room."""
-    order = [
-        (key, bounds[key]) for key in ("fail_below", "review_below", "review_above", "fail_above") if key in bounds
-    ]
-    for (first, low), (second, high) in pairwise(order):
+    for (first, low), (second, high) in pairwise(bounds.given()):
         if low > high or (low == high and first[-6:] != second[-6:]):
             yield (*path, first), f"{first} {low} and {second} {high} leave no value between them"
 

@@ -1,149 +1,124 @@
-"""The audit of a file, from opening the corpus to the report: what `contraste audit` does for each track."""
+"""The audit of one track: searched, measured, verified, judged by the policy, and concluded in an `AuditReport`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from audit.findings import (
-    AuditReport,
-    Finding,
-    MetricResult,
-    ProvenanceLink,
-    Skipped,
-    SoundMatch,
-)
-from audit.gate.context_rules import surroundings
-from audit.gate.waivers import Waivers
+from audit.corpus import WINDOW, AuditCorpus
+from audit.find import describe, judge, unsearchable
+from audit.findings import AuditReport, Finding, Link, MetricResult, RuleResult, Skipped, SoundMatch
+from audit.gate.context_rules import judge_context
+from audit.gate.outcome import decide_outcome, sentence
+from audit.gate.rules import describe_state, judge_rules
+from audit.gate.waivers import Waivers, attach_waivers, judge_expiry, mark_used
 from audit.measures.metrics import SEED as CHANCE_SEED
-from audit.measures.metrics import (
-    chords_beside,
-    closest_piece,
-    measure_levels,
-    measure_track,
-    open_levels,
-    rendered,
-    sound_beside,
-)
+from audit.measures.metrics import chords_beside, closest_piece, measure_track, rendered, sound_beside
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
-from audit.originality.baseline import known_baseline, measure_baseline
 from audit.originality.report import course
 from audit.originality.windows import Measured, measure_windows
 from audit.policy import Policy
-from audit.run import WINDOW, Corpus, audit, find, passages_of, unsearchable
-from audit.search.index import IndexDamagedError, left_out, newest_indexed, open_index
-from audit.search.index_build import build_index
-from audit.search.relatedness import measure_usual, open_usual, tunes_of
-from audit.search.significance import SEED, calibrate, open_calibration
+from audit.search.corpus import SearchCorpus
+from audit.search.passages import lines, search
+from audit.search.significance import SEED
 from corpus.prepare import notes_digest
-from corpus.segment import StoreBusyError, StoreDamagedError
-from corpus.store import Store, writing
 from ledger.chains.chain import Chain
-from ledger.errors import LedgerError
 from ledger.exchange.credential import carries
 from ledger.paths import beside
-from ledger.provenance.record import digest_of, owner_of, read_signed
+from ledger.provenance.digests import Digests
+from ledger.provenance.record import artefact_of
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 from messages import message
 from metrics.phash import WINDOW_SECONDS
 from music.key import estimate_key
 from music.notes import NoteSequence
 
+LIMITS = (
+    "A match is evidence for people to judge; it is no statement about the law.",
+    "The search covers the named store only; music outside it is not compared.",
+    "Melodic lines are compared: a copied chord progression, sound or lyric is not found by the copy search.",
+    "E-values rest on melodies drawn from the corpus' own style; percentiles on a sample of its pieces.",
+)
+SOUND_LIMITS = (
+    *LIMITS[:2],
+    "Sound is compared by windows of 12 s: the same recording is found, also filtered, in another format or a little "
+    "slower; music played anew, and excerpts shorter than a window, are not.",
+    "No notes are read out of sound, so melody, chords and rhythm are not compared.",
+)
 NEEDS_NOTES = message("needs notes: the track is sound, and none are read out of it")
-T = TypeVar("T")
-Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Given the name of a step, opens its progress display: a function of (done, total)."""
 
 
-def open_corpus(
-    store: Store, watch: Watch, engine: str = "local", workers: int = 1, *, partial: bool = False, repair: bool = False
-) -> Corpus:
-    """Open a store's index, calibration and levels; make what is missing, and write it where that is allowed.
+@dataclass(frozen=True, eq=False)
+class AuditRun:
+    """What all tracks of a run are judged by.
 
-    While another process adds to the store, this is the store as it was when it was last indexed.
-
-    Parameters
+    Attributes
     ----------
-    partial : bool
-        Leave missing and damaged segments of the index out (`audit.search.index.left_out`) instead of raising.
-    repair : bool
-        Make damaged parts again instead of raising.
-
-    Raises
-    ------
-    corpus.store.StoreError
-        When a part is damaged or can't be written, or the store is empty.
+    trust : Trust
+        Whose signatures and credentials are believed.
+    chain : Chain, optional
+        Where anchors are looked up.
+    model : Path, optional
+        The model folder that wrote the tracks, named with its digest in the reports.
+    waivers : Waivers, optional
+        What people let pass.
+    sounds : SoundCorpus, optional
+        What a track that is sound is compared with.
+    log, shipped
+        See `ledger.verify.verify_path`: the gate believes nothing that ``contraste verify`` does not.
+    digests : Digests
+        What was hashed in this run.
     """
 
-    def found(read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except IndexDamagedError:
-            if not repair:
-                raise
-            return None
+    corpus: AuditCorpus
+    policy: Policy
+    trust: Trust
+    chain: Chain | None = None
+    model: Path | None = None
+    waivers: Waivers | None = None
+    sounds: SoundCorpus | None = None
+    log: TransparencyLog | Memory | None = None
+    shipped: Path | None = None
+    digests: Digests = field(default_factory=Digests)
 
-    index = found(lambda: open_index(store, partial=partial))
-    if index is None:
-        if store.missing:
-            raise StoreDamagedError(
-                store.path / "segments" / store.missing[0][0],
-                f"{store.missing[0][1]}, and there is no index of the store, which can't be made without it",
-            )
-        try:
-            with writing(store.path), watch("index") as show:
-                store = Store.open(store.path)  # another process may have added to it, or made the index
-                index = found(lambda: open_index(store)) or build_index(store, show, engine, workers)
-        except StoreBusyError:
-            earlier = newest_indexed(store)
-            if earlier is None:
-                raise
-            return open_corpus(earlier, watch, partial=partial)
-    calibration = found(lambda: open_calibration(index))
-    if calibration is None:
-        with watch("calibrate") as show:
-            calibration = calibrate(store, index, show)
-    tunes = tunes_of(index)
-    if tunes is not None:
-        bare = tunes
-        tunes = found(lambda: open_usual(index, bare))
-        if tunes is None:
-            with watch("relatedness") as show:
-                tunes = measure_usual(index, bare, show)
-    known = found(lambda: known_baseline(index, WINDOW))
-    if known is None:
-        with watch("originality") as show:
-            known = (measure_baseline(store, index, WINDOW, show),)
-    corpus = Corpus(store, index, calibration, {}, tunes, known[0])
-    levels = found(lambda: open_levels(index))
-    if levels is None:
-        with watch("chance and style levels") as show:
-            levels = measure_levels(corpus, show)
-    index.borrowed.clear()
-    return replace(corpus, chance=levels[0], style=levels[1])
+
+class Compared(NamedTuple):
+    """What was found when a track was compared with the corpus.
+
+    Attributes
+    ----------
+    about : dict
+        Name and digests of the track's file, as the report prints them; ``signed_by``, the id of the trusted key that
+        signed it.
+    findings : sequence of Finding
+        From `audit.find.describe`.
+    metrics : tuple
+        From `audit.measures.metrics.measure_track`. Where all of them were skipped, none counts as measured.
+    unsearched : tuple
+        From `audit.find.unsearchable`.
+    matches : sequence of SoundMatch, optional
+        From `audit.measures.sound.find_sounds`; None for a track that is notes.
+    beside : mapping
+        Fields of the report that no rule judges.
+    """
+
+    about: dict[str, Any]
+    findings: Sequence[Finding] = ()
+    metrics: tuple[MetricResult | Skipped, ...] = ()
+    unsearched: tuple[Skipped, ...] = ()
+    matches: Sequence[SoundMatch] | None = None
+    beside: Mapping[str, Any] = MappingProxyType({})
 
 
 def audit_track(
-    file: Path,
-    track: NoteSequence | Sound,
-    corpus: Corpus,
-    policy: Policy,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
-    chain: Chain | None = None,
-    model: Path | None = None,
-    waivers: Waivers | None = None,
-    sounds: SoundCorpus | None = None,
-    keep: Callable[[Measured], object] | None = None,
-    log: TransparencyLog | Memory | None = None,
-    shipped: Path | None = None,
+    run: AuditRun, file: Path, track: NoteSequence | Sound, keep: Callable[[Measured], object] | None = None
 ) -> AuditReport:
     """Search, measure and verify one track, and judge it by the policy.
 
@@ -151,80 +126,40 @@ def audit_track(
     ----------
     file : Path
         Where `track` was read; its signature is looked for beside it.
-    keys : mapping
-        Trusted public keys by key id.
-    chain : Chain, optional
-        Where anchors are looked up.
-    model : Path, optional
-        The model folder that wrote the track, named with its digest in the report.
-    waivers : Waivers, optional
-        What people let pass.
-    sounds : SoundCorpus, optional
-        What a track that is sound is compared with.
     keep : callable, optional
         Is given the windows of a track that has some, for the originality of a release.
-    log, shipped
-        See `ledger.verify.verify_path`: the gate believes nothing that ``contraste verify`` does not.
 
     Raises
     ------
     ledger.errors.LedgerError
         When the file or the model can't be hashed.
     """
-    about: dict[str, Any] = {
-        "name": file.name,
-        "sha256": digest_of(file).hex,
-    }
+    about: dict[str, Any] = {"name": file.name, "sha256": run.digests.of(file).hex}
     if (path := _path_here(file)) != file.name:
         about["path"] = path
-    if model is not None:
-        about["model"] = {"name": model.name, "digest": digest_of(model).hex}
+    if run.model is not None:
+        about["model"] = {"name": run.model.name, "digest": run.digests.of(run.model).hex}
     if isinstance(track, Sound):
-        compared = _of_sound(track, sounds, policy)
+        compared = _of_sound(track, run.sounds, run.policy)
     else:
-        compared = _of_notes(file.name, track, corpus, policy, keep)
+        compared = _of_notes(file.name, track, run.corpus, run.policy, keep)
     about |= compared.about
-    owner = _owner(file)
-    links = _provenance(file, owner, keys, chain, log, shipped)
-    signer = _signer(owner, keys, links)
+    owner = artefact_of(file)
+    links, gaps, signer = _provenance(run, file, owner)
     if signer:
         about["signed_by"] = signer
-    found = tuple(link for link in links if isinstance(link, ProvenanceLink))
-    around = surroundings(policy, corpus, owner, None if isinstance(track, Sound) else track, found)
-    report = audit(
-        about,
-        corpus,
-        policy,
-        compared.findings,
-        compared.metrics,
-        links,
-        compared.unsearched,
-        around,
-        waivers,
-        compared.matches,
-    )
+    around = judge_context(run.policy, run.corpus, owner, None if isinstance(track, Sound) else track, links)
+    report = conclude(run.corpus, run.policy, compared._replace(about=about), links, gaps, around, run.waivers)
     return replace(
         report,
-        **compared.beside,
-        store=report.store | {"card": corpus.card},
+        store=report.store | {"card": run.corpus.census.card()},
         tool=report.tool | {"seeds": {"chance": CHANCE_SEED, "significance": SEED}},
     )
 
 
-class _Compared(NamedTuple):
-    """What a track was compared with the corpus by; `beside` are fields of the report that no rule judges."""
-
-    about: dict[str, Any]
-    findings: list[Finding]
-    metrics: tuple[MetricResult | Skipped, ...]
-    unsearched: tuple[Skipped, ...]
-    matches: list[SoundMatch] | None = None
-    beside: Mapping[str, Any] = MappingProxyType({})
-
-
 def _of_notes(
-    name: str, track: NoteSequence, corpus: Corpus, policy: Policy, keep: Callable[[Measured], object] | None
-) -> _Compared:
+    name: str, track: NoteSequence, corpus: AuditCorpus, policy: Policy, keep: Callable[[Measured], object] | None
+) -> Compared:
     about = {
         "notes_sha256": notes_digest(track),
         "duration_s": track.end_s,
@@ -234,9 +169,12 @@ def _of_notes(
     }
     if track.remarks:
         about["remarks"] = list(track.remarks)
-    passages = passages_of(corpus, track)
-    findings = find(corpus, track, policy, every=passages)
-    piece = closest_piece(corpus, track, findings)
+    here = lines(corpus.index, track)
+    # Of every piece that is there: the course of the track looks at all of them.
+    passages = search(corpus.index, here, len(corpus.store.pieces), corpus.store.present)
+    listed = judge(corpus, track, here, passages, policy)
+    findings = describe(corpus, track, listed)
+    piece = closest_piece(corpus, track, listed)
     theirs, ours, path = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
     windows = measure_windows(corpus.store, name, track, passages, WINDOW)
     if keep and isinstance(windows, Measured):
@@ -250,10 +188,10 @@ def _of_notes(
     unsearched = (*unsearchable(track), *_not_searched(corpus))
     if policy.requires("sound"):
         unsearched += (Skipped("sound", message("needs sound: the track is notes")),)
-    return _Compared(about, findings, metrics, unsearched, None, beside)
+    return Compared(about, findings, metrics, unsearched, beside=beside)
 
 
-def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Compared:
+def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> Compared:
     about: dict[str, Any] = dict(track.about)
     unsearched: tuple[Skipped, ...] = (Skipped("copy", NEEDS_NOTES),)
     matches: list[SoundMatch] = []
@@ -271,12 +209,12 @@ def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> _Comp
     else:
         matches = find_sounds(sounds, track, policy)
         about["compared_with"] = sounds.compared
-    return _Compared(about, [], (Skipped("metrics", NEEDS_NOTES),), unsearched, matches)
+    return Compared(about, metrics=(Skipped("metrics", NEEDS_NOTES),), unsearched=unsearched, matches=matches)
 
 
-def _not_searched(corpus: Corpus) -> tuple[Skipped, ...]:
+def _not_searched(corpus: SearchCorpus) -> tuple[Skipped, ...]:
     """Say which part of the corpus the copy search could not look at; () when it saw all of it."""
-    pieces, segments = left_out(corpus.store, corpus.index)
+    pieces, segments = corpus.left_out
     names = ", ".join(name for name, _ in segments)
     gap = message(
         "{count:d} of {total:d} pieces were left out (segment {names})",
@@ -295,42 +233,103 @@ def _path_here(file: Path) -> str:
         return file.name
 
 
-def _owner(file: Path) -> Path:
-    """Return the artefact whose signature and record cover a file, such as the MIDI file of a WAV."""
-    try:
-        return owner_of(file)
-    except LedgerError:  # a record beside it is malformed; verification says so where it matters
-        return file
-
-
-def _provenance(
-    file: Path,
-    owner: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
-    chain: Chain | None,
-    log: TransparencyLog | Memory | None,
-    shipped: Path | None,
-) -> tuple[ProvenanceLink | Skipped, ...]:
+def _provenance(run: AuditRun, file: Path, owner: Path) -> tuple[tuple[Link, ...], tuple[Skipped, ...], str]:
+    """Verify a track: the links, or why there are none, and the id of the trusted key by which it is as signed."""
     if not beside(owner, ".sig").exists() and not carries(owner):
         unsigned = message("{file} has no signature beside it; make one with: contraste sign", file=file.name)
-        return (Skipped("provenance", unsigned),)
+        return (), (Skipped("provenance", unsigned),), ""
+    verified = verify_path(file, run.trust, run.chain, log=run.log, shipped=run.shipped, digests=run.digests)
     links = []
-    for link in verify_path(file, keys, chain, log=log, shipped=shipped).links:
+    for link in verified.links:
         if link.name == "log" and link.verdict in ("ok", "absent"):
             continue  # the log grows, and the same track gives the same report
         name = Path(link.subject).name  # reports go to other people: they name files, not this machine's folders
-        links.append(ProvenanceLink(link.name, name, link.verdict, link.detail.replace(link.subject, name)))
-    return tuple(links)
+        links.append(replace(link, subject=name, detail=link.detail.replace(link.subject, name)))
+    return tuple(links), (), verified.signer
 
 
-def _signer(
-    owner: Path, keys: Mapping[str, ec.EllipticCurvePublicKey], links: tuple[ProvenanceLink | Skipped, ...]
-) -> str:
-    """Return the id of the trusted key by which the track is as it was signed, or ""."""
-    first = links[0]
-    if not isinstance(first, ProvenanceLink) or first.verdict != "ok":
-        return ""
-    own = [link for link in links if isinstance(link, ProvenanceLink) and link.subject == first.subject]
-    if any(link.name in ("key", "log") and link.verdict in ("broken", "missing", "unchecked") for link in own):
-        return ""
-    return read_signed(owner, keys, timeless=True).envelope.keyid
+def conclude(
+    corpus: SearchCorpus,
+    policy: Policy,
+    compared: Compared,
+    links: tuple[Link, ...] = (),
+    gaps: tuple[Skipped, ...] = (),
+    around: tuple[RuleResult, ...] = (),
+    waivers: Waivers | None = None,
+) -> AuditReport:
+    """Judge one track by what was found, measured and verified.
+
+    Parameters
+    ----------
+    links, gaps : tuple
+        Of its provenance, and why there are none.
+    around : tuple of RuleResult
+        From `audit.gate.context_rules.judge_context`.
+    waivers : Waivers, optional
+        Those that do not name the track are left out.
+    """
+    about, metrics = compared.about, compared.metrics
+    measured = tuple(
+        replace(m, verdict=policy.judge_metric(m.name, m.value)) for m in metrics if isinstance(m, MetricResult)
+    )
+    skipped = tuple(
+        Skipped(s.check, s.reason, (s.check if measured else s.check.partition(":")[0]) in policy.gate.required)
+        for s in (*compared.unsearched, *metrics, *gaps)
+        if isinstance(s, Skipped)
+    )
+    if "provenance" in policy.gate.required:
+        skipped += tuple(
+            Skipped(
+                "provenance",
+                message("{state:text}: {detail:text}", state=describe_state(link), detail=link.detail),
+                True,
+            )
+            for link in links
+            if link.verdict in ("missing", "unchecked")
+        )
+    given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
+    found = attach_waivers(compared.findings, given)
+    heard = None if compared.matches is None else attach_waivers(compared.matches, given)
+    judgements = judge_rules(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
+    rules = attach_waivers((*judgements, *around, *judge_expiry(given, waivers.name if waivers else "")), given)
+    known = {s.check for s in skipped}
+    skipped += tuple(
+        Skipped(rule.id, rule.detail, rule.required)
+        for rule in rules
+        if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
+    )
+    outcome, reasons = decide_outcome(found, rules, measured, links, skipped, heard or ())
+    return AuditReport(
+        outcome=outcome,
+        sentence=sentence(
+            outcome,
+            found,
+            reasons,
+            len(corpus.store.pieces),
+            corpus.left_out.pieces,
+            str(about.get("compared_with", "")),
+            heard or (),
+        ),
+        reasons=reasons,
+        track=about,
+        store={
+            "name": corpus.store.path.name,
+            "digest": corpus.store.digest,
+            "pieces": len(corpus.store.pieces),
+            "works": corpus.store.works,
+            "chance": {"slope": corpus.calibration.slope, "log2_k": corpus.calibration.log2_k},
+            "human_pieces": len(corpus.calibration.human_bits),
+        },
+        policy={"name": policy.name, "digest": policy.digest, "values": policy.values}
+        | ({"waivers": {"file": waivers.name, "sha256": waivers.sha256, "today": waivers.today}} if waivers else {}),
+        tool={"name": "contraste", "version": version("contraste")},
+        findings=found,
+        metrics=measured,
+        provenance=links,
+        skipped=skipped,
+        limits=LIMITS if heard is None else SOUND_LIMITS,
+        sound_matches=heard or (),
+        rules=rules,
+        waivers=mark_used(given, (*found, *(heard or ()), *rules)),
+        **compared.beside,
+    )

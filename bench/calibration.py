@@ -21,10 +21,10 @@ from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from audit.run import Corpus
+from audit.opening import open_audit_corpus
+from audit.search.corpus import SearchCorpus
 from audit.search.passages import Passage, search
 from audit.search.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
-from audit.track import open_corpus
 from commands.terminal import progress
 from corpus.chorales import copy_chorales
 from corpus.ingest import ingest
@@ -36,12 +36,12 @@ LEVELS = (0.001, 0.01, 0.05, 0.1, 0.5)
 SEED = 7
 
 
-def p_value(corpus: Corpus, query: NoteSequence, passages: Sequence[Passage]) -> float:
+def p_value(corpus: SearchCorpus, query: NoteSequence, passages: Sequence[Passage]) -> float:
     """P-value of the strongest passage that is no commonplace figure; 1.0 without one."""
     return float(-np.expm1(-corpus.calibration.evalue(strongest(passages), query_notes(query))))
 
 
-def random_values(corpus: Corpus, count: int) -> list[float]:
+def random_values(corpus: SearchCorpus, count: int) -> list[float]:
     """P-values of random melodies."""
     rng = np.random.default_rng(SEED)
     chain, values = chain_of(corpus.index, rng), []
@@ -51,7 +51,7 @@ def random_values(corpus: Corpus, count: int) -> list[float]:
     return values
 
 
-def clean_values(corpus: Corpus, folder: Path, count: int) -> list[float]:
+def clean_values(corpus: SearchCorpus, folder: Path, count: int) -> list[float]:
     """P-values of the music in `folder`, which the corpus is taken not to hold."""
     values = []
     for file in np.random.default_rng(SEED).permutation(np.array(listing(folder).notes))[:count]:
@@ -64,7 +64,7 @@ def clean_values(corpus: Corpus, folder: Path, count: int) -> list[float]:
     return values
 
 
-def own_values(corpus: Corpus, count: int) -> list[float]:
+def own_values(corpus: SearchCorpus, count: int) -> list[float]:
     """P-values of the corpus' own pieces against those of other works, versions left out."""
     store, values = corpus.store, []
     for row in np.random.default_rng(SEED).permutation(len(store.pieces))[:count]:
@@ -141,7 +141,7 @@ def main() -> None:
                 copy_chorales(source)
             with progress("read") as show:
                 ingest([source], store, progress=show)
-        corpus = open_corpus(Store.open(store), progress)
+        corpus = open_audit_corpus(Store.open(store), progress)
         curves = {"random melodies": random_values(corpus, arguments.n)}
         for folder in arguments.clean:
             curves[f"{folder.parent.name}/{folder.name}"] = clean_values(corpus, folder, arguments.n)

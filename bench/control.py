@@ -35,10 +35,10 @@ FOUR = ("key", "meter", "density", "instruments")
 
 
 def report(name: str, tracks: list[Generated], asked: Sequence[str]) -> None:
-    missed = [set(track.settings["missed"]) for track in tracks]
+    missed = [set(track.drawn.missed or ()) for track in tracks]
     hits = {what: sum(what not in m for m in missed) for what in asked}
     hits["all four"] = sum(not m & set(FOUR) for m in missed)
-    tries = np.mean([track.settings["tries"] for track in tracks])
+    tries = np.mean([track.drawn.tries or 0 for track in tracks])
     print(f"{name:14}" + "".join(f"{hit / len(tracks):>13.0%}" for hit in hits.values()) + f"{tries:>8.2f}", flush=True)
 
 
@@ -58,10 +58,10 @@ def main() -> None:
         asked = parse_conditions(**{name: str(random.choice(values)) for name, values in ASKED.items()})
         how: dict[str, Any] = {"seed": options.seed * 10_000 + i, "bars": options.bars, "conditions": asked}
         drawn = generate(options.model, options.each, tries=1, **how)
-        redraw = options.tries > 1 and any(track.settings["missed"] for track in drawn)
+        redraw = options.tries > 1 and any(track.drawn.missed for track in drawn)
         first += drawn
         best += generate(options.model, options.each, tries=options.tries, **how) if redraw else drawn
-        print(asked.as_settings(), [track.settings["missed"] for track in best[-options.each :]], file=sys.stderr)
+        print(asked.as_settings(), [track.drawn.missed for track in best[-options.each :]], file=sys.stderr)
     print(f"{len(first)} tracks of {options.bars} bars, {time.perf_counter() - start:.0f} s")
     print(" " * 14 + "".join(f"{name:>13}" for name in (*ASKED, "all four")) + f"{'draws':>8}")
     report("first draw", first, tuple(ASKED))

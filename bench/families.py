@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from audit.find import find
+from audit.opening import open_audit_corpus
 from audit.policy import read_policy
-from audit.run import Corpus, find
-from audit.track import open_corpus
+from audit.search.corpus import SearchCorpus
 from commands.terminal import progress
 from corpus.ingest import ingest
 from corpus.store import Store
@@ -35,7 +36,7 @@ from music.read import listing, read_music
 TOP = 1000
 
 
-def named(corpus: Corpus, file: Path) -> list[str]:
+def named(corpus: SearchCorpus, file: Path) -> list[str]:
     """Name the pieces that a search lists, best first, the query's own file left out."""
     try:
         findings = find(corpus, read_music(file), read_policy(), TOP)
@@ -68,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="contraste-bench-") as folder:
         store = Path(folder) / "store"
         ingest([arguments.folder], store)
-        corpus = open_corpus(Store.open(store), progress)
+        corpus = open_audit_corpus(Store.open(store), progress)
         scores = []
         start = time.perf_counter()
         with progress("search") as show:

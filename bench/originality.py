@@ -21,7 +21,7 @@ and its interval are those of the same command. *flagged*: tracks written withou
 *still*: with it; *thrown away*: bars that the guard threw away, of all that were drawn under it.
 
 overtrained: `--sets` models, each of other pieces, without dropout, transposition and conditions. A model is *caught by
-the probe* when `memorisation` says "memorised". A track is *caught by the audit* when `audit.run.find`, under the
+the probe* when `memorisation` says "memorised". A track is *caught by the audit* when `audit.find.find`, under the
 default policy and against the whole store, flags a passage of the right work: of the piece that the track goes on from,
 or for tracks written from nothing of any of the pieces learned (a duplicate is the same work); *first*: that passage is
 the first finding. What is drawn may leave the pieces learned, so a track *copies* when `COPIED_BARS` bars in a row,
@@ -47,12 +47,13 @@ import numpy as np
 from scipy.stats import binomtest
 from transfer import Part, bits
 
+from audit.find import find, is_flagged
+from audit.opening import open_audit_corpus
 from audit.originality.baseline import Baseline, Group, group_of, human_baseline
 from audit.originality.report import measure_originality
 from audit.originality.windows import Measured, Setting
 from audit.policy import read_policy
-from audit.run import Corpus, find, flagged
-from audit.track import open_corpus
+from audit.search.corpus import SearchCorpus
 from corpus.store import Store
 from generator.data.tokens import bar_starts, encode, quantise
 from generator.data.vocabulary import PITCH
@@ -94,7 +95,7 @@ def drawn(store: Store, split: Sequence[str], pieces: int, seed: int, number: in
     return sorted(mixed[: pieces or None].tolist())
 
 
-def measured(corpus: Corpus, tracks: Sequence[Generated]) -> Group | None:
+def measured(corpus: SearchCorpus, tracks: Sequence[Generated]) -> Group | None:
     found = [measure_originality(corpus.store, corpus.index, "", track.sequence, WINDOW) for track in tracks]
     return group_of([one for one in found if isinstance(one, Measured)])
 
@@ -115,7 +116,7 @@ def share(hits: Sequence[bool]) -> str:
     return f"{sum(hits)} of {len(hits)} ({interval.low:.1%}-{interval.high:.1%})"
 
 
-def trained(corpus: Corpus, options: argparse.Namespace, place: Path) -> Iterator[tuple[int, float, Path]]:
+def trained(corpus: SearchCorpus, options: argparse.Namespace, place: Path) -> Iterator[tuple[int, float, Path]]:
     """Train, or read the last weights of trainings; yield steps, passes and the model of each stage."""
     store = corpus.store
     kept: Any = Part(store, drawn(store, ("train",), options.pieces, options.seed))
@@ -131,7 +132,7 @@ def trained(corpus: Corpus, options: argparse.Namespace, place: Path) -> Iterato
         yield report.steps, report.tokens / size, place / "model"
 
 
-def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
+def stages(corpus: SearchCorpus, options: argparse.Namespace, place: Path) -> None:
     store, policy = corpus.store, read_policy()
     human = human_baseline(store, corpus.index, WINDOW)
     if human is None:
@@ -147,9 +148,9 @@ def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
     for steps, passes, model in trained(corpus, options, place):
         how: dict[str, Any] = {"seed": options.seed, "bars": options.bars}
         free = generate(model, options.n, **how)
-        guarded = generate(model, options.n, guard=lambda music: flagged(corpus, music, policy), **how)
-        caught, still = (sum(flagged(corpus, t.sequence, policy) for t in tracks) for tracks in (free, guarded))
-        thrown = sum(track.settings["guard"]["bars"] for track in guarded)
+        guarded = generate(model, options.n, guard=lambda music: is_flagged(corpus, music, policy), **how)
+        caught, still = (sum(is_flagged(corpus, t.sequence, policy) for t in tracks) for tracks in (free, guarded))
+        thrown = sum(track.drawn.guard.bars for track in guarded if track.drawn.guard)
         written = thrown + sum(track.statistics["bars"] for track in guarded)
         print(
             f"{steps:>6}{passes:>8.1f}{bits(model, valid):>7.2f}{placed(measured(corpus, free), human):>30}{caught:>9}"
@@ -158,7 +159,7 @@ def stages(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
         )
 
 
-def continued(corpus: Corpus, model: Path, rows: Sequence[int], options: argparse.Namespace) -> list[Judged]:
+def continued(corpus: SearchCorpus, model: Path, rows: Sequence[int], options: argparse.Namespace) -> list[Judged]:
     """Go on from the beginnings of pieces, and judge what is new."""
     found = []
     for row in rows:
@@ -177,7 +178,7 @@ def prime_bars(piece: NoteSequence) -> int:
     return max(PRIME_BARS, int(max(entries) + 1e-6))
 
 
-def judged(corpus: Corpus, track: NoteSequence, rows: Sequence[int]) -> Judged:
+def judged(corpus: SearchCorpus, track: NoteSequence, rows: Sequence[int]) -> Judged:
     """Judge a track that might hold one of the works of `rows`."""
     store = corpus.store
     works = {store.groups[row] for row in rows}
@@ -196,7 +197,7 @@ def runs(piece: NoteSequence) -> set[tuple[tuple[int, ...], ...]]:
     return {cut for cut in cuts if all(max(bar) >= PITCH for bar in cut)}
 
 
-def overtrained(corpus: Corpus, options: argparse.Namespace, place: Path) -> None:
+def overtrained(corpus: SearchCorpus, options: argparse.Namespace, place: Path) -> None:
     store, found, verdicts = corpus.store, defaultdict[str, list[Judged]](list), []
     held_out = [piece for split in SPLITS for piece in read_split(store, split)[0]]
     settings = Settings(
@@ -256,7 +257,7 @@ def main() -> None:
     options.steps = options.steps or ([900] if over else [100, 300, 900, 2700])
     options.pieces = options.pieces if options.pieces is not None else 20 if over else 0
     start = time.process_time()
-    corpus = open_corpus(Store.open(options.store), quiet)
+    corpus = open_audit_corpus(Store.open(options.store), quiet)
     with tempfile.TemporaryDirectory() as place:
         (overtrained if over else stages)(corpus, options, options.keep or Path(place))
     print(f"{time.process_time() - start:.0f} s of processor time")

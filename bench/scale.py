@@ -40,11 +40,12 @@ from platformdirs import user_cache_path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from audit.find import find
 from audit.findings import worst
+from audit.opening import open_audit_corpus
 from audit.policy import read_policy
-from audit.run import Corpus, find
+from audit.search.corpus import SearchCorpus
 from audit.search.lines import voice_table
-from audit.track import open_corpus
 from corpus.chorales import scores
 from corpus.ingest import ingest
 from corpus.store import Store, write_synced
@@ -301,7 +302,7 @@ def build_store(path: Path, before: Path | None, corpus: Sequence[Path], filling
         yield lambda done, total: None
         steps[step] = time.perf_counter() - started
 
-    opened = open_corpus(Store.open(path), watch, workers=os.cpu_count() or 1)
+    opened = open_audit_corpus(Store.open(path), watch, workers=os.cpu_count() or 1)
     files_, segments = len(opened.store.pieces), path / "index" / "segments"
     times |= {
         "pieces": files_,
@@ -325,7 +326,7 @@ def anonymous_mib() -> float:
 
 def measure(store: Path, out: Path, started: float, options: argparse.Namespace) -> None:
     """Answer the queries of every wanted case that `out` does not hold yet."""
-    corpus = open_corpus(Store.open(store), _quiet)
+    corpus = open_audit_corpus(Store.open(store), _quiet)
     policy = read_policy()
     queries = out.with_name(f"queries-{out.stem.split('-', 2)[2]}.pickle")
     cases: dict[str, list[Query]] = pickle.loads(queries.read_bytes())
@@ -349,7 +350,7 @@ def _quiet(step: str) -> Iterator[Callable[[int, int], None]]:
     yield lambda done, total: None
 
 
-def score(corpus: Corpus, asked: Sequence[Query], policy: Any) -> dict[str, Any]:
+def score(corpus: SearchCorpus, asked: Sequence[Query], policy: Any) -> dict[str, Any]:
     """Search every query; count what was found, and what was flagged and failed."""
     first = ten = flagged = failed = 0
     overlaps, seconds = [], []
@@ -398,7 +399,7 @@ def overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
     return shared / max(max(a[1], b[1]) - min(a[0], b[0]), 1e-9)
 
 
-def scan(corpus: Corpus, cases: dict[str, list[Query]]) -> dict[str, Any]:
+def scan(corpus: SearchCorpus, cases: dict[str, list[Query]]) -> dict[str, Any]:
     """Compare some queries with every piece: distance of interval strings, by the longer one; highest voices only."""
     import Levenshtein
 

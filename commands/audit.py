@@ -16,32 +16,32 @@ import typer
 
 from audit.gate.waivers import parse_day, read_waivers
 from audit.measures.sound import hear, is_sound_of, open_sounds
-from audit.policy import policy_file, read_policy
+from audit.policy import read_policy
 from corpus.pool import Crashed, mapped
 from corpus.rights import loose
 from corpus.store import Store
 from ledger.hashes.digest import hash_bytes, hash_file
+from ledger.provenance.digests import Digests
 from ledger.provenance.environment import environment
 from ledger.provenance.record import material_of, sign_path, write_record
 from ledger.signing.memory import Memory
 from music.midi import write_atomically
 from music.notes import NoteSequence
 from music.read import read_music
-from reports.formats import Page, unknown_or_unavailable, written
-from reports.json_report import as_written, report_json
+from reports.formats import Source, report_files, unknown_or_unavailable
 from reports.language.translation import language
-from reports.pages.sounds import LIMIT, passage_sounds
 
 if TYPE_CHECKING:
+    from audit.corpus import AuditCorpus
+    from audit.disclosure import Disclosure
     from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
     from audit.originality.windows import Measured
     from audit.policy import Policy
-    from audit.run import Corpus
     from ledger.signing.signer import Signer
     from reports.pages.index import IndexRow
-from commands.inputs import explain_error, gate_exit_code, is_notes, list_music, name_unmatched, open_search, open_store
+from commands.inputs import explain_error, gate_exit_code, is_notes, list_music, name_gaps, name_unmatched, open_store
 from commands.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
 from commands.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
 from commands.terminal import UNCHECKED, USAGE, progress, say, stop, tell
@@ -85,8 +85,7 @@ def audit(
 ) -> None:
     """Judge tracks by a policy: copy search, metrics, provenance; write a report for each."""
     from audit.disclosure import disclose
-    from audit.track import audit_track
-    from reports.exports.disclosure import disclosure_files
+    from audit.track import AuditRun, audit_track
     from reports.pages.index import index_row
 
     wanted = {*formats.split(","), "json"}
@@ -97,10 +96,13 @@ def audit(
     corpus = _checked_corpus(store, partial, rules)
     files, left_out = list_music(tracks, sound=True)
     files = _without_their_sound(files, tracks)
-    heard = _sounds(corpus, files)
-    rules_text = policy_file(policy).read_bytes()
-    trusted, chain = open_trust(key), open_chain_to_read(source)
-    memory = Memory(open_log(), trusted)
+    digests, trusted = Digests(), open_trust(key)
+    for made_from in (store, model) if model else (store,):
+        digests.of(made_from)  # before the first track: what the tracks are judged by is as it is now
+    run = AuditRun(
+        corpus, rules, trusted, open_chain_to_read(source), model, given, _sounds(corpus, files),
+        Memory(open_log(), trusted), SHIPPED, digests,
+    )  # fmt: skip
     reports: list[AuditReport] = []
     rows = []
     unread: list[tuple[str, str]] = []
@@ -109,21 +111,16 @@ def audit(
     listed: dict[str, str] = {}
     several = "html" in wanted and len(files) + len(beside) > 1
 
-    def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> AuditReport:
-        keep = functools.partial(windows.setdefault, name)
-        return audit_track(
-            file, music, corpus, rules, trusted, chain, model, given, heard, keep, log=memory, shipped=SHIPPED
-        )
+    def audit_one(file: Path, name: str, music: NoteSequence | Sound) -> tuple[AuditReport, Disclosure | None]:
+        report = audit_track(run, file, music, functools.partial(windows.setdefault, name))
+        return report, disclose(file, corpus, trusted, model, digests) if "disclosure" in wanted else None
 
-    page = Page(lang=lang, whole=whole_page)
-    forms = functools.partial(_report_files, store.resolve(), corpus.calibration.slope, wanted, page)
+    forms = functools.partial(_report_files, store.resolve(), wanted, lang, whole_page)
     with progress("audit") as show:
         for file, name, report, written in _audited(files, audit_one, forms, show, unread):
-            if "disclosure" in wanted:
-                written.update(disclosure_files(report, disclose(file, corpus, trusted, model)))
-            made_from = {"track": file, "dataset": store, "model": model}
+            materials = {"track": file, "dataset": store, **({"model": model} if model else {})}
             listed[f"{name}/report.json"] = _keep_report(
-                report, out / name, written, rules_text, signer, index=several, **made_from
+                report, out / name, written, rules.text.encode(), signer, digests, index=several, **materials
             )
             reports.append(report)
             rows.append(index_row(report, name, language(lang)))
@@ -133,18 +130,20 @@ def audit(
         _record_index(_index_of(out, rows, corpus, windows, [*unread, *beside], lang), listed, signer)
     say(f"reports: {out / 'index.html' if several else out}")
     outcomes = {*(report.outcome for report in reports), *("incomplete" for _ in beside)}
-    outcomes |= {"fail"} if unused and rules.entries_must_match else set()
+    outcomes |= {"fail"} if unused and rules.gate.entries_must_match else set()
     lost = bool(unread) or any(one.weight == "unreadable" for one in left_out)
-    raise typer.Exit(gate_exit_code(outcomes, lost, rules.review_blocks))
+    raise typer.Exit(gate_exit_code(outcomes, lost, rules.gate.review_blocks))
 
 
-def _checked_corpus(store: Path, partial: bool, rules: Policy) -> Corpus:
+def _checked_corpus(store: Path, partial: bool, rules: Policy) -> AuditCorpus:
     """Open a store to judge by: every byte of it is compared with its manifests, and the policy's entries with it."""
+    from audit.opening import open_audit_corpus
     from audit.search.index import verify_index
 
     opened = open_store(store, partial)
     opened.verify()
-    corpus = open_search(opened, partial)
+    corpus = open_audit_corpus(opened, progress, partial=partial)
+    name_gaps(corpus)
     verify_index(corpus.index)
     name_unmatched(rules, opened)
     return corpus
@@ -173,8 +172,8 @@ def _without_their_sound(files: list[Path], named: list[Path]) -> list[Path]:
 
 def _audited(
     files: list[Path],
-    audit_one: Callable[[Path, str, NoteSequence | Sound], AuditReport],
-    forms: Callable[[tuple[AuditReport, NoteSequence | Sound]], dict[str, bytes]],
+    audit_one: Callable[[Path, str, NoteSequence | Sound], tuple[AuditReport, Disclosure | None]],
+    forms: Callable[[tuple[AuditReport, NoteSequence | Sound, Disclosure | None]], dict[str, bytes]],
     show: Callable[[int, int], None],
     unread: list[tuple[str, str]],
 ) -> Iterator[tuple[Path, str, AuditReport, dict[str, bytes]]]:
@@ -186,11 +185,11 @@ def _audited(
     under_way: deque[tuple[Path, str, AuditReport]] = deque()
     done = itertools.count(1)
 
-    def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound]]:
+    def jobs() -> Iterator[tuple[AuditReport, NoteSequence | Sound, Disclosure | None]]:
         for file, name in zip(files, _report_names(files), strict=True):
             try:
                 music = read_music(file) if is_notes(file) else hear(file)
-                report = audit_one(file, name, music)
+                report, disclosure = audit_one(file, name, music)
             except Exception as error:  # whatever one file does, the others are judged
                 reason = explain_error(file, error)
                 say(f"unreadable {file}: {reason}")
@@ -198,7 +197,7 @@ def _audited(
                 show(next(done), len(files))
                 continue
             under_way.append((file, name, report))
-            yield report, music
+            yield report, music, disclosure
 
     for files_of_report in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
         file, name, report = under_way.popleft()
@@ -211,23 +210,23 @@ def _audited(
 def _index_of(
     out: Path,
     rows: list[IndexRow],
-    corpus: Corpus,
+    corpus: AuditCorpus,
     windows: dict[str, Measured],
     unread: list[tuple[str, str]],
     lang: str,
 ) -> Path:
     """Write the index page of several reports, with the originality of the tracks that have windows."""
+    from audit.corpus import WINDOW
     from audit.originality.report import originality_report
-    from audit.run import WINDOW
     from reports.pages.index import index_html
 
     named = [replace(measured, name=name) for name, measured in windows.items()]
-    release = originality_report(corpus.store, corpus.index, WINDOW, named, corpus.human if named else None)
+    release = originality_report(corpus, WINDOW, named, corpus.human if named else None)
     write_atomically(out / "index.html", index_html(rows, release, unread, language(lang)).encode())
     return out / "index.html"
 
 
-def _sounds(corpus: Corpus, files: list[Path]) -> SoundCorpus | None:
+def _sounds(corpus: AuditCorpus, files: list[Path]) -> SoundCorpus | None:
     """Open the sound of the corpus, where one of the files is sound."""
     if all(map(is_notes, files)):
         return None
@@ -270,31 +269,20 @@ def _opened_again(path: Path) -> Store:
 
 
 def _report_files(
-    store: Path, slope: float, wanted: set[str], page: Page, job: tuple[AuditReport, NoteSequence | Sound]
+    store: Path,
+    wanted: set[str],
+    lang: str,
+    whole: bool,
+    job: tuple[AuditReport, NoteSequence | Sound, Disclosure | None],
 ) -> dict[str, bytes]:
-    """Return the files of a report by name; its forms are made from report.json as it is written."""
-    report, track = job
-    if "html" in wanted and isinstance(track, NoteSequence):
-        corpus = _opened_again(store)
-        sounds, silent = passage_sounds(
-            report, track, lambda piece: corpus.notes(corpus.index_of(piece)), None if page.whole else LIMIT
-        )
-        page = replace(page, sounds=sounds, silent=silent)
-    data = report_json(report)
-    files = {"report.json": data, **written(as_written(data), wanted - {"json"}, page)}
-    if "influence" in wanted:
-        from audit.measures.influence import influence, sound_influence
-        from reports.exports.influence import influence_csv, influence_json
+    """Return the files of a report by name."""
 
-        factor = float(report.policy["values"]["copy"]["common_factor"])
-        gaps = {s.check: s.reason for s in report.skipped}
-        if isinstance(track, NoteSequence):
-            ledgers = influence(track, report.findings, slope, factor, gaps.get("copy", ""))
-        else:
-            ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
-        files["influence.json"] = influence_json(report, ledgers)
-        files["influence.csv"] = influence_csv(report, ledgers)
-    return files
+    def load_piece(path: str) -> NoteSequence:
+        corpus = _opened_again(store)
+        return corpus.notes(corpus.index_of(path))
+
+    report, track, disclosure = job
+    return report_files(Source(report, None, track, load_piece, disclosure, lang, whole), wanted)
 
 
 def _keep_report(
@@ -303,15 +291,16 @@ def _keep_report(
     files: dict[str, bytes],
     policy: bytes,
     signer: Signer | None,
+    digests: Digests,
     *,
     index: bool,
-    **made_from: Path | None,
+    **made_from: Path,
 ) -> str:
     """Write the files of a report and their record, and sign them where there is a `signer`; return its digest."""
     files = {"policy.toml": policy, **files}
     for name, content in files.items():
         write_atomically(folder / name, content)
-    _record_report(report, folder / "report.json", files, index, **made_from)
+    _record_report(report, folder / "report.json", files, digests, index, **made_from)
     if signer:
         sign_report(signer, folder / "report.json")
     return hash_bytes(files["report.json"]).hex
@@ -331,14 +320,14 @@ def sign_report(signer: Signer, file: Path) -> None:
 
 
 def _record_report(
-    report: AuditReport, file: Path, files: dict[str, bytes], index: bool, **made_from: Path | None
+    report: AuditReport, file: Path, files: dict[str, bytes], digests: Digests, index: bool, **made_from: Path
 ) -> None:
     """Write the provenance record of a report: what it judged, by what, the outcome, its folder, the files' digests."""
     used = {**made_from, "policy": file.with_name("policy.toml")}
-    materials = [material_of(kind, path, artefact=file) for kind, path in used.items() if path is not None]
-    digests = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
+    materials = [material_of(kind, path, artefact=file, digest=digests.of(path)) for kind, path in used.items()]
+    named = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
     said = {
-        "outcome": report.outcome, "sentence": report.sentence, "files": digests,
+        "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
     write_record(file, "report", materials=materials, parameters=said, environment=environment())

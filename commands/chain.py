@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ def anchor(
     chain = open_chain_to_write(target)
     trusted = open_trust(key)
     made = anchor_again if again else anchor_paths
-    receipts = made(paths, chain, keys=trusted, log=open_log())
+    receipts = made(paths, chain, trust=trusted, log=open_log())
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
@@ -86,8 +86,10 @@ def mint(
     """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
     listing = Listing(name, description, licence, external_url, image, split_shares(ai))
     chain = open_chain_to_write(target)
-    options: dict[str, Any] = {"report": report, "media": media, "to": to, "locked": locked, "keys": open_trust(key)}
-    tokens = mint_tracks(tracks, chain, listing, on_chain=on_chain, royalty=royalty, log=open_log(), **options)
+    tokens = mint_tracks(
+        tracks, chain, listing, report=report, media=media, to=to, locked=locked, on_chain=on_chain, royalty=royalty,
+        trust=open_trust(key), log=open_log(),
+    )  # fmt: skip
     for track, token in zip(dict.fromkeys(tracks), tokens, strict=True):
         tell(metadata_file(track))
         state = ", simulated" if token.simulated else f" on chain {token.chain.chain_id}"

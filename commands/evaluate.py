@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from music.midi import write_atomically
 from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 if TYPE_CHECKING:
-    from music.notes import NoteSequence
+    pass
 from commands.inputs import open_search, open_store
 from commands.options import Device, Seed
 from commands.terminal import USAGE, needing_extra, progress, say, stop, tell
@@ -34,7 +35,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
-    from audit.measures.likeness import model_likeness
+    from audit.measures.likeness import Sides, model_likeness
 
     with needing_extra("generator"):
         from generator.evaluate import evaluate_model, excerpts
@@ -51,21 +52,24 @@ def evaluate(
     )
     corpus = open_search(opened, partial=False)
     tracks = [track.sequence for track in made]
-    sides: dict[tuple[str, bool], list[NoteSequence]] = {}
-    for split, splits in (("train", ("train",)), ("held_out", ("valid", "test"))):
-        for own in (False, True) if artist else ():
-            kept = (lambda name: name == artist) if own else (lambda name: name != artist)
-            sides[split, own] = excerpts(opened if own else broad, bars, splits, kept)
+
+    def sides(*splits: str) -> Sides:
+        others = excerpts(broad, bars, splits, lambda name: name != artist)
+        return Sides(others, excerpts(opened, bars, splits, lambda name: name == artist))
+
+    learned_and_held_out = (sides("train"), sides("valid", "test")) if artist else None
     with progress("originality") as show:
-        likeness = model_likeness(corpus, excerpts(opened, bars), tracks, sides, show)
-    figures["skipped"] += likeness.pop("skipped")
+        likeness = model_likeness(corpus, excerpts(opened, bars), tracks, learned_and_held_out, show)
+    measured, compared = asdict(figures), asdict(likeness)
+    skipped = [*measured["skipped"], *({"check": s.check, "reason": s.reason} for s in likeness.skipped)]
     data = {
         "schema": "contraste-evaluation/1",
         "model": {"name": model.name, "digest": digest_of(model).hex},
         "store": {"name": store.name, "digest": opened.digest},
         "settings": {"n": n, "bars": bars, "seed": seed, "artist": artist},
-        **figures,
-        **likeness,
+        **measured,
+        **compared,
+        "skipped": skipped,
     }
     if out:
         write_atomically(out, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
@@ -73,5 +77,5 @@ def evaluate(
         write_atomically(html, evaluation_html(data).encode())
     for row in evaluation_rows(data):
         tell(f"{row[0]:44s} {row[1]:>12s}  {row[2]}".rstrip())
-    for skipped in data["skipped"]:
-        say(f"skipped {skipped['check']}: {skipped['reason']}")
+    for gap in skipped:
+        say(f"skipped {gap['check']}: {gap['reason']}")

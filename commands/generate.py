@@ -95,18 +95,14 @@ def generate(
         guard=_guard(guard) if guard else None, prime=opening, conditions=asked, tries=tries, rank=rank,
     )  # fmt: skip
     if asked:
-        fallen = [
-            list(asked.checked()) if track.settings.get("degenerate") else track.settings["missed"] for track in made
-        ]
+        fallen = [list(asked.checked()) if track.drawn.degenerate else track.drawn.missed or () for track in made]
         missed = [name for names in fallen for name in names]
         counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
     if guard:
         said |= _guarded(guard, made)
     _write_tracks(made, out, f"track-{sampling.seed}", model, {**primed, **said}, sampling.device)
-    degenerate = [
-        (number, track.settings["degenerate"]) for number, track in enumerate(made, 1) if "degenerate" in track.settings
-    ]
+    degenerate = [(number, track.drawn.degenerate) for number, track in enumerate(made, 1) if track.drawn.degenerate]
     for number, reasons in degenerate:
         say(f"track {number} is no music of the kind that was learned: {'; '.join(reasons)}")
     raise typer.Exit(FAILED if degenerate and asked else OK)
@@ -114,19 +110,19 @@ def generate(
 
 def _guard(store: Path) -> Callable[[NoteSequence], bool]:
     """Return what says whether the copy search flags music in a store."""
-    from audit.run import flagged
+    from audit.find import is_flagged
 
-    corpus, rules = open_search(open_store(store, partial=False), partial=False), read_policy()
-    return lambda music: flagged(corpus, music, rules)
+    corpus, rules = open_search(open_store(store)), read_policy()
+    return lambda music: is_flagged(corpus, music, rules)
 
 
 def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
     """Say what a guard threw away; return what the record says of its store."""
-    reports = [track.settings["guard"] for track in made]
-    totals = {name: sum(report[name] for report in reports) for name in ("redrawn", "bars", "restarts", "flagged")}
+    reports = [track.drawn.guard for track in made if track.drawn.guard]
+    redrawn, bars, restarts = (sum(getattr(r, name) for r in reports) for name in ("redrawn", "bars", "restarts"))
     say(
-        f"guard {store}: {totals['redrawn']} times thrown away, {totals['bars']} bars in all; {totals['restarts']} "
-        f"lines begun anew; {totals['flagged']} of {len(made)} tracks are flagged still"
+        f"guard {store}: {redrawn} times thrown away, {bars} bars in all; {restarts} lines begun anew; "
+        f"{sum(r.flagged for r in reports)} of {len(made)} tracks are flagged still"
     )
     return {"guard_store_digest": Store.open(store).digest}
 
@@ -196,14 +192,16 @@ def _write_tracks(
     """Write tracks as MIDI and WAV, each with its record, and name them on stdout."""
     from generator.network.checkpoint import pick_device
 
+    digest = digest_of(model)
     with progress("render") as show:
         for number, track in enumerate(made, 1):
             path = out / f"{name}-{number:0{len(str(len(made)))}d}.mid"
             render_wav(track.sequence, path.with_suffix(".wav"))  # first, since it refuses what is too long
             write_atomically(path, track.midi or midi_bytes(track.sequence))
-            said = {**track.settings, **parameters, "renderer": renderer_info(), "statistics": track.statistics}
+            about = {"renderer": renderer_info(), "statistics": track.statistics}
+            said = {**track.drawn.as_settings(), **parameters, **about}
             write_record(
-                path, "track", materials=[material_of("model", model, artefact=path)], parameters=said,
+                path, "track", materials=[material_of("model", model, artefact=path, digest=digest)], parameters=said,
                 environment=describe_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             tell(path)
@@ -218,6 +216,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     made = generate_spectrograms(model, n, seed=seed, device=device)
     hashes = load_hashes(model)
     usual = nearest_hash(hashes[1], hashes[0]) if hashes and len(hashes[1]) else None
+    digest = digest_of(model)
     with progress("sound") as show:
         for number, sample in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.wav"
@@ -232,7 +231,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
             if usual is not None:
                 said["phash_nearest_held_out_p05"] = int(np.quantile(usual, 0.05))
             write_record(
-                path, "track", materials=[material_of("model", model, artefact=path)],
+                path, "track", materials=[material_of("model", model, artefact=path, digest=digest)],
                 parameters={**sample.settings, **said}, environment=describe_environment(str(pick_device(device))),
             )  # fmt: skip
             tell(f"{path}  {_nearness(said)}".rstrip())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import typer
 from audit.findings import many
 from audit.policy import Policy, PolicyError
 from commands.terminal import FAILED, OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop
-from corpus.recordings import open_recordings
+from corpus.census import sources
 from corpus.segment import StoreError
 from corpus.store import Store
 from ledger.errors import LedgerError
@@ -20,7 +18,7 @@ from music.notes import MusicError
 from music.read import LeftOut, listing
 
 if TYPE_CHECKING:
-    from audit.run import Corpus
+    from audit.search.corpus import SearchCorpus
 
 
 def explain_error(file: Path, error: Exception) -> str:
@@ -45,22 +43,26 @@ def open_store(path: Path, partial: bool = False) -> Store:
     return store
 
 
-def open_search(store: Store, partial: bool = False) -> Corpus:
-    """Open a store's index and what belongs to it; say what is left out and what can't be kept."""
-    from audit.search.index import left_out
-    from audit.track import open_corpus
+def open_search(store: Store, partial: bool = False) -> SearchCorpus:
+    """Open what a search needs of a store; say what is left out and what can't be kept."""
+    from audit.opening import open_search_corpus
 
-    corpus = open_corpus(store, progress, partial=partial)
+    corpus = open_search_corpus(store, progress, partial=partial)
+    name_gaps(corpus)
+    return corpus
+
+
+def name_gaps(corpus: SearchCorpus) -> None:
+    """Say what a corpus leaves out and can't keep; end the command where nothing is left."""
+    store, pieces = corpus.store, corpus.left_out.pieces
     for name, reason in corpus.index.missing:
         say(f"{store.path}: index segment {name} is left out: {reason}")
     if corpus.index.missing:
-        pieces, _ = left_out(corpus.store, corpus.index)
-        say(f"{store.path}: {pieces} of {len(corpus.store.pieces)} pieces are not searched")
-        if pieces == len(corpus.store.pieces):
+        say(f"{store.path}: {pieces} of {len(store.pieces)} pieces are not searched")
+        if pieces == len(store.pieces):
             stop(f"{store.path}: no piece of the store can be searched", UNCHECKED)
     for name, reason in corpus.index.unsaved.items():
         say(f"{store.path}: {name} can't be kept ({reason}), so it is worked out anew each time")
-    return corpus
 
 
 def list_music(paths: list[Path], sound: bool = False) -> tuple[list[Path], list[LeftOut]]:
@@ -98,16 +100,10 @@ def is_notes(file: Path) -> bool:
 
 def name_unmatched(rules: Policy, store: Store) -> None:
     """Name the entries of a policy that match nothing in the store; end the command where they may not stand there."""
-
-    def records() -> Iterator[dict[str, str]]:
-        present = [store.pieces[row] for row, there in enumerate(store.present) if there]
-        for record in (*present, *open_recordings(store)):
-            yield {"piece": record.path, "artist": record.artist, **asdict(record.rights)}
-
-    lost = rules.unmatched(records())
+    lost = rules.unmatched(sources(store, recordings=True))
     for one in lost:
         say(f"policy {rules.name}: {one}")
-    if any(one.meant for one in lost) or (lost and rules.entries_must_match):
+    if any(one.meant for one in lost) or (lost and rules.gate.entries_must_match):
         stop(f"policy {rules.name}: {lost[0].key}: write entries as the store has them, or take them out", USAGE)
 
 

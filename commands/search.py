@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from audit.findings import many, worst
+from audit.findings import many
 from audit.policy import read_policy
 from commands.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
 from commands.options import Json, Lang, Partial, PolicyFile, Tracks
 from commands.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
 from music.midi import write_atomically
 from music.read import read_music
-from reports.json_report import plain, search_record, unreadable_record
+from reports.json_report import plain
+from reports.search_result import SearchResult
 
 
 def search(
@@ -28,54 +29,52 @@ def search(
     partial: Partial = False,
 ) -> None:
     """Find what each query shares with the store, and say how surprising it is."""
-    from audit.run import find, unsearchable
-    from audit.search.index import left_out
+    from audit.find import judge, match, search_best, unsearchable
+    from audit.search.passages import lines
 
     rules = read_policy(policy)
     corpus = open_search(open_store(store, partial), partial)
     name_unmatched(rules, corpus.store)
-    pieces, segments = left_out(corpus.store, corpus.index)
-    unsearched = (pieces, [name for name, _ in segments])
     files, left_out_files = list_music(queries)
-    lines: list[bytes] = []
+    records: list[bytes] = []
     verdicts: list[str] = ["unreadable" if one.weight == "unreadable" else "incomplete" for one in left_out_files]
     with progress("search") as show:
         for done, file in enumerate(files):
             try:
                 query = read_music(file)
-                findings = find(corpus, query, rules, top)
+                here = lines(corpus.index, query)
+                judged = judge(corpus, query, here, search_best(corpus, here, top), rules, top)
+                gaps = tuple(skipped.reason for skipped in unsearchable(query))
+                result = SearchResult(
+                    str(file), tuple(match(corpus, query, judged)), corpus.left_out, gaps, tuple(query.remarks)
+                )
             except Exception as error:  # whatever one file does, the others are searched
-                record = unreadable_record(str(file), explain_error(file, error))
-            else:
-                gaps = [skipped.reason for skipped in unsearchable(query)]
-                verdict = worst([f.verdict for f in findings])
-                record = search_record(str(file), verdict, findings, unsearched, gaps, query.remarks)
-            verdicts.append(record["verdict"])
+                result = SearchResult(str(file), unreadable=explain_error(file, error))
+            verdicts.append(result.verdict)
             if jsonl:  # kept as bytes: a thousand findings for each of a thousand queries are gigabytes as objects
-                lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                records.append(json.dumps(result.to_json(), ensure_ascii=False).encode() + b"\n")
             else:
-                _print_search(record)
+                _print_search(result)
             show(done + 1, len(files))
     if jsonl:
-        write_atomically(jsonl, b"".join(lines))
+        write_atomically(jsonl, b"".join(records))
     kinds = ("fail", "review", "clear", "incomplete", "unreadable")
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in kinds if v in verdicts)
-    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - pieces, 'piece')}: {counts}")
+    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
     raise typer.Exit(gate_exit_code({*verdicts}, "unreadable" in verdicts, False))
 
 
-def _print_search(record: dict[str, Any]) -> None:
-    tell(f"{record['query']}: {record['verdict']} {record.get('reason', '')}".rstrip())
-    for gap in record.get("not_searched", ()):
+def _print_search(result: SearchResult) -> None:
+    tell(f"{result.query}: {result.verdict} {result.unreadable}".rstrip())
+    for gap in result.not_searched:
         tell(f"  not searched: {gap}")
-    for remark in record.get("remarks", ()):
+    for remark in result.remarks:
         tell(f"  in reading: {remark}")
-    for f in record.get("findings", ()):
-        (a, b), (c, d) = f["query_span_s"], f["piece_span_s"]
+    for m in result.matches:
+        (a, b), (c, d) = m.query_span_s, m.piece_span_s
         tell(
-            f"  {f['verdict']:6s} {f['piece']}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {f['transposition']:+d} st  "
-            f"x{f['tempo_ratio']:.2f}  {f['matched']}/{f['notes']} notes  "
-            f"E={f['evalue']:.1e}  p{100 * f['percentile']:.0f}"
+            f"  {m.verdict:6s} {m.piece}  {a:.1f}-{b:.1f} s = {c:.1f}-{d:.1f} s  {m.transposition:+d} st  "
+            f"x{m.tempo_ratio:.2f}  {m.matched}/{m.notes} notes  E={m.evalue:.1e}  p{100 * m.percentile:.0f}"
         )
 
 
@@ -116,7 +115,7 @@ def originality(
                 say(f"unreadable {file}: {reason}")
                 unreadable.append((name, reason.removeprefix(f"{file}: ")))
             show(done + 1, len(files))
-    report = originality_report(corpus.store, corpus.index, setting, results, baseline, unreadable)
+    report = originality_report(corpus, setting, results, baseline, unreadable)
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
         write_atomically(path, originality_json(report))
     if out:

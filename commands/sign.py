@@ -88,9 +88,10 @@ def sign(
     if report:
         from ledger.provenance.record import check_about
         from ledger.signing.keys import key_id
+        from ledger.signing.trust import Trust
 
         public = signer.key.public_key()
-        check_about(report, tracks[0], {**open_trust(None), key_id(public): public})
+        check_about(report, tracks[0], Trust({**open_trust(None), key_id(public): public}))
     issuer = None
     if tracks:
         from ledger.exchange.credential_issue import Issuer, chain_of

@@ -41,7 +41,7 @@ def ingest(
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its products are small, and its threads wait by spinning
 
-    from audit.track import open_corpus
+    from audit.opening import open_audit_corpus
 
     table = read_rights(rights) if rights else None
     workers = workers or os.cpu_count() or 1
@@ -72,7 +72,7 @@ def ingest(
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
     if store.pieces:
-        open_corpus(store, progress, engine, workers, repair=True)
+        open_audit_corpus(store, progress, engine, workers, repair=True)
     held = {"pieces": len(store.pieces), "manifest_sha256": store.digest}
     if len(sounds):
         held |= {"recordings": len(sounds), "recordings_sha256": sounds.digest}

@@ -71,16 +71,14 @@ def finetune(
 
 
 def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = None, resume: bool) -> None:
-    """Run `generator.training.train.train`, write the record of it, and say what was reached."""
+    """Run `generator.training.train.train_model`, write the record of it, and say what was reached."""
     from generator.training.processes import leads
-    from generator.training.train import train
-    from generator.writing.text_encoder import MINILM, train_text
+    from generator.training.train import train_model
+    from generator.writing.text_encoder import MINILM
 
-    opened = Store.open(store)
-    report = train(opened, out, settings, base=base, resume=resume)
+    report, found = train_model(Store.open(store), out, settings, base=base, resume=resume)
     if not leads():
         raise typer.Exit(OK)
-    found = train_text(opened, out, settings.seed) if settings.conditions and report.ended != "interrupted" else {}
     used = {"dataset": store, "model": base}
     write_record(
         out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],

@@ -11,6 +11,7 @@ import typer
 from corpus.segment import StoreAlteredError, StoreError
 from corpus.store import Store
 from ledger.hashes.manifest import Method
+from ledger.provenance.digests import Digests
 from ledger.show import log_state, signed_about
 from ledger.signing.memory import Memory
 from ledger.verify import verify_path
@@ -58,11 +59,11 @@ def verify(
         Method(None, tuple(ignore or ()))
     trusted, chain = open_trust(key), None if offline else open_chain_to_read(source)
     verdicts: list[str] = []
-    printed, memory = [], Memory(open_log(), trusted)
+    printed, memory, digests = [], Memory(open_log(), trusted), Digests(open_cache(not cache))
     for path in paths:
         found = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
-            ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, cache=open_cache(not cache), log=memory,
+            ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, digests=digests, log=memory,
             shipped=SHIPPED, about=track,
         )  # fmt: skip
         if not as_json:

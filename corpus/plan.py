@@ -88,7 +88,7 @@ def _refusal(file: Path, rights: Rights, held: bytes, opted_out: frozenset[str],
     if require_rights and not rights.cleared:
         reason = "no licence and consent on file, and --require-rights was given"
         return reason + ("; the store holds it from an earlier run" if held else "")
-    asked_for = rights.consent in ("granted", "not_required")
+    asked_for = rights.consented
     if opted_out and not held and not asked_for and _file_digest(file).hex() in opted_out:
         return "it opted out earlier; only a consent on file brings it back"
     return ""

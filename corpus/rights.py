@@ -23,7 +23,8 @@ from typing import Any
 MAX_BYTES = 64 * 2**20
 MAX_PATTERNS = 1000
 """Rows with wildcards, each of which is compared with every path; rows of whole paths are looked up."""
-CONSENTS = ("", "granted", "not_required", "unknown", "opt_out")
+CONSENTED = ("granted", "not_required")  # what allows use
+CONSENTS = ("", *CONSENTED, "unknown", "opt_out")
 _ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # ISO 3901
 _ISWC = re.compile(r"T-?\d{3}\.?\d{3}\.?\d{3}-?\d")  # ISO 15707
 
@@ -56,9 +57,14 @@ class Rights:
         return "its rights say opt_out" if self.consent == "opt_out" else ""
 
     @property
+    def consented(self) -> bool:
+        """Whether a consent that allows use is on file."""
+        return self.consent in CONSENTED
+
+    @property
     def cleared(self) -> bool:
         """Whether a licence and a consent that allows use are on file."""
-        return bool(self.licence) and self.consent in ("granted", "not_required")
+        return bool(self.licence) and self.consented
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -50,6 +49,7 @@ from corpus.segment import (
     sync,
     verify_folder,
 )
+from music.midi import write_atomically
 from music.notes import NoteSequence, Part, Tempo, TimeSignature, build
 
 SCHEMA = "contraste-store/3"
@@ -200,6 +200,10 @@ class Store:
         """Mask (n,) of the pieces that can be read: all, unless some segments are `missing`."""
         there = [entry.name not in dict(self.missing) for entry in self.segments]
         return np.repeat(np.array(there, bool), np.diff(self._starts))
+
+    def held(self) -> Iterator[PieceRecord]:
+        """Yield the records of the pieces that can be read."""
+        return (self.pieces[int(row)] for row in np.flatnonzero(self.present))
 
     @cached_property
     def keys(self) -> NDArray[Any]:
@@ -376,16 +380,5 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one rename, synced to disk before and after."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # no name that a planted link could have
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~UMASK)
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, data, mode=0o666 & ~UMASK, synced=True)
     sync(path.parent)

@@ -22,7 +22,7 @@ so one pass over the piece says whether there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,30 @@ BEAM_TRACKS = 4
 SPLITS = ("valid", "test")
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """What was measured of a model with the model; each by name, as the evaluation prints it.
+
+    Attributes
+    ----------
+    learned_here : bool
+        Whether the store is the one it learned from.
+    canaries, forgetting : dict or None
+        None where none were planted, and where no base was named.
+    skipped : list of dict
+        ``check`` and ``reason`` of what could not be measured.
+    """
+
+    learned_here: bool
+    vocabulary_digest: str
+    likelihood: dict[str, Any]
+    memorisation: dict[str, Any]
+    canaries: dict[str, Any] | None
+    forgetting: dict[str, Any] | None
+    decoding: dict[str, Any]
+    skipped: list[dict[str, str]]
+
+
 def evaluate_model(
     model_dir: str | Path,
     store: Store,
@@ -59,7 +83,7 @@ def evaluate_model(
     bars: int = 16,
     base: tuple[str | Path, Store] | None = None,
     device: str = "auto",
-) -> tuple[dict[str, Any], list[Generated]]:
+) -> tuple[ModelFigures, list[Generated]]:
     """Measure a model on a store.
 
     Parameters
@@ -76,8 +100,8 @@ def evaluate_model(
 
     Returns
     -------
-    (dict, list of Generated)
-        The figures, by name, and the tracks of nucleus sampling. ``skipped`` lists what could not be measured.
+    (ModelFigures, list of Generated)
+        The figures, and the tracks of nucleus sampling.
 
     Raises
     ------
@@ -94,37 +118,39 @@ def evaluate_model(
     transpose = read_training(model_dir).get("settings", {}).get("transpose")
     with threads(1), torch.inference_mode():
         team = Team(model, 1, "float32")
-        figures: dict[str, Any] = {
-            "learned_here": description.store_digest == store.digest,
-            "vocabulary_digest": description.vocabulary_digest,
-            "likelihood": _likelihoods(team, splits, transpose if transpose in range(12) else 5),
-            "memorisation": memorisation(model, splits["train"], held_out, seed),
-            "canaries": None,
-            "forgetting": None,
-        }
+        likelihood = _likelihoods(team, splits, transpose if transpose in range(12) else 5)
+        found = memorisation(model, splits["train"], held_out, seed)
         planted = read_canaries(model_dir)
-        if planted:
-            figures["canaries"] = exposures(partial(_nats, model), planted)
-        else:
+        if not planted:
             skipped.append({"check": "canaries", "reason": "none were planted; train with --canaries"})
-        if base:
-            figures["forgetting"] = forgetting(team, base)
+        exposed = exposures(partial(_nats, model), planted) if planted else None
+        forgotten = forgetting(team, base) if base else None
         team.pool.shutdown()
     tracks = generate(model_dir, n, seed=seed, bars=bars, device=device)
     beams = generate(model_dir, min(n, BEAM_TRACKS), seed=seed, bars=bars, beam=5, device=device)
     real = excerpts(store, bars)
     if not real:
         skipped.append({"check": "real music", "reason": f"no held-out piece has {bars} bars"})
-    figures["decoding"] = {
-        name: table(found)
-        for name, found in (
+    decoding = {
+        name: table(rows)
+        for name, rows in (
             ("real", [statistics(piece) for piece in real]),
             ("nucleus", [track.statistics for track in tracks]),
             ("beam 5", [track.statistics for track in beams]),
         )
-        if found
+        if rows
     }
-    return {**figures, "skipped": skipped}, tracks
+    figures = ModelFigures(
+        learned_here=description.store_digest == store.digest,
+        vocabulary_digest=description.vocabulary_digest,
+        likelihood=likelihood,
+        memorisation=found,
+        canaries=exposed,
+        forgetting=forgotten,
+        decoding=decoding,
+        skipped=skipped,
+    )
+    return figures, tracks
 
 
 def _likelihoods(team: Team, splits: dict[str, list[IntArray]], transpose: int) -> dict[str, Any]:

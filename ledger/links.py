@@ -96,11 +96,22 @@ class Verification:
         At least one.
     assured : tuple of Assured
         What is as signed, from `path` back.
+    key : str
+        Id of the key by whose signature `path` was checked, or "".
     """
 
     path: Path
     links: tuple[Link, ...]
     assured: tuple[Assured, ...] = ()
+    key: str = ""
+
+    @property
+    def signer(self) -> str:
+        """Id of the trusted key by which `path` is as it was signed; "" where there is a doubt."""
+        first = self.links[0]
+        own = [link for link in self.links if link.subject == first.subject and link.name in ("key", "log")]
+        doubt = first.verdict != "ok" or any(link.verdict in ("broken", "missing", "unchecked") for link in own)
+        return "" if doubt else self.key
 
     @property
     def assurance(self) -> str:

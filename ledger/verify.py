@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ledger.errors import (
     ExtraMissing,
     KeyRevoked,
@@ -33,17 +31,16 @@ from ledger.errors import (
 )
 from ledger.exchange.credential import credential_links
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
-from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import Manifest, left_out
 from ledger.links import Assured, Link, LinkVerdict, Verification
 from ledger.paths import beside, named
 from ledger.provenance.contributions import contributions_file, read_contributions
+from ledger.provenance.digests import Digests
 from ledger.provenance.record import (
     Signed,
+    artefact_of,
     check_content,
     check_pages,
-    measure,
-    owner_of,
     place_of,
     read_record,
     read_signed,
@@ -94,7 +91,7 @@ NOTED = {
 
 def verify_path(
     path: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     chain: Chain | None = None,
     search: Sequence[Path] = (),
     *,
@@ -103,7 +100,7 @@ def verify_path(
     ignored: Sequence[str] = (),
     strict: bool = False,
     allow_unsigned: bool = False,
-    cache: HashCache | None = None,
+    digests: Digests | None = None,
     log: TransparencyLog | Memory | None = None,
     shipped: Path | None = None,
     about: Path | None = None,
@@ -115,9 +112,8 @@ def verify_path(
     path : Path
         What to verify; its signature is ``<path>.sig``. A file that belongs to another, such as the WAV of a MIDI
         file, has to be among what the other's signature names, and that one is verified.
-    keys : mapping of str to public key
-        Trusted keys by key id; a `Trust`, e.g. of `ledger.signing.keyring.trusted_keys`, knows
-        authorities and revocations too.
+    trust : Trust
+        Who is believed, e.g. `ledger.signing.keyring.trusted_keys`.
     chain : Chain, optional
         Where roots are looked up. None: anchors are checked offline, and the rest is ``unchecked``.
     search : sequence of Path
@@ -135,8 +131,8 @@ def verify_path(
     allow_unsigned : bool
         Whether what has no signature at all is ``absent`` instead of ``missing``. What is signed must be as signed
         all the same.
-    cache : HashCache, optional
-        Digests of unchanged files, to be believed (see there when they may be).
+    digests : Digests, optional
+        What this run has hashed, where it verifies several paths; its cache is believed (see there when it may be).
     log : TransparencyLog or Memory, optional
         This machine's log, which says what was signed here; a `Memory` where several paths are verified.
     shipped : Path, optional
@@ -152,11 +148,10 @@ def verify_path(
     """
     if not os.path.lexists(path):
         raise PathRefused(message("{path} does not exist", path=path))
-    trust = Trust.of(keys)
     memory = None if log is None else Memory.of(log, trust)
-    walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, cache, memory, shipped)
-    owner = _owner(path) if signature is None else path
-    signed = walk.artefact(owner, None, _measure(owner, cache), signature, tuple(ignored))
+    walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, digests or Digests(), memory, shipped)
+    owner = artefact_of(path) if signature is None else path
+    signed = walk.artefact(owner, None, _measure(owner, walk.digests), signature, tuple(ignored))
     if signed is not None and "reports" in signed.origin.parameters:
         walk.listed(signed)
     if about is not None:
@@ -167,7 +162,7 @@ def verify_path(
         walk.add("anchor", owner, "missing" if require_anchor else "absent", message("not anchored"), "not-anchored")
     if memory is not None:
         walk.logged(memory, owner, signed)
-    return Verification(path, tuple(walk.links), tuple(walk.assured))
+    return Verification(path, tuple(walk.links), tuple(walk.assured), signed.envelope.keyid if signed else "")
 
 
 def _names(signed: Signed, path: Path) -> bool:
@@ -177,18 +172,10 @@ def _names(signed: Signed, path: Path) -> bool:
     return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
 
-def _owner(path: Path) -> Path:
-    """Return the artefact that `path` belongs to; `path` itself where a record beside it can't be read."""
-    try:
-        return owner_of(path)
-    except LedgerError:
-        return path
-
-
-def _measure(path: Path, cache: HashCache | None) -> Manifest | Digest | PathRefused:
+def _measure(path: Path, digests: Digests) -> Manifest | Digest | PathRefused:
     """Return what is there, or why it cannot be hashed."""
     try:
-        return measure(path, cache)
+        return digests.measure(path)
     except PathRefused as error:
         return error
 
@@ -207,7 +194,7 @@ class _Walk:
         search: tuple[Path, ...],
         strict: bool,
         allow_unsigned: bool,
-        cache: HashCache | None,
+        digests: Digests,
         memory: Memory | None,
         shipped: Path | None,
     ) -> None:
@@ -216,7 +203,7 @@ class _Walk:
         self.search = search if shipped is None else (*search, shipped)
         self.strict = strict
         self.allow_unsigned = allow_unsigned
-        self.cache = cache
+        self.digests = digests
         self.memory = memory
         self.shipped = shipped
         self.links: list[Link] = []
@@ -374,7 +361,7 @@ class _Walk:
         try:
             if isinstance(measured, PathRefused):
                 raise measured
-            check_content(signed, measured, ignored=ignored, cache=self.cache)
+            check_content(signed, measured, ignored=ignored, measured_by=self.digests.manifest)
             if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
                 manifest = signed_manifest(signed.statement)
                 text = message(
@@ -424,9 +411,8 @@ class _Walk:
         """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
         older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
         found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
-        reports = [(one.file, *one.report) for one in found if one.report is not None]
-        self._reported[os.path.realpath(path)] = reports
-        return [Link("credential", str(one.file), one.verdict, one.detail, one.code) for one in found]
+        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in found if report]
+        return [link for link, _ in found]
 
     def _noted(self, signed: Signed, what: str, file: Path) -> bool:
         """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
@@ -590,13 +576,13 @@ class _Walk:
         hinted = None if material.path is None else Path(os.path.normpath(base / material.path))
         mismatch = None
         if hinted is not None and os.path.lexists(hinted):
-            measured = _measure(hinted, self.cache)
+            measured = _measure(hinted, self.digests)
             if _root(measured) == material.digest:
                 self._found(material, hinted, measured)
                 return
             mismatch = self._mismatch(material, hinted, measured)
         for candidate in self._candidates(material):
-            measured = _measure(candidate, self.cache)
+            measured = _measure(candidate, self.digests)
             if _root(measured) == material.digest:
                 self._found(material, candidate, measured)
                 return
@@ -648,7 +634,9 @@ class _Walk:
             found=found.hex[:16] if found else "nothing",
         )
         try:
-            check_content(read_signed(path, self._trust(path), timeless=True), measured, cache=self.cache)
+            check_content(
+                read_signed(path, self._trust(path), timeless=True), measured, measured_by=self.digests.manifest
+            )
         except LedgerError as error:
             return message("{what:text} ({error:text})", what=text, error=error)
         return message("{what:text} (it was changed and signed again)", what=text)
@@ -692,16 +680,17 @@ class _Walk:
             return None, None
         from ledger.anchors.chain_checks import judge_anchor, judge_token
 
-        found = judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain) if anchored else None
-        if found is not None:
-            self.add("anchor", path, found.verdict, found.detail, found.code)
+        link, receipt = None, None
+        if anchored:
+            link, receipt = judge_anchor(path, content, hash_bytes(signed.envelope.payload), self.chain)
+            self.links.append(link)
         if minted:
-            self.add("token", path, *judge_token(path, content, self.chain)[:3])
-        if found is None or found.receipt is None:
-            return None, found and found.verdict
+            self.links.append(judge_token(path, content, self.chain))
+        if link is None or receipt is None:
+            return None, link.verdict if link else None
         account = self.keys.accounts.get(signed.envelope.keyid)
         if account is not None:
-            own = account.lower() == found.receipt.issuer.lower()
+            own = account.lower() == receipt.issuer.lower()
             text = message(
                 "the account {account:word} is bound to the signer's key; it anchored"
                 if own
@@ -709,8 +698,8 @@ class _Walk:
                 account=account,
             )
             self.add("key", path, "ok" if own else "absent", text, "ok" if own else "other-account")
-        proven = found.verdict != "ok" or found.receipt.evidence is not None
-        return datetime.fromtimestamp(found.receipt.time, UTC), found.verdict if proven else "unproven"
+        proven = link.verdict != "ok" or receipt.evidence is not None
+        return datetime.fromtimestamp(receipt.time, UTC), link.verdict if proven else "unproven"
 
     def _described(self, path: Path) -> None:
         """Say where the metadata of a token names an anchor that is not there."""
@@ -759,7 +748,7 @@ class _Walk:
             text = message("not here; the report was made together with others")
             self.add("page", index, "absent", text, "not-found")
             return
-        listing = self.artefact(index, "report", _measure(index, self.cache))
+        listing = self.artefact(index, "report", _measure(index, self.digests))
         reports = listing.origin.parameters.get("reports") if listing else None
         if listing and (not isinstance(reports, Mapping) or reports.get(place_of(signed.path)) != content.hex):
             text = message(
@@ -770,7 +759,7 @@ class _Walk:
 
     def about(self, path: Path, signed: Signed | None, track: Path) -> None:
         """Say whether a report is about the track that was meant."""
-        meant = _root(_measure(track, self.cache))
+        meant = _root(_measure(track, self.digests))
         materials = signed.origin.materials if signed else ()
         if not any((material.kind, material.digest) == ("track", meant) for material in materials):
             self.add("report", path, "broken", message("it is not about {track}", track=track), "other-track")

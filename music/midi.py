@@ -272,15 +272,21 @@ def write_midi(sequence: NoteSequence, path: str | Path) -> None:
     write_atomically(path, midi_bytes(sequence))
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` beside `path` and rename it into place, so that no reader sees half a file."""
+def write_atomically(path: str | Path, data: bytes, *, mode: int = 0o644, synced: bool = False) -> None:
+    """Write `data` beside `path` and rename it into place, so that no reader sees half a file.
+
+    `mode` are the permission bits; `synced`: whether the content is on the disk before it gets its name.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # no name that anybody could guess
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
             file.write(data)
-        Path(temporary).chmod(0o644)
+            if synced:
+                file.flush()
+                os.fsync(handle)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -9,8 +9,8 @@ from audit.findings import (
     AuditReport,
     CanBeWaived,
     Finding,
+    Link,
     MetricResult,
-    ProvenanceLink,
     RuleResult,
     SoundMatch,
     Verdict,
@@ -139,7 +139,7 @@ def _metric(metric: MetricResult, rule: RuleResult | None, say: Language) -> Che
     return Check(f"metrics.{metric.name}", short(say.render(metric.about)), state, short(text), waiver=waiver)
 
 
-def _link(link: ProvenanceLink, say: Language) -> Check:
+def _link(link: Link, say: Language) -> Check:
     """Only a broken link speaks against a release by itself; what else must be there, the policy's rules say."""
     text = say.fill(
         "{subject}: {verdict}: {detail}",

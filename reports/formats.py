@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from audit.disclosure import Disclosure
 from audit.findings import AuditReport
+from audit.measures.influence import influence, sound_influence
+from audit.measures.sound import Sound
+from audit.policy import copy_rules
+from music.notes import NoteSequence
+from reports.exports.disclosure import disclosure_files
+from reports.exports.influence import influence_csv, influence_json
 from reports.exports.junit import report_junit
 from reports.exports.markdown import report_markdown
 from reports.exports.pdf import pdf_unavailable, report_pdf
 from reports.exports.sarif import report_sarif
-from reports.json_report import report_json
+from reports.json_report import as_written, report_json
 from reports.language.translation import language
 from reports.pages.page_size import Sounds
 from reports.pages.report import report_html
+from reports.pages.sounds import LIMIT, passage_sounds
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What report.html is made of beside the report; see `report_html`."""
+class Source:
+    """What the forms of a report are made of; all but the report is there only where the audit makes them.
 
-    sounds: Sounds = field(default_factory=dict)
+    Attributes
+    ----------
+    report : AuditReport
+        As report.json holds it.
+    audited : AuditReport, optional
+        As the audit gave it, its numbers not rounded.
+    track : NoteSequence or Sound, optional
+    load_piece : callable, optional
+        Gives the notes of a piece by its path in the store.
+    disclosure : Disclosure, optional
+    lang : str
+        Of the forms for people.
+    whole : bool
+        Whether nothing is left out of report.html.
+    """
+
+    report: AuditReport
+    audited: AuditReport | None = None
+    track: NoteSequence | Sound | None = None
+    load_piece: Callable[[str], NoteSequence] | None = None
+    disclosure: Disclosure | None = None
     lang: str = "en"
-    silent: str = ""
     whole: bool = False
 
 
@@ -32,57 +59,86 @@ class Form:
 
     Attributes
     ----------
-    file : str
-        Its name in the track's folder.
+    files : tuple of str
+        Their names in the track's folder; those that `write` may add are not among them.
     write : callable
-        Gives its bytes; html is also made of sounds, which only the audit can render.
+        Gives their bytes by name.
     from_json : bool
         Whether it is made from report.json alone, byte by byte, so that anybody can make it again and compare.
     """
 
-    file: str
-    write: Callable[[AuditReport, Page], bytes]
-    from_json: bool = True
+    files: tuple[str, ...]
+    write: Callable[[Source], Mapping[str, bytes]]
+    from_json: bool = False
+
+
+def _html(source: Source) -> dict[str, bytes]:
+    sounds: Sounds = {}
+    silent = ""
+    if source.audited and source.load_piece and isinstance(source.track, NoteSequence):
+        limit = None if source.whole else LIMIT
+        sounds, silent = passage_sounds(source.audited, source.track, source.load_piece, limit)
+    return {"report.html": report_html(source.report, sounds, source.lang, silent, whole=source.whole).encode()}
+
+
+def _influence(source: Source) -> dict[str, bytes]:
+    report, track = source.audited or source.report, source.track
+    gaps = {skipped.check: skipped.reason for skipped in report.skipped}
+    if isinstance(track, NoteSequence):
+        rules, slope = copy_rules(report.policy["values"]), report.store["chance"]["slope"]
+        ledgers = influence(track, report.findings, slope, rules, gaps.get("copy", ""))
+    else:
+        ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
+    return {"influence.json": influence_json(report, ledgers), "influence.csv": influence_csv(report, ledgers)}
+
+
+def _disclosure(source: Source) -> dict[str, bytes]:
+    return disclosure_files(source.audited or source.report, source.disclosure) if source.disclosure else {}
+
+
+def _pdf(source: Source) -> dict[str, bytes]:
+    return {"report.pdf": report_pdf(source.report, language(source.lang))}
+
+
+def _markdown(source: Source) -> dict[str, bytes]:
+    return {"report.md": report_markdown(source.report, language(source.lang))}
 
 
 FORMS = {
-    "html": Form(
-        "report.html",
-        lambda report, page: report_html(report, page.sounds, page.lang, page.silent, whole=page.whole).encode(),
-        from_json=False,
-    ),
-    "pdf": Form(  # fonts differ between machines
-        "report.pdf", lambda report, page: report_pdf(report, language(page.lang)), from_json=False
-    ),
-    "json": Form("report.json", lambda report, _: report_json(report)),
-    "sarif": Form("report.sarif", lambda report, _: report_sarif(report)),
-    "junit": Form("report.junit.xml", lambda report, _: report_junit(report)),
-    "md": Form("report.md", lambda report, page: report_markdown(report, language(page.lang))),
+    "html": Form(("report.html",), _html),
+    "pdf": Form(("report.pdf",), _pdf),  # fonts differ between machines
+    "json": Form(("report.json",), lambda s: {"report.json": report_json(s.report)}, from_json=True),
+    "sarif": Form(("report.sarif",), lambda s: {"report.sarif": report_sarif(s.report)}, from_json=True),
+    "junit": Form(("report.junit.xml",), lambda s: {"report.junit.xml": report_junit(s.report)}, from_json=True),
+    "md": Form(("report.md",), _markdown, from_json=True),
+    "influence": Form(("influence.json", "influence.csv"), _influence),
+    "disclosure": Form((), _disclosure),  # a folder of its own
 }
-BESIDE = {"influence": "influence.json and influence.csv", "disclosure": "the folder disclosure"}
-"""What else can be written beside a report: `reports.exports.influence`, `reports.exports.disclosure`."""
-
-
-PAGE = Page()
 
 
 def unknown_or_unavailable(names: Iterable[str]) -> str:
     """Say which of the names is no form, or one that can't be written on this machine; "" where all can be."""
     names = list(names)
     for name in names:
-        if name not in FORMS and name not in BESIDE:
-            return f"{name!r} is none of {', '.join((*FORMS, *BESIDE))}"
+        if name not in FORMS:
+            return f"{name!r} is none of {', '.join(FORMS)}"
     reason = pdf_unavailable() if "pdf" in names else ""
     return f"pdf: {reason}" if reason else ""
 
 
-def written(report: AuditReport, names: Iterable[str], page: Page = PAGE) -> dict[str, bytes]:
-    """Return the named forms by file name, in the order of `FORMS`; names of other things are passed over.
+def report_files(source: Source, names: Iterable[str]) -> dict[str, bytes]:
+    """Return report.json, and the named forms by file name, in the order of `FORMS`.
+
+    The report is as the audit gave it; the forms are made from report.json as it is written, so that whoever reads it
+    can make them again.
 
     Raises
     ------
     reports.json_report.ReportError
         When one can't be written.
     """
-    wanted = set(names)
-    return {form.file: form.write(report, page) for name, form in FORMS.items() if name in wanted}
+    data, wanted = report_json(source.report), set(names) - {"json"}
+    source, files = replace(source, report=as_written(data), audited=source.report), {"report.json": data}
+    for form in (form for name, form in FORMS.items() if name in wanted):
+        files.update(form.write(source))
+    return files

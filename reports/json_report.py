@@ -1,4 +1,4 @@
-"""Reports for programs: report.json, and the records of ``contraste search --jsonl``.
+"""Reports for programs: report.json.
 
 Conventions
 -----------
@@ -27,15 +27,14 @@ from audit.findings import (
     CourseWindow,
     Finding,
     Harmony,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
     SoundWindows,
     StyleRange,
-    Verdict,
     Waiver,
     strict_json,
 )
@@ -109,76 +108,6 @@ def report_json(report: AuditReport) -> bytes:
     return canonical(report.to_dict())
 
 
-def search_record(
-    query: str,
-    verdict: Verdict,
-    findings: Sequence[Finding],
-    left_out: tuple[int, Sequence[str]] = (0, ()),
-    not_searched: Sequence[str] = (),
-    remarks: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Return one line of ``contraste search --jsonl``: what was found for one query.
-
-    Parameters
-    ----------
-    query : str
-        Path of the query.
-    verdict : Verdict
-        The strongest verdict among the findings.
-    findings : sequence of Finding
-        Strongest first.
-    left_out : (int, sequence of str)
-        How many pieces were not searched, and the names of their segments.
-    not_searched : sequence of str
-        What of the query was not searched, and why. A verdict that would be "clear" is "incomplete" then.
-    remarks : sequence of str
-        What reading the query left out or mended.
-
-    Returns
-    -------
-    dict
-        ``query``, ``verdict`` and ``findings``, each with ``piece, query_span_s, piece_span_s, query_bars,
-        piece_bars, query_printed, piece_printed, transposition, tempo_ratio, matched, notes, in_time, bits, evalue,
-        percentile, other_works, commonplace, allowed``; where they apply, ``not_searched``, ``remarks``, and
-        ``partial``: ``pieces_left_out`` and ``segments``.
-    """
-    names = (
-        *("piece", "verdict", "query_span_s", "piece_span_s", "query_bars", "piece_bars"),
-        *("query_shown", "piece_shown", "transposition"),
-        *(
-            "tempo_ratio",
-            "matched",
-            "notes",
-            "in_time",
-            "bits",
-            "evalue",
-            "percentile",
-            "other_works",
-            "commonplace",
-            "allowed",
-        ),
-    )
-    record: dict[str, Any] = {
-        "query": query,
-        "verdict": "incomplete" if not_searched and verdict == "clear" else verdict,
-        "findings": [
-            {name.replace("shown", "printed"): getattr(finding, name) for name in names} for finding in findings
-        ],
-    }
-    if left_out[0]:
-        record["partial"] = {"pieces_left_out": left_out[0], "segments": list(left_out[1])}
-    if not_searched:
-        record["not_searched"] = list(not_searched)
-    if remarks:
-        record["remarks"] = list(remarks)
-    return dict(plain(record))
-
-
-def unreadable_record(query: str, reason: str) -> dict[str, Any]:
-    """Return the line for a query that can't be read: ``query``, ``verdict`` "unreadable" and ``reason``."""
-    return dict(plain({"query": query, "verdict": "unreadable", "reason": reason}))
-
-
 def read_report(data: bytes, name: str = "report.json") -> AuditReport:
     """Return the report that `data` holds, its numbers as they were rounded.
 
@@ -216,7 +145,7 @@ def _restored(value: dict[str, Any]) -> AuditReport:
         "findings": _finding,
         "sound_matches": _sound,
         "metrics": _metric,
-        "provenance": lambda entry: ProvenanceLink(**entry),
+        "provenance": lambda entry: Link(**{"code": "", **entry}),
         "skipped": lambda entry: Skipped(**entry),
         "rules": lambda entry: RuleResult(**{**entry, "waiver": _waiver(entry["waiver"])}),
         "waivers": _waiver,

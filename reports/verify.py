@@ -18,7 +18,7 @@ from typing import Literal
 from audit.findings import AuditReport
 from audit.policy import PolicyError, read_policy
 from reports.exports.pdf import attached_json
-from reports.formats import FORMS, Page
+from reports.formats import FORMS, Source
 from reports.json_report import ReportError, read_report
 from reports.language.translation import languages
 
@@ -57,7 +57,7 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
     except ReportError as error:
         return [Found(file.name, "broken", str(error))]
     found = [_digest(file.name, data, digests, "canonical, by its schema")]
-    names = sorted({*digests, *(form.file for form in FORMS.values()), POLICY} - {file.name})
+    names = sorted({*digests, *(file for form in FORMS.values() for file in form.files), POLICY} - {file.name})
     for name in names:
         path = file.parent / name
         if not path.is_file():
@@ -98,8 +98,8 @@ def _digest(name: str, content: bytes, digests: Mapping[str, str], well: str) ->
 
 def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Found | None:
     """Compare a form with what report.json gives; None where that says nothing."""
-    form = next((form for form in FORMS.values() if form.file == name), None)
-    if name == FORMS["pdf"].file:
+    form = next((form for form in FORMS.values() if name in form.files), None)
+    if form is FORMS["pdf"]:
         held = attached_json(content)
         if held != [data]:
             return Found(
@@ -109,7 +109,7 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     if form is None or not form.from_json:
         return None
     made_by, here = str(report.tool.get("version", "")), version("contraste")
-    if any(form.write(report, Page(lang=code)) == content for code in languages()):
+    if any(form.write(Source(report, lang=code))[name] == content for code in languages()):
         return Found(name, "ok", "what report.json gives")
     if made_by != here:
         return Found(name, "unchecked", f"contraste {made_by} wrote it, and this is {here}: not comparable")

@@ -87,6 +87,16 @@ FILES = {
     "m4a": m4a,
     "mid": lambda: MIDI,
     "ogg": lambda: sound("OGG", "VORBIS"),
+    "mp4": m4a,
+    "midi": lambda: MIDI,
+    "oga": lambda: sound("OGG", "VORBIS"),
+    "opus": lambda: sound("OGG", "VORBIS"),
+    "aif": lambda: sound("AIFF", "PCM_16"),
+    "aiff": lambda: sound("AIFF", "PCM_16"),
+    "au": lambda: sound("AU", "PCM_16"),
+    "caf": lambda: sound("CAF", "PCM_16"),
+    "w64": lambda: sound("W64", "PCM_16"),
+    "aac": lambda: b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(10),
 }
 
 

@@ -6,15 +6,16 @@ from typing import Any
 from audit.findings import (
     AuditReport,
     Finding,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
     StyleRange,
     Waiver,
 )
+from audit.policy import read_policy
 
 HOSTILE = {
     "script": '</script><script>alert(1)</script><img src="http://evil.example/x.png" onerror=alert(1)>',
@@ -91,7 +92,7 @@ def report(**changes: Any) -> AuditReport:
         reasons=("bars 6-8 match",),
         track={"name": "new.mid", "sha256": "12" * 32, "notes_sha256": "34" * 32, "duration_s": 61.5, "notes": 300},
         store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
-        policy={"name": "default", "digest": "cd" * 32, "values": {"gate": {"review_blocks": False}}},
+        policy={"name": "default", "digest": "cd" * 32, "values": read_policy().values},
         tool={"name": "contraste", "version": "9.8.7"},
         findings=(
             finding(1),
@@ -105,8 +106,8 @@ def report(**changes: Any) -> AuditReport:
             MetricResult("phash_64", "Pictures.", 2.0, 25.0, float("nan"), "lower", "folk/1.mid", "review"),
         ),
         provenance=(
-            ProvenanceLink("track", "new.mid", "ok", "as signed"),
-            ProvenanceLink("model", "model", "broken", "it is not what was used"),
+            Link("track", "new.mid", "ok", "as signed"),
+            Link("model", "model", "broken", "it is not what was used"),
         ),
         skipped=(Skipped("metrics:phash_256", "no sound was rendered", True), Skipped("chain", "not asked")),
         limits=("Only the named store.",),
@@ -146,7 +147,7 @@ def hostile_report(text: str) -> AuditReport:
         sound_matches=(sound(piece=text, title=text, artist=text, rights={"licence": text}),),
         reasons=(text,),
         sentence=f"This track matches {text}",
-        provenance=(ProvenanceLink(text[:50], text, "broken", text),),
+        provenance=(Link(text[:50], text, "broken", text),),
         rules=(RuleResult("style.close", text or "x", "fail", text),),
         waivers=(bad.waiver,) if bad.waiver else (),
     )

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.findings import ProvenanceLink, RuleResult
-from audit.gate.context_rules import LEAST, surroundings
+from audit.findings import Link, RuleResult
+from audit.gate.context_rules import LEAST, judge_context
 from audit.gate.waivers import read_waivers
 from audit.policy import Policy
-from audit.run import Corpus, audit
+from audit.search.corpus import SearchCorpus
 from audit.search.index_build import build_index
 from audit.search.significance import Calibration
+from audit.track import Compared, conclude
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -42,7 +43,7 @@ def walk(number: int, steps: tuple[int, ...] = (1, 2, 3)) -> NoteSequence:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     folder = tmp_path_factory.mktemp("corpus")
     for i in range(22):
         write_midi(walk(i), folder / "src" / f"{i:02d}.mid")
@@ -50,7 +51,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     ingest([folder / "src"], folder / "store", rights=read_rights(folder / "rights.csv"), workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
-    return Corpus(store, index, Calibration(1.0, 0.0, index.notes, ()), {})
+    return SearchCorpus(store, index, Calibration(1.0, 0.0, index.notes, ()))
 
 
 @pytest.fixture
@@ -60,16 +61,16 @@ def track(tmp_path: Path) -> Path:
 
 
 def around(
-    of: Policy, corpus: Corpus, track: Path, notes: NoteSequence | None = None, links: tuple[ProvenanceLink, ...] = ()
+    of: Policy, corpus: SearchCorpus, track: Path, notes: NoteSequence | None = None, links: tuple[Link, ...] = ()
 ) -> dict[str, RuleResult]:
-    return {rule.id: rule for rule in surroundings(of, corpus, track, walk(99) if notes is None else notes, links)}
+    return {rule.id: rule for rule in judge_context(of, corpus, track, walk(99) if notes is None else notes, links)}
 
 
-def test_a_policy_that_asks_for_nothing_has_no_rules_here(corpus: Corpus, track: Path) -> None:
+def test_a_policy_that_asks_for_nothing_has_no_rules_here(corpus: SearchCorpus, track: Path) -> None:
     assert around(policy(), corpus, track) == {}
 
 
-def test_rights_of_the_corpus(corpus: Corpus, track: Path) -> None:
+def test_rights_of_the_corpus(corpus: SearchCorpus, track: Path) -> None:
     asked = {"opt_out": "fail", "licence_missing": "review", "consent_missing": "review"}
     found = around(policy(rights={"corpus": asked}), corpus, track)
     assert {name: (rule.verdict, rule.detail) for name, rule in found.items()} == {
@@ -83,7 +84,7 @@ def test_rights_of_the_corpus(corpus: Corpus, track: Path) -> None:
     assert (found["rights.corpus.opt_out"].verdict, found["rights.corpus.opt_out"].detail) == ("fail", detail)
 
 
-def test_style_is_too_close_within_and_too_far(corpus: Corpus, track: Path) -> None:
+def test_style_is_too_close_within_and_too_far(corpus: SearchCorpus, track: Path) -> None:
     of = policy(style={"fail_below": 0.01, "fail_above": 1.0})
     notes = {"copied": corpus.store.notes(3), "of them": walk(90), "other": walk(99, (7, 11, 12))}
     found = {name: around(of, corpus, track, played)["style"] for name, played in notes.items()}
@@ -98,7 +99,7 @@ def test_style_is_too_close_within_and_too_far(corpus: Corpus, track: Path) -> N
     assert found["other"].detail.startswith("100 % of 22")
 
 
-def test_style_that_can_not_be_measured_is_skipped(corpus: Corpus, track: Path) -> None:
+def test_style_that_can_not_be_measured_is_skipped(corpus: SearchCorpus, track: Path) -> None:
     assert LEAST == 20
     few = around(policy(style={"artist": "Ours", "review_below": 0.01}), corpus, track)["style"]
     assert (few.verdict, few.required) == ("skipped", False)
@@ -108,7 +109,7 @@ def test_style_that_can_not_be_measured_is_skipped(corpus: Corpus, track: Path) 
     assert (silent.verdict, silent.detail) == ("skipped", "the track holds no notes")
 
 
-def test_an_older_store_makes_the_audit_incomplete(corpus: Corpus, track: Path) -> None:
+def test_an_older_store_makes_the_audit_incomplete(corpus: SearchCorpus, track: Path) -> None:
     found = around(policy(store={"min_pieces": 22, "min_index": 3, "complete": True}), corpus, track)
     assert {rule.verdict for rule in found.values()} == {"pass"}
     of = policy(store={"min_pieces": 23, "min_index": 4})
@@ -117,7 +118,7 @@ def test_an_older_store_makes_the_audit_incomplete(corpus: Corpus, track: Path) 
         "store.min_pieces": ("skipped", True, "22 pieces of the 23 that the policy asks for"),
         "store.min_index": ("skipped", True, "version 3 of at least 4"),
     }
-    report = audit({"name": "song.mid"}, corpus, of, [], around=tuple(found.values()))
+    report = conclude(corpus, of, Compared({"name": "song.mid"}), around=tuple(found.values()))
     assert report.outcome == "incomplete"
     assert report.sentence == (
         "The audit is incomplete: the policy requires store.min_pieces, which the corpus does not meet: "
@@ -126,18 +127,18 @@ def test_an_older_store_makes_the_audit_incomplete(corpus: Corpus, track: Path) 
     assert [s.check for s in report.skipped if s.required] == ["store.min_pieces", "store.min_index"]
 
 
-def test_what_was_added_since_was_not_searched(corpus: Corpus, track: Path) -> None:
+def test_what_was_added_since_was_not_searched(corpus: SearchCorpus, track: Path) -> None:
     of = policy(store={"complete": True})
-    earlier = Corpus(replace(corpus.store, digest="0" * 64), corpus.index, corpus.calibration, {})
+    earlier = SearchCorpus(replace(corpus.store, digest="0" * 64), corpus.index, corpus.calibration)
     rule = around(of, earlier, track)["store.complete"]
     assert (rule.verdict, rule.detail) == ("skipped", "the store has grown since; wait for 'contraste ingest' to end")
-    gone = Corpus(corpus.store, replace(corpus.index, segments=()), corpus.calibration, {})
+    gone = SearchCorpus(corpus.store, replace(corpus.index, segments=()), corpus.calibration)
     rule = around(of, gone, track)["store.complete"]
     assert (rule.verdict, rule.detail) == ("skipped", "22 of 22 pieces are not in it")
 
 
-def credential(verdict: str) -> tuple[ProvenanceLink, ...]:
-    return (ProvenanceLink("track", "song.mid", "ok", ""), ProvenanceLink("credential", "song.wav", verdict, "said"))
+def credential(verdict: str) -> tuple[Link, ...]:
+    return (Link("track", "song.mid", "ok", ""), Link("credential", "song.wav", verdict, "said"))
 
 
 @pytest.mark.parametrize(
@@ -151,12 +152,12 @@ def credential(verdict: str) -> tuple[ProvenanceLink, ...]:
         ((*credential("unchecked"), *credential("ok")), "pass"),
     ],
 )
-def test_credentials(corpus: Corpus, track: Path, links: tuple[ProvenanceLink, ...], verdict: str) -> None:
+def test_credentials(corpus: SearchCorpus, track: Path, links: tuple[Link, ...], verdict: str) -> None:
     of = policy(disclosure={"credential": "review"})
     assert around(of, corpus, track, links=links)["disclosure.credential"].verdict == verdict
 
 
-def test_roles_of_ai(corpus: Corpus, track: Path) -> None:
+def test_roles_of_ai(corpus: SearchCorpus, track: Path) -> None:
     of = policy(disclosure={"roles": "fail"})
     found = around(of, corpus, track)["disclosure.roles"]
     assert (found.verdict, found.detail) == ("fail", "nothing is said")
@@ -182,34 +183,34 @@ def waivers_of(tmp_path: Path) -> Iterator[Any]:
     return lambda *entries, day=DAY: read_waivers(written(tmp_path, *entries), day)
 
 
-def test_a_waiver_of_a_rule_in_the_report(corpus: Corpus, track: Path, waivers_of: Any) -> None:
+def test_a_waiver_of_a_rule_in_the_report(corpus: SearchCorpus, track: Path, waivers_of: Any) -> None:
     of = policy(disclosure={"roles": "fail"})
-    rules = surroundings(of, corpus, track, walk(99), ())
-    assert audit({"name": "song.mid"}, corpus, of, [], around=rules).outcome == "fail"
+    rules = judge_context(of, corpus, track, walk(99), ())
+    assert conclude(corpus, of, Compared({"name": "song.mid"}), around=rules).outcome == "fail"
     given = waivers_of(entry(finding='"disclosure.roles"'), entry(track='"other.mid"'), entry())
-    report = audit({"name": "song.mid"}, corpus, of, [], around=rules, waivers=given)
+    report = conclude(corpus, of, Compared({"name": "song.mid"}), around=rules, waivers=given)
     assert report.outcome == "pass"
     (waived,) = [rule for rule in report.rules if rule.waived]
     assert (waived.id, waived.verdict) == ("disclosure.roles", "fail")
     assert [(w.line, w.state) for w in report.waivers] == [(3, "applied"), (21, "unmatched")]
     assert report.policy["waivers"] == {"file": "w.toml", "sha256": given.sha256, "today": "2026-11-26"}
-    assert report == audit({"name": "song.mid"}, corpus, of, [], around=rules, waivers=given)
+    assert report == conclude(corpus, of, Compared({"name": "song.mid"}), around=rules, waivers=given)
 
 
-def test_an_expired_waiver_fails_the_tracks_it_names(corpus: Corpus, waivers_of: Any) -> None:
+def test_an_expired_waiver_fails_the_tracks_it_names(corpus: SearchCorpus, waivers_of: Any) -> None:
     of = policy()
     given = waivers_of(entry(expires="2026-11-25"))
-    report = audit({"name": "song.mid"}, corpus, of, [], waivers=given)
+    report = conclude(corpus, of, Compared({"name": "song.mid"}), waivers=given)
     assert report.outcome == "fail"
     assert report.reasons == (
         "rule waivers (no waiver has expired) does not hold: "
         "w.toml: line 3: of 0123456789abcdef, expired on 2026-11-25",
     )
-    assert audit({"name": "other.mid"}, corpus, of, [], waivers=given).outcome == "pass"
+    assert conclude(corpus, of, Compared({"name": "other.mid"}), waivers=given).outcome == "pass"
 
 
-def test_without_waivers_a_report_has_no_clock(corpus: Corpus) -> None:
-    report = audit({"name": "song.mid"}, corpus, policy(), [])
+def test_without_waivers_a_report_has_no_clock(corpus: SearchCorpus) -> None:
+    report = conclude(corpus, policy(), Compared({"name": "song.mid"}))
     assert "waivers" not in report.policy
     assert report.waivers == ()
     assert "waivers" not in {rule.id for rule in report.rules}

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 import audit.search.index
 import audit.search.index_build
-from audit.run import Corpus
+from audit.opening import open_audit_corpus
+from audit.search.corpus import SearchCorpus
 from audit.search.index import (
     Index,
     IndexDamagedError,
-    left_out,
     newest_indexed,
     open_index,
     state_folder,
@@ -33,7 +33,6 @@ from audit.search.index_build import Columns, build_index, write_segment
 from audit.search.lines import FIGURE, REACH, figures, onsets, time_steps
 from audit.search.passages import search
 from audit.search.surprise import transitions
-from audit.track import open_corpus
 from corpus.ingest import ingest
 from corpus.segment import StoreBusyError, StoreDamagedError, StoreError
 from corpus.store import Store, writing
@@ -226,7 +225,7 @@ def test_a_store_of_drums_has_an_index_that_finds_nothing(tmp_path: Path) -> Non
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     write_midi(drums, tmp_path / "src" / "drums.mid")
     ingest([tmp_path / "src"], tmp_path / "s", workers=1)
-    corpus = open_corpus(Store.open(tmp_path / "s"), watch)
+    corpus = open_audit_corpus(Store.open(tmp_path / "s"), watch)
     assert corpus.index.notes == 0
     assert search(corpus.index, tune(2)) == []
 
@@ -287,11 +286,11 @@ def _die_at(moment: int) -> None:
 
 def test_a_reader_goes_on_while_the_store_grows(music: Path, tmp_path: Path) -> None:
     store = added(music, tmp_path / "s", 0, 1)
-    open_corpus(store, watch)
-    reader = open_corpus(Store.open(tmp_path / "s"), watch)
+    open_audit_corpus(store, watch)
+    reader = open_audit_corpus(Store.open(tmp_path / "s"), watch)
     said = answers(reader.index, 2, 6)
     for part in (2, 3, 4):
-        open_corpus(added(music, tmp_path / "s", part), watch)
+        open_audit_corpus(added(music, tmp_path / "s", part), watch)
     assert not reader.index.path.exists()
     assert answers(reader.index, 2, 6) == said
     assert reader.store.notes(2).pitch.size == 48
@@ -300,25 +299,25 @@ def test_a_reader_goes_on_while_the_store_grows(music: Path, tmp_path: Path) -> 
 def test_a_reader_beside_a_writer_gets_the_last_indexed_state(music: Path, tmp_path: Path) -> None:
     store = added(music, tmp_path / "s", 0)
     with writing(store.path), pytest.raises(StoreBusyError, match="another process is writing"):
-        open_corpus(store, watch)
-    said = answers(open_corpus(store, watch).index, 1)
+        open_audit_corpus(store, watch)
+    said = answers(open_audit_corpus(store, watch).index, 1)
     more = added(music, tmp_path / "s", 1, 2)
     with writing(store.path):
-        reader = open_corpus(more, watch)
+        reader = open_audit_corpus(more, watch)
     assert (reader.store.digest, len(reader.store.pieces)) == (store.digest, 4)
     assert answers(reader.index, 1) == said
     _older(state_folder(store))  # of a version that this one can't read: as if there were none
     with writing(store.path), pytest.raises(StoreBusyError):
-        open_corpus(more, watch)
+        open_audit_corpus(more, watch)
 
 
 def test_a_store_that_grew_meanwhile_is_not_set_back(music: Path, tmp_path: Path) -> None:
     old = added(music, tmp_path / "s", 0)
     for part in (1, 2):
         newest = added(music, tmp_path / "s", part)
-        open_corpus(newest, watch)
+        open_audit_corpus(newest, watch)
     before = contents(tmp_path / "s" / "index")
-    assert open_corpus(old, watch).store.digest == newest.digest  # no index of `old` is there, and none is made
+    assert open_audit_corpus(old, watch).store.digest == newest.digest  # no index of `old` is there, and none is made
     assert contents(tmp_path / "s" / "index") == before
 
 
@@ -371,8 +370,8 @@ def two(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     path = tmp_path_factory.mktemp("two") / "s"
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
-        open_corpus(added(music, path, 0, 1, 2, 3), watch)
-        open_corpus(added(music, path, 4), watch)
+        open_audit_corpus(added(music, path, 0, 1, 2, 3), watch)
+        open_audit_corpus(added(music, path, 4), watch)
         yield path
 
 
@@ -388,13 +387,13 @@ def test_a_damaged_segment_is_named_left_out_or_made_again(two: Path, tmp_path: 
     change(bad)
     with pytest.raises(IndexDamagedError, match=rf"{bad.name}: the index is damaged: .*({says}).*--partial"):
         open_index(store)
-    corpus = open_corpus(store, watch, partial=True)
+    corpus = open_audit_corpus(store, watch, partial=True)
     assert [name for name, _ in corpus.index.missing] == [bad.name]
-    assert left_out(store, corpus.index) == (4, corpus.index.missing)
+    assert corpus.left_out == (4, corpus.index.missing)
     pieces = {store.pieces[p[0]].path for p in answers(corpus.index, 1, 17)}
     assert "01.mid" in pieces
     assert "17.mid" not in pieces
-    again = open_corpus(store, watch, repair=True)
+    again = open_audit_corpus(store, watch, repair=True)
     assert answers(again.index, 1, 17) == said
     assert contents(store.path) == tree
 
@@ -406,8 +405,8 @@ def test_a_damaged_state_is_named_and_made_again(two: Path, tmp_path: Path) -> N
         tree = contents(store.path)
         (state_folder(store) / name).write_bytes(text)
         with pytest.raises(IndexDamagedError, match=r"the index is damaged: .*; contraste ingest into this store"):
-            open_corpus(store, watch)
-        open_corpus(store, watch, repair=True)
+            open_audit_corpus(store, watch)
+        open_audit_corpus(store, watch, repair=True)
         assert contents(store.path) == tree
         shutil.rmtree(store.path)
 
@@ -447,14 +446,14 @@ def test_places_that_were_altered_are_refused_by_the_search(two: Path, tmp_path:
 def test_an_index_of_another_version_is_made_again(two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(two, tmp_path / "s")
     store = Store.open(tmp_path / "s")
-    said = answers(open_corpus(store, watch).index, 1, 17)
+    said = answers(open_audit_corpus(store, watch).index, 1, 17)
     _older(state_folder(store))
     assert open_index(store) is None
     with monkeypatch.context() as patch:
         patch.setattr("audit.search.index_build._write_folder", _denied)
         with pytest.raises(StoreError, match="the index can't be written: Read-only file system"):
-            open_corpus(store, watch)
-    assert answers(open_corpus(store, watch).index, 1, 17) == said
+            open_audit_corpus(store, watch)
+    assert answers(open_audit_corpus(store, watch).index, 1, 17) == said
     assert json.loads((state_folder(store) / "index.json").read_bytes())["schema"] == audit.search.index.SCHEMA
 
 
@@ -474,17 +473,17 @@ def test_without_a_calibration_in_a_folder_that_is_only_read(
 ) -> None:
     shutil.copytree(two, tmp_path / "s")
     store = Store.open(tmp_path / "s")
-    kept = open_corpus(store, watch)
+    kept = open_audit_corpus(store, watch)
     names = ("calibration.json", "chance.json", "style.json")
     for name in names:
         (state_folder(store) / name).unlink()
     monkeypatch.setattr("audit.search.index.write_synced", _denied)
-    found = open_corpus(store, watch)
+    found = open_audit_corpus(store, watch)
     assert found.index.unsaved == dict.fromkeys(names, "Read-only file system")
     assert (found.calibration, found.chance) == (kept.calibration, kept.chance)
     monkeypatch.setattr("audit.search.index.write_synced", _full)
     with pytest.raises(StoreError, match=r"calibration\.json: can't be written: No space left"):
-        open_corpus(store, watch)
+        open_audit_corpus(store, watch)
 
 
 def test_what_a_part_of_the_corpus_gives_is_not_kept(two: Path, tmp_path: Path) -> None:
@@ -493,12 +492,12 @@ def test_what_a_part_of_the_corpus_gives_is_not_kept(two: Path, tmp_path: Path) 
     before = contents(state_folder(store))
     shutil.rmtree(store.path / "segments" / store.segments[1].name)
     part = Store.open(tmp_path / "s", partial=True)
-    corpus: Corpus = open_corpus(part, watch, partial=True)
-    assert left_out(part, corpus.index) == (4, part.missing)
+    corpus: SearchCorpus = open_audit_corpus(part, watch, partial=True)
+    assert corpus.left_out == (4, part.missing)
     corpus.index.write("calibration.json", {})
     unsaved = ("originality-24-notes.json", "calibration.json")  # the first was never made of the whole corpus here
     assert corpus.index.unsaved == dict.fromkeys(unsaved, "a part of the corpus is missing")
     assert contents(state_folder(store)) == before
     shutil.rmtree(store.path / "index")
     with pytest.raises(StoreDamagedError, match="there is no index of the store, which can't be made without it"):
-        open_corpus(part, watch, partial=True)
+        open_audit_corpus(part, watch, partial=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audit.measures.likeness import FIGURES, auc, figures, overlaps, style, variety
+from audit.measures.likeness import FIGURES, Sides, auc, figures, overlaps, style, variety
 from metrics.tokens import MetricError
 from music.notes import build
 
@@ -30,19 +30,21 @@ def test_auc_by_hand():
 
 
 def test_the_classifier_tells_walks_from_leaps():
-    found = style((WALKS[:12], LEAPS[:12]), (WALKS[12:], LEAPS[12:]), [tune(50 + i, (5, 7)) for i in range(4)])
-    assert found["auc"] > 0.95
-    assert found["share"] == found["share_artist"] == 1
-    assert found["share_others"] == 0
-    assert found["learned"] == [12, 12]
-    same = style((WALKS[:12], LEAPS[:12]), (WALKS[12:], LEAPS[12:]), WALKS[12:])
-    assert same["share"] == 0
-    assert same["auc_tracks"] == pytest.approx(0.5)
+    found = style(
+        Sides(WALKS[:12], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), [tune(50 + i, (5, 7)) for i in range(4)]
+    )
+    assert found.auc > 0.95
+    assert found.share == found.share_artist == 1
+    assert found.share_others == 0
+    assert found.learned == (12, 12)
+    same = style(Sides(WALKS[:12], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), WALKS[12:])
+    assert same.share == 0
+    assert same.auc_tracks == pytest.approx(0.5)
 
 
 def test_too_few_pieces_are_refused():
     with pytest.raises(MetricError, match="5 of each are needed"):
-        style((WALKS[:4], LEAPS[:12]), (WALKS[12:], LEAPS[12:]), WALKS)
+        style(Sides(WALKS[:4], LEAPS[:12]), Sides(WALKS[12:], LEAPS[12:]), WALKS)
 
 
 def test_like_music_overlaps_more():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from audit.measures.metrics import BANDS, STYLE, chords_beside, measure_levels, open_levels, sound_beside
-from audit.run import Corpus
+from audit.search.corpus import SearchCorpus
 from audit.search.index import IndexDamagedError
 from audit.search.index_build import build_index
 from audit.search.significance import Calibration
@@ -64,13 +64,13 @@ def melody(seed: int, notes: int = 80) -> NoteSequence:
     return build(np.cumsum(gaps) - gaps, gaps, 36 + 12 * (degree // 7) + scale[degree % 7])
 
 
-def opened(folder: Path, tunes: dict[str, NoteSequence]) -> Corpus:
+def opened(folder: Path, tunes: dict[str, NoteSequence]) -> SearchCorpus:
     for name, sequence in tunes.items():
         write_midi(sequence, folder / "src" / name)
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
-    return Corpus(store, index, Calibration(0.7, 0.0, index.notes, ()), {})
+    return SearchCorpus(store, index, Calibration(0.7, 0.0, index.notes, ()))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from audit.measures.metrics import CHANCE, STYLE
 from audit.originality.baseline import group_of, human_baseline
 from audit.originality.report import measure_originality, originality_report
 from audit.originality.windows import GRID, Measured, Setting, Window, _cuts, measure_windows
-from audit.run import Corpus
+from audit.search.corpus import SearchCorpus
 from audit.search.index import IndexDamagedError
 from audit.search.index_build import build_index
 from audit.search.passages import search
@@ -52,7 +52,7 @@ def first(notes: NoteSequence, count: int) -> NoteSequence:
     return notes.select(np.arange(count))
 
 
-def opened(folder: Path, tunes: dict[str, NoteSequence]) -> Corpus:
+def opened(folder: Path, tunes: dict[str, NoteSequence]) -> SearchCorpus:
     """Make a store whose index needs nothing more; what the measure does not use is written by hand."""
     for name, sequence in tunes.items():
         write_midi(sequence, folder / "src" / name)
@@ -61,21 +61,21 @@ def opened(folder: Path, tunes: dict[str, NoteSequence]) -> Corpus:
     return ready(store)
 
 
-def ready(store: Store) -> Corpus:
+def ready(store: Store) -> SearchCorpus:
     index = build_index(store)
     calibration = Calibration(0.7, 0.0, index.notes, ())
     index.write(CALIBRATION, asdict(calibration))
     index.write(CHANCE, {})
     index.write(STYLE, {})
-    return Corpus(store, index, calibration, {})
+    return SearchCorpus(store, index, calibration)
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     return opened(tmp_path_factory.mktemp("corpus"), {f"{i:02d}.mid": tune(i) for i in range(30)})
 
 
-def measured(corpus: Corpus, track: NoteSequence, setting: Setting = NOTES) -> Measured:
+def measured(corpus: SearchCorpus, track: NoteSequence, setting: Setting = NOTES) -> Measured:
     found = measure_originality(corpus.store, corpus.index, "track.mid", track, setting)
     assert isinstance(found, Measured)
     return found
@@ -112,7 +112,7 @@ def test_windows_overlap_by_half_and_the_last_is_whole() -> None:
 
 
 @pytest.mark.parametrize("setting", [NOTES, Setting(4, "bars")])
-def test_a_copy_has_no_originality_in_any_key_and_tempo(corpus: Corpus, setting: Setting) -> None:
+def test_a_copy_has_no_originality_in_any_key_and_tempo(corpus: SearchCorpus, setting: Setting) -> None:
     base = tune(7).transpose(5)
     found = measured(corpus, build(base.onset_beat * 1.5, base.duration_beat * 1.5, base.pitch), setting)
     assert found.mean == 0.0
@@ -121,7 +121,7 @@ def test_a_copy_has_no_originality_in_any_key_and_tempo(corpus: Corpus, setting:
     assert not found.curve.any()
 
 
-def test_only_the_copied_windows_are_low(corpus: Corpus) -> None:
+def test_only_the_copied_windows_are_low(corpus: SearchCorpus) -> None:
     found = measured(corpus, joined(tune(900, 48), first(tune(7), 48), tune(901, 48)))
     values = [w.originality for w in found.windows]  # of 144 notes: windows begin at 0, 12, ... 120
     assert values[4:7] == [0.0, 0.0, 0.0]
@@ -133,7 +133,7 @@ def test_only_the_copied_windows_are_low(corpus: Corpus) -> None:
     assert (window.notes, window.found, window.piece) == (24, 24, "07.mid")
 
 
-def test_one_passage_counts_for_a_window_not_the_sum_of_all(corpus: Corpus) -> None:
+def test_one_passage_counts_for_a_window_not_the_sum_of_all(corpus: SearchCorpus) -> None:
     track = joined(first(tune(3), 24), first(tune(11), 24))
     passages = search(corpus.index, track, 30)
     halves = [p for p in passages if len(p.query_rows) >= 20]
@@ -144,7 +144,7 @@ def test_one_passage_counts_for_a_window_not_the_sum_of_all(corpus: Corpus) -> N
     assert found.notes_found == found.windows[0].found
 
 
-def test_what_has_no_window_is_skipped_and_never_0(corpus: Corpus) -> None:
+def test_what_has_no_window_is_skipped_and_never_0(corpus: SearchCorpus) -> None:
     base = tune(3)
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     for track in (drums, first(base, 11), build([], [], [])):
@@ -156,7 +156,7 @@ def test_what_has_no_window_is_skipped_and_never_0(corpus: Corpus) -> None:
     assert bars.reason == "no line has a window of 8 bars with 12 notes"
 
 
-def test_nothing_found_is_all_original(corpus: Corpus) -> None:
+def test_nothing_found_is_all_original(corpus: SearchCorpus) -> None:
     found = measure_windows(corpus.store, "x.mid", tune(3), [], NOTES)
     assert isinstance(found, Measured)
     assert (found.mean, found.notes_found, found.windows[0].piece) == (1.0, 0, "")
@@ -180,7 +180,7 @@ def test_the_baseline_leaves_out_duplicates_and_versions(tmp_path: Path) -> None
     assert min(among.piece_means) > 0.3
 
 
-def test_the_baseline_is_kept_for_each_window(corpus: Corpus) -> None:
+def test_the_baseline_is_kept_for_each_window(corpus: SearchCorpus) -> None:
     calls: list[int] = []
     made = human_baseline(corpus.store, corpus.index, NOTES, lambda done, total: calls.append(done))
     assert made is not None
@@ -203,7 +203,7 @@ def test_a_small_store_has_no_baseline_and_says_so(tmp_path: Path) -> None:
     small = opened(tmp_path, {f"{i}.mid": tune(i) for i in range(4)})
     for _ in range(2):  # measured, then read
         assert human_baseline(small.store, small.index, NOTES) is None
-    report = originality_report(small.store, small.index, NOTES, [measured(small, tune(1))], None)
+    report = originality_report(small, NOTES, [measured(small, tune(1))], None)
     assert report.skipped[0].check == "baseline"
     assert "fewer than 10 different works" in report.skipped[0].reason
     assert report.to_dict()["tracks"][0]["low"] is None
@@ -229,13 +229,13 @@ def test_the_mean_of_a_group_has_an_interval() -> None:
     assert group_of([]) is None
 
 
-def test_the_page_and_the_json_say_the_same_and_run_nothing(corpus: Corpus) -> None:
+def test_the_page_and_the_json_say_the_same_and_run_nothing(corpus: SearchCorpus) -> None:
     baseline = human_baseline(corpus.store, corpus.index, NOTES)
     tracks = [
         replace(measured(corpus, tune(7)), name=HOSTILE),
         *(replace(measured(corpus, tune(700 + i)), name=f"new{i}.mid") for i in range(12)),
     ]
-    report = originality_report(corpus.store, corpus.index, NOTES, tracks, baseline, [("bad.mid", "no MIDI")])
+    report = originality_report(corpus, NOTES, tracks, baseline, [("bad.mid", "no MIDI")])
     data = json.loads(originality_json(report))
     assert originality_json(report) == originality_json(report)
     assert data["schema"] == "contraste-originality/1"
@@ -269,7 +269,7 @@ def contraste(*words: object) -> tuple[int, str, str]:
     return int(code) if isinstance(code, int) else 0, out.getvalue(), err.getvalue()
 
 
-def test_the_command_measures_a_folder(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_command_measures_a_folder(corpus: SearchCorpus, tmp_path: Path) -> None:
     write_midi(tune(7), tmp_path / "tracks" / "copy.mid")
     write_midi(tune(777), tmp_path / "tracks" / "deep" / "new.mid")
     words = ("originality", corpus.store.path, tmp_path / "tracks")
@@ -284,7 +284,7 @@ def test_the_command_measures_a_folder(corpus: Corpus, tmp_path: Path) -> None:
     assert "In the mean, these 2 tracks" in err
 
 
-def test_what_can_t_be_read_is_3_and_what_can_t_be_measured_is_4(corpus: Corpus, tmp_path: Path) -> None:
+def test_what_can_t_be_read_is_3_and_what_can_t_be_measured_is_4(corpus: SearchCorpus, tmp_path: Path) -> None:
     write_midi(tune(7), tmp_path / "copy.mid")
     write_midi(first(tune(7), 5), tmp_path / "short" / "short.mid")
     (tmp_path / "text.mid").write_text("hello\n")

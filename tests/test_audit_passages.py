@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.find import find
 from audit.findings import worst
 from audit.policy import check_policy, read_policy
-from audit.run import Corpus, audit, find
 from audit.search.align import MIN_PAIRS, align
+from audit.search.corpus import SearchCorpus
 from audit.search.index_build import build_index
 from audit.search.lines import FIGURE, figures, query_table
 from audit.search.passages import lines, search
@@ -27,6 +28,7 @@ from audit.search.significance import (
     random_melody,
 )
 from audit.search.surprise import INTERVALS, LEAP, interval_symbols, model_of, ratio_symbols, surprise, transitions
+from audit.track import Compared, conclude
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -59,18 +61,18 @@ def joined(*tunes: NoteSequence) -> NoteSequence:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     folder = tmp_path_factory.mktemp("corpus")
     for i in range(60):
         write_midi(tune(i), folder / "src" / f"{i:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
-    return Corpus(store, index, calibrate(store, index), {})
+    return SearchCorpus(store, index, calibrate(store, index))
 
 
 @pytest.fixture(scope="module")
-def licensed(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def licensed(corpus: SearchCorpus, tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     """Make a store of 20 tunes, of which only 17.mid has rights on file."""
     folder = tmp_path_factory.mktemp("licensed")
     for i in range(20):
@@ -78,16 +80,16 @@ def licensed(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Corpus
     (folder / "rights.csv").write_text("path,artist,licence\n17.mid,Our Band,CC0\n")
     ingest([folder / "src"], folder / "store", rights=read_rights(folder / "rights.csv"), workers=1)
     store = Store.open(folder / "store")
-    return Corpus(store, build_index(store), corpus.calibration, {})
+    return SearchCorpus(store, build_index(store), corpus.calibration)
 
 
-def paths(corpus: Corpus, query: NoteSequence) -> list[str]:
+def paths(corpus: SearchCorpus, query: NoteSequence) -> list[str]:
     return list(dict.fromkeys(corpus.store.pieces[p.piece].path for p in search(corpus.index, query)))
 
 
 @pytest.mark.parametrize("shift", [0, 5, -7])
 @pytest.mark.parametrize("stretch", [1.0, 0.6, 4 / 3, 2.0])
-def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: Corpus, shift: int, stretch: float) -> None:
+def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: SearchCorpus, shift: int, stretch: float) -> None:
     base = tune(17).transpose(shift)
     query = build(base.onset_beat * stretch, base.duration_beat * stretch, base.pitch)
     assert paths(corpus, query)[0] == "17.mid"
@@ -98,7 +100,7 @@ def test_a_whole_copy_comes_first_in_every_key_and_tempo(corpus: Corpus, shift: 
     assert best.verdict == "fail"
 
 
-def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: Corpus) -> None:
+def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: SearchCorpus) -> None:
     source = tune(30)
     cut = source.select(np.arange(40, 64)).transpose(3)
     before, after = tune(1001, 60), tune(1002, 60)
@@ -117,7 +119,7 @@ def test_a_fragment_inside_other_music_is_found_with_its_place(corpus: Corpus) -
     assert len(pairs) == finding.matched
 
 
-def test_ornaments_do_not_hide_a_copy(corpus: Corpus) -> None:
+def test_ornaments_do_not_hide_a_copy(corpus: SearchCorpus) -> None:
     rng = np.random.default_rng(4)
     base = tune(8)
     pitch = base.pitch + np.where(rng.random(96) < 0.15, rng.choice([-2, -1, 1, 2], 96), 0)
@@ -126,7 +128,7 @@ def test_ornaments_do_not_hide_a_copy(corpus: Corpus) -> None:
     assert paths(corpus, query)[0] == "08.mid"
 
 
-def test_a_tune_in_a_merged_part_is_found(corpus: Corpus) -> None:
+def test_a_tune_in_a_merged_part_is_found(corpus: SearchCorpus) -> None:
     base = tune(12)
     onset = np.arange(0, base.end_beat, 1.0)
     bass = 36 + 7 * (np.arange(len(onset)) % 2)
@@ -138,7 +140,7 @@ def test_a_tune_in_a_merged_part_is_found(corpus: Corpus) -> None:
     assert paths(corpus, query)[0] == "12.mid"
 
 
-def test_the_other_parts_of_a_copy_are_matched_too(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_other_parts_of_a_copy_are_matched_too(corpus: SearchCorpus, tmp_path: Path) -> None:
     lead, under = tune(70, 60), tune(71, 60)
     both = build(
         np.concatenate([lead.onset_beat, under.onset_beat]),
@@ -152,14 +154,14 @@ def test_the_other_parts_of_a_copy_are_matched_too(corpus: Corpus, tmp_path: Pat
         write_midi(tune(i), tmp_path / "src" / f"{i}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
-    duet = Corpus(store, build_index(store), corpus.calibration, {})
+    duet = SearchCorpus(store, build_index(store), corpus.calibration)
     finding = find(duet, both.transpose(4), read_policy())[0]
     assert (finding.piece, finding.matched) == ("duet.mid", 60)
     assert finding.all_matched == finding.all_notes > 90
     assert all(note.in_time for note in finding.query_notes)
 
 
-def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: Corpus) -> None:
+def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) -> None:
     query = build(np.arange(96) / 2, np.full(96, 0.5), tune(17).pitch + 2)
     best = find(corpus, query, read_policy())[0]
     assert (best.piece, best.transposition, best.matched, best.notes) == ("17.mid", 2, 96, 96)
@@ -177,13 +179,13 @@ def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: Corpus) -> Non
     assert timed.bits < best.bits / 3
 
 
-def test_unrelated_music_is_clear(corpus: Corpus) -> None:
+def test_unrelated_music_is_clear(corpus: SearchCorpus) -> None:
     verdicts = [worst([f.verdict for f in find(corpus, tune(5000 + i), read_policy())]) for i in range(20)]
     assert verdicts.count("clear") >= 18
     assert "fail" not in verdicts
 
 
-def test_drums_and_plain_figures_say_nothing(corpus: Corpus) -> None:
+def test_drums_and_plain_figures_say_nothing(corpus: SearchCorpus) -> None:
     base = tune(20)
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     assert search(corpus.index, drums) == []
@@ -203,7 +205,7 @@ def test_a_short_passage_of_broken_chords_says_less_than_others_and_a_whole_piec
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
     index = build_index(store)
-    made = Corpus(store, index, Calibration(0.6, -10.0, index.notes, ()), {})
+    made = SearchCorpus(store, index, Calibration(0.6, -10.0, index.notes, ()))
     rules = read_policy()
     plain = check_policy({**rules.values, "copy": {**rules.values["copy"], "common_factor": 1}}, "plain")
     verdicts = {}
@@ -226,14 +228,16 @@ def test_a_short_passage_of_broken_chords_says_less_than_others_and_a_whole_piec
         ({"licences": ["PD"], "artists": ["Others"], "pieces": ["1.mid"]}, ""),
     ],
 )
-def test_a_source_that_may_be_used_is_shown_and_clear(licensed: Corpus, allow: dict[str, list[str]], says: str) -> None:
+def test_a_source_that_may_be_used_is_shown_and_clear(
+    licensed: SearchCorpus, allow: dict[str, list[str]], says: str
+) -> None:
     rules = read_policy()
     policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "allow": allow}}, "own")
     query = joined(tune(1001, 40), tune(17).transpose(3), tune(1002, 40))
     found = find(licensed, query, policy)
     assert (found[0].piece, found[0].allowed) == ("17.mid", says)
     assert (found[0].matched >= 96, found[0].rights["licence"], found[0].artist) == (True, "CC0", "Our Band")
-    report = audit({"name": "x"}, licensed, policy, found)
+    report = conclude(licensed, policy, Compared({"name": "x"}, found))
     if says:
         assert {f.verdict for f in found} == {"clear"}
         assert (report.outcome, report.reasons) == ("pass", ())
@@ -242,20 +246,20 @@ def test_a_source_that_may_be_used_is_shown_and_clear(licensed: Corpus, allow: d
         assert (found[0].verdict, report.outcome) == ("fail", "fail")
 
 
-def test_a_duplicate_of_a_piece_that_may_be_used_may_be_too(licensed: Corpus, tmp_path: Path) -> None:
+def test_a_duplicate_of_a_piece_that_may_be_used_may_be_too(licensed: SearchCorpus, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(licensed.store.path, store)
     write_midi(tune(17).transpose(-2), tmp_path / "more" / "again.mid")
     ingest([tmp_path / "more"], store, workers=1)
     opened = Store.open(store)
-    two = Corpus(opened, build_index(opened), licensed.calibration, {})
+    two = SearchCorpus(opened, build_index(opened), licensed.calibration)
     rules = read_policy()
     policy = check_policy({**rules.values, "copy": {**rules.values["copy"], "allow": {"pieces": ["17.mid"]}}}, "own")
     found = {f.piece: (f.verdict, f.allowed) for f in find(two, tune(17), policy)}
     assert found["17.mid"] == found["again.mid"] == ("clear", "pieces 17.mid")
 
 
-def test_a_copy_shorter_than_the_bars_asked_for_is_clear(corpus: Corpus) -> None:
+def test_a_copy_shorter_than_the_bars_asked_for_is_clear(corpus: SearchCorpus) -> None:
     rules = read_policy()
     query = tune(17)
     bars = float(query.onset_beat[-1]) / 4  # 4/4, from the first note's onset to the last one's
@@ -264,14 +268,14 @@ def test_a_copy_shorter_than_the_bars_asked_for_is_clear(corpus: Corpus) -> None
         assert find(corpus, query, policy)[0].verdict == verdict
 
 
-def test_what_other_works_hold_too_is_a_common_figure(corpus: Corpus, tmp_path: Path) -> None:
+def test_what_other_works_hold_too_is_a_common_figure(corpus: SearchCorpus, tmp_path: Path) -> None:
     shared = tune(900, 16)
     for i in range(20):
         whole = joined(tune(i, 40), shared, tune(100 + i, 40)) if i < 3 else tune(i)
         write_midi(whole, tmp_path / "src" / f"{i}.mid")
     ingest([tmp_path / "src"], tmp_path / "store", workers=1)
     store = Store.open(tmp_path / "store")
-    made = Corpus(store, build_index(store), corpus.calibration, {})
+    made = SearchCorpus(store, build_index(store), corpus.calibration)
     rules = read_policy()
     verdicts = []
     for works in (3, 2):  # each of the three has two others beside it
@@ -350,7 +354,7 @@ def test_a_style_is_learned_in_parts() -> None:
     assert np.allclose(empty.interval, 1 / INTERVALS)
 
 
-def test_a_repeated_figure_stops_surprising(corpus: Corpus) -> None:
+def test_a_repeated_figure_stops_surprising(corpus: SearchCorpus) -> None:
     once = tune(40, 12)
     four_times = joined(once, once, once, once)
     pitch_bits, rhythm_bits = surprise(corpus.index.style, four_times.pitch, four_times.onset_beat)
@@ -377,12 +381,12 @@ def test_the_chance_model_recovers_what_made_it(slope: float, log2_k: float, cut
     assert np.mean(strong) == pytest.approx(0.01, abs=0.005)
 
 
-def chain_store(folder: Path, tunes: list[NoteSequence]) -> Corpus:
+def chain_store(folder: Path, tunes: list[NoteSequence]) -> SearchCorpus:
     for i, one in enumerate(tunes):
         write_midi(one, folder / "src" / f"{i:02d}.mid")
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
-    return Corpus(store, build_index(store), Calibration(*FALLBACK, 1, ()), {})
+    return SearchCorpus(store, build_index(store), Calibration(*FALLBACK, 1, ()))
 
 
 def test_a_random_melody_makes_the_moves_of_the_corpus_in_their_order(tmp_path: Path) -> None:
@@ -441,14 +445,17 @@ def test_evalue_and_percentile() -> None:
     assert Calibration(0.5, -10.0, 2**20, ()).percentile(1) == 1
 
 
-def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: Corpus) -> None:
-    first = audit({"name": "x"}, corpus, read_policy(), find(corpus, tune(17), read_policy()))
-    assert first == audit({"name": "x"}, corpus, read_policy(), find(corpus, tune(17), read_policy()))
+def test_the_audit_is_the_same_twice_and_says_what_it_skipped(corpus: SearchCorpus) -> None:
+    first, again = (
+        conclude(corpus, read_policy(), Compared({"name": "x"}, find(corpus, tune(17), read_policy())))
+        for _ in range(2)
+    )
+    assert first == again
     assert first.outcome == "fail"
     assert "17.mid" in first.sentence
 
 
-def test_a_quote_after_40000_other_notes_is_found(corpus: Corpus) -> None:
+def test_a_quote_after_40000_other_notes_is_found(corpus: SearchCorpus) -> None:
     rng = np.random.default_rng(9)
     noise = build(np.arange(40_000) / 4, np.full(40_000, 0.25), rng.integers(30, 100, 40_000))
     passage = search(corpus.index, joined(noise, tune(5, 40)))[0]
@@ -457,7 +464,7 @@ def test_a_quote_after_40000_other_notes_is_found(corpus: Corpus) -> None:
 
 
 def test_common_figures_are_left_out_before_they_fill_the_memory(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: SearchCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.search.seeds.HITS_A_NOTE", 1)
     assert paths(corpus, tune(17))[0] == "17.mid"

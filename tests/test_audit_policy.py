@@ -19,7 +19,14 @@ from audit.policy import (
     policy_file,
     read_policy,
 )
+from audit.policy_tables import LEVELS, RULES
 from metrics.measure import SPECS
+
+LEAST = {
+    "schema": "contraste-policy/1",
+    "name": "least",
+    "copy": {"fail_evalue": 1e-5, "fail_percentile": 0.9, "review_evalue": 0.03},
+}
 
 
 def changed(**copy: object) -> Policy:
@@ -59,7 +66,7 @@ def test_what_a_policy_leaves_out_has_its_value_in_the_report() -> None:
     ],
 )
 def test_chance_and_custom_by_hand(evalue: float, percentile: float, verdict: str) -> None:
-    assert changed().judge_copy(evalue, percentile, 30) == verdict
+    assert changed().copy.judge(evalue, percentile, 30) == verdict
 
 
 @pytest.mark.parametrize(
@@ -68,43 +75,43 @@ def test_chance_and_custom_by_hand(evalue: float, percentile: float, verdict: st
 )
 def test_a_common_figure_counts_a_thousand_times(evalue: float, verdict: str) -> None:
     # 1e-5 and 0.03 over 1e3; the percentile of 1 does not make it ten times that, as it does elsewhere.
-    assert changed().judge_copy(evalue, 1.0, 30, common=True) == verdict
-    assert changed(common_factor=1).judge_copy(1e3 * evalue, 1.0, 30, common=True) == verdict
+    assert changed().copy.judge(evalue, 1.0, 30, common=True) == verdict
+    assert changed(common_factor=1).copy.judge(1e3 * evalue, 1.0, 30, common=True) == verdict
 
 
 def test_the_percentile_of_a_common_figure_does_not_speak_alone() -> None:
     plain = changed(common_factor=1)
-    assert plain.judge_copy(0.1, 1.0, 30) == "review"
-    assert plain.judge_copy(0.1, 1.0, 30, common=True) == "clear"
+    assert plain.copy.judge(0.1, 1.0, 30) == "review"
+    assert plain.copy.judge(0.1, 1.0, 30, common=True) == "clear"
 
 
 def test_short_passages_are_clear() -> None:
     rules = changed(min_notes=8, min_bars=2.5)
-    assert rules.judge_copy(1e-30, 1.0, 8, 2.5) == "fail"
-    assert rules.judge_copy(1e-30, 1.0, 7, 2.5) == "clear"
-    assert rules.judge_copy(1e-30, 1.0, 8, 2.4) == "clear"
-    assert rules.judge_copy(1e-30, 1.0, 8) == "fail"  # bars not asked
+    assert rules.copy.judge(1e-30, 1.0, 8, 2.5) == "fail"
+    assert rules.copy.judge(1e-30, 1.0, 7, 2.5) == "clear"
+    assert rules.copy.judge(1e-30, 1.0, 8, 2.4) == "clear"
+    assert rules.copy.judge(1e-30, 1.0, 8) == "fail"  # bars not asked
 
 
 def test_what_is_common() -> None:
     rules = changed(common_works=3)
-    assert rules.is_common("scale", 0)
-    assert rules.is_common("", 3)
-    assert not rules.is_common("", 2)
+    assert rules.copy.is_common("scale", 0)
+    assert rules.copy.is_common("", 3)
+    assert not rules.copy.is_common("", 2)
 
 
 def test_what_may_be_used() -> None:
     allow = {"licences": ["CC0", "PD"], "artists": ["Our Band"], "pieces": ["own/*.mid", "a/tune.mid"]}
     rules = changed(allow=allow)
     other = ("x/y.mid", "x/y.mid")
-    assert rules.allowance(other, "", "CC0") == "licence CC0"
-    assert rules.allowance(other, "Our Band", "") == "artist Our Band"
-    assert rules.allowance(("own/deep/1.mid", "x/y.mid"), "", "") == "pieces own/*.mid"
+    assert rules.copy.allow.rule_for(other, "", "CC0") == "licence CC0"
+    assert rules.copy.allow.rule_for(other, "Our Band", "") == "artist Our Band"
+    assert rules.copy.allow.rule_for(("own/deep/1.mid", "x/y.mid"), "", "") == "pieces own/*.mid"
     # A duplicate of a piece that may be used: the second path is that of the oldest piece of the group.
-    assert rules.allowance(("x/y.mid", "a/tune.mid"), "", "") == "pieces a/tune.mid"
-    assert rules.allowance(other, "our band", "CC-BY") == ""
-    assert rules.allowance(("A/tune.mid", "not/own/1.mid"), "", "") == ""
-    assert changed().allowance(other, "", "") == ""  # what is not known is never allowed
+    assert rules.copy.allow.rule_for(("x/y.mid", "a/tune.mid"), "", "") == "pieces a/tune.mid"
+    assert rules.copy.allow.rule_for(other, "our band", "CC-BY") == ""
+    assert rules.copy.allow.rule_for(("A/tune.mid", "not/own/1.mid"), "", "") == ""
+    assert changed().copy.allow.rule_for(other, "", "") == ""  # what is not known is never allowed
 
 
 @pytest.mark.parametrize(
@@ -181,12 +188,16 @@ def test_default_says_what_is_built_in_but_for_its_own_thresholds() -> None:
 
 def test_profiles_differ_in_what_they_ask_for() -> None:
     label, distributor, research = (read_policy(name) for name in ("label-release", "distributor", "research"))
-    assert label.required == ("copy", "metrics", "provenance", "rights", "disclosure", "style", "store")
-    assert (label.review_blocks, distributor.review_blocks, research.review_blocks) == (True, False, False)
+    assert label.gate.required == ("copy", "metrics", "provenance", "rights", "disclosure", "style", "store")
+    assert (label.gate.review_blocks, distributor.gate.review_blocks, research.gate.review_blocks) == (
+        True,
+        False,
+        False,
+    )
     asked = [rules.level("provenance.require_signature") for rules in (label, distributor, research)]
     assert asked == ["fail", "fail", "ignore"]
     assert all(r.values["copy"] == read_policy().values["copy"] for r in (label, distributor, research))
-    assert (label.has_style_window, distributor.has_style_window) == (True, False)
+    assert (label.asks("style"), distributor.asks("style")) == (True, False)
 
 
 def test_a_policy_extends_a_profile(tmp_path: Path) -> None:
@@ -282,6 +293,36 @@ def test_the_schema_knows_every_metric() -> None:
     assert sorted(schema["properties"]["extends"]["enum"]) == sorted(PROFILES)
 
 
+def test_schema_profiles_and_types_follow_the_table_of_rules() -> None:
+    schema, rules = json.loads(SCHEMA_FILE.read_bytes()), read_policy()
+
+    def at(path: str) -> dict[str, Any]:
+        place = schema
+        for key in path.split("."):
+            place = place["properties"][key]
+        return place
+
+    def levels(place: dict[str, Any], path: str = "") -> set[str]:
+        inner = place.get("properties", {}).items()
+        own = {path} if place.get("enum") == list(LEVELS) else set()
+        return own.union(*(levels(value, f"{path}.{key}".lstrip(".")) for key, value in inner))
+
+    assert levels(schema) == {rule.id for rule in RULES.values() if rule.levels == LEVELS}
+    assert list(RULES) == [rule.id for rule in RULES.values()]
+    for rule in RULES.values():
+        table, _, key = rule.id.partition(".")
+        if not rule.key:
+            assert table not in schema["properties"] or key not in at(table)["properties"]
+            continue
+        assert at(rule.id)["description"]
+        if key:  # its level, or what turns it on: by the schema, in a profile, and of the type
+            assert at(rule.id).get("enum", list(LEVELS)) == list(LEVELS)
+            assert rules.level(rule.id) in {*LEVELS, "ignore"}
+            assert any(path == tuple(rule.id.split(".")) for path, *_ in explained(rules))
+    checks = schema["properties"]["gate"]["properties"]["required"]["items"]["enum"]
+    assert {rule.partition(".")[0] for rule, row in RULES.items() if row.key} == set(checks)
+
+
 def test_levels() -> None:
     values = read_policy().values
     rules = check_policy({**values, "provenance": {"require_anchor": True, "signed_by": ["ab" * 32]}}, "p.toml")
@@ -307,7 +348,32 @@ def test_entries_that_name_nothing_are_said_with_what_they_may_be_meant_for() ->
         ("copy.allow.pieces", "Other/*", ""),
         ("rights.opted_out.artists", "nobody", ""),
     ]
-    assert policy.allowance(("x.mid",), "Jos\u00e9", "") == "artist Jos\u00e9"
+    assert policy.copy.allow.rule_for(("x.mid",), "Jos\u00e9", "") == "artist Jos\u00e9"
     assert policy.opted_out({"piece": "x.mid", "artist": "Jose\u0301"})
-    assert read_policy("label-release").entries_must_match
-    assert not read_policy().entries_must_match
+    assert read_policy("label-release").gate.entries_must_match
+    assert not read_policy().gate.entries_must_match
+
+
+def rows_of_rules() -> list[str]:
+    """Write the table of rules of docs/policy.md."""
+    rows = []
+    for rule in RULES.values():
+        default = check_policy(LEAST, "least").level(rule.id) if rule.key and "." in rule.id else ""
+        waivable = "yes" if rule.waivable else "no"
+        rows.append(f"| `{rule.id}` | {rule.title} | {', '.join(rule.levels)} | {default} | {waivable} |")
+    return rows
+
+
+def rows_of_keys() -> list[str]:
+    """Write the table of keys of docs/policy.md: each value that holds where a policy says nothing."""
+    rows = []
+    for path, value, origin, about in explained(check_policy(LEAST, "least")):
+        default = f"`{json.dumps(value)}`" if origin == BUILT_IN else "must be given"
+        rows.append(f"| `{'.'.join(map(str, path))}` | {default} | {about} |")
+    return rows
+
+
+def test_the_page_of_the_policy_has_every_rule_and_every_key() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
+    assert "\n".join(rows_of_rules()) in page
+    assert "\n".join(rows_of_keys()) in page

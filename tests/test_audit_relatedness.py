@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import audit.search.relatedness as relatedness_module
+from audit.find import find
 from audit.policy import read_policy
-from audit.run import Corpus, find
+from audit.search.corpus import SearchCorpus
 from audit.search.index import IndexDamagedError
 from audit.search.index_build import build_index
 from audit.search.lines import time_steps
@@ -128,14 +129,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def corpus(store: Store) -> Corpus:
+def corpus(store: Store) -> SearchCorpus:
     index = build_index(store)
     tunes = tunes_of(index)
     assert tunes is not None
-    return Corpus(store, index, NEVER, {}, measure_usual(index, tunes))
+    return SearchCorpus(store, index, NEVER, measure_usual(index, tunes))
 
 
-def test_relatives_come_first_where_nothing_was_copied(corpus: Corpus) -> None:
+def test_relatives_come_first_where_nothing_was_copied(corpus: SearchCorpus) -> None:
     for family in range(6):
         query = variant(tune(family), 1000 + family, 0.5).transpose(-2)
         found = find(corpus, query, read_policy())
@@ -144,10 +145,10 @@ def test_relatives_come_first_where_nothing_was_copied(corpus: Corpus) -> None:
 
 
 def test_a_relative_without_a_passage_is_listed_with_what_agrees(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: SearchCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = variant(tune(2), 1000, 0.5).transpose(-2)
-    monkeypatch.setattr("audit.run.search", lambda *arguments: [])
+    monkeypatch.setattr("audit.find.search", lambda *arguments: [])
     found = find(corpus, query, read_policy(), top=5)
     assert len(found) == 5
     assert found[0].piece[0] == "2"
@@ -156,16 +157,16 @@ def test_a_relative_without_a_passage_is_listed_with_what_agrees(
     assert found[0].evalue == corpus.calibration.evalue(found[0].bits, len(query))
 
 
-def test_a_copy_comes_before_every_relative(corpus: Corpus) -> None:
+def test_a_copy_comes_before_every_relative(corpus: SearchCorpus) -> None:
     copied = Calibration(1.0, 0.0, corpus.index.notes, (0.0,))
-    found = find(Corpus(corpus.store, corpus.index, copied, {}, corpus.tunes), tune(110), read_policy(), top=1000)
+    found = find(SearchCorpus(corpus.store, corpus.index, copied, corpus.tunes), tune(110), read_policy(), top=1000)
     assert (found[0].piece, found[0].verdict) == ("110.mid", "fail")
     flagged = [f.verdict != "clear" for f in found]
     assert flagged == sorted(flagged, reverse=True)
     assert len({f.piece for f in found}) > 10
 
 
-def test_what_is_usual_is_kept_beside_the_index(corpus: Corpus) -> None:
+def test_what_is_usual_is_kept_beside_the_index(corpus: SearchCorpus) -> None:
     tunes = tunes_of(corpus.index)
     assert tunes is not None
     assert corpus.tunes is not None
@@ -175,7 +176,7 @@ def test_what_is_usual_is_kept_beside_the_index(corpus: Corpus) -> None:
     assert 0 < known.usual.mean() < 0.6
 
 
-def test_a_damaged_file_of_usual_scores_is_named(corpus: Corpus) -> None:
+def test_a_damaged_file_of_usual_scores_is_named(corpus: SearchCorpus) -> None:
     tunes = tunes_of(corpus.index)
     assert tunes is not None
     path = corpus.index.path / USUALLY
@@ -200,7 +201,7 @@ def test_few_pieces_tell_nothing_about_what_is_usual(tmp_path: Path) -> None:
 
 
 def test_a_large_index_compares_the_pieces_that_the_search_named(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    corpus: SearchCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relatedness_module, "CELLS", 1000)
     assert tunes_of(corpus.index) is None
@@ -212,7 +213,7 @@ def test_a_large_index_compares_the_pieces_that_the_search_named(
         kin = relatives(corpus.index, tunes, here, passages)
         assert set(kin) == {p.piece for p in passages}
         assert max(kin, key=lambda piece: kin[piece].degree) == row
-        assert find(Corpus(corpus.store, corpus.index, NEVER, {}, tunes), query, read_policy())[0].piece == "110.mid"
+        assert find(SearchCorpus(corpus.store, corpus.index, NEVER, tunes), query, read_policy())[0].piece == "110.mid"
 
 
 def nothing() -> NoteSequence:
@@ -236,7 +237,7 @@ def unevenly_long() -> NoteSequence:
 
 
 @pytest.mark.parametrize("query", [nothing, drums, one_pitch, very_long, unevenly_long])
-def test_odd_queries_are_answered(corpus: Corpus, query: Callable[[], NoteSequence]) -> None:
+def test_odd_queries_are_answered(corpus: SearchCorpus, query: Callable[[], NoteSequence]) -> None:
     for finding in find(corpus, query(), read_policy(), top=100):
         assert finding.matched >= 2
         assert np.isfinite(finding.bits)

@@ -15,11 +15,13 @@ import audit.measures.sound
 from audit.findings import AuditReport, Waiver
 from audit.gate.waivers import Waivers
 from audit.measures.sound import SoundCorpus, find_sounds, hear, open_sounds
+from audit.opening import open_audit_corpus
 from audit.policy import Policy, check_policy, read_policy
-from audit.track import audit_track, open_corpus
+from audit.track import AuditRun, audit_track
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
+from ledger.signing.trust import Trust
 from music.audio import Samples, resample
 from music.midi import write_midi
 from music.notes import MusicError, NoteSequence, build
@@ -151,14 +153,14 @@ def test_hashes_are_kept_outside_the_store_and_made_again_when_damaged(corpus: S
 
 
 def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
-    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    opened = open_audit_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
     only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
     soundfile.write(tmp_path / "copy.flac", band(1), RATE)
     soundfile.write(tmp_path / "own.flac", band(30), RATE)
     soundfile.write(tmp_path / "short.flac", band(30, 5.0), RATE)
 
     def report(name: str, policy: Policy) -> AuditReport:
-        made = audit_track(tmp_path / name, hear(tmp_path / name), opened, policy, {}, sounds=corpus)
+        made = audit_track(AuditRun(opened, policy, Trust({}), sounds=corpus), tmp_path / name, hear(tmp_path / name))
         jsonschema.validate(json.loads(report_json(made)), json.loads(SCHEMA_FILE.read_bytes()))
         return made
 
@@ -177,14 +179,15 @@ def test_a_report_on_sound(corpus: SoundCorpus, tmp_path: Path) -> None:
 
 
 def test_a_waiver_of_a_sound_match(corpus: SoundCorpus, tmp_path: Path) -> None:
-    opened = open_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
+    opened = open_audit_corpus(corpus.store, lambda step: nullcontext(lambda done, total: None))
     only_sound = check_policy({**DEFAULT.values, "gate": {"required": ["sound"]}}, "sound.toml")
     soundfile.write(tmp_path / "copy.flac", band(1), RATE)
     sound = hear(tmp_path / "copy.flac")
     (match,) = find_sounds(corpus, sound, only_sound)
     given = Waiver(match.id, "copy.flac", "sample_cleared", "A. Person", "cleared", "2027-01-01", "letter.pdf", 1)
     waivers = Waivers("w.toml", "0" * 64, "2026-11-26", (given,))
-    report = audit_track(tmp_path / "copy.flac", sound, opened, only_sound, {}, waivers=waivers, sounds=corpus)
+    run = AuditRun(opened, only_sound, Trust({}), waivers=waivers, sounds=corpus)
+    report = audit_track(run, tmp_path / "copy.flac", sound)
     assert report.outcome == "pass"
     assert report.sound_matches[0].waived
     assert report.waivers[0].state == "applied"

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audit.find import find
 from audit.policy import read_policy
-from audit.run import Corpus, find
+from audit.search.corpus import SearchCorpus
 from audit.search.index_build import build_index
 from audit.search.significance import calibrate
 from corpus.ingest import ingest
@@ -41,7 +42,7 @@ def rearranged(shift: int) -> NoteSequence:
     )
 
 
-def opened(folder: Path, extra: list[NoteSequence]) -> Corpus:
+def opened(folder: Path, extra: list[NoteSequence]) -> SearchCorpus:
     for number in range(60):
         write_midi(tune(number), folder / f"src/{number:02d}.mid")
     write_midi(tune(SONG), folder / "src/song.mid")
@@ -50,7 +51,7 @@ def opened(folder: Path, extra: list[NoteSequence]) -> Corpus:
     ingest([folder / "src"], folder / "store", workers=1)
     store = Store.open(folder / "store")
     index = build_index(store)
-    return Corpus(store, index, calibrate(store, index), {})
+    return SearchCorpus(store, index, calibrate(store, index))
 
 
 EXTRA = {
@@ -62,11 +63,11 @@ EXTRA = {
 
 
 @pytest.fixture(scope="module", params=EXTRA)
-def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SearchCorpus:
     return opened(tmp_path_factory.mktemp("versions"), EXTRA[request.param])
 
 
-def test_a_copy_fails_however_many_versions_the_store_holds(corpus: Corpus) -> None:
+def test_a_copy_fails_however_many_versions_the_store_holds(corpus: SearchCorpus) -> None:
     song = tune(SONG)
     query = build(song.onset_beat[:20], song.duration_beat[:20], song.pitch[:20] + 3)
     best = find(corpus, query, read_policy())[0]
@@ -74,7 +75,7 @@ def test_a_copy_fails_however_many_versions_the_store_holds(corpus: Corpus) -> N
     assert (best.verdict, best.other_works) == ("fail", 0)
 
 
-def test_versions_are_one_work_and_other_tunes_their_own(corpus: Corpus) -> None:
+def test_versions_are_one_work_and_other_tunes_their_own(corpus: SearchCorpus) -> None:
     works, store = corpus.index.works, corpus.store
     song = works[store.index_of("song.mid")]
     for row, piece in enumerate(store.pieces):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.findings import Finding, RuleResult
-from audit.gate.waivers import WaiverError, expiry, read_waivers, settled, waived
+from audit.gate.waivers import WaiverError, attach_waivers, judge_expiry, mark_used, read_waivers
 from tests.test_reports_json_report import FINDING
 
 DAY = date(2026, 11, 26)
@@ -98,26 +98,26 @@ def test_whom_a_waiver_concerns(tmp_path: Path) -> None:
 def test_what_is_waived_keeps_its_verdict(tmp_path: Path) -> None:
     given = read_waivers(written(tmp_path, entry(expires="2026-01-01"), entry(), entry(who='"B"')), DAY).entries
     clear = replace(FINDING, verdict="clear")
-    one, two, three = waived((FINDING, replace(FINDING, id="f" * 16), clear), given)
+    one, two, three = attach_waivers((FINDING, replace(FINDING, id="f" * 16), clear), given)
     assert (one.verdict, one.waived, one.waiver and one.waiver.line) == ("fail", True, 12)  # the first in force
     assert (two.waived, two.waiver) == (False, None)
     assert three.waiver is None  # nothing to waive
-    states = [w.state for w in settled(given, (one, two, three))]
+    states = [w.state for w in mark_used(given, (one, two, three))]
     assert states == ["expired", "applied", "applied"]
-    assert [w.state for w in settled(given, (three,))] == ["expired", "unmatched", "unmatched"]
+    assert [w.state for w in mark_used(given, (three,))] == ["expired", "unmatched", "unmatched"]
 
 
 def test_an_expired_waiver_is_shown_and_does_not_count(tmp_path: Path) -> None:
     given = read_waivers(written(tmp_path, entry(expires="2026-11-25")), DAY).entries
-    found: tuple[Finding, ...] = waived((FINDING,), given)
+    found: tuple[Finding, ...] = attach_waivers((FINDING,), given)
     assert (found[0].waived, found[0].waiver and found[0].waiver.state) == (False, "expired")
-    (rule,) = expiry(given, "w.toml")
+    (rule,) = judge_expiry(given, "w.toml")
     assert (rule.id, rule.verdict) == ("waivers", "fail")
     assert rule.detail == f"w.toml: line 3: of {ID}, expired on 2026-11-25"
-    assert expiry((), "") == ()
+    assert judge_expiry((), "") == ()
 
 
 def test_a_rule_that_was_skipped_can_not_be_waived(tmp_path: Path) -> None:
     given = read_waivers(written(tmp_path, entry(finding='"style"')), DAY).entries
     rules = [RuleResult("style", "Style", verdict, "") for verdict in ("skipped", "pass", "review", "fail")]  # type: ignore[arg-type]
-    assert [rule.waived for rule in waived(rules, given)] == [False, False, True, True]
+    assert [rule.waived for rule in attach_waivers(rules, given)] == [False, False, True, True]

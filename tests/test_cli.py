@@ -461,7 +461,9 @@ def test_a_store_without_an_index_gets_the_same_one_again(house: House, tmp_path
     for end in ("sig", "anchor.json"):
         shutil.copy(house / f"store.{end}", tmp_path)
     shutil.rmtree(store / "index")
-    assert contraste("search", store, house / "copied.mid").code == 1
+    assert contraste("search", store, house / "copied.mid").code == 1  # which makes what a search needs
+    assert tree(store).items() < tree(house / "store").items()
+    assert contraste("audit", house / "copied.mid", "--store", store, "--out", tmp_path / "r").code == 1
     assert tree(store) == tree(house / "store")
     done("verify", store)
 

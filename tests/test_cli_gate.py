@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from audit.policy import POLICIES, PROFILES, read_policy
+from ledger.hashes.manifest import Manifest
+from ledger.provenance.record import digest_of, material_of, write_record
 from music.midi import write_midi
 from reports.json_report import SCHEMA_FILE
 from tests.test_audit_waivers import entry, written
@@ -94,6 +97,32 @@ def test_a_signed_track_that_says_what_ai_did(house, tmp_path):
     found = rules_of(report)
     assert found["provenance.signed_by"] == found["provenance.require_final"] == "fail"  # simulated is not final
     assert found["provenance.require_anchor"] == "pass"
+
+
+def test_a_signed_audit_hashes_the_store_and_the_model_once(house, tmp_path, monkeypatch):
+    store, model, tracks = tmp_path / "store", tmp_path / "model", tmp_path / "tracks"
+    shutil.copytree(house / "store", store)
+    model.mkdir()
+    (model / "weights").write_bytes(bytes(100))
+    write_record(model, "model", materials=[material_of("dataset", store, artefact=model)])
+    for number in range(6):
+        track = tracks / f"{number}.mid"
+        write_midi(tune(500 + number), track)
+        write_record(track, "track", materials=[material_of("model", model, artefact=track)])
+    done("sign", store, model, *tracks.iterdir(), "--key", house / "keys")
+    hashed, measured = Counter(), Manifest.of_path
+
+    def of_path(path, *arguments):
+        hashed[path.resolve()] += 1
+        return measured(path, *arguments)
+
+    monkeypatch.setattr(Manifest, "of_path", of_path)
+    words = ("--model", model, "--out", tmp_path / "r", "--sign-key", house / "keys", "--format", "json,disclosure")
+    contraste("audit", tracks, "--store", store, *words)
+    report = json.loads((tmp_path / "r" / "5" / "report.json").read_bytes())
+    assert {link["name"]: link["verdict"] for link in report["provenance"]}["data set"] == "ok"
+    assert report["track"]["model"]["digest"] == digest_of(model).hex
+    assert (hashed[store], hashed[model], hashed[tracks / "5.mid"]) == (1, 2, 1)  # one of them is this test's
 
 
 def test_a_store_that_is_older_than_the_policy_asks_is_4(house, tmp_path):

@@ -277,7 +277,7 @@ def test_progress_counts_files_that_cannot_be_read(tmp_path):
     shown, unread = [], []
     audited = _audited(
         [tmp_path / name for name in names],
-        lambda file, name, music: None,
+        lambda file, name, music: (None, None),
         lambda job: {},
         lambda done, total: shown.append((done, total)),
         unread,

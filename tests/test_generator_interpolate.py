@@ -39,7 +39,7 @@ def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_near
         assert meters == {(4, 4) if number <= 1 else (3, 4)}
         assert len(bar_starts(tokens)) == 2
         assert tokens[: bar_starts(tokens)[0]].tolist() == encode(piece(1))[: bar_starts(tokens)[0]]  # no part is added
-        assert (track.settings["index"], track.settings["count"], track.settings["draws"]) == (number, 3, 8)
+        assert (track.drawn.index, track.drawn.count, track.drawn.draws) == (number, 3, 8)
 
 
 def test_of_the_draws_of_a_step_the_most_even_is_kept(folder):

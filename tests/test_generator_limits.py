@@ -61,7 +61,7 @@ def test_meters_that_it_learned_are_not() -> None:
 
 def test_a_track_that_is_no_music_is_drawn_again_and_marked() -> None:
     made = generate(SHIPPED, 1, bars=2, seed=3, tries=2, conditions=parse_conditions(meter="5/8"))[0]
-    if made.settings.get("degenerate"):  # it has seen such bars as pick-ups only
-        assert made.settings["tries"] == 2 or made.poor == float("inf")
+    if made.drawn.degenerate:  # it has seen such bars as pick-ups only
+        assert made.drawn.tries == 2 or made.poor == float("inf")
     plain = generate(SHIPPED, 1, bars=2, seed=3)[0]
-    assert "degenerate" not in plain.settings
+    assert plain.drawn.degenerate is None

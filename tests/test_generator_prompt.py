@@ -166,10 +166,10 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
     assert {name for name in said if name.startswith("Bar ")} == {"Bar 3/4"}
     assert [name for name in said if name.startswith("Chord")][:2] == ["Chord A:min", "Chord F:maj"]
     assert "Program 73" in said
-    assert 1 <= track.settings["tries"] <= 2
-    assert set(track.settings["missed"]) <= set(named.checked())
-    assert track.settings["conditions"]["artist"] == BACH
-    assert "meter" not in track.settings["missed"]
+    assert 1 <= track.drawn.tries <= 2
+    assert set(track.drawn.missed) <= set(named.checked())
+    assert track.drawn.conditions["artist"] == BACH
+    assert "meter" not in track.drawn.missed
 
 
 @pytest.mark.parametrize("instruments", ["piano", "flute,bass"])
@@ -178,7 +178,7 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
 def test_density_is_forced_even_of_a_model_that_learned_nothing(folder, density, meter, instruments):
     conditions = parse_conditions(density=density, meter=meter, instruments=instruments)
     (track,) = generate(folder, 1, bars=4, conditions=conditions, tries=1)
-    assert "density" not in track.settings["missed"]  # an instrument may be left without a note
+    assert "density" not in track.drawn.missed  # an instrument may be left without a note
 
 
 def test_a_prime_takes_controls_but_keeps_its_tempo(folder):

@@ -16,7 +16,7 @@ from generator.training.objective import Team
 from generator.writing.decoding import EXTRA_BARS, MAX_HOLD, Line, beam_search, sample_lines
 from generator.writing.decoding import SamplingSettings as Settings
 from generator.writing.infill import infill
-from generator.writing.sample import GUARD_LINES, generate, statistics
+from generator.writing.sample import GUARD_LINES, GuardReport, generate, statistics
 from music.midi import midi_bytes
 from music.notes import Part, TimeSignature, build
 
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_bytes(folder, tracks):
 def test_tracks_and_seeds_differ(folder, tracks):
     other = generate(folder, 3, seed=8, bars=6)
     assert len({t.tokens for t in (*tracks, *other)}) == 6
-    assert tracks[1].settings == {
+    assert tracks[1].drawn.as_settings() == {
         "seed": 7, "temperature": 1.05, "top_p": 0.97, "beam": None, "bars": 6, "top_k": None, "index": 1,
         "count": 3,
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_best_of_keeps_the_most_typical(folder):
     best = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     again = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     assert midi_bytes(again.sequence) == midi_bytes(best.sequence)
-    assert best.settings["best_of"] == 3
+    assert best.drawn.best_of == 3
     alone = generate(folder, 1, seed=7, bars=6)[0]
 
     def unlike(track, aim):
@@ -107,7 +107,7 @@ def test_best_of_keeps_the_most_typical(folder):
         patch.setattr("generator.writing.sample.held_out_nats", lambda folder: 20.0)
         unlikely = generate(folder, 1, seed=7, bars=6, best_of=3)[0]
     assert unlike(unlikely, 20.0) <= unlike(alone, 20.0)
-    assert unlikely.settings["typical_nats"] == 20.0
+    assert unlikely.drawn.typical_nats == 20.0
 
 
 def test_one_likeliest_token_is_greedy(folder):
@@ -127,17 +127,17 @@ def test_a_guard_has_bars_drawn_again(folder):
         return len(seen) in (2, 3)
 
     track = generate(folder, 1, seed=7, bars=6, guard=guard)[0]
-    assert track.settings["guard"] == {"redrawn": 2, "bars": 8, "restarts": 0, "flagged": False}
+    assert track.drawn.guard == GuardReport(redrawn=2, bars=8)
     assert track.statistics["bars"] >= 6
     plain = generate(folder, 1, seed=7, bars=6, guard=lambda music: False)[0]
-    assert plain.settings["guard"]["redrawn"] == 0
+    assert plain.drawn.guard.redrawn == 0
     assert plain.tokens[:20] == track.tokens[:20]  # bars that passed were kept
 
 
 def test_a_guard_that_is_never_content_is_told_of(folder):
     track = generate(folder, 1, seed=7, bars=2, guard=lambda music: True)[0]
-    assert track.settings["guard"]["flagged"]
-    assert track.settings["guard"]["restarts"] == GUARD_LINES
+    assert track.drawn.guard.flagged
+    assert track.drawn.guard.restarts == GUARD_LINES
     with pytest.raises(GeneratorError, match="a guard draws again"):
         generate(folder, 1, beam=2, guard=lambda music: True)
 

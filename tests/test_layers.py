@@ -23,8 +23,10 @@ FLOORS = {
     "| align",
     "ledger": "errors | paths media links ai_roles | hashes | staging | signing | provenance chains | anchors | "
     "exchange | verify show",
-    "generator": "data | network | training writing | sound evaluate",
-    "reports": "language json_report | drawings checks | pages | exports | formats | verify diff",
+    "generator": "data | network | writing | training | sound evaluate",
+    "audit": "findings checked_toml | policy_tables | policy | search | originality | corpus find | measures | "
+    "gate opening disclosure | track compiled",
+    "reports": "language json_report | drawings checks search_result | pages | exports | formats | verify diff",
     "commands": "terminal | options environment | opening inputs | "
     "store search audit policy report train generate evaluate keys sign verify chain demo_steps | demo",
 }

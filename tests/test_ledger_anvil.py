@@ -27,13 +27,16 @@ from ledger.errors import ChainRefused, ChainUnreachable, NotFinal
 from ledger.hashes.digest import Digest
 from ledger.provenance.record import sign_path
 from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 ROOT = Path(__file__).parent.parent
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 ANCHOR_RANGE = """
 import sys
+from ledger.chains.rpc import RpcChain
+from ledger.signing.trust import Trust
 from ledger.chains.rpc import RpcChain
 chain = RpcChain(sys.argv[1], bytes.fromhex(sys.argv[2]), mining_timeout_s=60)
 for number in range(int(sys.argv[3]), int(sys.argv[4])):
@@ -100,7 +103,7 @@ def sent(node, key):
 def test_an_anchor_is_pending_then_final(own_anvil, home, paths):
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
-    anchor_paths(paths, chain, keys=KEYS)
+    anchor_paths(paths, chain, trust=KEYS)
     assert verdicts(paths[0], chain)[0] == "pending"
     node.call("anvil_mine", hex(100))
     verdict, detail = verdicts(paths[0], chain)
@@ -110,8 +113,8 @@ def test_an_anchor_is_pending_then_final(own_anvil, home, paths):
 def test_after_a_reorganisation_it_is_missing_and_can_be_anchored_again(own_anvil, home, paths):
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
-    anchor_paths(paths[:1], chain, keys=KEYS)
-    anchor_paths(paths[1:], chain, keys=KEYS)
+    anchor_paths(paths[:1], chain, trust=KEYS)
+    anchor_paths(paths[1:], chain, trust=KEYS)
     node.call("anvil_reorg", 1, [])
     assert verdicts(paths[0], chain)[0] == "pending"
     for path in paths[1:]:
@@ -120,42 +123,42 @@ def test_after_a_reorganisation_it_is_missing_and_can_be_anchored_again(own_anvi
     node.call("anvil_mine", "0x1")
     # One path of the batch is enough: the root is in its file.
     before = read_anchor(paths[1])
-    (receipt,) = anchor_again(paths[1:2], chain, keys=KEYS)
+    (receipt,) = anchor_again(paths[1:2], chain, trust=KEYS)
     assert receipt.root == before.receipt.root
     assert (read_anchor(paths[1]).proof, read_anchor(paths[1]).receipt.block) == (before.proof, receipt.block)
     assert verdicts(paths[1], chain)[0] == "pending"
     # The other's file still names the old block, and is brought up to date without another transaction.
     assert f"in block {receipt.block} now" in verdicts(paths[2], chain)[1]
     height = node.call("eth_blockNumber")
-    anchor_again(paths[2:], chain, keys=KEYS)
+    anchor_again(paths[2:], chain, trust=KEYS)
     assert (verdicts(paths[2], chain)[0], node.call("eth_blockNumber")) == ("pending", height)
 
 
 def test_a_reorganisation_that_takes_the_contract_too(own_anvil, home, paths):
     node = own_anvil()
     chain = open_chain(rpc=node.url, account_key=node.new_key())
-    anchor_paths(paths, chain, keys=KEYS)
-    mint_tracks(paths[:1], chain, keys=KEYS)
+    anchor_paths(paths, chain, trust=KEYS)
+    mint_tracks(paths[:1], chain, trust=KEYS)
     node.call("anvil_reorg", 4, [])
     for name in ("anchor", "token"):
         assert verdicts(paths[0], chain, name)[0] == "missing"
-    anchor_again(paths, chain, keys=KEYS)
-    mint_tracks(paths[1:2], chain, keys=KEYS)
+    anchor_again(paths, chain, trust=KEYS)
+    mint_tracks(paths[1:2], chain, trust=KEYS)
     assert verdicts(paths[0], chain)[0] == "pending"
     assert verdicts(paths[1], chain, "token")[0] == "pending"
 
 
 def test_anchor_files_can_be_brought_to_another_chain(anvil, own_anvil, home, paths):
     chains = [open_chain(rpc=node.url, account_key=node.new_key()) for node in (anvil, own_anvil("--chain-id", "4242"))]
-    anchor_paths(paths, chains[0], keys=KEYS)
+    anchor_paths(paths, chains[0], trust=KEYS)
     assert verdicts(paths[0], chains[1])[0] == "unchecked"
-    anchor_again(paths, chains[1], keys=KEYS)
+    anchor_again(paths, chains[1], trust=KEYS)
     assert [verdicts(paths[0], chain)[0] for chain in chains] == ["unchecked", "pending"]
 
 
 def test_a_revoked_anchor_is_broken_and_only_its_chain_can_revoke_it(anvil, own_anvil, home, paths):
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
-    anchor_paths(paths, chain, keys=KEYS)
+    anchor_paths(paths, chain, trust=KEYS)
     other = own_anvil("--chain-id", "4242")
     with pytest.raises(ChainRefused, match="is anchored on chain 31337"):
         revoke_path(paths[0], open_chain(rpc=other.url, account_key=other.new_key()))
@@ -345,8 +348,8 @@ def test_killed_between_broadcast_and_receipt_the_next_run_finds_the_receipt(own
 
 def test_a_root_that_somebody_else_was_quicker_to_anchor(anvil, home, paths):
     first, second = (open_chain(rpc=anvil.url, account_key=anvil.new_key()) for _ in range(2))
-    receipt = anchor_paths(paths, first, keys=KEYS)
-    assert anchor_paths(paths, second, keys=KEYS) == receipt
+    receipt = anchor_paths(paths, first, trust=KEYS)
+    assert anchor_paths(paths, second, trust=KEYS) == receipt
     assert receipt.issuer == first.account != second.account
     with pytest.raises(ChainRefused, match="only the account that anchored"):
         revoke_path(paths[0], second)
@@ -373,12 +376,12 @@ def test_a_token_minted_by_a_run_that_died_gets_its_files(anvil, home, paths, mo
     monkeypatch.setattr("ledger.anchors.tokens._file_of", lambda token: os.kill(os.getpid(), signal.SIGKILL))
     pid = os.fork()
     if pid == 0:
-        mint_tracks(paths[:1], chain, keys=KEYS)
+        mint_tracks(paths[:1], chain, trust=KEYS)
     os.waitpid(pid, 0)
     monkeypatch.undo()
     monkeypatch.setenv("CONTRASTE_HOME", str(home))
     nonce = anvil.call("eth_getTransactionCount", chain.account, "latest")
-    (token,) = mint_tracks(paths[:1], chain, keys=KEYS)
+    (token,) = mint_tracks(paths[:1], chain, trust=KEYS)
     assert anvil.call("eth_getTransactionCount", chain.account, "latest") == nonce
     assert token.mined.block > 0
     assert verdicts(paths[0], chain, "token")[0] == "pending"
@@ -388,13 +391,13 @@ def test_a_token_that_was_sold_still_holds(anvil, home, paths):
     from ledger.chains.abi import encode
 
     chain = open_chain(rpc=anvil.url, account_key=anvil.new_key())
-    (token,) = mint_tracks(paths[:1], chain, keys=KEYS)
+    (token,) = mint_tracks(paths[:1], chain, trust=KEYS)
     buyer = "0x" + "34" * 20
     with chain._session(write=True):
         move = encode("transferFrom(address,address,uint256)", chain.account, buyer, token.token_id)
         chain._transact(token.contract, move)
     verdict, detail = verdicts(paths[0], chain, "token")
     assert (verdict, f"of {buyer}" in detail.lower()) == ("pending", True)
-    mint_tracks(paths[:1], chain, keys=KEYS)  # writes the files again, and sends nothing
+    mint_tracks(paths[:1], chain, trust=KEYS)  # writes the files again, and sends nothing
     assert verdicts(paths[0], chain, "token")[0] == "pending"
     assert chain.token(Digest("sha256", token.token_id.to_bytes(32, "big")), token.contract).owner.lower() == buyer

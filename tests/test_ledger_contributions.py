@@ -12,10 +12,11 @@ from ledger.provenance.contributions import add_contribution, contributions_file
 from ledger.provenance.record import digest_of, read_statement, sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.predicates import CONTRIBUTIONS_PREDICATE
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 

@@ -22,6 +22,7 @@ from ledger.anchors.anchor import anchor_paths
 from ledger.errors import ExtraMissing, KeyUnusable, LedgerError, Malformed, PathRefused
 from ledger.exchange.credential import LINKS, read_credential, run_digest
 from ledger.exchange.credential_issue import Issuer, chain_of
+from ledger.media import KINDS, SOUNDS
 from ledger.provenance.record import digest_of, material_of, owner_of, read_record, record_path, sign_path, write_record
 from ledger.signing.certificates import create_certificates, load_chain, load_roots, pem_text
 from ledger.signing.keyring import import_trusted, trusted_keys
@@ -29,6 +30,7 @@ from ledger.signing.keys import key_id, load_certificates
 from ledger.signing.signer import Signer
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path
+from music.read import AUDIO_SUFFIXES, SUFFIXES
 from tests.credential_cases import FILES, TAMPER, World, holder, roots
 from tests.test_ledger_verify import RealChain
 
@@ -50,10 +52,16 @@ def test_every_format_is_signed_and_read(world, kind):
     path = world.track(kind)
     found = read_credential(path, world.trust)
     assert (found.verdict, found.time) == ("trusted", None), found.detail
-    assert (holder(path) == path) is (kind in ("wav", "mp3", "flac", "m4a"))
+    assert (holder(path) == path) is (kind in ("wav", "mp3", "flac", "m4a", "mp4"))
     verification, (link,) = _links(world, path)
     assert (link.subject, link.verdict) == (str(path), "ok")
     assert [other.verdict for other in verification.links if other.name == "track"] == ["ok"]
+
+
+def test_the_kinds_of_files_are_those_that_are_read_as_music():
+    assert set(SOUNDS) == AUDIO_SUFFIXES
+    assert set(KINDS) - set(SOUNDS) == {suffix for suffix in SUFFIXES if suffix.startswith(".mid")}
+    assert set(KINDS) == {f".{kind}" for kind in FILES}
 
 
 @pytest.mark.parametrize("name", TAMPER)
@@ -461,7 +469,7 @@ def test_what_a_signed_statement_covered_before_the_revocation_stays_trusted(wor
     before, after = (datetime.fromtimestamp(second, UTC) for second in (1000, 1001))
     found = [read_credential(path, trust, at).verdict for at in (before, after, None)]
     assert found == ["trusted", "revoked", "revoked"]
-    anchor_paths([path], chain, keys=world.trust)
+    anchor_paths([path], chain, trust=world.trust)
 
     def said(chain):
         links = verify_path(path, trust, chain).links

@@ -414,11 +414,11 @@ def test_a_binding_that_one_side_did_not_sign_is_refused(bound, change, error, m
     said = Statement.from_bytes(envelope.payload)
     altered = sign_statement(Statement(said.subjects, said.predicate_type, dict(said.predicate) | change), mine.key)
     with pytest.raises(error, match=message):
-        keyring.check_binding(altered, {identifier: mine.key.public_key()})
+        keyring.check_binding(altered, Trust({identifier: mine.key.public_key()}))
     stranger = ec.generate_private_key(ec.SECP256R1())
     copied = sign_statement(said, stranger)
     with pytest.raises(Malformed, match="about another key"):
-        keyring.check_binding(copied, {copied.keyid: stranger.public_key()})
+        keyring.check_binding(copied, Trust({copied.keyid: stranger.public_key()}))
 
 
 def test_accounts_are_written_encrypted_and_read(tmp_path, monkeypatch):
@@ -475,7 +475,7 @@ def token(tmp_path_factory):
 def test_a_hardware_key_signs_like_any_other(token, curve):
     mine = _load(token(curve), "1234")
     envelope = Envelope.from_bytes(sign_statement(STATEMENT, mine.key).to_bytes())
-    assert verify_envelope(envelope, {envelope.keyid: mine.key.public_key()}) == STATEMENT
+    assert verify_envelope(envelope, Trust({envelope.keyid: mine.key.public_key()})) == STATEMENT
     assert mine.key.public_key().curve.name == curve
     mine.key.key.session.close()
 

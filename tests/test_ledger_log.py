@@ -16,9 +16,10 @@ from ledger.signing.keys import key_id
 from ledger.signing.log import TransparencyLog
 from ledger.signing.log_proofs import check_consistency, check_inclusion, leaf_hash
 from ledger.signing.statement import Statement
+from ledger.signing.trust import Trust
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 SIZES = range(1, 18)
 
 
@@ -108,7 +109,7 @@ def test_entries_say_who_signed_what(log):
     assert log.proof_of(entry, KEYS)[0] == 17
     log.verify(KEYS)
     with pytest.raises(SignerUnknown):
-        log.verify({})
+        log.verify(Trust({}))
 
 
 def test_where_there_is_no_log_nothing_is_found_and_none_is_made(tmp_path):

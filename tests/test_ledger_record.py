@@ -5,9 +5,10 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.errors import LedgerError, Malformed, PathRefused, SignatureInvalid, Unsigned
+from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashes.digest import hash_bytes
 from ledger.hashes.manifest import Manifest, ManifestMismatch
+from ledger.provenance.digests import Digests
 from ledger.provenance.record import (
     check_content,
     digest_of,
@@ -21,9 +22,10 @@ from ledger.provenance.record import (
     write_record,
 )
 from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture
@@ -243,3 +245,14 @@ def test_a_folder_that_holds_a_file_of_its_own_name_is_a_folder(tmp_path):
     (tmp_path / "x.sig").rename(folder / "x.sig")
     signed = read_signed(folder / "x", KEYS)
     check_content(signed, measure(folder / "x"))  # one file by its own name, as the specification can be read
+
+
+def test_a_run_hashes_a_path_once_and_a_link_to_it_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"1")
+    (tmp_path / "y").symlink_to(tmp_path / "x")
+    digests = Digests()
+    first = digests.of(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"2")
+    assert digests.of(tmp_path / "." / "x") == first != Digests().of(tmp_path / "x")
+    with pytest.raises(LinkRefused):
+        digests.of(tmp_path / "y")

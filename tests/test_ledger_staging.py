@@ -15,11 +15,12 @@ from ledger.hashes.digest import hash_bytes, temporary_file, write_atomic
 from ledger.provenance.record import sign_path, write_record
 from ledger.signing.keys import key_id
 from ledger.signing.log import TransparencyLog
+from ledger.signing.trust import Trust
 from ledger.staging import Staged
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 def files(folder):

@@ -15,10 +15,10 @@ from ledger.signing.envelope import BUNDLE_TYPE, Envelope, pre_authentication_en
 from ledger.signing.keys import key_id, public_pem
 from ledger.signing.predicates import content_statement, file_statement, origin_of, run_statement, signed_manifest
 from ledger.signing.statement import Material, Origin, Statement
-from ledger.signing.trust import verify_envelope
+from ledger.signing.trust import Trust, verify_envelope
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 MODEL = Material("model", "m", hash_bytes(b"model"), "../m")
 MANIFEST = Manifest({"b": hash_bytes(b"b"), "a/c": hash_bytes(b"c")})
 MADE_WITH = {"code": {"contraste": "0.1.0"}, "hardware": {"cores": 2}}
@@ -119,7 +119,7 @@ def test_reports_keep_their_origin_and_follow_their_schema():
 def test_the_hash_goes_with_the_curve(curve):
     key = ec.generate_private_key(curve())
     envelope = Envelope.from_bytes(sign_statement(TRACK, key).to_bytes())
-    assert verify_envelope(envelope, {envelope.keyid: key.public_key()}) == TRACK
+    assert verify_envelope(envelope, Trust({envelope.keyid: key.public_key()})) == TRACK
     size = {256: hashes.SHA256, 384: hashes.SHA384, 521: hashes.SHA512}[key.key_size]
     key.public_key().verify(envelope.signature, pre_authentication_encoding(envelope.payload), ec.ECDSA(size()))
 

@@ -25,10 +25,11 @@ from ledger.hashes.digest import hash_bytes
 from ledger.hashes.merkle import keccak256
 from ledger.provenance.record import sign_path, write_record
 from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,9 @@ def house(tmp_path_factory):
         track.write_bytes(b"MThd" + track.name.encode())
         write_record(track, "track", parameters={"seed": 1})
         sign_path(track, KEY)
-    anchor_paths(tracks[:5], chain, keys=KEYS)
-    anchor_paths(tracks[5:], chain, keys=KEYS)
-    mint_tracks(tracks[:2], chain, Listing(description="A test."), keys=KEYS)
+    anchor_paths(tracks[:5], chain, trust=KEYS)
+    anchor_paths(tracks[5:], chain, trust=KEYS)
+    mint_tracks(tracks[:2], chain, Listing(description="A test."), trust=KEYS)
     return SimpleNamespace(files=root / "files", chain_dir=root / "chain")
 
 

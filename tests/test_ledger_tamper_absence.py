@@ -144,7 +144,7 @@ def test_what_is_assured_is_said(world):
 
 @pytest.mark.parametrize("path", [T, "model", "store", "audit/report.json"])
 def test_an_anchor_that_was_taken_away_is_missed(world, chain, path):
-    anchor_paths([world / path], chain, keys=keyring.trusted_keys(), log=log_of(world))
+    anchor_paths([world / path], chain, trust=keyring.trusted_keys(), log=log_of(world))
     assert verify(world, path, chain).verdict == "ok"
     anchor_file(world / path).unlink()
     found = verify(world, path, chain)
@@ -153,7 +153,7 @@ def test_an_anchor_that_was_taken_away_is_missed(world, chain, path):
 
 
 def test_a_copy_is_asked_for_its_anchor_too(world, chain):
-    anchor_paths([world / "store"], chain, keys=keyring.trusted_keys(), log=log_of(world))
+    anchor_paths([world / "store"], chain, trust=keyring.trusted_keys(), log=log_of(world))
     (world / "elsewhere").mkdir()
     shutil.copytree(world / "store", world / "elsewhere/store")
     shutil.copy(world / "store.sig", world / "elsewhere")
@@ -164,7 +164,7 @@ def test_a_copy_is_asked_for_its_anchor_too(world, chain):
 
 @pytest.mark.parametrize("back", [True, False], ids=["chain put back", "anchor taken away"])
 def test_a_revocation_is_remembered(world, chain, back):
-    anchor_paths([world / T], chain, keys=keyring.trusted_keys(), log=log_of(world))
+    anchor_paths([world / T], chain, trust=keyring.trusted_keys(), log=log_of(world))
     before = dict(chain.entries)
     revoke_path(world / T, chain, log=log_of(world))
     assert verify(world, T, chain).fault.code == "anchor-refuted"

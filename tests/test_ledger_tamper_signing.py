@@ -26,6 +26,7 @@ from ledger.hashes import hashcache
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest
 from ledger.provenance.contributions import add_contribution, contributions_file
+from ledger.provenance.digests import Digests
 from ledger.provenance.record import digest_of, material_of, sign_path, write_record
 from ledger.signing import keyring
 from ledger.signing.envelope import Envelope, pre_authentication_encoding
@@ -666,7 +667,7 @@ def test_tampering_is_found_at_its_link_with_its_code(world, case, monkeypatch):
     monkeypatch.setattr(hashcache, "SETTLING_NS", 0)
     tamper, path, name, code, message = CASES[case]
     tamper(world)
-    found = verify(world, path, cache=HashCache(world / "home/hashes.sqlite"))
+    found = verify(world, path, digests=Digests(HashCache(world / "home/hashes.sqlite")))
     assert found.verdict == ("incomplete" if code in GAPS else "broken"), found.links
     assert found.fault.name == name, found.links
     if code is not None:
@@ -866,7 +867,8 @@ def test_what_is_harmless_raises_no_alarm(world, case, monkeypatch):
     options = options if isinstance(options, dict) else {}
     root = options.get("at", world)
     path = options.get("path", R)
-    found = verify(root, path, search=options.get("search", ()), cache=HashCache(root / "home/hashes.sqlite"))
+    digests = Digests(HashCache(root / "home/hashes.sqlite"))
+    found = verify(root, path, search=options.get("search", ()), digests=digests)
     assert found.verdict == "ok", found.links
 
 

@@ -21,10 +21,11 @@ from ledger.hashes.digest import canonical_json, hash_bytes
 from ledger.hashes.manifest import ManifestMismatch
 from ledger.provenance.record import material_of, sign_path, write_record
 from ledger.signing.keys import key_id
+from ledger.signing.trust import Trust
 from ledger.verify import verify_path
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = {key_id(KEY.public_key()): KEY.public_key()}
+KEYS = Trust({key_id(KEY.public_key()): KEY.public_key()})
 DIGESTS = {what: hash_bytes(what.encode()) for what in ("track", "model", "dataset", "report")}
 # The schema of EIP-721, and the types that marketplaces expect of their own fields.
 TEXT = {"type": "string"}
@@ -69,7 +70,7 @@ def world(tmp_path, monkeypatch):
 
 
 def test_metadata_names_every_digest_and_follows_the_schemas(world):
-    anchor_paths(world.tracks[:1], world.chain, keys=KEYS)
+    anchor_paths(world.tracks[:1], world.chain, trust=KEYS)
     receipt = read_anchor(world.tracks[0]).receipt
     listing = Listing(
         "Song", "About it", "CC-BY-4.0", "https://example.com", "ipfs://x", {"lyrics": "none"}, [("key", "G")]
@@ -112,8 +113,8 @@ def test_what_is_not_said_is_left_out_and_contradictions_are_refused():
 
 def test_minting_reads_the_digests_out_of_signed_statements(world):
     track = world.tracks[0]
-    anchor_paths([track], world.chain, keys=KEYS)
-    (token,) = mint_tracks([track], world.chain, report=world.report, keys=KEYS)
+    anchor_paths([track], world.chain, trust=KEYS)
+    (token,) = mint_tracks([track], world.chain, report=world.report, trust=KEYS)
     data = metadata_file(track).read_bytes()
     assert (token.metadata, token.token_id) == (hash_bytes(data), int(hash_bytes(track.read_bytes()).hex, 16))
     metadata = json.loads(data)
@@ -124,13 +125,13 @@ def test_minting_reads_the_digests_out_of_signed_statements(world):
     assert (links["token"], links["anchor"], links["track"]) == ("simulated", "simulated", "ok")
     # Again: nothing is sent, and the files stay.
     before = token_file(track).read_bytes()
-    assert mint_tracks([track], world.chain, report=world.report, keys=KEYS) == (token,)
+    assert mint_tracks([track], world.chain, report=world.report, trust=KEYS) == (token,)
     assert token_file(track).read_bytes() == before
 
 
 def test_a_batch_with_the_reports_of_an_audit_folder(world):
     listing = Listing(licence="CC0-1.0", disclosure={"vocals": "none"})
-    tokens = mint_tracks(world.tracks, world.chain, listing, report=world.reports, locked=True, royalty=250, keys=KEYS)
+    tokens = mint_tracks(world.tracks, world.chain, listing, report=world.reports, locked=True, royalty=250, trust=KEYS)
     assert len({token.mined.transaction for token in tokens}) == 1
     assert all(token.locked for token in tokens)
     for track in world.tracks:
@@ -147,7 +148,7 @@ def test_a_batch_with_the_reports_of_an_audit_folder(world):
 
 
 def test_metadata_on_the_chain_is_found_in_the_uri(world):
-    (token,) = mint_tracks(world.tracks[:1], world.chain, on_chain=True, keys=KEYS)
+    (token,) = mint_tracks(world.tracks[:1], world.chain, on_chain=True, trust=KEYS)
     data = metadata_file(world.tracks[0]).read_bytes()
     assert world.chain.token(read_token(world.tracks[0]).content, token.contract).uri == metadata_uris(data)[1]
     assert verify_path(world.tracks[0], KEYS, world.chain).verdict == "ok"
@@ -156,45 +157,45 @@ def test_metadata_on_the_chain_is_found_in_the_uri(world):
 def test_a_cover_from_a_file_gets_its_digest_and_cid(world):
     cover = world.root / "cover.png"
     cover.write_bytes(b"\x89PNG")
-    mint_tracks(world.tracks[:1], world.chain, Listing(image=str(cover)), keys=KEYS)
+    mint_tracks(world.tracks[:1], world.chain, Listing(image=str(cover)), trust=KEYS)
     metadata = json.loads(metadata_file(world.tracks[0]).read_text())
     assert metadata["image"] == f"ipfs://{cid_of_file(cover)}"
     assert metadata["media"][-1]["type"] == "image/png"
     with pytest.raises(PathRefused, match=r"no\.png"):
-        mint_tracks(world.tracks[1:2], world.chain, Listing(image=str(world.root / "no.png")), keys=KEYS)
+        mint_tracks(world.tracks[1:2], world.chain, Listing(image=str(world.root / "no.png")), trust=KEYS)
 
 
 def test_what_must_not_be_minted_leaves_no_files(world):
     track, model = world.tracks[0], world.model / "data"
     with pytest.raises(Malformed, match="is not about"):
-        mint_tracks([track], world.chain, report=world.reports / "t1" / "report.json", keys=KEYS)
+        mint_tracks([track], world.chain, report=world.reports / "t1" / "report.json", trust=KEYS)
     with pytest.raises(Malformed, match="does not fit several"):
-        mint_tracks(world.tracks, world.chain, Listing("One name"), keys=KEYS)
+        mint_tracks(world.tracks, world.chain, Listing("One name"), trust=KEYS)
     with pytest.raises(PathRefused, match="no tracks"):
-        mint_tracks([], world.chain, keys=KEYS)
+        mint_tracks([], world.chain, trust=KEYS)
     unsigned = world.root / "u.mid"
     unsigned.write_bytes(b"x")
     with pytest.raises(Unsigned):
-        mint_tracks([track, unsigned], world.chain, keys=KEYS)
+        mint_tracks([track, unsigned], world.chain, trust=KEYS)
     model.write_bytes(b"other")
     with pytest.raises(ManifestMismatch, match="changed data"):
-        mint_tracks([track], world.chain, keys=KEYS)
+        mint_tracks([track], world.chain, trust=KEYS)
     model.write_bytes(b"model")
-    anchor_paths([track], world.chain, keys=KEYS)
+    anchor_paths([track], world.chain, trust=KEYS)
     content = json.loads(anchor_file(track).read_text())
     anchor_file(track).write_text(json.dumps(content | {"leaf": "0x" + "55" * 32}))
     with pytest.raises(Malformed, match="leaf is not made of"):
-        mint_tracks([track], world.chain, keys=KEYS)
+        mint_tracks([track], world.chain, trust=KEYS)
     assert not any(file(path).exists() for path in world.tracks for file in (metadata_file, token_file))
 
 
 def test_other_metadata_for_a_minted_track_is_refused_and_the_minted_kept(world):
     track = world.tracks[0]
-    mint_tracks([track], world.chain, keys=KEYS)
+    mint_tracks([track], world.chain, trust=KEYS)
     before = metadata_file(track).read_bytes()
     token_file(track).unlink()  # as if the run had died before it was written
     with pytest.raises(ChainRefused, match="minted already with other metadata"):
-        mint_tracks([track], world.chain, Listing(description="Other words."), keys=KEYS)
+        mint_tracks([track], world.chain, Listing(description="Other words."), trust=KEYS)
     assert metadata_file(track).read_bytes() == before
-    mint_tracks([track], world.chain, keys=KEYS)
+    mint_tracks([track], world.chain, trust=KEYS)
     assert verify_path(track, KEYS, world.chain).verdict == "ok"

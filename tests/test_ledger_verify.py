@@ -31,7 +31,7 @@ from ledger.verify import verify_path
 KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = ec.generate_private_key(ec.SECP256R1())
 KEY_ID = key_id(KEY.public_key())
-KEYS = {KEY_ID: KEY.public_key()}
+KEYS = Trust({KEY_ID: KEY.public_key()})
 
 
 class FakeChain(Chain):
@@ -113,7 +113,7 @@ def world(tmp_path):
     w.all = [w.store, w.model, w.track, w.report]
     for path in w.all:
         sign_path(path, KEY)
-    anchor_paths(w.all, w.chain, keys=KEYS)
+    anchor_paths(w.all, w.chain, trust=KEYS)
     return w
 
 
@@ -436,7 +436,7 @@ def test_plain_files_and_folders_can_be_signed_and_verified(tmp_path):
 
 def test_anchoring_twice_changes_nothing(world):
     before = _beside(world.track, ".anchor.json").read_bytes()
-    anchor_paths(world.all, world.chain, keys=KEYS)
+    anchor_paths(world.all, world.chain, trust=KEYS)
     assert _beside(world.track, ".anchor.json").read_bytes() == before
     assert len(read_anchor(world.track).proof) == 2
 
@@ -444,17 +444,17 @@ def test_anchoring_twice_changes_nothing(world):
 def test_only_what_is_signed_and_unchanged_is_anchored(world):
     chain = FakeChain()
     with pytest.raises(PathRefused, match="no paths"):
-        anchor_paths([], chain, keys=KEYS)
+        anchor_paths([], chain, trust=KEYS)
     with pytest.raises(PathRefused, match="does not exist"):
-        anchor_paths([world.root / "no"], chain, keys=KEYS)
+        anchor_paths([world.root / "no"], chain, trust=KEYS)
     _flip(world.track)
     with pytest.raises(ManifestMismatch, match=r"changed t\.mid"):
-        anchor_paths([world.store, world.track], chain, keys=KEYS)
+        anchor_paths([world.store, world.track], chain, trust=KEYS)
     with pytest.raises(Unsigned):
-        anchor_paths([world.policy], chain, keys=KEYS)
+        anchor_paths([world.policy], chain, trust=KEYS)
     sign_path(world.track, STRANGER)
     with pytest.raises(SignatureInvalid, match="not trusted"):
-        anchor_paths([world.track], chain, keys=KEYS)
+        anchor_paths([world.track], chain, trust=KEYS)
     assert chain.entries == {}
 
 
@@ -464,7 +464,7 @@ def _revoked(since, **more):
 
 def _on_a_real_chain(world):
     world.chain = RealChain()
-    anchor_paths(world.all, world.chain, keys=KEYS)
+    anchor_paths(world.all, world.chain, trust=KEYS)
 
 
 def test_what_was_anchored_before_a_revocation_stays_good(world, proven):

@@ -25,8 +25,8 @@ from audit.findings import (
     CourseWindow,
     Finding,
     Harmony,
+    Link,
     MetricResult,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundWindows,
@@ -327,7 +327,7 @@ def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
         reasons=(HOSTILE, long),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": long},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(ProvenanceLink(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
     )
     file = tmp_path / "report.html"

@@ -14,8 +14,8 @@ from jinja2 import Environment
 from jinja2.ext import extract_from_ast
 
 from audit.findings import Verdict, WaiverState
-from audit.gate.rules import TITLES
-from audit.run import LIMITS, SOUND_LIMITS
+from audit.policy_tables import RULES
+from audit.track import LIMITS, SOUND_LIMITS
 from corpus.prepare import SPLITS
 from corpus.rights import CONSENTS
 from ledger.links import LinkVerdict
@@ -83,7 +83,7 @@ def messages() -> set[str]:
             texts = constants(call.args[0], tables)
             assert texts, f"{place}: the template is no literal"
             found |= set(texts)
-    found |= {*TITLES.values(), *LIMITS, *SOUND_LIMITS, *(spec.note for spec in SPECS), *LINKS}
+    found |= {*(rule.title for rule in RULES.values()), *LIMITS, *SOUND_LIMITS, *(spec.note for spec in SPECS), *LINKS}
     found |= {f"{name} {mode}" for name in NAMES for mode in ("major", "minor")}
     return found | {"other", *get_args(LinkVerdict), *(name for name, _ in SPLITS), *filter(None, CONSENTS)}
 

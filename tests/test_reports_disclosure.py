@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import audit.disclosure
-from audit.disclosure import CredentialFound, census, disclose
-from audit.run import Corpus
+from audit.corpus import AuditCorpus
+from audit.disclosure import CredentialFound, disclose
 from audit.search.index import Index
 from audit.search.significance import Calibration
 from corpus.ingest import ingest
@@ -24,11 +24,11 @@ from reports.exports.disclosure import apple_tags, disclosure_files
 from tests.report_cases import HOSTILE, report
 
 MODEL = Path(__file__).parent.parent / "generator" / "pretrained" / "chorales"
-NOBODY = Trust.of({})
+NOBODY = Trust({})
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> AuditCorpus:
     place = tmp_path_factory.mktemp("corpus")
     for seed, name in enumerate(["a", "b", "b again"]):
         rng = np.random.default_rng(min(seed, 1))
@@ -38,7 +38,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
     ingest([place / "src"], place / "store", workers=1, rights=read_rights(place / "rights.csv"))
     store = Store.open(place / "store")
-    return Corpus(store, Index.__new__(Index), Calibration(0.5, 0.0, 1, ()), {})  # only the store is read
+    calibration = Calibration(0.5, 0.0, 1, ())  # only the store is read
+    return AuditCorpus(store, Index.__new__(Index), calibration, chance={}, style={}, human=None)
 
 
 @pytest.fixture
@@ -54,12 +55,12 @@ def generated(track: Path) -> Path:
     return track
 
 
-def pack(track: Path, corpus: Corpus, model: Path | None = None) -> dict[str, bytes]:
+def pack(track: Path, corpus: AuditCorpus, model: Path | None = None) -> dict[str, bytes]:
     files = disclosure_files(report(), disclose(track, corpus, NOBODY, model))
     return {name.removeprefix("disclosure/"): content for name, content in files.items()}
 
 
-def test_of_a_stranger_nothing_is_known_and_nothing_is_guessed(track: Path, corpus: Corpus) -> None:
+def test_of_a_stranger_nothing_is_known_and_nothing_is_guessed(track: Path, corpus: AuditCorpus) -> None:
     files = pack(track, corpus)
     assert "ddex.xml" not in files
     assert {c["ai"] for c in json.loads(files["spotify.json"])["credits"]} == {"unknown"}
@@ -70,7 +71,7 @@ def test_of_a_stranger_nothing_is_known_and_nothing_is_guessed(track: Path, corp
     assert str(track.parent) not in b"".join(files.values()).decode()
 
 
-def test_of_a_generated_track_its_record_tells(generated: Path, corpus: Corpus) -> None:
+def test_of_a_generated_track_its_record_tells(generated: Path, corpus: AuditCorpus) -> None:
     add_contribution(generated, "edit", "Bar 4 by hand", digest_of(generated), author="Ann")
     files = pack(generated, corpus, generated.parent / "model")
     credits = {c["role"]: c["ai"] for c in json.loads(files["spotify.json"])["credits"]}
@@ -91,14 +92,14 @@ def test_of_a_generated_track_its_record_tells(generated: Path, corpus: Corpus) 
     assert files == pack(generated, corpus, generated.parent / "model")
 
 
-def test_another_model_is_not_described(generated: Path, corpus: Corpus) -> None:
+def test_another_model_is_not_described(generated: Path, corpus: AuditCorpus) -> None:
     (generated.parent / "model" / "config.json").write_text("{}")
     card = pack(generated, corpus, generated.parent / "model")["model_card.md"].decode()
     assert "model is not the model that made the track" in card
     assert "the model's folder was not given" in pack(generated, corpus)["model_card.md"].decode()
 
 
-def test_roles_that_contradict_the_record_are_not_passed_on(generated: Path, corpus: Corpus) -> None:
+def test_roles_that_contradict_the_record_are_not_passed_on(generated: Path, corpus: AuditCorpus) -> None:
     (generated.parent / "new.mid.ddex.xml").write_text(
         "<SoundRecording><Contributor><ContributorPartyReference>P1</ContributorPartyReference><Role>Composer</Role>"
         "<AiContribution>None</AiContribution></Contributor></SoundRecording>"
@@ -124,8 +125,8 @@ def test_apple_tags_tell_unknown_from_none(roles: dict[str, str], composition: o
     }  # fmt: skip
 
 
-def test_the_data_sheet_counts_rights_duplicates_and_split(track: Path, corpus: Corpus) -> None:
-    found = census(corpus)
+def test_the_data_sheet_counts_rights_duplicates_and_split(track: Path, corpus: AuditCorpus) -> None:
+    found = corpus.census
     assert (found.pieces, found.works, found.duplicates, found.cleared) == (3, 2, 1, 1)
     assert dict(found.licences) == {"": 2, "CC0-1.0": 1}
     assert sum(found.splits.values()) == 3
@@ -134,7 +135,7 @@ def test_the_data_sheet_counts_rights_duplicates_and_split(track: Path, corpus: 
         assert part in sheet
 
 
-def test_credentials_are_told_file_by_file(track: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_are_told_file_by_file(track: Path, corpus: AuditCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     (track.parent / "new.mid.c2pa").write_bytes(b"junk")
     found = json.loads(pack(track, corpus)["c2pa.json"])
     assert [(f["file"], f["verdict"], f["says"]) for f in found["files"]] == [("new.mid", "tampered", {})]
@@ -146,7 +147,7 @@ def test_credentials_are_told_file_by_file(track: Path, corpus: Corpus, monkeypa
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_names_are_text(track: Path, corpus: Corpus, text: str) -> None:
+def test_hostile_names_are_text(track: Path, corpus: AuditCorpus, text: str) -> None:
     made = disclosure_files(report(track={"name": text}, store={"name": text}), disclose(track, corpus, NOBODY))
     for name, content in made.items():
         if name.endswith(".md"):

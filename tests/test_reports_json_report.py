@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 from audit.findings import (
     AuditReport,
     Finding,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     Skipped,
 )
 from reports.json_report import (
@@ -23,9 +23,8 @@ from reports.json_report import (
     plain,
     report_json,
     rounded,
-    search_record,
-    unreadable_record,
 )
+from reports.search_result import SearchResult
 
 FINDING = Finding(
     piece="tunes/a.mid",
@@ -60,7 +59,7 @@ REPORT = AuditReport(
     tool={"name": "contraste", "version": "0"},
     findings=(FINDING,),
     metrics=(MetricResult("bleu", "Runs.", 0.5, 0.1, math.nan, "higher", "a.mid"),),
-    provenance=(ProvenanceLink("anchor", "x", "simulated", "block 1"),),
+    provenance=(Link("anchor", "x", "simulated", "block 1"),),
     skipped=(Skipped("metrics: phash", "no sound", True),),
     limits=("One store.",),
 )
@@ -129,12 +128,14 @@ def test_schema_names_every_field_of_the_report() -> None:
     kinds = {
         "finding": Finding,
         "metric": MetricResult,
-        "link": ProvenanceLink,
+        "link": Link,
         "skipped": Skipped,
         "note": PassageNote,
     }
     for name, kind in kinds.items():
-        assert set(schema["$defs"][name]["required"]) == {f.name for f in dataclasses.fields(kind)}
+        names = {f.name for f in dataclasses.fields(kind)}
+        assert set(schema["$defs"][name]["properties"]) == names
+        assert names - set(schema["$defs"][name]["required"]) == ({"code"} if kind is Link else set())
     assert set(schema["required"]) == {f.name for f in dataclasses.fields(AuditReport)}
 
 
@@ -146,7 +147,7 @@ def test_schema_refuses_an_altered_report() -> None:
 
 
 def test_search_record_holds_the_contract() -> None:
-    record = search_record("x.mid", "fail", [FINDING])
+    record = SearchResult("x.mid", (FINDING,)).to_json()
     assert (record["query"], record["verdict"]) == ("x.mid", "fail")
     (found,) = record["findings"]
     assert found["piece"] == "tunes/a.mid"
@@ -166,7 +167,7 @@ def test_search_record_holds_the_contract() -> None:
 
 
 def test_unreadable_record_gives_the_reason() -> None:
-    assert unreadable_record("x.mid", "no header") == {
+    assert SearchResult("x.mid", unreadable="no header").to_json() == {
         "query": "x.mid",
         "verdict": "unreadable",
         "reason": "no header",

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from audit.findings import MetricResult, ProvenanceLink, RuleResult, Skipped
-from audit.gate.outcome import _copy_reason, sentence, weighed
-from audit.gate.rules import judged
+from audit.findings import Link, MetricResult, RuleResult, Skipped
+from audit.gate.outcome import _copy_reason, decide_outcome, sentence
+from audit.gate.rules import judge_rules
 from audit.originality.baseline import Baseline, Estimate, Group
 from audit.originality.report import OriginalityReport
 from audit.originality.windows import Measured, Setting, Window
 from audit.policy import read_policy
-from audit.run import LIMITS
+from audit.track import LIMITS
 from messages import message
 from metrics.measure import MetricSkipped, features, measure
 from music.key import NAMES
@@ -94,16 +94,16 @@ def test_what_no_metric_can_measure_is_translated(code: str) -> None:
 @pytest.mark.parametrize("code", OTHERS)
 def test_what_led_to_a_verdict_is_translated(code: str) -> None:
     policy = read_policy("label-release")
-    broken = ProvenanceLink("model", "m", "broken", "it is not what was used: the statement names ab..., here is cd...")
+    broken = Link("model", "m", "broken", "it is not what was used: the statement names ab..., here is cd...")
     gaps = (Skipped("copy", "needs notes: the track is sound, and none are read out of it", True),)
     metrics = (MetricResult("phash_64", "", 2.0, 25.0, 18.0, "lower", "a.mid", "review"),)
     given = waiver("00000000000000aa", state="applied")
     findings, sounds = (finding(1), finding(2, waiver=given)), (sound(), sound(waiver=given))
     late = RuleResult("waivers", "No waiver has expired", "fail", "w.toml: line 3: of 00ab, expired on 2026-01-01")
-    rules = (*judged(policy, findings, metrics, (broken,), gaps, "", sounds), late)
+    rules = (*judge_rules(policy, findings, metrics, (broken,), gaps, "", sounds), late)
     said = [text for rule in rules for text in (rule.detail, rule.title)]
     for found in ((), findings):
-        outcome, reasons = weighed(found, rules, metrics, (broken,), gaps, sounds)
+        outcome, reasons = decide_outcome(found, rules, metrics, (broken,), gaps, sounds)
         compared = "1 recording and the rendered openings of 2 of 3 pieces"
         said += [*reasons, sentence(outcome, found, reasons, 9, 2, compared)]
     assert len(said) > 20
@@ -124,7 +124,7 @@ def test_the_gate_says_why_in_spanish() -> None:
         "fail",
         "x.mid has no signature beside it; make one with: contraste sign",
     )
-    outcome, reasons = weighed((), (lacks,), (), (), ())
+    outcome, reasons = decide_outcome((), (lacks,), (), (), ())
     assert SPANISH.translate(sentence(outcome, (), reasons, 9)) == (
         "El control dice que no es apto: la regla provenance.require_signature (una clave de confianza firmó la pista) "
         "no se cumple: x.mid no tiene firma al lado; se hace con: contraste sign."

@@ -20,9 +20,9 @@ from audit.findings import (
     CourseWindow,
     Finding,
     Harmony,
+    Link,
     MetricResult,
     PassageNote,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
@@ -30,6 +30,7 @@ from audit.findings import (
     StyleRange,
     Waiver,
 )
+from audit.policy import read_policy
 from reports.drawings.provenance_graph import chain
 from reports.drawings.svg import chance_line, number, pitch_name, rolls, timeline
 from reports.language.translation import language
@@ -129,13 +130,13 @@ def report(count: int = 3, **changes: Any) -> AuditReport:
             reasons=("bars 6-10 match",),
             track={"name": "new.mid", "digest": "12" * 32, "duration_s": 61.5},
             store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
-            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": {"fail_evalue": 1e-6}}},
+            policy={"name": "default", "digest": "cd" * 32, "values": {"copy": read_policy().values["copy"]}},
             tool={"name": "contraste", "version": "9.8.7"},
             findings=tuple(finding(i + 1) for i in range(count)),
             metrics=(MetricResult("bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid"),),
             provenance=(
-                ProvenanceLink("track", "new.mid", "ok", "as signed"),
-                ProvenanceLink("anchor", "new.anchor.json", "simulated", "block 3"),
+                Link("track", "new.mid", "ok", "as signed"),
+                Link("anchor", "new.anchor.json", "simulated", "block 3"),
             ),
             skipped=(Skipped("metrics: phash", "no sound was rendered", True),),
             limits=("Only the named store.",),
@@ -214,7 +215,7 @@ def test_hostile_text_stays_text() -> None:
         reasons=(HOSTILE,),
         track={"name": HOSTILE, HOSTILE: HOSTILE, "title": HOSTILE},
         metrics=(MetricResult(HOSTILE, HOSTILE, 0.4, 0.03, 0.09, "higher", HOSTILE),),
-        provenance=(ProvenanceLink(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        provenance=(Link(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         skipped=(Skipped(HOSTILE, HOSTILE),),
         limits=(HOSTILE,),
     )
@@ -320,7 +321,7 @@ def test_closest_passage_of_a_clean_track_is_no_match() -> None:
 
 
 def test_descriptions_may_be_bare() -> None:
-    Page(report_html(report(1, track={}, store={}, policy={}, tool={})))
+    Page(report_html(report(1, track={}, store={}, tool={})))
 
 
 def test_rolls_tell_kinds_apart_by_class_and_join_pairs() -> None:
@@ -459,7 +460,7 @@ def test_the_course_is_drawn_beside_human_pieces() -> None:
 
 
 LINKS = tuple(
-    ProvenanceLink(*words)
+    Link(*words)
     for words in (
         ("track", "new song.mid", "ok", "as signed"),
         ("anchor", "new.anchor.json", "simulated", "block 3"),
@@ -493,7 +494,7 @@ def test_the_crosswalk_reads_its_states_off_the_report() -> None:
     assert signed["Code of Practice 1.1.2"] == "open"
     assert signed["Code of Practice 1.1.3"] == "ok"
     assert signed["ISO/IEC 42001 A.7.5"] == "ok"
-    marks = (ProvenanceLink("credential", "a", "ok", ""), ProvenanceLink("time stamp", "a", "ok", ""))
+    marks = (Link("credential", "a", "ok", ""), Link("time stamp", "a", "ok", ""))
     assert states(provenance=(*LINKS[:1], *marks))["Code of Practice 1.1.1"] == "ok"
     bare = states(provenance=(), skipped=(Skipped("copy", "short"),))
     assert (bare["EU AI Act 50(2)"], bare["UNESCO 37-41"]) == ("absent", "part")

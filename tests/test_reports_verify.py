@@ -9,7 +9,7 @@ import pytest
 
 from audit.findings import AuditReport
 from audit.policy import POLICIES, read_policy
-from reports.formats import written
+from reports.formats import Source, report_files
 from reports.json_report import canonical, read_report, report_json
 from reports.verify import verify_files
 from tests.report_cases import report
@@ -27,7 +27,7 @@ def made(**changes: object) -> AuditReport:
 
 
 def lay(folder: Path, here: AuditReport) -> dict[str, str]:
-    files = written(here, FORMS)
+    files = report_files(Source(here), FORMS)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "policy.toml").write_bytes((POLICIES / "default.toml").read_bytes())

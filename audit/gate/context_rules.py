@@ -14,25 +14,23 @@ about to replace holds fewer pieces than the store's manifest names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import ProvenanceLink, RuleResult, RuleVerdict
-from audit.gate.rules import LACKS, RIGHTS, TITLES, lacking, name_some, result
+from audit.findings import Link, RuleResult, RuleVerdict
+from audit.gate.rules import LACKS, RIGHTS, lacking, name_some, result
 from audit.measures.likeness import figures
 from audit.policy import Policy
-from audit.run import Corpus
+from audit.policy_tables import RULES
+from audit.search.corpus import SearchCorpus
 from audit.search.index import SCHEMA as INDEX_SCHEMA
-from audit.search.index import left_out
+from corpus.census import sources
 from ledger.ai_roles import disclosure
-from ledger.errors import LedgerError
-from ledger.exchange.credential import carries
+from ledger.errors import ExtraMissing, LedgerError
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.record import read_record
 from messages import message
@@ -45,8 +43,8 @@ HISTOGRAMS = slice(0, 53)
 SEED = 20261126
 
 
-def surroundings(
-    policy: Policy, corpus: Corpus, file: Path, track: NoteSequence | None, links: tuple[ProvenanceLink, ...]
+def judge_context(
+    policy: Policy, corpus: SearchCorpus, file: Path, track: NoteSequence | None, links: tuple[Link, ...]
 ) -> tuple[RuleResult, ...]:
     """Check the rules on corpus, disclosure, style and store that the policy sets.
 
@@ -56,7 +54,7 @@ def surroundings(
         None for a track that is sound.
     file : Path
         The artefact that the track belongs to, beside which its disclosure lies.
-    links : tuple of ProvenanceLink
+    links : tuple of Link
         Among them the credentials of the track.
     """
     return (
@@ -68,24 +66,18 @@ def surroundings(
 
 
 @lru_cache(maxsize=1)  # all tracks of a run ask the same
-def _census(policy: Policy, corpus: Corpus) -> dict[str, list[str]]:
+def _lacking(policy: Policy, corpus: SearchCorpus) -> dict[str, list[str]]:
     """Name the pieces that lack what each of `RIGHTS` asks for."""
-    found: dict[str, list[str]] = {about: [] for about in RIGHTS}
-    for row in np.flatnonzero(corpus.store.present):
-        record = corpus.store.pieces[int(row)]
-        piece = {**asdict(record.rights), "piece": record.path, "artist": record.artist}
-        for about, names in found.items():
-            if lacking(policy, about, piece):
-                names.append(record.path)
-    return found
+    pieces = list(sources(corpus.store))
+    return {about: [p["piece"] for p in pieces if lacking(policy, about, p)] for about in RIGHTS}
 
 
-def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+def _corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     for about in RIGHTS:
         rule = f"rights.corpus.{about}"
         if policy.level(rule) == "ignore":
             continue
-        names = _census(policy, corpus)[about]
+        names = _lacking(policy, corpus)[about]
         total, gone = len(corpus.store.pieces), len(corpus.store.pieces) - int(corpus.store.present.sum())
         detail = name_some(message(LACKS[about], count=len(names), total=total), names)
         if gone:
@@ -93,20 +85,20 @@ def _corpus_rights(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
         yield result(policy, rule, False if names else None if gone else True, detail)
 
 
-def _disclosure(policy: Policy, file: Path, links: tuple[ProvenanceLink, ...]) -> Iterator[RuleResult]:
+def _disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator[RuleResult]:
     if policy.level("disclosure.credential") != "ignore":
         found = [link for link in links if link.name == "credential"]
         best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
         holds: bool | None = best is not None and best.verdict == "ok"
         detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
-        if best and not holds and (best.verdict == "unchecked" or (find_spec("c2pa") is None and carries(file))):
+        if best and not holds and (best.verdict == "unchecked" or best.code == ExtraMissing.code):
             holds = None
         yield result(policy, "disclosure.credential", holds, detail)
     if policy.level("disclosure.roles") != "ignore":
-        yield result(policy, "disclosure.roles", *_roles(file, policy.values["disclosure"]["role_names"]))
+        yield result(policy, "disclosure.roles", *_roles(file, policy.disclosure.role_names))
 
 
-def _roles(file: Path, wanted: list[str]) -> tuple[bool, str]:
+def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
     """Say whether every wanted role has a share of AI, and which."""
     try:
         record = read_record(file)
@@ -148,9 +140,9 @@ def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
 
 
 @lru_cache(maxsize=1)
-def _usual(policy: Policy, corpus: Corpus) -> _Usual | str:
+def _usual(policy: Policy, corpus: SearchCorpus) -> _Usual | str:
     """Describe the pieces that a track is compared with; or say why that can't be done."""
-    artist, store = policy.values["style"]["artist"], corpus.store
+    artist, store = policy.style.artist, corpus.store
     rows = np.flatnonzero(store.present & (store.groups == np.arange(len(store.groups))))
     if artist:
         rows = np.array([row for row in rows if store.pieces[int(row)].artist == artist], dtype=np.int64)
@@ -181,45 +173,41 @@ def style_share(usual: _Usual, track: NoteSequence) -> float:
     return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
 
 
-def _style(policy: Policy, corpus: Corpus, track: NoteSequence | None) -> Iterator[RuleResult]:
-    if not policy.has_style_window:
+def _style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> Iterator[RuleResult]:
+    if not policy.asks("style"):
         return
-    bounds = {key: value for key, value in policy.values["style"].items() if key != "artist"}
-    required = policy.requires("style") or any(key.startswith("fail") for key in bounds)
+    required = policy.requires("style") or policy.style.can_fail
     usual = _usual(policy, corpus) if track is not None and len(track) else message("the track holds no notes")
     if track is None or isinstance(usual, str):
-        yield RuleResult("style", TITLES["style"], "skipped", str(usual), required)
+        yield RuleResult("style", RULES["style"].title, "skipped", str(usual), required)
         return
     share = style_share(usual, track)
-    verdict = policy.judge_style(share)
-    said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
+    verdict = policy.style.judge(share)
     detail = message(
         "{share:.3g} % of {count:d} pieces lie nearer to their nearest neighbour; {bounds}",
         share=100 * share,
         count=len(usual.nearest),
-        bounds=said,
+        bounds=str(policy.style),
     )
     judged: RuleVerdict = "pass" if verdict == "clear" else verdict
-    yield RuleResult("style", TITLES["style"], judged, detail, required)
+    yield RuleResult("style", RULES["style"].title, judged, detail, required)
 
 
-def _store(policy: Policy, corpus: Corpus) -> Iterator[RuleResult]:
+def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
-    values, store = policy.values["store"], corpus.store
-    unsearched, _ = left_out(store, corpus.index)
+    asked, store = policy.store, corpus.store
+    unsearched = corpus.left_out.pieces
     held = len(store.pieces) - unsearched
-    if values["min_pieces"]:
-        holds = held >= values["min_pieces"] or None
-        asked = message(
-            "{held:d} pieces of the {least:d} that the policy asks for", held=held, least=values["min_pieces"]
-        )
-        yield result(policy, "store.min_pieces", holds, asked)
-    if values["min_index"]:
+    if asked.min_pieces:
+        holds = held >= asked.min_pieces or None
+        detail = message("{held:d} pieces of the {least:d} that the policy asks for", held=held, least=asked.min_pieces)
+        yield result(policy, "store.min_pieces", holds, detail)
+    if asked.min_index:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
-        holds = version >= values["min_index"] or None
-        asked = message("version {version:d} of at least {least:d}", version=version, least=values["min_index"])
-        yield result(policy, "store.min_index", holds, asked)
-    if values["complete"]:
+        holds = version >= asked.min_index or None
+        detail = message("version {version:d} of at least {least:d}", version=version, least=asked.min_index)
+        yield result(policy, "store.min_index", holds, detail)
+    if asked.complete:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
         why = ""
         if now != store.digest:

@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from audit.findings import (
     Finding,
+    Link,
     MetricResult,
     Outcome,
-    ProvenanceLink,
     RuleResult,
     Skipped,
     SoundMatch,
@@ -18,7 +18,6 @@ from audit.findings import (
 )
 from messages import message
 
-SOUND = "its sound from"
 COPIED = {
     "fail": "This track holds a copied passage",
     "review": "This track holds a passage that people should look at",
@@ -34,11 +33,11 @@ PAST = {
 }
 
 
-def weighed(
+def decide_outcome(
     findings: Sequence[Finding],
     rules: Sequence[RuleResult],
     metrics: Sequence[MetricResult],
-    links: Sequence[ProvenanceLink],
+    links: Sequence[Link],
     skipped: Sequence[Skipped],
     sounds: Sequence[SoundMatch] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
@@ -157,18 +156,19 @@ def sentence(
     reasons: Sequence[str],
     pieces: int,
     unsearched: int = 0,
-    sound: str = "",
+    compared_with: str = "",
+    sounds: Sequence[SoundMatch] = (),
 ) -> str:
     """Say the verdict in one plain sentence; the corpus has so many `pieces`, of which some are `unsearched`.
 
-    `sound` says what a track that is sound was compared with.
+    `compared_with` says what a track that is sound was compared with, and `sounds` what was found in it.
     """
     flagged = [f for f in findings if f.verdict != "clear" and not f.waived]
     passed = sum(f.waived for f in findings)
-    if outcome == "pass" and sound:
+    if outcome == "pass" and compared_with:
         return message(
             "No sound of this track is that of any of {compared:text} of the corpus; its notes were not compared.",
-            compared=sound,
+            compared=compared_with,
         )
     if outcome == "pass":
         searched = message("the {count:d} {count:piece|pieces}", count=pieces)
@@ -201,6 +201,7 @@ def sentence(
             matched=strongest.matched,
             notes=strongest.notes,
         )
-    if sound and reasons[0].startswith(SOUND):
+    heard = [s for s in sounds if s.verdict != "clear" and not s.waived]
+    if heard and outcome == worst([s.verdict for s in heard]):  # then it is the first of the reasons
         return message("{what:text}: {reason:text}.", what=message(HEARD[outcome]), reason=reasons[0])
     return message(GATE[outcome], reason=reasons[0])

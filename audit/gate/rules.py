@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from audit.findings import (
     Finding,
+    Link,
     MetricResult,
-    ProvenanceLink,
     RuleResult,
     RuleVerdict,
     Skipped,
@@ -20,37 +20,10 @@ from audit.findings import (
     worst,
 )
 from audit.policy import Policy
+from audit.policy_tables import RULES
+from corpus.rights import CONSENTED
 from messages import message
 
-TITLES = {
-    "copy": "No passage is shared beyond what style and chance explain",
-    "sound": "No sound of the corpus is in the track",
-    "metrics": "The track is compared with the piece that it resembles most",
-    "rights.findings.opt_out": "No passage is shared with a piece whose holder opted out",
-    "rights.findings.licence_missing": "Pieces that passages are shared with have a licence",
-    "rights.findings.consent_missing": "Pieces that passages are shared with have a consent",
-    "rights.corpus.opt_out": "No piece of the corpus is opted out",
-    "rights.corpus.licence_missing": "Every piece of the corpus has a licence",
-    "rights.corpus.consent_missing": "Every piece of the corpus has a consent",
-    "provenance": "Every link from the track back is checked",
-    "provenance.intact": "What is signed is as it was signed",
-    "provenance.require_signature": "A trusted key signed the track",
-    "provenance.signed_by": "A key that the policy names signed the track",
-    "provenance.require_anchor": "The signature is anchored on a chain",
-    "provenance.require_final": "The anchor is final",
-    "disclosure.credential": "The track has a C2PA credential by a trusted signer",
-    "disclosure.roles": "The track says what AI did in each role",
-    "style": "The track is neither too near the corpus nor too far from it",
-    "store.min_pieces": "The index holds as many pieces as asked for",
-    "store.min_index": "The index has the format asked for",
-    "store.complete": "The index holds every piece of the store",
-    "waivers": "No waiver has expired",
-}
-FIXED = (
-    *("copy", "sound", "metrics", "provenance", "provenance.intact", "waivers"),
-    *("store.min_pieces", "store.min_index", "store.complete"),
-)
-"""Rules that no waiver reaches: findings are waived one by one, and nobody can waive what is broken or unknown."""
 ABOUT_SIGNATURE = ("track", "file", "folder", "credential", "key", "log")
 """Links about a track that say whether it is signed; none of them may be in doubt."""
 RIGHTS = ("opt_out", "licence_missing", "consent_missing")
@@ -59,26 +32,25 @@ LACKS = {
     "licence_missing": "{count:d} of {total:d} without a licence on file",
     "consent_missing": "{count:d} of {total:d} without a consent on file",
 }
-CONSENTED = ("granted", "not_required")
 
 
 def can_be_waived(rule: str) -> bool:
     """Whether a rule of this id exists and may be waived."""
-    return rule not in FIXED and (rule in TITLES or rule.startswith("metrics."))
+    return RULES[rule].waivable if rule in RULES else rule.startswith("metrics.")
 
 
 def result(policy: Policy, rule: str, holds: bool | None, detail: str) -> RuleResult:
     """Judge a rule that holds, does not hold, or could not be checked (None), by the policy's level for it."""
     level = policy.level(rule)
     verdict: RuleVerdict = "pass" if holds else "skipped" if holds is None or level == "ignore" else level
-    return RuleResult(rule, TITLES[rule], verdict, detail, policy.requires(rule) or level == "fail")
+    return RuleResult(rule, RULES[rule].title, verdict, detail, policy.requires(rule) or level == "fail")
 
 
-def judged(
+def judge_rules(
     policy: Policy,
     findings: Sequence[Finding],
     metrics: Sequence[MetricResult],
-    links: Sequence[ProvenanceLink],
+    links: Sequence[Link],
     skipped: Sequence[Skipped],
     signer: str = "",
     sounds: Sequence[SoundMatch] | None = None,
@@ -91,7 +63,7 @@ def judged(
         With their waivers.
     metrics : sequence of MetricResult
         Judged.
-    links : sequence of ProvenanceLink
+    links : sequence of Link
         The first is about the track itself.
     skipped : sequence of Skipped
         What was not measured, with `Skipped.required`.
@@ -127,43 +99,40 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
         detail = message("{detail:text}, {waived:d} of them waived", detail=detail, waived=waived)
     gap = _missing("copy", skipped)
     if gap and against != "fail":
-        return RuleResult("copy", TITLES["copy"], "skipped", gap.reason, gap.required)
+        return RuleResult("copy", RULES["copy"].title, "skipped", gap.reason, gap.required)
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("copy", TITLES["copy"], verdict, detail, policy.requires("copy"))
+    return RuleResult("copy", RULES["copy"].title, verdict, detail, policy.requires("copy"))
 
 
 def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
     gap = _missing("sound", skipped)
     if gap:
-        return RuleResult("sound", TITLES["sound"], "skipped", gap.reason, gap.required)
+        return RuleResult("sound", RULES["sound"].title, "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
     against = worst([s.verdict for s in flagged if not s.waived])
     detail = message("{count:d} {count:near-duplicate|near-duplicates} not clear", count=len(flagged))
     detail = name_some(detail, [s.piece for s in flagged])
     verdict: RuleVerdict = "pass" if against == "clear" else against
-    return RuleResult("sound", TITLES["sound"], verdict, detail, policy.requires("sound"))
+    return RuleResult("sound", RULES["sound"].title, verdict, detail, policy.requires("sound"))
 
 
 def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
     if policy.requires("metrics"):
         gap = next((s for s in skipped if s.required and s.check.partition(":")[0] == "metrics"), None)
         detail = gap.reason if gap else message("{count:d} metrics are measured", count=len(metrics))
-        yield RuleResult("metrics", TITLES["metrics"], "skipped" if gap else "pass", detail, True)
+        yield RuleResult("metrics", RULES["metrics"].title, "skipped" if gap else "pass", detail, True)
     found = {metric.name: metric for metric in metrics}
     reasons = {s.check: s.reason for s in skipped}
-    for name, bounds in policy.values["metrics"].items():
+    for name, bounds in policy.metrics.items():
         title = message("{metric:word} within its bounds", metric=name)
-        said = ", ".join(f"{key} {value:g}" for key, value in bounds.items())
         if name in found:
             verdict, value, piece = found[name].verdict, found[name].value, found[name].reference
-            detail = message("{value:.4g} against {piece}; {bounds}", value=value, piece=piece, bounds=said)
+            detail = message("{value:.4g} against {piece}; {bounds}", value=value, piece=piece, bounds=str(bounds))
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
             why = reasons.get(f"metrics:{name}") or reasons.get("metrics") or message("not measured")
-            required = any(key.startswith("fail") for key in bounds)
-            yield RuleResult(
-                f"metrics.{name}", title, "skipped", message("{why:text}; {bounds}", why=why, bounds=said), required
-            )
+            detail = message("{why:text}; {bounds}", why=why, bounds=str(bounds))
+            yield RuleResult(f"metrics.{name}", title, "skipped", detail, bounds.can_fail)
 
 
 def lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
@@ -198,46 +167,44 @@ def name_some(what: str, names: Sequence[str]) -> str:
     return message("{what:text}: {names}", what=what, names=some) if names else what
 
 
-def describe_state(link: ProvenanceLink) -> str:
+def describe_state(link: Link) -> str:
     """Say how a link stands."""
     return message(
         "{link:text} ({subject}) is {verdict:text}", link=link.name, subject=link.subject, verdict=link.verdict
     )
 
 
-def _provenance(
-    policy: Policy, links: Sequence[ProvenanceLink], skipped: Sequence[Skipped], signer: str
-) -> Iterator[RuleResult]:
+def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped], signer: str) -> Iterator[RuleResult]:
     gap = _missing("provenance", skipped)
     if policy.requires("provenance"):
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]
         why = gap.reason if gap else describe_state(open_links[0]) if open_links else ""
         detail = why or message("{count:d} {count:link|links} checked", count=len(links))
-        yield RuleResult("provenance", TITLES["provenance"], "skipped" if why else "pass", detail, True)
+        yield RuleResult("provenance", RULES["provenance"].title, "skipped" if why else "pass", detail, True)
     if links:
         broken = [f"{link.name} ({link.subject})" for link in links if link.verdict == "broken"]
         detail = name_some(message("broken"), broken) if broken else message("no link is broken")
-        yield RuleResult("provenance.intact", TITLES["provenance.intact"], "fail" if broken else "pass", detail)
+        yield RuleResult("provenance.intact", RULES["provenance.intact"].title, "fail" if broken else "pass", detail)
     own = [link for link in links if link.subject == links[0].subject]
-    values = policy.values["provenance"]
-    if values["require_signature"]:
+    asked = policy.provenance
+    if asked.require_signature:
         signed = [link for link in own if link.verdict == "ok" and (link is links[0] or link.name == "credential")]
         doubts = [k for k in own if k.name in ABOUT_SIGNATURE and k.verdict in ("broken", "missing", "unchecked")]
         against = doubts or signed or links[:1]
         detail = against[0].detail if against else gap.reason if gap else message("not signed")
         holds = bool(signed) if not doubts else None if {k.verdict for k in doubts} == {"unchecked"} else False
         yield result(policy, "provenance.require_signature", holds, detail)
-    if values["signed_by"]:
+    if asked.signed_by:
         detail = message("no trusted key signed the track")
         if signer:
             detail = message("signed by the key {key:word}...", key=signer[:16])
-        yield result(policy, "provenance.signed_by", signer in values["signed_by"], detail)
-    if values["require_anchor"] or values["require_final"]:
+        yield result(policy, "provenance.signed_by", signer in asked.signed_by, detail)
+    if asked.require_anchor or asked.require_final:
         anchor = next((link for link in own if link.name == "anchor"), None)
         said = anchor.verdict if anchor else "absent"
         detail = message("not anchored")
         if anchor:
             detail = message("{verdict:text}: {detail:text}", verdict=said, detail=anchor.detail)
         for rule, enough in (("require_anchor", ("ok", "simulated", "pending")), ("require_final", ("ok",))):
-            if values[rule]:
+            if getattr(asked, rule):
                 yield result(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)

@@ -30,8 +30,9 @@ from typing import Any, TypeVar
 
 from audit.checked_toml import TomlError, named, read_toml, schema_problems, toml_lines
 from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
-from audit.gate.rules import TITLES, can_be_waived
+from audit.gate.rules import can_be_waived
 from audit.policy import POLICIES
+from audit.policy_tables import RULES
 from corpus.rights import normal
 from ledger.hashes.digest import hash_bytes
 from messages import message
@@ -126,13 +127,13 @@ def _wrong(entry: dict[str, Any]) -> Iterable[tuple[str, str]]:
     rule = entry["finding"]
     if re.fullmatch("[0-9a-f]{16}", rule):
         return
-    if rule not in TITLES and not rule.startswith("metrics."):
+    if rule not in RULES and not rule.startswith("metrics."):
         yield "finding", f"{rule!r} is neither the id of a finding (16 hexadecimal digits) nor of a rule"
     elif not can_be_waived(rule):
         yield "finding", f"the rule {rule} can't be waived{'; waive its findings one by one' if rule == 'copy' else ''}"
 
 
-def waived(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivable, ...]:
+def attach_waivers(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivable, ...]:
     """Put its waiver to what is against the track: the first that counts, or else an expired one."""
     by_id: dict[str, Waiver] = {}
     for waiver in waivers:
@@ -148,13 +149,13 @@ def waived(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tuple[Waivab
     return tuple(marked)
 
 
-def settled(waivers: Iterable[Waiver], items: Iterable[Finding | SoundMatch | RuleResult]) -> tuple[Waiver, ...]:
+def mark_used(waivers: Iterable[Waiver], items: Iterable[Finding | SoundMatch | RuleResult]) -> tuple[Waiver, ...]:
     """Mark the waivers of a track that count for one of `items`."""
     used = {item.waiver.finding for item in items if item.waiver is not None and item.waived}
     return tuple(replace(w, state="applied") if w.state == "unmatched" and w.finding in used else w for w in waivers)
 
 
-def expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
+def judge_expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
     """Judge the rule that no waiver of a track may have expired; () where none was given. `name` is their file."""
     if not waivers:
         return ()
@@ -172,4 +173,4 @@ def expiry(waivers: Sequence[Waiver], name: str) -> tuple[RuleResult, ...]:
     detail = message("{count:d} in force", count=len(waivers))
     if late:
         detail = reduce(lambda rest, first: message("{first:text}; {rest:text}", first=first, rest=rest), late[::-1])
-    return (RuleResult("waivers", TITLES["waivers"], "fail" if late else "pass", detail),)
+    return (RuleResult("waivers", RULES["waivers"].title, "fail" if late else "pass", detail),)

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.findings import Finding, SoundMatch
+from audit.policy_tables import CopyRules
 from music.notes import FloatArray, NoteSequence
 
 SCHEMA = "contraste-influence/1"
@@ -114,7 +115,7 @@ class Ledger:
 
 
 def influence(
-    track: NoteSequence, findings: Sequence[Finding], slope: float, common_factor: float = 1.0, unsearched: str = ""
+    track: NoteSequence, findings: Sequence[Finding], slope: float, rules: CopyRules, unsearched: str = ""
 ) -> tuple[Ledger, Ledger]:
     """Share a track out, as a composition and as a recording.
 
@@ -125,13 +126,13 @@ def influence(
         Of this track, in any order, not rounded.
     slope : float
         lambda of the search's chance model, > 0.
-    common_factor : float
-        How many times E counts for a passage that is a common figure, >= 1.
+    rules : CopyRules
+        Which passages are common figures, and how many times E counts for them.
     unsearched : str
         Why the copy search could not be made, or "".
     """
     recording = Ledger("recording", (), (), WHOLE, NO_RECORDINGS)
-    counted = [(f, _claim(f, slope, common_factor)) for f in findings]
+    counted = [(f, _claim(f, slope, rules)) for f in findings]
     claims = _claims(track, counted)
     if not claims:
         return Ledger("composition", (), (), WHOLE, unsearched or NO_CLAIM), recording
@@ -200,9 +201,9 @@ def _shared_out(
     )
 
 
-def _claim(finding: Finding, slope: float, common_factor: float) -> float:
+def _claim(finding: Finding, slope: float, rules: CopyRules) -> float:
     """Return the part of a passage's bits that chance does not explain, in [0, 1]; 0 where it is not `SURE`."""
-    evalue = finding.evalue * (common_factor if finding.commonplace else 1.0)
+    evalue = rules.counted(finding.evalue, rules.is_common(finding.commonplace, finding.other_works))
     if not 0 < evalue <= SURE or not finding.bits > 0:
         return 0.0
     return float(min(-math.log2(evalue) / slope / finding.bits, 1.0))

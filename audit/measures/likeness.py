@@ -11,16 +11,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from audit.originality.baseline import human_baseline
+from audit.findings import Skipped
+from audit.originality.baseline import Estimate, human_baseline
 from audit.originality.report import measure_originality, originality_report
 from audit.originality.windows import Setting
-from audit.run import Corpus
+from audit.search.corpus import SearchCorpus
 from metrics.bleu import MAX_ORDER, self_bleu
 from metrics.chord_f1 import tonic
 from metrics.distributions import intervals, onset_times, overlap_area, pitch_classes
@@ -32,6 +33,7 @@ COMPARED = 32  # pieces of a set that self-BLEU looks at; its time grows with th
 MIN_CLASS = 5  # pieces of each side that a classifier learns from, and that it is tried on
 RIDGE = 1.0
 FIGURES = 56
+T = TypeVar("T")
 
 
 def figures(piece: NoteSequence) -> FloatArray:
@@ -79,66 +81,115 @@ def overlaps(reference: Sequence[NoteSequence], candidates: Sequence[NoteSequenc
     return found
 
 
+class Sides(NamedTuple):
+    """Pieces of others, and of the artist."""
+
+    others: Sequence[NoteSequence]
+    artist: Sequence[NoteSequence]
+
+
+@dataclass(frozen=True, slots=True)
+class StyleScores:
+    """How a classifier tells an artist from others.
+
+    Attributes
+    ----------
+    auc : float
+        On held-out pieces.
+    share, share_artist, share_others : float
+        Share given to the artist of the tracks, and of the held-out pieces of both sides.
+    auc_tracks : float
+        Of tracks against held-out others.
+    learned, held_out : (int, int)
+        Pieces of others and of the artist.
+    """
+
+    auc: float
+    share: float
+    share_artist: float
+    share_others: float
+    auc_tracks: float
+    learned: tuple[int, int]
+    held_out: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOriginality:
+    """Originality of a model's tracks beside that of human pieces; None where it could not be measured.
+
+    `low` tracks of those `measured` are less original than all but a few human pieces; the curves say how that goes on
+    over the course of a track.
+    """
+
+    tracks: Estimate | None
+    human: Estimate | None
+    low: int | None
+    measured: int
+    curve: tuple[Estimate, ...]
+    human_curve: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A model's tracks beside real music; None where that could not be measured, and `skipped` says why."""
+
+    self_bleu: dict[str, float] | None
+    overlap: dict[str, float | None] | None
+    style: StyleScores | None
+    originality: SetOriginality
+    skipped: tuple[Skipped, ...]
+
+
 def model_likeness(
-    corpus: Corpus,
+    corpus: SearchCorpus,
     real: Sequence[NoteSequence],
     tracks: Sequence[NoteSequence],
-    sides: Mapping[tuple[str, bool], Sequence[NoteSequence]],
+    sides: tuple[Sides, Sides] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> Likeness:
     """Compare a model's tracks with real music: variety, overlap, style, originality.
 
     Parameters
     ----------
-    corpus : Corpus
+    corpus : SearchCorpus
         For the originality.
     real : sequence of NoteSequence
         Held-out excerpts as long as the tracks.
-    sides : mapping
-        Pieces for `style` by ("train" or "held_out", whether they are the artist's); {} where no artist is named.
-
-    Returns
-    -------
-    dict
-        ``self_bleu``, ``overlap``, ``style`` and ``originality``, each None where it could not be measured, and
-        ``skipped``, which says why.
+    sides : (Sides, Sides), optional
+        Pieces to learn a `style` from, and held-out ones to try it on; None where no artist is named.
     """
-    found: dict[str, Any] = {"self_bleu": None, "overlap": overlaps(real, tracks) if real else None}
     skipped = []
 
-    def tried(name: str, work: Callable[[], Any]) -> Any:
+    def tried(name: str, work: Callable[[], T]) -> T | None:
         try:
             return work()
         except MetricError as error:
-            skipped.append({"check": name, "reason": str(error)})
+            skipped.append(Skipped(name, str(error)))
             return None
 
     alike = real[: len(tracks)]  # as many, since self-BLEU rises with their number
-    found["self_bleu"] = tried("self-BLEU", lambda: {"real": variety(alike), "tracks": variety(tracks[: len(alike)])})
-    if sides:
-        learned, held_out = ((sides[name, False], sides[name, True]) for name in ("train", "held_out"))
-        found["style"] = tried("style", lambda: style(learned, held_out, tracks))
-    else:
-        found["style"] = None
-        skipped.append({"check": "style", "reason": "no artist is named, and the model was tuned to none"})
+    self_bleu = tried("self-BLEU", lambda: {"real": variety(alike), "tracks": variety(tracks[: len(alike)])})
+    scores = tried("style", lambda: style(*sides, tracks)) if sides else None
+    if not sides:
+        skipped.append(Skipped("style", "no artist is named, and the model was tuned to none"))
     setting = Setting(24, "notes")
     baseline = human_baseline(corpus.store, corpus.index, setting, progress)
     results = [
         measure_originality(corpus.store, corpus.index, f"track {i}", track, setting)
         for i, track in enumerate(tracks, 1)
     ]
-    report = originality_report(corpus.store, corpus.index, setting, results, baseline)
+    report = originality_report(corpus, setting, results, baseline)
     own, human = report.group, report.baseline.group if report.baseline else None
-    found["originality"] = {
-        "tracks": asdict(own.originality) if own else None,
-        "human": asdict(human.originality) if human else None,
-        "low": sum(t.mean < baseline.piece_edge for t in report.tracks) if baseline else None,
-        "measured": len(report.tracks),
-        "curve": [asdict(point) for point in own.curve] if own else [],
-        "human_curve": [asdict(point) for point in human.curve] if human else [],
-    }
-    skipped += [{"check": f"originality of {s.check}", "reason": s.reason} for s in report.skipped]
-    return {**found, "skipped": skipped}
+    originality = SetOriginality(
+        tracks=own.originality if own else None,
+        human=human.originality if human else None,
+        low=sum(t.mean < baseline.piece_edge for t in report.tracks) if baseline else None,
+        measured=len(report.tracks),
+        curve=own.curve if own else (),
+        human_curve=human.curve if human else (),
+    )
+    skipped += [Skipped(f"originality of {s.check}", s.reason) for s in report.skipped]
+    return Likeness(self_bleu, overlaps(real, tracks) if real else None, scores, originality, tuple(skipped))
 
 
 def auc(negatives: FloatArray, positives: FloatArray) -> float:
@@ -147,24 +198,8 @@ def auc(negatives: FloatArray, positives: FloatArray) -> float:
     return float(above + (positives[:, None] == negatives[None]).mean() / 2)
 
 
-def style(
-    learned: tuple[Sequence[NoteSequence], Sequence[NoteSequence]],
-    held_out: tuple[Sequence[NoteSequence], Sequence[NoteSequence]],
-    tracks: Sequence[NoteSequence],
-) -> dict[str, Any]:
-    """Train the classifier and try it.
-
-    Parameters
-    ----------
-    learned, held_out : (pieces of others, pieces of the artist)
-    tracks : sequence of NoteSequence
-        At least one.
-
-    Returns
-    -------
-    dict
-        ``auc`` on held-out pieces; ``share`` of tracks given to the artist; ``share_artist`` and ``share_others``, the
-        same of the held-out pieces; ``auc_tracks``, of tracks against held-out others; counts.
+def style(learned: Sides, held_out: Sides, tracks: Sequence[NoteSequence]) -> StyleScores:
+    """Train the classifier on `learned`, and try it on held-out pieces and at least one track.
 
     Raises
     ------
@@ -186,15 +221,15 @@ def style(
         return np.asarray(table @ weights[1:] + weights[0])
 
     other, artist, new = scores(held_out[0]), scores(held_out[1]), scores(tracks)
-    return {
-        "auc": auc(other, artist),
-        "share": float((new > 0).mean()),
-        "share_artist": float((artist > 0).mean()),
-        "share_others": float((other > 0).mean()),
-        "auc_tracks": auc(other, new),
-        "learned": counts[:2],
-        "held_out": counts[2:],
-    }
+    return StyleScores(
+        auc=auc(other, artist),
+        share=float((new > 0).mean()),
+        share_artist=float((artist > 0).mean()),
+        share_others=float((other > 0).mean()),
+        auc_tracks=auc(other, new),
+        learned=(counts[0], counts[1]),
+        held_out=(counts[2], counts[3]),
+    )
 
 
 def _logistic(negatives: FloatArray, positives: FloatArray) -> FloatArray:

@@ -9,16 +9,17 @@ closest piece as people's music of that style is.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.findings import ChordBlock, Finding, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
+from audit.find import JudgedPassage, judge
+from audit.findings import ChordBlock, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
 from audit.policy import read_policy
-from audit.run import Corpus, find
+from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
 from audit.search.significance import borrowed, human_sample
 from messages import message
@@ -36,6 +37,10 @@ STYLE_PIECES = 10  # at least, for a range
 SEED = 20260802
 BANDS = 64  # of the pictures of sound
 FALLBACK_PIECES, FALLBACK_TOKENS = 300, 500
+NO_LEVELS = message("the store has too few unrelated pieces for a chance level")
+NO_LEVEL = message(
+    "the store has no chance level of it: its index is older than the metric, or no piece could be measured"
+)
 T = TypeVar("T")
 
 
@@ -50,7 +55,7 @@ def rendered(sequence: NoteSequence) -> Features:
 Levels = tuple[dict[str, Chance], dict[str, StyleRange]]
 
 
-def measure_levels(corpus: Corpus, progress: Callable[[int, int], None] = lambda done, total: None) -> Levels:
+def measure_levels(corpus: SearchCorpus, progress: Callable[[int, int], None] = lambda done, total: None) -> Levels:
     """Measure chance and style on a sample of the store's pieces, and write both beside the index.
 
     Returns
@@ -90,11 +95,10 @@ def measure_levels(corpus: Corpus, progress: Callable[[int, int], None] = lambda
     return chance, style
 
 
-def _closest_other(corpus: Corpus, row: int) -> int:
+def _closest_other(corpus: SearchCorpus, row: int) -> int:
     """Row of the piece that `row` would be compared with if it were a track and not in the store."""
-    own, passages, others = borrowed(corpus.store, corpus.index, row)
-    findings = find(corpus, own, read_policy(), 1, passages, others)
-    return closest_piece(corpus, own, findings, others)
+    own, passages, others, here = borrowed(corpus.store, corpus.index, row)
+    return closest_piece(corpus, own, judge(corpus, own, here, passages, read_policy(), 1, others), others)
 
 
 def _range(values: list[float]) -> StyleRange:
@@ -123,14 +127,14 @@ def _read(index: Index, file: str, kind: Callable[..., T]) -> dict[str, T] | Non
 
 
 def closest_piece(
-    corpus: Corpus, track: NoteSequence, findings: list[Finding], among: NDArray[np.bool_] | None = None
+    corpus: SearchCorpus, track: NoteSequence, judged: Sequence[JudgedPassage], among: NDArray[np.bool_] | None = None
 ) -> int:
     """Row of the piece that the metrics compare with: the copy search's best, or else the best of a sample by BLEU.
 
     `among` is a mask of the pieces that are looked at, all by default.
     """
-    if findings:
-        return corpus.store.index_of(findings[0].piece)
+    if judged:
+        return judged[0].passage.piece
     there = corpus.store.present if among is None else among
     rows = np.random.default_rng(SEED).permutation(np.flatnonzero(there))[:FALLBACK_PIECES]
     references = [melody_tokens(corpus.store.notes(int(row))) for row in rows]
@@ -142,7 +146,7 @@ def closest_piece(
 
 
 def measure_track(
-    reference: Features, name: str, track: Features, levels: dict[str, Chance], style: dict[str, StyleRange]
+    reference: Features, name: str, track: Features, levels: Mapping[str, Chance], style: Mapping[str, StyleRange]
 ) -> tuple[MetricResult | Skipped, ...]:
     """Measure every metric on `track` against the piece `reference`, which is called `name`; both from `rendered`.
 
@@ -155,8 +159,7 @@ def measure_track(
         if isinstance(value, MetricSkipped):
             rows.append(Skipped(f"metrics:{spec.name}", value.reason))
         elif level is None:
-            few = message("the store has too few unrelated pieces for a chance level")
-            rows.append(Skipped(f"metrics:{spec.name}", few))
+            rows.append(Skipped(f"metrics:{spec.name}", NO_LEVEL if levels else NO_LEVELS))
         else:
             rows.append(
                 MetricResult(

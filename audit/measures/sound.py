@@ -312,8 +312,8 @@ def _match(
         first = float(corpus.store.notes(row).onset_s[0])
         span = (first, first + WINDOW_SECONDS)
     names = (source.path, source.score) if isinstance(source, Recording) else (source.path,)
-    verdict = policy.judge_sound(evalue)
-    allowed = "" if verdict == "clear" else policy.allowance(names, source.artist, source.rights.licence)
+    verdict = policy.sound.judge(evalue)
+    allowed = "" if verdict == "clear" else policy.copy.allow.rule_for(names, source.artist, source.rights.licence)
     seconds = (round(track_span[0]), round(track_span[1])), (round(span[0]), round(span[1]))
     return SoundMatch(
         kind="recording" if recorded else "render",

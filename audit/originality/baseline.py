@@ -149,7 +149,7 @@ def _measure_baseline(
         return None
     members = []
     for done, row in enumerate(sample):
-        own, passages, _ = borrowed(store, index, row)
+        own, passages, *_ = borrowed(store, index, row)
         measured = measure_windows(store, store.pieces[row].path, own, passages, setting)
         if isinstance(measured, Measured):
             members.append(measured)

@@ -32,7 +32,8 @@ from typing import Any
 from audit.findings import Course, CourseWindow, Skipped
 from audit.originality.baseline import MIN_PIECES, Baseline, Group, group_of
 from audit.originality.windows import GRID, Measured, Setting, measure_windows
-from audit.search.index import Index, left_out
+from audit.search.corpus import SearchCorpus
+from audit.search.index import Index
 from audit.search.passages import search
 from corpus.store import Store
 from messages import message
@@ -119,8 +120,7 @@ def course(measured: Measured, setting: Setting, baseline: Baseline | None) -> C
 
 
 def originality_report(
-    store: Store,
-    index: Index,
+    corpus: SearchCorpus,
     setting: Setting,
     results: Sequence[Measured | Skipped],
     baseline: Baseline | None,
@@ -137,6 +137,7 @@ def originality_report(
     unreadable : sequence of (str, str)
         The other tracks, each with the reason.
     """
+    store = corpus.store
     tracks = sorted((r for r in results if isinstance(r, Measured)), key=lambda t: (t.mean, t.name))
     skipped = tuple(r for r in results if isinstance(r, Skipped))
     if baseline is None:
@@ -158,7 +159,7 @@ def originality_report(
             "digest": store.digest,
             "pieces": len(store.pieces),
             "works": store.works,
-            "left_out": left_out(store, index)[0],
+            "left_out": corpus.left_out.pieces,
         },
         tool={"name": "contraste", "version": version("contraste")},
     )

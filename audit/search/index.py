@@ -213,13 +213,6 @@ def newest_indexed(store: Store) -> Store | None:
     return None
 
 
-def left_out(store: Store, index: Index) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Count the pieces that a search of `index` can't find, and name the missing segments, each with the reason."""
-    covered, missing = {name for segment in index.segments for name in segment.covers}, dict(store.missing)
-    pieces = sum(e.pieces for e in store.segments if e.music not in covered or e.name in missing)
-    return pieces, (*store.missing, *index.missing)
-
-
 def read_state(folder: Path, digest: str) -> list[str] | None:
     """Return the names of a state's index segments; None where there is no state, or one of another version."""
     if not folder.is_dir():

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from audit.search.align import MIN_PAIRS
 from audit.search.index import Index
 from audit.search.lines import STEPS_AN_OCTAVE
-from audit.search.passages import THREADS, Passage, search
+from audit.search.passages import THREADS, Passage, lines, search
+from audit.search.seeds import Line
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
 
@@ -269,11 +270,12 @@ def _is_version(passage: Passage) -> bool:
 
 
 class Borrowed(NamedTuple):
-    """The notes of a piece, what it shares with other works, and the mask of the pieces of these."""
+    """The notes of a piece, what it shares with other works, the mask of the pieces of these, and its lines."""
 
     own: NoteSequence
     passages: list[Passage]
     others: NDArray[np.bool_]
+    lines: list[Line]
 
 
 def human_sample(store: Store) -> list[int]:
@@ -286,9 +288,10 @@ def borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Bo
     """Search the store for piece `row` among other works; kept in ``index.borrowed``."""
     if row not in index.borrowed:
         own, others = store.notes(row), store.present & (index.works != index.works[row])
-        found = search(index, own, len(store.pieces), others, threads)
+        here = lines(index, own)
+        found = search(index, here, len(store.pieces), others, threads)
         others[[p.piece for p in found if _is_version(p)]] = False
-        index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others)
+        index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others, here)
     return cast(Borrowed, index.borrowed[row])
 
 

@@ -49,6 +49,7 @@ from generator.training.logs import Log, board, interruptible, training_bar
 from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
 from generator.training.processes import Fleet, fleet, leads
 from generator.training.settings import Settings, TrainingReport
+from generator.writing.text_encoder import train_text
 
 WARM_UP_STEPS = 20
 CLIP = 1.0
@@ -368,6 +369,23 @@ class _Run:
         if leads():
             write_json(self.folder / TRAINING, asdict(report))
         return report
+
+
+def train_model(
+    store: Store, out_dir: str | Path, settings: Settings, *, base: str | Path | None = None, resume: bool = False
+) -> tuple[TrainingReport, dict[str, dict[str, float]]]:
+    """Train all that a model folder holds: the network, and the encoders of words where it learns conditions.
+
+    Parameters and errors are those of `train`.
+
+    Returns
+    -------
+    (TrainingReport, dict)
+        Of the network; and of the encoders, see `generator.writing.text_encoder.train_text`.
+    """
+    report = train(store, out_dir, settings, base=base, resume=resume)
+    wanted = settings.conditions and report.ended != "interrupted" and leads()
+    return report, train_text(store, out_dir, settings.seed) if wanted else {}
 
 
 def _to_lower(score: dict[str, Any]) -> float:

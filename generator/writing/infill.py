@@ -13,7 +13,6 @@ the bars sounds on into them.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from generator.network.checkpoint import load_model
 from generator.network.model import Transformer
 from generator.network.stack import threads
 from generator.writing.decoding import Line, SamplingSettings, begun, sample_lines
-from generator.writing.sample import Generated, statistics
+from generator.writing.sample import Drawn, Generated, statistics
 from music.midi import midi_bytes, parse_midi
 from music.midi_edit import NewNote, rewritten
 from music.notes import NoteSequence
@@ -121,8 +120,8 @@ def infill(
                 "following_nats_mean": float(np.mean(costs)) if len(behind) else None,
                 **statistics(quantise(sequence)),
             }
-            about = {**asdict(settings), "infilled": list(bars), "candidates": candidates, "index": number, "count": n}
-            made.append(Generated(sequence, tuple(written[best].tolist()), seed, about, figures, new))
+            drawn_from = Drawn(settings, number, n, infilled=bars, candidates=candidates)
+            made.append(Generated(sequence, tuple(written[best].tolist()), seed, drawn_from, figures, new))
     return made
 
 

@@ -9,6 +9,7 @@ whose `figures` are nearest to the line between those of the ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def interpolate(
             made = write_styled(model, [(headers[near], style)] * draws, settings)
             aim = (1 - share) * sought[0] + share * sought[1]
             kept = min(made, key=lambda track: float(np.square(figures(track.sequence) - aim).sum()))
-            kept.settings.update(draw=kept.settings["index"], draws=draws, index=step, count=steps)
-            walk.append(kept)
+            drawn = replace(kept.drawn, draw=kept.drawn.index, draws=draws, index=step, count=steps)
+            walk.append(replace(kept, drawn=drawn))
             progress(len(walk), steps)
     return walk

@@ -8,7 +8,7 @@ The guard
 While a line grows, a function given by the caller looks at it every `GUARD_BARS` bars and says whether it holds
 music that it must not. If so, these bars are thrown away and drawn again from the next random numbers, from the third
 time on at a temperature `GUARD_HEAT` times as high as before; after `GUARD_DRAWS` times the whole line is begun anew,
-at most `GUARD_LINES` times. A line that even then does not pass stays as it is and says so (``settings["guard"]``).
+at most `GUARD_LINES` times. A line that even then does not pass stays as it is and says so (`GuardReport`).
 What was given as a prime is not looked at.
 """
 
@@ -52,6 +52,62 @@ GUARD_HEAT = 1.15
 GUARD_LINES = 4
 
 
+@dataclass(slots=True)
+class GuardReport:
+    """What a guard threw away of a track: `redrawn` times so many `bars` in all, and `restarts` of the whole line.
+
+    `flagged`: whether the track holds what it must not all the same.
+    """
+
+    redrawn: int = 0
+    bars: int = 0
+    restarts: int = 0
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a track was drawn: what a record says of it. What does not apply is None.
+
+    Attributes
+    ----------
+    sampling : SamplingSettings
+    index, count : int
+        Of the tracks of the run.
+    conditions, tries, missed : dict, int, tuple of str
+        What was asked for, in which of the tries the track was drawn, and what it missed.
+    guard : GuardReport
+    best_of, typical_nats : int, float
+        Draws, and the mean cost of a token that was aimed at.
+    degenerate : tuple of str
+        In what the track is no music that was learned.
+    infilled, candidates : (int, int), int
+        The bars that were written anew, and the draws of which this is the best.
+    draw, draws : int
+        Which of the draws of a step between two pieces it is.
+    """
+
+    sampling: SamplingSettings
+    index: int
+    count: int
+    conditions: dict[str, Any] | None = None
+    tries: int | None = None
+    missed: tuple[str, ...] | None = None
+    guard: GuardReport | None = None
+    best_of: int | None = None
+    typical_nats: float | None = None
+    degenerate: tuple[str, ...] | None = None
+    infilled: tuple[int, int] | None = None
+    candidates: int | None = None
+    draw: int | None = None
+    draws: int | None = None
+
+    def as_settings(self) -> dict[str, Any]:
+        """Return what the record of the track holds."""
+        others = {name: value for name, value in asdict(self).items() if name != "sampling" and value is not None}
+        return {**asdict(self.sampling), **{n: list(v) if isinstance(v, tuple) else v for n, v in others.items()}}
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """One new track.
@@ -63,13 +119,8 @@ class Generated:
     tokens : tuple of int
         What the model wrote, ``BOS`` to ``EOS``.
     seed : int
-        Of the run; with `settings`, the model's digest and the prime it makes the track again.
-    settings : dict
-        `SamplingSettings` and the track's `index` of `count`; with conditions also what was asked for (`conditions`),
-        in which of the `tries` the track was drawn, and what it `missed`; with `best_of` its number and the
-        `typical_nats` aimed at; with a `guard` what was thrown away: `redrawn` times so many `bars` in all, `restarts`
-        of the whole line, and whether it is `flagged` still; where it is no music that was learned, in what it is
-        `degenerate`.
+        Of the run; with `drawn`, the model's digest and the prime it makes the track again.
+    drawn : Drawn
     statistics : dict
         `statistics` of the sequence, and `perplexity` of the new tokens under the model (temperature 1).
     midi : bytes, optional
@@ -79,14 +130,14 @@ class Generated:
     sequence: NoteSequence
     tokens: tuple[int, ...]
     seed: int
-    settings: dict[str, Any]
+    drawn: Drawn
     statistics: dict[str, Any]
     midi: bytes | None = None
 
     @property
     def poor(self) -> float:
         """How many conditions it missed; infinite where it is degenerate."""
-        return math.inf if self.settings.get("degenerate") else len(self.settings.get("missed", ()))
+        return math.inf if self.drawn.degenerate else len(self.drawn.missed or ())
 
 
 def generate(
@@ -178,15 +229,14 @@ def generate(
             randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
             lines, kept = _grown(model, lines, randoms, settings, guard)
             for i, line, report in zip(short, lines, kept, strict=True):
-                track = finished(line, settings, i, n, attempt + 1)
-                track.settings.update(report)
-                if degenerate := limits.degenerate(track.sequence):
-                    track.settings.update(degenerate=list(degenerate))
-                unlike = 0.0
+                track, unlike = finished(line, settings, i, n, attempt + 1), 0.0
+                degenerate = tuple(limits.degenerate(track.sequence)) or None
+                drawn = replace(track.drawn, guard=report, degenerate=degenerate)
                 if best_of > 1:
                     aim = line.mean(line.entropy) if typical is None else typical
                     unlike = abs(line.mean(-line.log_likelihood) - aim)
-                    track.settings.update(best_of=best_of, typical_nats=aim)
+                    drawn = replace(drawn, best_of=best_of, typical_nats=aim)
+                track = replace(track, drawn=drawn)
                 fit = (-track.poor, rank(track.sequence) if rank else 0.0, -unlike)
                 if i not in made or fit > fits[i]:
                     made[i], fits[i] = track, fit
@@ -199,8 +249,8 @@ def _grown(
     randoms: Sequence[np.random.Generator],
     settings: SamplingSettings,
     guard: Guard | None,
-) -> tuple[list[Line], list[dict[str, Any]]]:
-    """Let lines grow to their ends in the way asked for; return them, and what is to be said of each."""
+) -> tuple[list[Line], Sequence[GuardReport | None]]:
+    """Let lines grow to their ends in the way asked for; return them, and what a guard threw away of each."""
     if guard:
         return _guarded(model, lines, randoms, settings, guard)
     if settings.beam is None:
@@ -209,7 +259,7 @@ def _grown(
         for line, random in zip(lines, randoms, strict=True):
             sample_lines(model, [line], [random], settings, begun(line.state.bars + 2))
         lines = [beam_search(model, line, settings.beam) for line in lines]
-    return lines, [{} for _ in lines]
+    return lines, [None] * len(lines)
 
 
 def _guarded(
@@ -218,12 +268,12 @@ def _guarded(
     randoms: Sequence[np.random.Generator],
     settings: SamplingSettings,
     guard: Guard,
-) -> tuple[list[Line], list[dict[str, Any]]]:
+) -> tuple[list[Line], list[GuardReport]]:
     """Let lines grow to their ends under a guard; return them, and what was thrown away of each."""
     grown, reports = [], []
     for given, random in zip(lines, randoms, strict=True):
         start = decode(given.tokens).end_beat if given.state.bars else 0.0
-        report: dict[str, Any] = {"redrawn": 0, "bars": 0, "restarts": 0, "flagged": False}
+        report = GuardReport()
         kept, line, draws = given.copy(), given.copy(), 0
         while not line.done:
             heated = min(settings.temperature * GUARD_HEAT ** max(draws - 1, 0), 10.0)
@@ -234,18 +284,18 @@ def _guarded(
                 continue
             draws += 1
             if draws >= GUARD_DRAWS:
-                if report["restarts"] == GUARD_LINES:
-                    report["flagged"] = True
+                if report.restarts == GUARD_LINES:
+                    report.flagged = True
                     sample_lines(model, [line], [random], settings)
                     break
-                report["restarts"] += 1
-                report["bars"] += kept.state.bars - given.state.bars
+                report.restarts += 1
+                report.bars += kept.state.bars - given.state.bars
                 kept, draws = given.copy(), 0
-            report["redrawn"] += 1
-            report["bars"] += GUARD_BARS
+            report.redrawn += 1
+            report.bars += GUARD_BARS
             line = kept.copy()
         grown.append(line)
-        reports.append({"guard": report})
+        reports.append(report)
     return grown, reports
 
 
@@ -276,11 +326,11 @@ def finished(line: Line, settings: SamplingSettings, index: int, count: int, tri
     """Make the track of a line that has ended."""
     sequence = _ending_on_a_bar(decode(line.tokens))
     figures = {"perplexity": float(np.exp(line.mean(-line.log_likelihood))), **statistics(sequence)}
-    about = {**asdict(settings), "index": index, "count": count}
+    drawn = Drawn(settings, index, count)
     if line.conditions:
-        asked, missed = line.conditions.as_settings(), list(line.conditions.missed(sequence))
-        about |= {"conditions": asked, "tries": tries, "missed": missed}
-    return Generated(sequence, tuple(line.tokens), settings.seed, about, figures)
+        asked, missed = line.conditions.as_settings(), tuple(line.conditions.missed(sequence))
+        drawn = replace(drawn, conditions=asked, tries=tries, missed=missed)
+    return Generated(sequence, tuple(line.tokens), settings.seed, drawn, figures)
 
 
 def _ending_on_a_bar(sequence: NoteSequence) -> NoteSequence:

@@ -9,12 +9,10 @@ the root was revoked since, has to be asked of a node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchors.sidecar import (
     address_text,
@@ -38,6 +36,7 @@ from ledger.provenance.record import read_as_signed
 from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import sha256_object
+from ledger.signing.trust import Trust
 
 ANCHOR_SCHEMA = "contraste-anchor/1"
 FIELDS = (
@@ -146,7 +145,7 @@ def anchor_paths(
     paths: Sequence[Path],
     chain: Chain,
     *,
-    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    trust: Trust | None = None,
     log: TransparencyLog | None = None,
 ) -> Receipt:
     """Anchor signed artefacts under one Merkle root, and write ``<path>.anchor.json`` beside each.
@@ -160,7 +159,7 @@ def anchor_paths(
         Signed folders and files; at least one.
     chain : Chain
         Where to.
-    keys : mapping of str to public key, optional
+    trust : Trust
         Keys that may have signed; default are the trusted keys.
     log : TransparencyLog, optional
         Where it is noted that there is an anchor.
@@ -168,12 +167,12 @@ def anchor_paths(
     Raises
     ------
     Unsigned, SignatureInvalid, ManifestMismatch, Malformed, PathRefused
-        If an artefact is not signed by one of `keys` or is not as signed; nothing is anchored then.
+        If an artefact is not signed by one of `trust` or is not as signed; nothing is anchored then.
     ChainUnreachable, ChainRefused, NotFinal, KeyUnusable, ExtraMissing
         See `ledger.chains.chain.Chain`.
     """
-    keys = trusted_keys() if keys is None else keys
-    digests = {path: _signed_digests(path, keys) for path in dict.fromkeys(paths)}
+    trust = trusted_keys() if trust is None else trust
+    digests = {path: _signed_digests(path, trust) for path in dict.fromkeys(paths)}
     if not digests:
         raise PathRefused("no paths to anchor")
     tree = MerkleTree([leaf_hash(*pair) for pair in digests.values()])
@@ -190,7 +189,7 @@ def anchor_again(
     paths: Sequence[Path],
     chain: Chain,
     *,
-    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    trust: Trust | None = None,
     log: TransparencyLog | None = None,
 ) -> tuple[Receipt, ...]:
     """Anchor the roots in the anchor files of artefacts anew, after a reorganisation or on another chain.
@@ -208,11 +207,11 @@ def anchor_again(
     tuple of Receipt
         One for each root.
     """
-    keys = trusted_keys() if keys is None else keys
+    trust = trusted_keys() if trust is None else trust
     anchors = {}
     for path in dict.fromkeys(paths):
         anchor = anchors[path] = read_anchor(path)
-        if (anchor.content, anchor.payload) != _signed_digests(path, keys):
+        if (anchor.content, anchor.payload) != _signed_digests(path, trust):
             raise Malformed(f"{anchor_file(path)} is about other content or another statement; anchor {path} itself")
         check_proof(anchor.receipt.root, anchor.leaf, anchor.proof)
     receipts = {root: chain.anchor(root) for root in dict.fromkeys(a.receipt.root for a in anchors.values())}
@@ -249,11 +248,11 @@ def revoke_path(
     return mined
 
 
-def _signed_digests(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Digest, Digest]:
+def _signed_digests(path: Path, trust: Trust) -> tuple[Digest, Digest]:
     """Return the digest of an artefact and of its signed payload, if it is signed and as signed."""
     if not path.exists():
         raise PathRefused(f"{path} does not exist")
-    signed, content = read_as_signed(path, keys)
+    signed, content = read_as_signed(path, trust)
     return content, hash_bytes(signed.envelope.payload)
 
 

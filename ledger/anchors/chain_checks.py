@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ledger.anchors.anchor import Anchor, read_anchor
 from ledger.anchors.token_metadata import metadata_file, metadata_uris
@@ -18,35 +18,20 @@ from ledger.chains.chain import Chain
 from ledger.chains.receipts import Entry, Receipt
 from ledger.errors import ChainRefused, ChainUnreachable, ContractMismatch, ExtraMissing, LedgerError
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, read_bytes
+from ledger.links import Link
 from messages import message
 
 ChainVerdict = Literal["ok", "simulated", "pending", "unchecked", "missing", "broken"]
-"""`ledger.verify.LinkVerdict` says what each means."""
+"""`ledger.links.LinkVerdict` says what each means."""
 
 
-class Judged(NamedTuple):
-    """What was found out about an anchor or a token.
+def judge_anchor(
+    path: Path, content: Digest | None, payload: Digest, chain: Chain | None
+) -> tuple[Link, Receipt | None]:
+    """Check the anchor file of an artefact by itself, and against the chain; return the link, and the receipt.
 
-    Parameters
-    ----------
-    verdict : str
-        See `ChainVerdict`.
-    detail : str
-        Why, in one line for people.
-    code : str
-        Why, for programs, as in `ledger.verify.Link`.
-    receipt : Receipt or None
-        Where and when the root is on the chain; None unless the chain confirmed it for the artefact as it is.
-    """
-
-    verdict: ChainVerdict
-    detail: str
-    code: str
-    receipt: Receipt | None = None
-
-
-def judge_anchor(path: Path, content: Digest | None, payload: Digest, chain: Chain | None) -> Judged:
-    """Check the anchor file of an artefact by itself, and against the chain.
+    The receipt says where and when the root is on the chain: None unless the chain confirmed it for the artefact as it
+    is.
 
     Parameters
     ----------
@@ -65,12 +50,13 @@ def judge_anchor(path: Path, content: Digest | None, payload: Digest, chain: Cha
         if chain is None:
             root = f"0x{anchor.receipt.root.hex()[:16]}..."
             text = message("the proof leads to the root {root:word}; no chain was asked for it", root=root)
-            return Judged("unchecked", text, "chain-not-asked")
+            return Link("anchor", str(path), "unchecked", text, "chain-not-asked"), None
         verdict, detail = _ask(anchor, chain)
     except LedgerError as error:
-        return Judged(_verdict(error), str(error), error.code)
+        return Link("anchor", str(path), _verdict(error), str(error), error.code), None
     confirmed = content is not None and verdict in ("ok", "simulated")
-    return Judged(verdict, detail, _code("anchor", verdict), anchor.receipt if confirmed else None)
+    link = Link("anchor", str(path), verdict, detail, _code("anchor", verdict))
+    return link, anchor.receipt if confirmed else None
 
 
 def _code(what: str, verdict: ChainVerdict) -> str:
@@ -161,7 +147,7 @@ def _compare(anchor: Anchor, entry: Entry, block: int | None, simulated: bool) -
     return "ok", text
 
 
-def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judged:
+def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Link:
     """Check the token file of a track and its metadata by themselves, and against the chain.
 
     Parameters
@@ -173,7 +159,7 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judg
         file = read_token(path)
         if not os.path.lexists(metadata_file(path)):
             text = message("there is no {file}, and the token's file names it", file=metadata_file(path))
-            return Judged("missing", text, "removed")
+            return Link("token", str(path), "missing", text, "removed")
         metadata = read_bytes(metadata_file(path), MAX_RECORD_BYTES)
         file.check(content or file.content, metadata)
         if chain is None:
@@ -182,11 +168,11 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Judg
                 token=f"0x{file.content.hex[:16]}...",
                 owner=file.owner,
             )
-            return Judged("unchecked", text, "chain-not-asked")
+            return Link("token", str(path), "unchecked", text, "chain-not-asked")
         verdict, detail = _ask_token(file, metadata, chain)
     except LedgerError as error:
-        return Judged(_verdict(error), str(error), error.code)
-    return Judged(verdict, detail, _code("token", verdict))
+        return Link("token", str(path), _verdict(error), str(error), error.code)
+    return Link("token", str(path), verdict, detail, _code("token", verdict))
 
 
 def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVerdict, str]:

@@ -25,7 +25,6 @@ from ledger.hashes.digest import Digest, canonical_json, hash_bytes, hash_file, 
 from ledger.media import media_type
 from ledger.paths import beside
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
 # Not those of Python's mimetypes, which depend on the machine: the same track gives the same JSON everywhere.
 IMAGES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml", ".webp": "image/webp",

@@ -6,12 +6,10 @@ contract and transaction, with the evidence that the token was minted there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.anchors.anchor import anchor_file, read_anchor
 from ledger.anchors.sidecar import (
@@ -26,7 +24,7 @@ from ledger.anchors.sidecar import (
     unhex,
     whole,
 )
-from ledger.anchors.token_metadata import AUDIO_SUFFIXES, Listing, media_of, metadata_file, metadata_json
+from ledger.anchors.token_metadata import Listing, media_of, metadata_file, metadata_json
 from ledger.chains.chain import Chain
 from ledger.chains.evidence import Evidence
 from ledger.chains.networks import ChainIdentity
@@ -34,11 +32,13 @@ from ledger.chains.receipts import Mined, Token, minted_event
 from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, write_atomic
+from ledger.media import SOUNDS
 from ledger.paths import beside
 from ledger.provenance.record import read_as_signed
 from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import Material, sha256_object
+from ledger.signing.trust import Trust
 
 TOKEN_SCHEMA = "contraste-token/1"
 FIELDS = {
@@ -151,7 +151,7 @@ def mint_tracks(
     locked: bool = False,
     royalty: int | None = None,
     on_chain: bool = False,
-    keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
+    trust: Trust | None = None,
     log: TransparencyLog | None = None,
 ) -> tuple[Token, ...]:
     """Mint the tokens of signed tracks, and write metadata and token file beside each.
@@ -163,7 +163,7 @@ def mint_tracks(
     Parameters
     ----------
     paths : sequence of Path
-        Tracks, files or folders signed by one of `keys` and as signed.
+        Tracks, files or folders signed by one of `trust` and as signed.
     chain : Chain
         Where to.
     listing : Listing, optional
@@ -179,7 +179,7 @@ def mint_tracks(
         Share of every sale in 1/10,000 for the paying account, set for all its tokens of this kind (ERC-2981).
     on_chain : bool
         Whether the metadata is stored on the chain too, so that the token's URI is a ``data:`` URI.
-    keys : mapping of str to public key, optional
+    trust : Trust
         Keys that may have signed; default are the trusted keys.
     log : TransparencyLog, optional
         Where it is noted that there is a token.
@@ -192,7 +192,7 @@ def mint_tracks(
     ChainUnreachable, ChainRefused, NotFinal, KeyUnusable, ExtraMissing
         See `ledger.chains.chain.Chain`.
     """
-    keys = trusted_keys() if keys is None else keys
+    trust = trusted_keys() if trust is None else trust
     listing = listing or Listing()
     paths = list(dict.fromkeys(paths))
     if not paths:
@@ -202,7 +202,7 @@ def mint_tracks(
     prepared: dict[Path, tuple[Digest, bytes]] = {}
     payloads: dict[Path, Digest] = {}
     for path in paths:
-        content, data, payloads[path] = _prepare(path, listing, _report_of(path, report), media, keys)
+        content, data, payloads[path] = _prepare(path, listing, _report_of(path, report), media, trust)
         prepared[path] = content, data
     owned = chain.minted([content for content, _ in prepared.values()], locked=locked)
     for path, (content, data) in prepared.items():
@@ -228,20 +228,20 @@ def _prepare(
     listing: Listing,
     report: Path | None,
     media: Path | None,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
 ) -> tuple[Digest, bytes, Digest]:
     """Return the digest of a track, the metadata, and the digest of the track's statement."""
-    track, materials, payload = _signed_origin(path, keys)
+    track, materials, payload = _signed_origin(path, trust)
     digests = {"track": track}
     model = next((material for material in materials if material.kind == "model"), None)
     dataset = next((material for material in materials if material.kind == "dataset"), None)
     if model is not None:
         digests["model"] = model.digest
-        dataset = dataset or _dataset_of(path, model, keys)
+        dataset = dataset or _dataset_of(path, model, trust)
     if dataset is not None:
         digests["dataset"] = dataset.digest
     if report is not None:
-        digests["report"], audited, _ = _signed_origin(report, keys)
+        digests["report"], audited, _ = _signed_origin(report, trust)
         if not any(material.kind == "track" and material.digest == track for material in audited):
             raise Malformed(f"the report {report} is not about {path} ({track.hex[:16]}...)")
     receipt = None
@@ -249,7 +249,7 @@ def _prepare(
         anchor = read_anchor(path)
         anchor.check(track, payload)
         receipt = anchor.receipt
-    sound = media or next((f for s in AUDIO_SUFFIXES if (f := path.with_suffix(s)).is_file()), None)
+    sound = media or next((f for s in SOUNDS if (f := path.with_suffix(s)).is_file()), None)
     cover = Path(listing.image) if listing.image and "://" not in listing.image else None
     roles = {"track": path if path.is_file() else None, "audio": sound, "cover": cover}
     files = [media_of(role, file) for role, file in roles.items() if file is not None]
@@ -262,21 +262,19 @@ def _report_of(path: Path, report: Path | None) -> Path | None:
     return report / path.resolve().stem / "report.json"
 
 
-def _signed_origin(
-    path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]
-) -> tuple[Digest, tuple[Material, ...], Digest]:
+def _signed_origin(path: Path, trust: Trust) -> tuple[Digest, tuple[Material, ...], Digest]:
     """Return digest, materials and payload digest of an artefact that is signed and as signed."""
-    signed, digest = read_as_signed(path, keys)
+    signed, digest = read_as_signed(path, trust)
     return digest, signed.origin.materials, hash_bytes(signed.envelope.payload)
 
 
-def _dataset_of(path: Path, model: Material, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Material | None:
+def _dataset_of(path: Path, model: Material, trust: Trust) -> Material | None:
     """Return the data set that the model's signed statement names; None if the model is not at hand."""
     folder = path if path.is_dir() else path.resolve().parent
     place = None if model.path is None else folder / model.path
     if place is None or not place.exists() or not beside(place, ".sig").exists():
         return None
-    digest, materials, _ = _signed_origin(place, keys)
+    digest, materials, _ = _signed_origin(place, trust)
     if digest != model.digest:
         raise Malformed(f"{place} is not the model that the track was made by")
     return next((material for material in materials if material.kind == "dataset"), None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.errors import ExtraMissing, LinkRefused, Malformed, PathRefused
 from ledger.hashes.digest import parse_json, read_bytes
-from ledger.media import EMBEDDED, media_type
+from ledger.media import magic_of, media_type
 from ledger.paths import beside
 from messages import message
 
@@ -27,7 +27,7 @@ SIDECAR = ".c2pa"
 def credential_file(path: Path) -> Path:
     """Return where the credential of a file lies: in itself, or beside it."""
     apart = beside(path, SIDECAR)
-    return path if path.suffix.lower() in EMBEDDED and not os.path.lexists(apart) else apart
+    return path if magic_of(path) and not os.path.lexists(apart) else apart
 
 
 def engine() -> Any:

@@ -26,15 +26,15 @@ WITH_OFFSETS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b
 """Boxes in which, at some depth, places in the file are written down."""
 
 
-def parts(data: bytes, suffix: str) -> list[Part]:
+def parts(data: bytes, media_type: str) -> list[Part]:
     """Take a file apart: all of it but its credential, in order.
 
     Parameters
     ----------
     data : bytes
         The whole file.
-    suffix : str
-        Of its name, in lower case: ``.wav``, ``.mp3``, ``.flac`` or ``.m4a``.
+    media_type : str
+        One of those in `ledger.media` that carry a credential inside.
 
     Returns
     -------
@@ -42,13 +42,13 @@ def parts(data: bytes, suffix: str) -> list[Part]:
         Equal for two files that differ in nothing but the credential, the lengths and places that it moves, and
         ID3v2 padding. What can't be taken apart further is one part.
     """
-    take = {".wav": _wav, ".m4a": _boxes}.get(suffix, _tagged)
+    take = {"audio/wav": _wav, "audio/mp4": _boxes}.get(media_type, _tagged)
     return [(name, hash_bytes(content).hex) for name, content in take(data)]
 
 
-def difference(before: bytes, after: bytes, suffix: str) -> str:
+def difference(before: bytes, after: bytes, media_type: str) -> str:
     """Name what `after` does not hold as `before` does, besides the credential; "" where all is there."""
-    old, new = parts(before, suffix), parts(after, suffix)
+    old, new = parts(before, media_type), parts(after, media_type)
     if old == new:
         return ""
     lost = [name for name, digest in old if (name, digest) not in new]

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -44,7 +44,8 @@ from ledger.exchange.c2pa_engine import (
 )
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes
 from ledger.hashes.manifest import check_name
-from ledger.media import EMBEDDED, media_type
+from ledger.links import Link, LinkVerdict
+from ledger.media import magic_of, media_type
 from ledger.paths import beside
 from ledger.provenance.record import read_record
 from ledger.signing.certificates import UNREADABLE, is_for_time_stamps, pem_text
@@ -53,13 +54,6 @@ from ledger.signing.statement import Origin
 from ledger.signing.trust import Trust
 from messages import message
 
-MAGIC = {
-    ".wav": rb"RIFF....WAVE",
-    ".mp3": rb"ID3|\xff[\xe0-\xff]",
-    ".flac": rb"fLaC|ID3",
-    ".m4a": rb"....ftyp",
-}
-"""How files of these formats begin, of those kinds that the engine reads."""
 MARK = b"c2pa"
 """Label of a manifest store: bytes that stand in every file with a credential inside (C2PA 2.1, chapter 11)."""
 PROVENANCE, MINING, ACTIONS = "dev.contraste.provenance", "cawg.training-mining", "c2pa.actions.v2"
@@ -67,7 +61,6 @@ SIGNER_CODES = ("signingCredential.", "claimSignature.outsideValidity")
 """Status codes about the signer; the others are about the file and what is said of it."""
 MAX_CERTIFICATES = 1000
 """Most places in a manifest store at which a certificate is looked for."""
-LinkVerdict = Literal["ok", "unchecked", "absent", "missing", "broken"]
 LINKS: dict[str, tuple[LinkVerdict, str]] = {
     "unknown": ("unchecked", "signer-unknown"),
     "trusted": ("ok", "ok"),
@@ -93,19 +86,6 @@ unreadable
 revoked
     Signed by a key, or under a certificate, that was revoked.
 """
-
-
-class CredentialLink(NamedTuple):
-    """What `ledger.verify` says of a file that has a credential, or should have one.
-
-    `report` is name and SHA-256 (hex) of the audit report that a trusted credential names; None where it names none.
-    """
-
-    file: Path
-    verdict: LinkVerdict
-    detail: str
-    code: str
-    report: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +133,15 @@ def is_music(path: Path) -> bool:
 
 def carries(path: Path) -> bool:
     """Whether a file can have a credential inside, or has something beside it that should be one."""
-    return path.is_file() and (path.suffix.lower() in EMBEDDED or os.path.lexists(beside(path, SIDECAR)))
+    return path.is_file() and (bool(magic_of(path)) or os.path.lexists(beside(path, SIDECAR)))
 
 
 def credential_links(
     path: Path, origin: Origin | None, trust: Trust, older: Mapping[str, datetime] | None = None
-) -> Iterator[CredentialLink]:
-    """Yield what is to be said of each file of an artefact that has a credential, or should have one.
+) -> Iterator[tuple[Link, tuple[str, str] | None]]:
+    """Yield a link for each file of an artefact that has a credential, or should have one.
+
+    With each comes name and SHA-256 (hex) of the audit report that a trusted credential names; None for none.
 
     Parameters
     ----------
@@ -176,7 +158,7 @@ def credential_links(
         said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
     except (Malformed, TypeError) as error:
         text = f"the signed statement names no files with credentials: {error}"
-        yield CredentialLink(path, "broken", text, "malformed")
+        yield Link("credential", str(path), "broken", text, "malformed"), None
         return
     for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
         file = path.parent / name
@@ -184,31 +166,27 @@ def credential_links(
         try:
             found = read_credential(file, trust, at)
         except ExtraMissing as error:
-            yield CredentialLink(file, "unchecked" if name in said else "absent", str(error), error.code)
+            yield Link("credential", str(file), "unchecked" if name in said else "absent", str(error), error.code), None
             continue
         except PathRefused as error:
             verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
-            yield CredentialLink(file, verdict, str(error), error.code)
+            yield Link("credential", str(file), verdict, str(error), error.code), None
             continue
         claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
         if found.verdict == "none" and name in said:
             text = message("no credential, and the signed statement says that it had one: it was stripped")
-            yield CredentialLink(file, "missing", text, "credential-stripped")
+            yield Link("credential", str(file), "missing", text, "credential-stripped"), None
         elif found.verdict == "unreadable" and origin is not None and name not in said:
-            yield CredentialLink(
-                file,
-                "absent",
-                message("{what:text}; the signed statement names none", what=found.detail),
-                "no-credential",
-            )
+            text = message("{what:text}; the signed statement names none", what=found.detail)
+            yield Link("credential", str(file), "absent", text, "no-credential"), None
         elif found.verdict == "none":
-            yield CredentialLink(file, "absent", found.detail, "no-credential")
+            yield Link("credential", str(file), "absent", found.detail, "no-credential"), None
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
             text = message("the credential is about another run than the signed statement; sign again")
-            yield CredentialLink(file, "broken", text, "other-run")
+            yield Link("credential", str(file), "broken", text, "other-run"), None
         else:
             verdict, code = LINKS[found.verdict]
-            yield CredentialLink(file, verdict, found.detail, code, _report_in(claims))
+            yield Link("credential", str(file), verdict, found.detail, code), _report_in(claims)
 
 
 def _report_in(claims: object) -> tuple[str, str] | None:
@@ -248,9 +226,9 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     """
     engine()
     data = content_of(path)
-    magic = MAGIC.get(path.suffix.lower())
+    magic = magic_of(path)
     try:
-        if magic is not None and data and not re.match(magic, data, re.DOTALL):
+        if magic and data and not re.match(magic, data, re.DOTALL):
             kind = f"its first bytes are {data[:4]!r}, which is not how the {path.suffix.lower()} files begin"
             return Credential("unreadable", f"can't be checked: {kind} that the engine reads")
         store = held_store(path, data)
@@ -264,7 +242,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise Malformed(f"the engine's report on it can't be understood: {type(error).__name__}") from None
     except Malformed as error:
-        if magic is not None and MARK not in data:
+        if magic and MARK not in data:
             return Credential("unreadable", f"can't be checked, and no trace of a credential is in it: {error}")
         return Credential("tampered", message("tampered: {codes}", codes=error))
     if credential.verdict not in ("trusted", "unknown"):

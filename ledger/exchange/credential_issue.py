@@ -29,7 +29,7 @@ from ledger.exchange.c2pa_engine import (
 from ledger.exchange.contents import difference
 from ledger.exchange.credential import ACTIONS, MINING, PROVENANCE, read_credential, run_digest
 from ledger.hashes.digest import canonical_json, hash_file
-from ledger.media import EMBEDDED, media_type
+from ledger.media import magic_of, media_type
 from ledger.paths import beside
 from ledger.provenance.record import Record, digest_of, read_record, record_path
 from ledger.signing.certificates import chain_text, load_chain
@@ -213,7 +213,7 @@ class Issuer:
         why = ""
         if place == file:
             signed = self._signed(file, data, definition, resources, parent=parent, inside=True)
-            why = difference(data, signed, file.suffix.lower())
+            why = difference(data, signed, media_type(file) or "")
             if not why:
                 return file, signed, ""
             place = beside(file, SIDECAR)
@@ -234,7 +234,7 @@ class Issuer:
         name, _ = ALGORITHMS[self.key.public_key().curve.key_size]
         known = media_type(file) or mimetypes.guess_type(file.name)[0] or OPAQUE
         # told the format, the engine would take out the credential that is in the file, and sign what is left
-        kind = known if inside or media_type(file) not in EMBEDDED.values() else OPAQUE
+        kind = known if inside or not magic_of(file) else OPAQUE
         out = io.BytesIO()
         try:
             with (

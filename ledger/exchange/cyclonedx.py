@@ -15,6 +15,7 @@ from typing import Any
 from ledger.errors import Malformed, PathRefused
 from ledger.hashes.digest import read_json
 from ledger.hashes.manifest import Manifest
+from ledger.provenance.digests import Digests
 from ledger.provenance.record import read_record
 
 SPEC_VERSION = "1.6"
@@ -22,8 +23,8 @@ TRAINING_FILE = "training.json"
 """Written by the generator; of a model from elsewhere it may be absent."""
 
 
-def model_bom(path: Path) -> bytes:
-    """Return the bill of materials of a model folder as CycloneDX JSON.
+def model_bom(path: Path, digests: Digests | None = None) -> bytes:
+    """Return the bill of materials of a model folder as CycloneDX JSON; `digests` is what this run has hashed.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def model_bom(path: Path) -> bytes:
     if record is None or record.origin.kind != "model":
         kind = f"a {record.origin.kind}" if record else "no model"
         raise Malformed(f"{path} is recorded as {kind}; a bill of materials is that of a model made by contraste train")
-    manifest = Manifest.of_path(path)
+    manifest = (digests or Digests()).measure(path)
+    assert isinstance(manifest, Manifest), "a folder"
     model = f"model:{manifest.root.hex}"
     sets = [material for material in record.origin.materials if material.kind == "dataset"]
     refs = [f"dataset:{material.digest.hex}" for material in sets]

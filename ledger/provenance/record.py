@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from ledger.errors import Malformed, PathRefused, SignatureInvalid, Unsigned
+from ledger.errors import LedgerError, Malformed, PathRefused, SignatureInvalid, Unsigned
 from ledger.hashes.digest import (
     MAX_JSON_BYTES,
     MAX_RECORD_BYTES,
@@ -50,7 +49,7 @@ from ledger.signing.predicates import (
 )
 from ledger.signing.statement import Material, Origin, Statement
 from ledger.signing.timestamp import stamp_file
-from ledger.signing.trust import verify_envelope
+from ledger.signing.trust import Trust, verify_envelope
 from ledger.staging import Staged
 from messages import message
 
@@ -139,8 +138,8 @@ def root_of(measured: Manifest | Digest) -> Digest:
     return measured.root if isinstance(measured, Manifest) else measured
 
 
-def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
-    """Return the material at `path`, hashed now, for the record of `artefact`.
+def material_of(kind: str, path: Path, *, artefact: Path, digest: Digest | None = None) -> Material:
+    """Return the material at `path` for the record of `artefact`.
 
     Parameters
     ----------
@@ -150,10 +149,12 @@ def material_of(kind: str, path: Path, *, artefact: Path) -> Material:
         Folder or file.
     artefact : Path
         What is made from it; must exist, since the hint is relative to its record's folder.
+    digest : Digest, optional
+        Of the material, where this run has measured it; it is hashed now if not.
     """
     base = record_path(artefact).resolve().parent
     hint = Path(os.path.relpath(path.resolve(), base)).as_posix()
-    return Material(kind, named(path).name, digest_of(path), hint)
+    return Material(kind, named(path).name, digest or digest_of(path), hint)
 
 
 def write_record(
@@ -246,16 +247,16 @@ def place_of(report: Path) -> str:
     return f"{os.path.basename(os.path.realpath(named(report).parent))}/{report.name}"
 
 
-def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+def check_about(report: Path, track: Path, trust: Trust) -> None:
     """Return None if a report is about a track as it is now.
 
     Parameters
     ----------
     report : Path
-        Its report.json; where it is signed it has to be so by one of `keys`, and as signed.
+        Its report.json; where it is signed it has to be so by one of `trust`, and as signed.
     track : Path
         The file that the report should be about.
-    keys : mapping of str to public key
+    trust : Trust
         Who may have signed.
 
     Raises
@@ -266,7 +267,7 @@ def check_about(report: Path, track: Path, keys: Mapping[str, ec.EllipticCurvePu
         If it can't be read, or its signature does not fit.
     """
     if os.path.lexists(beside(report, ".sig")):
-        origin = read_as_signed(report, keys)[0].origin
+        origin = read_as_signed(report, trust)[0].origin
     else:
         found = read_record(report)
         origin = found.origin if found else Origin("file")
@@ -391,7 +392,7 @@ def _contributions(path: Path) -> list[dict[str, Any]]:
 
 def read_statement(
     file: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     *,
     at: datetime | None = None,
     timeless: bool = False,
@@ -400,14 +401,14 @@ def read_statement(
     """Check a signature file of at most `limit` bytes; for the rest see `ledger.signing.trust.verify_envelope`."""
     envelope = Envelope.from_bytes(read_bytes(file, limit), source=str(file))
     try:
-        return envelope, verify_envelope(envelope, keys, at=at, timeless=timeless)
+        return envelope, verify_envelope(envelope, trust, at=at, timeless=timeless)
     except (SignatureInvalid, Malformed) as error:
         raise type(error)(f"{file}: {error}") from None
 
 
 def read_signed(
     path: Path,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     *,
     file: Path | None = None,
     at: datetime | None = None,
@@ -419,7 +420,7 @@ def read_signed(
     ----------
     path : Path
         Folder or file.
-    keys : mapping of str to public key
+    trust : Trust
         A `Trust`, or trusted keys by key id.
     file : Path, optional
         The signature, where it is not ``<path>.sig``.
@@ -439,7 +440,7 @@ def read_signed(
     if not os.path.lexists(file):
         raise Unsigned(message("not signed: there is no {file}", file=file))
     limit = MAX_JSON_BYTES if path.is_dir() else MAX_RECORD_BYTES  # only a folder's names many files
-    envelope, statement = read_statement(file, keys, at=at, timeless=timeless, limit=limit)
+    envelope, statement = read_statement(file, trust, at=at, timeless=timeless, limit=limit)
     try:
         origin = origin_of(statement)
     except Malformed as error:
@@ -449,7 +450,7 @@ def read_signed(
     )
 
 
-def read_as_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[Signed, Digest]:
+def read_as_signed(path: Path, trust: Trust) -> tuple[Signed, Digest]:
     """Check the signature beside an artefact and that the artefact is as signed; return both, it by its digest.
 
     Raises
@@ -457,13 +458,17 @@ def read_as_signed(path: Path, keys: Mapping[str, ec.EllipticCurvePublicKey]) ->
     LedgerError
         See `read_signed`, `measure` and `check_content`.
     """
-    signed, measured = read_signed(path, keys), measure(path)
+    signed, measured = read_signed(path, trust), measure(path)
     check_content(signed, measured)
     return signed, root_of(measured)
 
 
 def check_content(
-    signed: Signed, measured: Manifest | Digest, *, ignored: Sequence[str] = (), cache: HashCache | None = None
+    signed: Signed,
+    measured: Manifest | Digest,
+    *,
+    ignored: Sequence[str] = (),
+    measured_by: Callable[[Path, Method], Manifest] = Manifest.of_path,
 ) -> None:
     """Return None if an artefact, its further files and its record are as signed.
 
@@ -476,8 +481,8 @@ def check_content(
     ignored : sequence of str
         Names below a folder to leave out besides those that the statement leaves out, for bundles of versions of
         model signing that did not put them down.
-    cache : HashCache, optional
-        For statements that cut files in another way than `measure` does.
+    measured_by : callable, optional
+        Measures for statements that cut files in another way than `measure` does.
 
     Raises
     ------
@@ -503,7 +508,7 @@ def check_content(
         elif method == FILES and isinstance(measured, Manifest):
             found = measured
         else:
-            found = Manifest.of_path(path, method, cache)
+            found = measured_by(path, method)
     else:
         found = _files_of(signed, measured)
         expected = Manifest(statement.subjects)
@@ -579,3 +584,11 @@ def owner_of(path: Path) -> Path:
             if record is not None and path.name in record.also:
                 return owner
     return path
+
+
+def artefact_of(path: Path) -> Path:
+    """Return the artefact that `path` belongs to (`owner_of`); `path` itself where a record beside it can't be read."""
+    try:
+        return owner_of(path)
+    except LedgerError:
+        return path

@@ -17,7 +17,7 @@ binding
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,9 +144,9 @@ def rotate(old: Signer, new: ec.EllipticCurvePublicKey) -> Envelope:
     return sign_statement(statement, old.key, old.certificates)
 
 
-def _successor(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> ec.EllipticCurvePublicKey:
-    """Return the key that a rotation statement by one of `keys` names."""
-    statement = verify_envelope(envelope, keys)
+def _successor(envelope: Envelope, trust: Trust) -> ec.EllipticCurvePublicKey:
+    """Return the key that a rotation statement by a trusted key names."""
+    statement = verify_envelope(envelope, trust)
     entry = json_object(statement.predicate, "rotation", {"successor", "time"})
     try:
         key = serialization.load_pem_public_key(str(entry["successor"]).encode())
@@ -209,7 +209,7 @@ def _check_authority(rotation: object, key: str, envelope: Envelope, trust: Trus
     named = Envelope.from_bytes(canonical_json(rotation), source=f"{source}: rotation")
     if named.keyid != key or key not in trust:
         raise SignatureInvalid(f"{fault}: the rotation is not by that key, or that key is not known here")
-    if key_id(_successor(named, {key: trust[key]})) != envelope.keyid:
+    if key_id(_successor(named, Trust({key: trust[key]}))) != envelope.keyid:
         raise SignatureInvalid(f"{fault}: that key named another successor")
 
 
@@ -310,12 +310,12 @@ def bind_account(signer: Signer, account_key: bytes) -> Envelope:
     }
     subject = {"public.pem": Digest.from_hex(identifier)}
     envelope = sign_statement(Statement(subject, BINDING_PREDICATE, predicate), signer.key, signer.certificates)
-    check_binding(envelope, {identifier: signer.key.public_key()})
+    check_binding(envelope, Trust({identifier: signer.key.public_key()}))
     _keep("accounts", f"{identifier}.sig", envelope.to_bytes())
     return envelope
 
 
-def check_binding(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> str:
+def check_binding(envelope: Envelope, trust: Trust) -> str:
     """Return the Ethereum address of a binding that both sides have signed.
 
     The account's signature is checked with its public key, whose Keccak-256 hash the address is the end of (Yellow
@@ -330,7 +330,7 @@ def check_binding(envelope: Envelope, keys: Mapping[str, ec.EllipticCurvePublicK
     """
     from ledger.hashes.merkle import keccak256
 
-    statement = verify_envelope(envelope, keys, timeless=True)
+    statement = verify_envelope(envelope, trust, timeless=True)
     if statement.predicate_type != BINDING_PREDICATE:
         raise Malformed(f"{statement.predicate_type!r} is no binding of a key and an account")
     entry = json_object(statement.predicate, "binding", {"account", "accountKey", "issued", "signature"})

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.errors import LedgerError, LogBroken, LogIncomplete, Malformed, SignerUnknown
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, read_bytes, write_atomic
@@ -33,7 +32,7 @@ from ledger.paths import make_folder
 from ledger.signing.envelope import Envelope, SigningKey, sign_statement
 from ledger.signing.log_proofs import check_inclusion, leaf_hash, node_hash, split_size
 from ledger.signing.statement import Statement
-from ledger.signing.trust import format_time, verify_envelope
+from ledger.signing.trust import Trust, format_time, verify_envelope
 
 HEAD_PREDICATE = "https://contraste.dev/tree-head/v1"
 SCHEMA = """
@@ -202,7 +201,7 @@ class TransparencyLog:
             raise LogBroken(f"{self.file}: entry {entry.position} is filed under the digest of another statement")
         return entry
 
-    def head(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
+    def head(self, trust: Trust) -> tuple[int, bytes]:
         """Return size and root of the largest tree whose head a trusted key signed.
 
         Raises
@@ -233,7 +232,7 @@ class TransparencyLog:
             if envelope.keyid != key:
                 raise LogBroken(f"{self.file}: the tree head of {key[:16]}... is signed by another key")
             try:
-                statement = verify_envelope(envelope, keys, timeless=True)
+                statement = verify_envelope(envelope, trust, timeless=True)
             except SignerUnknown as error:
                 unknown = error
                 continue
@@ -308,7 +307,7 @@ class TransparencyLog:
         with self._database() as database:
             return self._range(database, 0, size)
 
-    def verify(self, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> tuple[int, bytes]:
+    def verify(self, trust: Trust) -> tuple[int, bytes]:
         """Return size and root of the signed tree (see `head`) if entries and stored hashes belong to it.
 
         Raises
@@ -316,7 +315,7 @@ class TransparencyLog:
         LogBroken, LogIncomplete, SignerUnknown
             Otherwise; see `head`.
         """
-        size, root = self.head(keys)
+        size, root = self.head(trust)
         entries, expected = self.entries(), {}
         row, level = [leaf_hash(entry.leaf) for entry in entries], 0
         while row:
@@ -335,11 +334,9 @@ class TransparencyLog:
             raise LogBroken(f"{self.file}: an entry is filed under the digest of another statement")
         return size, root
 
-    def proof_of(
-        self, entry: LogEntry, keys: Mapping[str, ec.EllipticCurvePublicKey]
-    ) -> tuple[int, bytes, list[bytes]]:
+    def proof_of(self, entry: LogEntry, trust: Trust) -> tuple[int, bytes, list[bytes]]:
         """Return size and root of the log, and the proof, checked, that an entry is in it; raises as `head` does."""
-        size, root = self.head(keys)
+        size, root = self.head(trust)
         if entry.position >= size:
             raise SignerUnknown(f"{self.file}: entry {entry.position} is under no head that a trusted key signed")
         proof = self.inclusion_proof(entry.position, size)

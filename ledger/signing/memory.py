@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from ledger.errors import LedgerError, LogBroken, SignerUnknown
 from ledger.hashes.digest import Digest
 from ledger.hashes.manifest import root_digest
 from ledger.paths import beside
 from ledger.signing.log import TransparencyLog, place_of_file
+from ledger.signing.trust import Trust
 
 SUFFIXES = (".contributions.sig", ".run.sig", ".sig")  # the longer ones first
 
@@ -44,7 +43,7 @@ class Memory:
     ----------
     log : TransparencyLog
         This machine's.
-    keys : mapping of str to public key
+    trust : Trust
         Who may have signed its head.
 
     Attributes
@@ -55,7 +54,7 @@ class Memory:
         Entries under a head that a trusted key signed.
     """
 
-    def __init__(self, log: TransparencyLog, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> None:
+    def __init__(self, log: TransparencyLog, trust: Trust) -> None:
         self.log = log
         self.fault: LedgerError | None = None
         self.size = 0
@@ -65,7 +64,7 @@ class Memory:
         if not log.exists:
             return
         try:
-            self.size, _ = log.verify(keys)
+            self.size, _ = log.verify(trust)
         except SignerUnknown:
             pass  # nobody trusted here signed a head: the entries are listed, and count for nothing
         except LedgerError as error:
@@ -79,9 +78,9 @@ class Memory:
             self.fault = self.fault or error
 
     @classmethod
-    def of(cls, log: TransparencyLog | Memory, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Memory:
+    def of(cls, log: TransparencyLog | Memory, trust: Trust) -> Memory:
         """Return `log` itself if it was read already."""
-        return log if isinstance(log, Memory) else cls(log, keys)
+        return log if isinstance(log, Memory) else cls(log, trust)
 
     def _add(self, position: int, fields: Mapping[str, Any]) -> None:
         try:

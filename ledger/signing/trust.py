@@ -98,11 +98,6 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         self.revoked = dict(revoked or {})
         self.accounts = dict(accounts or {})
 
-    @classmethod
-    def of(cls, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> Trust:
-        """Return `keys` itself if it is a `Trust`, else one of these keys alone."""
-        return keys if isinstance(keys, Trust) else cls(keys)
-
     def __getitem__(self, identifier: str) -> ec.EllipticCurvePublicKey:
         """Return the trusted key with this id."""
         return self.keys_by_id[identifier]
@@ -169,7 +164,7 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
 
 def verify_envelope(
     envelope: Envelope,
-    keys: Mapping[str, ec.EllipticCurvePublicKey],
+    trust: Trust,
     *,
     at: datetime | None = None,
     timeless: bool = False,
@@ -180,8 +175,8 @@ def verify_envelope(
     ----------
     envelope : Envelope
         From a file nobody vouches for.
-    keys : mapping of str to public key
-        A `Trust`, or trusted keys alone.
+    trust : Trust
+        Who may have signed it.
     at : datetime, optional
         A time at which the signature is known to have been there, from somebody other than the signer. None: unknown,
         so revocations count whatever their time, and certificates must be valid now.
@@ -199,7 +194,6 @@ def verify_envelope(
     Malformed
         If the payload is no in-toto statement.
     """
-    trust = Trust.of(keys)
     moment = at or datetime.now(UTC)
     if timeless and envelope.certificates:
         moment = envelope.certificates[0].not_valid_before_utc

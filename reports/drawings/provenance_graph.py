@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from audit.findings import ProvenanceLink
+from audit.findings import Link
 
 CHECKS = ("anchor", "token", "time stamp", "key", "credential", "log", "run", "contributions", "policy")
 BY_HAND = {
@@ -22,11 +22,11 @@ BY_HAND = {
 class Node:
     """An artefact with its own link and those of the checks on it."""
 
-    link: ProvenanceLink
-    checks: list[ProvenanceLink] = field(default_factory=list)
+    link: Link
+    checks: list[Link] = field(default_factory=list)
 
 
-def chain(links: Sequence[ProvenanceLink]) -> list[Node]:
+def chain(links: Sequence[Link]) -> list[Node]:
     """Group links by artefact, as the audit gives them from the track back, into the order of making."""
     nodes: list[Node] = []
     for link in links:
@@ -37,6 +37,6 @@ def chain(links: Sequence[ProvenanceLink]) -> list[Node]:
     return nodes[::-1]
 
 
-def by_hand(link: ProvenanceLink) -> str:
+def by_hand(link: Link) -> str:
     """Return the command that checks a link again, for a shell in the artefact's folder."""
     return BY_HAND.get(link.name, "contraste verify {0} --key PUBLIC.pem").format(shlex.quote(link.subject))

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from audit.disclosure import ROLES, Census, Disclosure
+from audit.disclosure import ROLES, Disclosure
 from audit.findings import AuditReport
 from reports.checks import short
 from reports.exports.markdown import escaped
@@ -66,7 +66,7 @@ def disclosure_files(report: AuditReport, found: Disclosure) -> dict[str, bytes]
             }
         ),
         "model_card.md": _model_card(found).encode(),
-        "data_sheet.md": _data_sheet(report, found.census).encode(),
+        "data_sheet.md": _data_sheet(report, found).encode(),
     }
     if found.ddex:
         files["ddex.xml"] = found.ddex
@@ -169,7 +169,8 @@ def _model_card(found: Disclosure) -> str:
     return "\n".join(lines)
 
 
-def _data_sheet(report: AuditReport, census: Census) -> str:
+def _data_sheet(report: AuditReport, found: Disclosure) -> str:
+    census = found.census
     lines = [
         f"# Data sheet: {escaped(str(report.store.get('name', 'store')))}",
         "",

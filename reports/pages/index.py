@@ -38,7 +38,7 @@ class IndexRow:
     originality : float
         Mean originality of the track's windows; NaN where it was not measured.
     provenance, anchor : str
-        The gravest link verdict of the statements and of the anchors, as `ProvenanceLink.verdict`; "" where
+        The gravest link verdict of the statements and of the anchors, as `Link.verdict`; "" where
         none was checked.
     """
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import functools
-import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from audit.findings import AuditReport, Finding, PassageNote
+from audit.policy import copy_rules
 from music.notes import MusicError
 from reports.drawings.differences import differences
 from reports.drawings.notation import BARS, Score, notation
@@ -300,15 +300,14 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
 def _shown(number: int, finding: Finding, report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
     sentence = say.words.finding_words(finding)
     first, last = finding.query_bars
-    common = report.policy.get("values", {}).get("copy", {}).get("common_works", math.inf)
     drawn = number <= chosen.drawn
     return {
         "number": number,
         "it": finding,
         "drawn": drawn,
         "bars": last - first + 1,
-        "licensed": bool(finding.allowed) or finding.rights.get("consent") in ("granted", "not_required"),
-        "common": bool(finding.commonplace) or finding.other_works >= common,
+        "licensed": finding.licensed,
+        "common": copy_rules(report.policy["values"]).is_common(finding.commonplace, finding.other_works),
         "sentence": sentence,
         "label": say("Piano rolls of the two passages. {sentence}", sentence=sentence).unescape(),
         "differences": [(d, say(KINDS[d.kind])) for d in differences(finding)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus.card import MOST, data_card
+from corpus.census import MOST, take_census
 from corpus.ingest import ingest
 from corpus.rights import read_rights
 from corpus.store import Store
@@ -24,7 +24,7 @@ def test_pieces_works_and_rights_are_counted(tmp_path: Path) -> None:
     write_midi(replace(tune(0), title="again"), tmp_path / "src" / "same.mid")
     (tmp_path / "rights.csv").write_text("path,artist,licence,source,consent\n0.mid,A,CC0-1.0,own,granted\n")
     ingest([tmp_path / "src"], tmp_path / "store", rights=read_rights(tmp_path / "rights.csv"), workers=1)
-    card = data_card(Store.open(tmp_path / "store"))
+    card = take_census(Store.open(tmp_path / "store")).card()
     assert (card["pieces"], card["works"], card["duplicates"], card["notes"]) == (5, 4, 1, 300)
     assert abs(card["hours"] - 5 * 15 / 3600) < 1e-3
     assert ["CC0-1.0", 1] in card["licence"]
