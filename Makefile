@@ -41,9 +41,10 @@ lint: venv
 test: lint node-tools
 	$(BIN)/python -m pytest
 
-# The synopses and option tables of docs/commands, from the program
+# What the pages of docs/commands and docs/policy.md take from the program: synopses, options, rules, keys
 docs: venv
 	PYTHONPATH=. $(BIN)/python tests/test_docs_commands.py
+	PYTHONPATH=. $(BIN)/python tests/test_docs_policy.py
 
 # Development tools of npm: anvil, forge, solc, OpenZeppelin; playwright-core and axe-core, which drive the Chromium that is
 # installed. Without them the tests say which of them were skipped.
