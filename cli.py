@@ -18,7 +18,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from commands.terminal import FAILED, INTERRUPTED, UNCHECKED, UNREADABLE, USAGE, say
+from commands.shared.terminal import FAILED, INTERRUPTED, UNCHECKED, UNREADABLE, USAGE, say
 from music.text import printable
 
 COMMANDS = {

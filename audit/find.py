@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.findings import Finding, Match, PassageNote, Skipped, Verdict, finding_id
+from audit.findings import Finding, Match, PassageNote, Verdict, finding_id
 from audit.policy import Policy
+from audit.report import Skipped
 from audit.search.corpus import SearchCorpus
 from audit.search.lines import query_table, voice_table
 from audit.search.passages import Passage, lines, search

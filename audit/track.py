@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from audit.corpus import WINDOW, AuditCorpus
 from audit.find import describe, judge, unsearchable
-from audit.findings import AuditReport, Finding, Link, MetricResult, RuleResult, Skipped, SoundMatch
+from audit.findings import Finding, Link, MetricResult, SoundMatch
 from audit.gate.context_rules import judge_context
 from audit.gate.outcome import decide_outcome, sentence
 from audit.gate.rules import describe_state, judge_rules
@@ -22,6 +22,7 @@ from audit.measures.sound import Sound, SoundCorpus, find_sounds
 from audit.originality.report import course
 from audit.originality.windows import Measured, measure_windows
 from audit.policy import Policy
+from audit.report import AuditReport, RuleResult, Skipped
 from audit.search.corpus import SearchCorpus
 from audit.search.passages import lines, search
 from audit.search.significance import SEED

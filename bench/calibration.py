@@ -25,7 +25,7 @@ from audit.opening import open_audit_corpus
 from audit.search.corpus import SearchCorpus
 from audit.search.passages import Passage, search
 from audit.search.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
-from commands.terminal import progress
+from commands.shared.terminal import progress
 from corpus.chorales import copy_chorales
 from corpus.ingest import ingest
 from corpus.store import Store

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger.exchange.credential import read_credential
 from ledger.exchange.credential_issue import Issuer
-from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.provenance.record import material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.certificates import create_certificates, load_chain
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust

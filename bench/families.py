@@ -27,7 +27,7 @@ from audit.find import find
 from audit.opening import open_audit_corpus
 from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
-from commands.terminal import progress
+from commands.shared.terminal import progress
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import MusicError

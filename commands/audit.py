@@ -23,7 +23,8 @@ from corpus.store import Store
 from ledger.hashes.digest import hash_bytes, hash_file
 from ledger.provenance.digests import Digests
 from ledger.provenance.environment import environment
-from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.provenance.record import material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.memory import Memory
 from music.midi import write_atomically
 from music.notes import NoteSequence
@@ -34,17 +35,25 @@ from reports.language.translation import language
 if TYPE_CHECKING:
     from audit.corpus import AuditCorpus
     from audit.disclosure import Disclosure
-    from audit.findings import AuditReport
     from audit.gate.waivers import Waivers
     from audit.measures.sound import Sound, SoundCorpus
     from audit.originality.windows import Measured
     from audit.policy import Policy
+    from audit.report import AuditReport
     from ledger.signing.signer import Signer
     from reports.pages.index import IndexRow
-from commands.inputs import explain_error, gate_exit_code, is_notes, list_music, name_gaps, name_unmatched, open_store
-from commands.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
-from commands.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
-from commands.terminal import UNCHECKED, USAGE, progress, say, stop, tell
+from commands.shared.inputs import (
+    explain_error,
+    gate_exit_code,
+    is_notes,
+    list_music,
+    name_gaps,
+    name_unmatched,
+    open_store,
+)
+from commands.shared.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
+from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
 FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from audit.findings import many
-from commands.opening import open_chain_to_write, open_log, open_trust
-from commands.options import ChainToWrite, Shares, Trusted, grouped, split_shares
-from commands.terminal import say, tell
+from commands.shared.opening import open_chain_to_write, open_log, open_trust
+from commands.shared.options import ChainToWrite, Shares, Trusted, grouped, split_shares
+from commands.shared.terminal import say, tell
 from ledger.anchors.anchor import anchor_again, anchor_paths, revoke_path
 from ledger.anchors.token_metadata import Listing, metadata_file
 from ledger.anchors.tokens import mint_tracks

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.demo_steps import run_demo
-from commands.terminal import FAILED, OK, say, stop
+from commands.shared.terminal import FAILED, OK, say, stop
 
 
 def setup() -> None:

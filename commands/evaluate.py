@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Seed
+from commands.shared.terminal import USAGE, needing_extra, progress, say, stop, tell
 from corpus.store import Store
 from ledger.provenance.record import digest_of
 from music.midi import write_atomically
 from reports.pages.evaluation import evaluation_html, evaluation_rows
-
-if TYPE_CHECKING:
-    pass
-from commands.inputs import open_search, open_store
-from commands.options import Device, Seed
-from commands.terminal import USAGE, needing_extra, progress, say, stop, tell
 
 
 def evaluate(

@@ -24,10 +24,10 @@ from music.render import levelled, render_wav, renderer_info, write_wav
 if TYPE_CHECKING:
     from generator.writing.sample import Generated
     from music.notes import NoteSequence
-from commands.environment import describe_environment
-from commands.inputs import open_search, open_store
-from commands.options import Device, Model, SamplingOptions, Seed, TopP, grouped
-from commands.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
+from commands.shared.environment import describe_environment
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
+from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 
 LIVELY = SamplingOptions(temperature=1.05)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from commands.options import PasswordFd, SigningKey
-from commands.terminal import ask_password, blaming_option, say, tell
+from commands.shared.options import PasswordFd, SigningKey
+from commands.shared.terminal import ask_password, blaming_option, say, tell
 from ledger.chains.account import load_keystore
 from ledger.hashes.digest import Digest, read_bytes, write_atomic
 from ledger.signing import keyring

@@ -13,7 +13,7 @@ from audit.checked_toml import TomlError
 from audit.findings import many
 from audit.gate.waivers import holds_waivers, read_waivers
 from audit.policy import PROFILES, explained, read_policy
-from commands.terminal import OK, USAGE, say, tell, tell_json
+from commands.shared.terminal import OK, USAGE, say, tell, tell_json
 
 policy = typer.Typer(help="Check and explain the rules of the gate.", no_args_is_help=True, add_completion=False)
 

@@ -20,9 +20,9 @@ from reports.verify import INDEX, Found, beside_index, verify_files
 if TYPE_CHECKING:
     from ledger.links import Link
     from ledger.signing.trust import Trust
-from commands.opening import open_log, open_trust
-from commands.options import AllowUnsigned, Json, Trusted
-from commands.terminal import FAILED, OK, UNCHECKED, say, tell, tell_json
+from commands.shared.opening import open_log, open_trust
+from commands.shared.options import AllowUnsigned, Json, Trusted
+from commands.shared.terminal import FAILED, OK, UNCHECKED, say, tell, tell_json
 
 report = typer.Typer(help="Compare and verify audit reports.", no_args_is_help=True, add_completion=False)
 

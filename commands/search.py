@@ -11,9 +11,9 @@ import typer
 
 from audit.findings import many
 from audit.policy import read_policy
-from commands.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
-from commands.options import Json, Lang, Partial, PolicyFile, Tracks
-from commands.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
+from commands.shared.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
+from commands.shared.options import Json, Lang, Partial, PolicyFile, Tracks
+from commands.shared.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
 from music.midi import write_atomically
 from music.read import read_music
 from reports.json_report import plain

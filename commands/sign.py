@@ -8,14 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.opening import open_cache, open_log, open_trust
-from commands.options import PasswordFd, Paths, SigningKey
-from commands.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
+from commands.shared.opening import open_cache, open_log, open_trust
+from commands.shared.options import PasswordFd, Paths, SigningKey
+from commands.shared.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
 from ledger.exchange.credential import is_music
 from ledger.hashes.manifest import FILES, Method, check_name
 from ledger.paths import named
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
-from ledger.provenance.record import digest_of, index_of, owner_of, sign_path
+from ledger.provenance.record import digest_of, index_of, owner_of
+from ledger.provenance.sign import sign_path
 from ledger.signing.signer import load_signer
 from ledger.signing.timestamp import time_stamp
 from ledger.staging import Staged
@@ -86,7 +87,7 @@ def sign(
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.provenance.record import check_about
+        from ledger.provenance.signed import check_about
         from ledger.signing.keys import key_id
         from ledger.signing.trust import Trust
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from audit.findings import many
-from commands.inputs import open_store
-from commands.options import Shares, split_shares
-from commands.terminal import UNREADABLE, progress, say, stop
+from commands.shared.inputs import open_store
+from commands.shared.options import Shares, split_shares
+from commands.shared.terminal import UNREADABLE, progress, say, stop
 from corpus.ingest import ingest as run_ingest
 from corpus.recordings import open_recordings
 from corpus.rights import read_rights

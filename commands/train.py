@@ -14,9 +14,9 @@ from metrics.phash import mel_hash
 
 if TYPE_CHECKING:
     from generator.training.settings import Settings
-from commands.environment import describe_environment
-from commands.options import Resume, TrainingOptions, grouped
-from commands.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
+from commands.shared.environment import describe_environment
+from commands.shared.options import Resume, TrainingOptions, grouped
+from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
 
 
 @grouped

@@ -18,9 +18,9 @@ from ledger.verify import verify_path
 
 if TYPE_CHECKING:
     from ledger.links import Verification
-from commands.opening import SHIPPED, open_cache, open_chain_to_read, open_log, open_trust
-from commands.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
-from commands.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
+from commands.shared.opening import SHIPPED, open_cache, open_chain_to_read, open_log, open_trust
+from commands.shared.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
+from commands.shared.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
 
 ledger = typer.Typer(
     help="Look at statements, and at the log of what was signed.", no_args_is_help=True, add_completion=False

@@ -14,79 +14,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledger.errors import (
-    ExtraMissing,
-    KeyRevoked,
     LedgerError,
-    LinkRefused,
-    LogIncomplete,
-    Malformed,
     PathRefused,
     Unsigned,
 )
-from ledger.exchange.credential import credential_links
-from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
-from ledger.hashes.manifest import Manifest, left_out
-from ledger.links import Assured, Link, LinkVerdict, Verification
+from ledger.hashes.digest import Digest, hash_bytes
+from ledger.hashes.manifest import Manifest
+from ledger.links import Assured, Verification
 from ledger.paths import beside, named
-from ledger.provenance.contributions import contributions_file, read_contributions
 from ledger.provenance.digests import Digests
-from ledger.provenance.record import (
-    Signed,
-    artefact_of,
-    check_content,
-    check_pages,
-    place_of,
-    read_record,
-    read_signed,
-    read_statement,
-    record_path,
-    root_of,
-)
-from ledger.signing.envelope import Envelope
-from ledger.signing.keyring import with_files
+from ledger.provenance.record import artefact_of, place_of
+from ledger.provenance.signed import Signed, check_content, check_pages, read_signed
 from ledger.signing.log import TransparencyLog
-from ledger.signing.memory import Known, Memory
+from ledger.signing.memory import Memory
 from ledger.signing.predicates import (
     CONTENT_PREDICATE,
-    CONTRIBUTIONS_PREDICATE,
-    RUN_PREDICATE,
-    origin_of,
     signed_manifest,
 )
-from ledger.signing.statement import Material, Statement
-from ledger.signing.timestamp import check_time_stamp, is_stamped, stamp_file
-from ledger.signing.trust import Trust, format_time, verify_envelope
+from ledger.signing.statement import Material
+from ledger.signing.trust import Trust, format_time
 from messages import message
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     from ledger.chains.chain import Chain
-
-ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX = ".anchor.json", ".token.json", ".nft.json"
-TRACES = (
-    *(".sig.tsr", ".run.sig", ".contributions.sig", ".contributions.json"),
-    *(ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX),
+from ledger.verification.signature_checks import SignatureChecks
+from ledger.verification.walk import (
+    ANCHOR_SUFFIX,
+    METADATA_SUFFIX,
+    TOKEN_SUFFIX,
+    measure_or_refuse,
+    name_link,
+    read_kind,
+    root_of_measured,
 )
-"""Files beside an artefact that are made after it was signed, or for what will be."""
-DOUBTS = {
-    "unchecked": "{error:text}; the anchor's time would show it, if the chain confirms it",
-    "pending": "{error:text}; the anchor's time would show it, if the chain confirms it",
-    "simulated": "{error:text}; the anchor's time says nothing, since whoever runs an embedded chain sets its clock",
-    "unproven": "{error:text}; the anchor's time is the node's word alone, since the file holds no evidence of the "
-    "block",
-}
-"""Why an anchor does not show that a signature is older than a revocation, by what was found out about the anchor."""
-NOTED = {
-    "anchor": "there is no {file}, and this machine noted an anchor on {time:word}",
-    "token": "there is no {file}, and this machine noted a token on {time:word}",
-    "time stamp": "there is no {file}, and this machine noted a time stamp on {time:word}",
-}
-"""What is said of something that this machine's log knows of, and that is not there."""
 
 
 def verify_path(
@@ -125,7 +90,7 @@ def verify_path(
     signature : Path, optional
         The signature of `path`, where it lies elsewhere.
     ignored : sequence of str
-        Names below `path` to leave out, see `ledger.provenance.record.check_content`.
+        Names below `path` to leave out, see `ledger.provenance.signed.check_content`.
     strict : bool
         Whether files that a statement leaves out (``.git`` for other tools) break the link; if not, they are named.
     allow_unsigned : bool
@@ -151,7 +116,7 @@ def verify_path(
     memory = None if log is None else Memory.of(log, trust)
     walk = _Walk(trust, chain, tuple(search), strict, allow_unsigned, digests or Digests(), memory, shipped)
     owner = artefact_of(path) if signature is None else path
-    signed = walk.artefact(owner, None, _measure(owner, walk.digests), signature, tuple(ignored))
+    signed = walk.artefact(owner, None, measure_or_refuse(owner, walk.digests), signature, tuple(ignored))
     if signed is not None and "reports" in signed.origin.parameters:
         walk.listed(signed)
     if about is not None:
@@ -172,71 +137,8 @@ def _names(signed: Signed, path: Path) -> bool:
     return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
 
-def _measure(path: Path, digests: Digests) -> Manifest | Digest | PathRefused:
-    """Return what is there, or why it cannot be hashed."""
-    try:
-        return digests.measure(path)
-    except PathRefused as error:
-        return error
-
-
-def _root(measured: Manifest | Digest | PathRefused) -> Digest | None:
-    return None if isinstance(measured, PathRefused) else root_of(measured)
-
-
-class _Walk:
-    """The links found so far, and what they are checked against."""
-
-    def __init__(
-        self,
-        keys: Trust,
-        chain: Chain | None,
-        search: tuple[Path, ...],
-        strict: bool,
-        allow_unsigned: bool,
-        digests: Digests,
-        memory: Memory | None,
-        shipped: Path | None,
-    ) -> None:
-        self.keys = keys
-        self.chain = chain
-        self.search = search if shipped is None else (*search, shipped)
-        self.strict = strict
-        self.allow_unsigned = allow_unsigned
-        self.digests = digests
-        self.memory = memory
-        self.shipped = shipped
-        self.links: list[Link] = []
-        self.assured: list[Assured] = []
-        self._seen: set[str] = set()
-        self._places: dict[str, Path] = {}
-        self._reported: dict[str, list[tuple[Path, str, str]]] = {}
-
-    def add(self, name: str, subject: Path | str, verdict: LinkVerdict, detail: str, code: str = "ok") -> None:
-        self.links.append(Link(name, str(subject), verdict, detail, code))
-
-    def fault(self, name: str, subject: Path | str, error: LedgerError) -> None:
-        """Add what an error says: ``missing`` where something is not there, else ``broken``."""
-        verdict: LinkVerdict = "broken"
-        if isinstance(error, Unsigned):
-            verdict = "absent" if self.allow_unsigned else "missing"
-        elif isinstance(error, LogIncomplete):
-            verdict = "missing"
-        elif isinstance(error, LinkRefused):
-            verdict = "unchecked"
-        self.add(name, subject, verdict, str(error), error.code)
-
-    def _trust(self, path: Path) -> Trust:
-        """Return whom a signature of `path` is believed from: what came with the program has a key of its own."""
-        if self.shipped is None or Path(os.path.realpath(path)).parent != Path(os.path.realpath(self.shipped)):
-            return self.keys
-        return with_files(self.keys, [self.shipped])
-
-    def uncovered(self, path: Path, owner: Path) -> None:
-        """Say first that a file is named by nothing signed: the record beside it is anybody's word."""
-        text = message("{file} lists it, and no signature that can be believed names it", file=record_path(owner).name)
-        verdict: LinkVerdict = "absent" if self.allow_unsigned else "missing"
-        self.links.insert(0, Link("file", str(path), verdict, text, "not-covered"))
+class _Walk(SignatureChecks):
+    """A walk from an artefact back to its materials and its anchor."""
 
     def artefact(
         self,
@@ -251,14 +153,14 @@ class _Walk:
         if place in self._seen:
             return None
         self._seen.add(place)
-        name = _link_name(kind or _said_kind(path))
-        trust = self._trust(path)
+        name = name_link(kind or read_kind(path))
+        trust = self.trust_of(path)
         try:
             # Whether the key counts still is asked once the anchor has said when the signature was there.
             signed = read_signed(path, trust, file=signature, timeless=True)
         except LedgerError as error:
-            links = self._credentials(path)
-            trace = self._trace(path, measured) if isinstance(error, Unsigned) else ""
+            links = self.check_credentials(path)
+            trace = self.note_trace(path, measured) if isinstance(error, Unsigned) else ""
             # A track that travels alone has only its credential, which vouches for it where it was asked for itself.
             alone = isinstance(error, Unsigned) and kind is None and not trace
             if alone and any(link.verdict == "ok" for link in links):
@@ -276,314 +178,44 @@ class _Walk:
         if kind is not None and signed.origin.kind != kind and not foreign:
             text = message(
                 "expected a {kind:text}, and it is signed as a {other:text}",
-                kind=_link_name(kind),
-                other=_link_name(signed.origin.kind),
+                kind=name_link(kind),
+                other=name_link(signed.origin.kind),
             )
-            self.add(_link_name(kind), path, "broken", text, "wrong-kind")
+            self.add(name_link(kind), path, "broken", text, "wrong-kind")
             return None
-        name = name if kind is not None and foreign else _link_name(signed.origin.kind)
-        intact = self._content(name, signed, measured, ignored, trust)
-        stamped = self._time_stamp(signed, signature or beside(path, ".sig"))
+        name = name if kind is not None and foreign else name_link(signed.origin.kind)
+        intact = self.check_content_of(name, signed, measured, ignored, trust)
+        stamped = self.check_time_stamp(signed, signature or beside(path, ".sig"))
         mined, anchored = self._anchor(signed, measured)
         final = mined if anchored == "ok" else None
         time = min((known for known in (stamped, final) if known is not None), default=None)
-        if self._key(signed, time, anchored, mined, trust) and intact:
+        if self.check_key(signed, time, anchored, mined, trust) and intact:
             since = format_time(time) if time else None
             self.assured.append(Assured(name, str(path), trust.name_of(signed.envelope), since))
-        self.links += self._credentials(path, signed, time if intact else None)
-        self._statements(signed, measured)
+        self.links += self.check_credentials(path, signed, time if intact else None)
+        self.check_statements(signed, measured)
         if signature is None:
-            self._remembered(signed, measured)
+            self.check_remembered(signed, measured)
         for material in signed.origin.materials:
             self._material(material, Path(place if path.is_dir() else os.path.dirname(place)))
         if signed.origin.kind == "report":
-            self._report(signed, _root(measured))
+            self._report(signed, root_of_measured(measured))
         return signed
-
-    def _trace(self, path: Path, measured: Manifest | Digest | PathRefused) -> str:
-        """Say what tells that an artefact without a signature was signed, or should be; "" where nothing does."""
-        if self.memory is not None and (known := self.memory.latest(path)):
-            return message("it was signed on this machine on {time:word}", time=known.time)
-        files = [file for file in (record_path(path), *(beside(path, suffix) for suffix in TRACES))]
-        there = [file.name for file in files if os.path.lexists(file)]
-        return message("{file} beside it says that there should be one", file=there[0]) if there else ""
-
-    def _remembered(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
-        """Say where the log knows of a later statement about an artefact, or one that is not there any more."""
-        if self.memory is None:
-            return
-        content, payload = _root(measured), hash_bytes(signed.envelope.payload)
-        self._later(signed.path, ".sig", payload, self.memory.latest(signed.path))
-        for suffix, name in ((".run.sig", "run"), (".contributions.sig", "contributions")):
-            known, file = self.memory.companion(payload, content, suffix), beside(signed.path, suffix)
-            if known is not None and not os.path.lexists(file):
-                text = message(
-                    "there is no {file}, and it was signed on this machine on {time:word}", file=file, time=known.time
-                )
-                self.fault(name, signed.path, Unsigned(text))
-            elif known is not None:
-                with suppress(LedgerError):  # said where it is read as a statement
-                    envelope = Envelope.from_bytes(read_bytes(file, MAX_RECORD_BYTES), source=str(file))
-                    self._later(signed.path, suffix, hash_bytes(envelope.payload), known)
-        revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
-        anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
-        if revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
-            text = message(
-                "revoked on this machine on {time:word}, and the chain does not say so (any more)", time=revoked
-            )
-            self.add("anchor", signed.path, "broken", text, "anchor-refuted")
-
-    def _later(self, path: Path, suffix: str, payload: Digest, known: Known | None) -> None:
-        """Say where the statement that lies beside an artefact is older than one that the log has."""
-        here = self.memory.entry(payload) if self.memory else None
-        if here is not None and known is not None and here.position < known.position:
-            text = message(
-                "{file} is of {time:word}, and this machine's log has a later one of {later:word}: the older state was "
-                "put back",
-                file=path.name + suffix,
-                time=here.time,
-                later=known.time,
-            )
-            self.add("log", path, "missing", text, "superseded")
-
-    def _content(
-        self,
-        name: str,
-        signed: Signed,
-        measured: Manifest | Digest | PathRefused,
-        ignored: tuple[str, ...],
-        trust: Trust,
-    ) -> bool:
-        """Compare an artefact with its statement; return whether it is as signed."""
-        path, extra = signed.path, []
-        by = trust.name_of(signed.envelope)
-        text = message("content as signed by {signer:text}", signer=by)
-        try:
-            if isinstance(measured, PathRefused):
-                raise measured
-            check_content(signed, measured, ignored=ignored, measured_by=self.digests.manifest)
-            if signed.statement.predicate_type == CONTENT_PREDICATE and path.is_dir():
-                manifest = signed_manifest(signed.statement)
-                text = message(
-                    "{count:d} {count:shard|shards} as signed by {signer:text}"
-                    if manifest.method.shard_bytes
-                    else "{count:d} {count:file|files} as signed by {signer:text}",
-                    count=len(manifest.files),
-                    signer=by,
-                )
-                extra = left_out(path, (*manifest.method.ignored, *ignored))
-        except LedgerError as error:
-            self.fault(name, path, error)
-            return False
-        if extra:
-            text = message(
-                "{what:text}; the signature leaves out {names} and more"
-                if len(extra) > 3
-                else "{what:text}; the signature leaves out {names}",
-                what=text,
-                names=", ".join(extra[:3]),
-            )
-        self.add(name, path, "broken" if extra and self.strict else "ok", text, "not-covered" if extra else "ok")
-        return True
-
-    def _time_stamp(self, signed: Signed, file: Path) -> datetime | None:
-        """Check the time stamp of a signature file, if any; return the time that a trusted authority vouches for."""
-        if not is_stamped(file):
-            self._noted(signed, "time stamp", stamp_file(file))
-            return None
-        try:
-            time = check_time_stamp(file, signed.envelope.signature, self.keys.roots)
-        except ExtraMissing as error:
-            self.add("time stamp", signed.path, "unchecked", str(error), error.code)
-            return None
-        except LedgerError as error:
-            self.fault("time stamp", signed.path, error)
-            return None
-        if time is None:
-            text = message("by an authority that is not trusted here, which says nothing")
-            self.add("time stamp", signed.path, "absent", text, "authority-unknown")
-        else:
-            text = message("signed before {time} UTC", time=f"{time:%Y-%m-%d %H:%M:%S}")
-            self.add("time stamp", signed.path, "ok", text)
-        return time
-
-    def _credentials(self, path: Path, signed: Signed | None = None, time: datetime | None = None) -> list[Link]:
-        """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
-        older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
-        found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
-        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in found if report]
-        return [link for link, _ in found]
-
-    def _noted(self, signed: Signed, what: str, file: Path) -> bool:
-        """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
-        time = self.memory.noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
-        if time is None:
-            return False
-        text = message(NOTED[what], file=file, time=time)
-        self.add(what, signed.path, "missing", text, "removed")
-        return True
-
-    def _key(
-        self, signed: Signed, time: datetime | None, anchored: str | None, claimed: datetime | None, trust: Trust
-    ) -> bool:
-        """Say whether the signer's key still counts, where there is a doubt; return whether it does.
-
-        `time` is vouched for by somebody other than the signer; `claimed` is the anchor's, whoever vouches for it.
-        """
-        try:
-            verify_envelope(signed.envelope, trust, at=time)
-        except KeyRevoked as error:
-            revoked = trust.revoked.get(signed.envelope.keyid)
-            late = claimed is not None and revoked is not None and claimed >= revoked.since
-            why = anchored if anchored and (time is None or anchored in ("unchecked", "pending")) else ""
-            if why in DOUBTS and not late:
-                code = "chain-not-asked" if not self.chain and anchored == "unchecked" else error.code
-                self.add("key", signed.path, "unchecked", message(DOUBTS[why], error=error), code)
-            else:
-                self.fault("key", signed.path, error)
-            return False
-        except LedgerError as error:
-            self.fault("key", signed.path, error)
-            return False
-        if signed.envelope.keyid in trust.revoked and time is not None:
-            since = format_time(trust.revoked[signed.envelope.keyid].since)
-            text = message(
-                "revoked since {since:word}; the signature was there on {time:word}",
-                since=since,
-                time=format_time(time),
-            )
-            self.add("key", signed.path, "ok", text, "signed-before-revocation")
-        return True
-
-    def _statements(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> None:
-        """Check what else was signed about an artefact: the run that made it, and what people did."""
-        if signed.origin.kind == "track":
-            self._run(signed)
-        content = _root(measured)
-        if content is None:
-            return
-        if signed.origin.kind == "model" and signed.told:
-            self._run_of_model(signed, content)
-        if os.path.lexists(contributions_file(signed.path)) or os.path.lexists(
-            beside(signed.path, ".contributions.sig")
-        ):
-            self._contributions(signed, content)
-
-    def _run_of_model(self, signed: Signed, content: Digest) -> None:
-        """Check the SLSA provenance of a model; its own statement tells the same, so it may be absent."""
-        if os.path.lexists(beside(signed.path, ".run.sig")):
-            try:
-                statement = self._beside(signed, content, ".run.sig", RUN_PREDICATE)
-                if origin_of(statement) != signed.origin:
-                    raise Malformed(
-                        message(
-                            "{file}: it tells of another run than the model's", file=beside(signed.path, ".run.sig")
-                        )
-                    )
-            except LedgerError as error:
-                self.fault("run", signed.path, error)
-                return
-        self._run(signed)
-
-    def _beside(self, signed: Signed, content: Digest, suffix: str, predicate_type: str) -> Statement:
-        """Return a further statement about an artefact, checked; raises `LedgerError`."""
-        file = beside(signed.path, suffix)
-        if not os.path.lexists(file):
-            raise Unsigned(message("not signed: there is no {file}", file=file))
-        envelope, statement = read_statement(file, self._trust(signed.path), timeless=True)
-        if envelope.keyid != signed.envelope.keyid:
-            raise Malformed(message("{file}: signed by another key than {path}", file=file, path=signed.path))
-        if statement.predicate_type != predicate_type or list(statement.subjects.values()) != [content]:
-            raise Malformed(message("{file}: the statement is not about {path} as it is", file=file, path=signed.path))
-        return statement
-
-    def _contributions(self, signed: Signed, content: Digest) -> None:
-        path = signed.path
-        try:
-            statement = self._beside(signed, content, ".contributions.sig", CONTRIBUTIONS_PREDICATE)
-            told, entries = statement.predicate["entries"], read_contributions(path)
-        except LedgerError as error:
-            self.fault("contributions", path, error)
-            return
-        if entries[: len(told)] != told:
-            text = message(
-                "{file} does not begin with the {count:d} entries that were signed",
-                file=contributions_file(path),
-                count=len(told),
-            )
-            self.add("contributions", path, "broken", text, "content-changed")
-        elif len(entries) > len(told):
-            text = message(
-                "{count:d} of {total:d} entries are not signed yet; sign again",
-                count=len(entries) - len(told),
-                total=len(entries),
-            )
-            self.add("contributions", path, "missing", text, "unsigned")
-        else:
-            kinds = [entry["kind"] for entry in entries]
-            text = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-            self.add("contributions", path, "ok", message("{kinds}; as signed", kinds=text))
-
-    def logged(self, memory: Memory, path: Path, signed: Signed | None) -> None:
-        """Look a statement up in this machine's log, and say what is wrong with that."""
-        if memory.fault is not None:
-            self.fault("log", path, memory.fault)
-        elif signed is not None:
-            entry = memory.entry(hash_bytes(signed.envelope.payload))
-            if entry is None:
-                text = message("not in this machine's log: signed elsewhere")
-                self.add("log", path, "absent", text, "not-logged")
-            elif entry.position >= memory.size:
-                text = message(
-                    "entry {number:d} of this machine's log is under no head that a trusted key signed",
-                    number=entry.position + 1,
-                )
-                self.add("log", path, "broken", text, "signer-unknown")
-            elif not any(link.name == "log" and link.subject == str(path) for link in self.links):
-                text = message(
-                    "entry {number:d} of {total:d}, put down on {time:word}",
-                    number=entry.position + 1,
-                    total=memory.size,
-                    time=entry.time,
-                )
-                self.add("log", path, "ok", text)
-
-    def _run(self, signed: Signed) -> None:
-        of_track = signed.origin.kind == "track"
-        wanted = "model" if of_track else "dataset"
-        named = [material.name for material in signed.origin.materials if material.kind == wanted]
-        plain = (
-            item
-            for item in sorted(signed.origin.parameters.items())
-            if isinstance(item[1], str | int | float) and item[1] != ""
-        )
-        settings = ", ".join(f"{key} {value}" for key, value in plain)
-        settings = settings if len(settings) <= 160 else settings[:157] + "..."
-        if named:
-            text = message(
-                "made by the model {names}; {settings:text}" if of_track else "trained on {names}; {settings:text}",
-                names=", ".join(named),
-                settings=settings or message("no settings named"),
-            )
-            self.add("run", signed.path, "ok", text)
-        else:
-            text = message("the signed statement names no {kind:text}", kind=wanted)
-            self.add("run", signed.path, "absent", text, "not-named")
 
     def _material(self, material: Material, base: Path) -> None:
         """Find a material by its hint or in the search folders, and check it."""
-        name = _link_name(material.kind)
+        name = name_link(material.kind)
         hinted = None if material.path is None else Path(os.path.normpath(base / material.path))
         mismatch = None
         if hinted is not None and os.path.lexists(hinted):
-            measured = _measure(hinted, self.digests)
-            if _root(measured) == material.digest:
+            measured = measure_or_refuse(hinted, self.digests)
+            if root_of_measured(measured) == material.digest:
                 self._found(material, hinted, measured)
                 return
             mismatch = self._mismatch(material, hinted, measured)
         for candidate in self._candidates(material):
-            measured = _measure(candidate, self.digests)
-            if _root(measured) == material.digest:
+            measured = measure_or_refuse(candidate, self.digests)
+            if root_of_measured(measured) == material.digest:
                 self._found(material, candidate, measured)
                 return
         if mismatch is not None:
@@ -603,17 +235,17 @@ class _Walk:
     def _stated(self, material: Material, path: Path) -> bool:
         """Whether the signed statement of a data set is here; the data itself is seldom handed on with a model."""
         try:
-            signed = read_signed(path, self._trust(path))
+            signed = read_signed(path, self.trust_of(path))
             manifest = signed_manifest(signed.statement)
         except LedgerError:
             return False
         if manifest.root != material.digest:
             return False
-        by = self._trust(path).name_of(signed.envelope)
+        by = self.trust_of(path).name_of(signed.envelope)
         text = message(
             "not here; its statement is: {count:d} files, signed by {signer:text}", count=len(manifest.files), signer=by
         )
-        self.add(_link_name(material.kind), path, "absent", text, "stated")
+        self.add(name_link(material.kind), path, "absent", text, "stated")
         return True
 
     def _found(self, material: Material, path: Path, measured: Manifest | Digest | PathRefused) -> None:
@@ -627,7 +259,7 @@ class _Walk:
         """Return how a material differs from what was used; its own signature may tell which files."""
         if isinstance(measured, PathRefused):
             return str(measured)
-        found = _root(measured)
+        found = root_of_measured(measured)
         text = message(
             "it is not what was used: the statement names {named:word}..., here is {found:word}...",
             named=material.digest.hex[:16],
@@ -635,7 +267,7 @@ class _Walk:
         )
         try:
             check_content(
-                read_signed(path, self._trust(path), timeless=True), measured, measured_by=self.digests.manifest
+                read_signed(path, self.trust_of(path), timeless=True), measured, measured_by=self.digests.manifest
             )
         except LedgerError as error:
             return message("{what:text} ({error:text})", what=text, error=error)
@@ -663,13 +295,13 @@ class _Walk:
 
         The verdict is ``unproven`` where the anchor file holds no evidence of the block: then the node alone says when.
         """
-        path, content = signed.path, _root(measured)
+        path, content = signed.path, root_of_measured(measured)
         anchored, minted, described = (
             os.path.lexists(beside(path, suffix)) for suffix in (ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX)
         )
-        if not anchored and not self._noted(signed, "anchor", beside(path, ANCHOR_SUFFIX)) and described:
+        if not anchored and not self.is_noted(signed, "anchor", beside(path, ANCHOR_SUFFIX)) and described:
             self._described(path)
-        if not minted and not self._noted(signed, "token", beside(path, TOKEN_SUFFIX)) and described:
+        if not minted and not self.is_noted(signed, "token", beside(path, TOKEN_SUFFIX)) and described:
             text = message(
                 "there is no {file} beside {other}",
                 file=beside(path, TOKEN_SUFFIX).name,
@@ -748,7 +380,7 @@ class _Walk:
             text = message("not here; the report was made together with others")
             self.add("page", index, "absent", text, "not-found")
             return
-        listing = self.artefact(index, "report", _measure(index, self.digests))
+        listing = self.artefact(index, "report", measure_or_refuse(index, self.digests))
         reports = listing.origin.parameters.get("reports") if listing else None
         if listing and (not isinstance(reports, Mapping) or reports.get(place_of(signed.path)) != content.hex):
             text = message(
@@ -759,7 +391,7 @@ class _Walk:
 
     def about(self, path: Path, signed: Signed | None, track: Path) -> None:
         """Say whether a report is about the track that was meant."""
-        meant = _root(_measure(track, self.digests))
+        meant = root_of_measured(measure_or_refuse(track, self.digests))
         materials = signed.origin.materials if signed else ()
         if not any((material.kind, material.digest) == ("track", meant) for material in materials):
             self.add("report", path, "broken", message("it is not about {track}", track=track), "other-track")
@@ -770,18 +402,3 @@ class _Walk:
             check_pages(signed.path, signed.origin, "reports")
         except LedgerError as error:
             self.fault("page", signed.path, error)
-
-
-def _said_kind(path: Path) -> str:
-    """Return what an artefact says it is; nobody vouches for it, so it only names the link."""
-    try:
-        record = read_record(path)
-    except LedgerError:
-        record = None
-    if record is not None:
-        return record.origin.kind
-    return "folder" if path.is_dir() else "file"
-
-
-def _link_name(kind: str) -> str:
-    return "data set" if kind == "dataset" else kind

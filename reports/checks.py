@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audit.findings import (
-    AuditReport,
-    CanBeWaived,
-    Finding,
-    Link,
-    MetricResult,
-    RuleResult,
-    SoundMatch,
-    Verdict,
-    Waiver,
-)
+from audit.findings import CanBeWaived, Finding, Link, MetricResult, SoundMatch, Verdict, Waiver
+from audit.report import AuditReport, RuleResult
 from reports.language.translation import ENGLISH, Language
 from reports.language.words import clean
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit.findings import AuditReport
+from audit.report import AuditReport
 from reports.checks import Check, checks, short
 from reports.json_report import ReportError, read_report
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from audit.disclosure import Disclosure
-from audit.findings import AuditReport
 from audit.measures.influence import influence, sound_influence
 from audit.measures.sound import Sound
 from audit.policy import copy_rules
+from audit.report import AuditReport
 from music.notes import NoteSequence
 from reports.exports.disclosure import disclosure_files
 from reports.exports.influence import influence_csv, influence_json

@@ -20,22 +20,16 @@ from typing import Any
 
 import rfc8785
 
-from audit.findings import (
+from audit.findings import Finding, Link, MetricResult, PassageNote, SoundMatch, StyleRange, Waiver
+from audit.report import (
     AuditReport,
     ChordBlock,
     Course,
     CourseWindow,
-    Finding,
     Harmony,
-    Link,
-    MetricResult,
-    PassageNote,
     RuleResult,
     Skipped,
-    SoundMatch,
     SoundWindows,
-    StyleRange,
-    Waiver,
     strict_json,
 )
 

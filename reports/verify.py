@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from audit.findings import AuditReport
 from audit.policy import PolicyError, read_policy
+from audit.report import AuditReport
 from reports.exports.pdf import attached_json
 from reports.formats import FORMS, Source
 from reports.json_report import ReportError, read_report

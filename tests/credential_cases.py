@@ -24,7 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ledger.exchange.c2pa_engine import credential_file
 from ledger.exchange.credential_issue import Issuer
-from ledger.provenance.record import digest_of, material_of, sign_path, write_record
+from ledger.provenance.record import digest_of, material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.certificates import create_certificates
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust

@@ -3,19 +3,9 @@
 import dataclasses
 from typing import Any
 
-from audit.findings import (
-    AuditReport,
-    Finding,
-    Link,
-    MetricResult,
-    PassageNote,
-    RuleResult,
-    Skipped,
-    SoundMatch,
-    StyleRange,
-    Waiver,
-)
+from audit.findings import Finding, Link, MetricResult, PassageNote, SoundMatch, StyleRange, Waiver
 from audit.policy import read_policy
+from audit.report import AuditReport, RuleResult, Skipped
 
 HOSTILE = {
     "script": '</script><script>alert(1)</script><img src="http://evil.example/x.png" onerror=alert(1)>',

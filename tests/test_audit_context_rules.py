@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.findings import Link, RuleResult
+from audit.findings import Link
 from audit.gate.context_rules import LEAST, judge_context
 from audit.gate.waivers import read_waivers
 from audit.policy import Policy
+from audit.report import RuleResult
 from audit.search.corpus import SearchCorpus
 from audit.search.index_build import build_index
 from audit.search.significance import Calibration

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from audit.findings import Finding, Link, MetricResult, RuleResult, Skipped, Waiver
+from audit.findings import Finding, Link, MetricResult, Waiver
 from audit.gate.outcome import decide_outcome, sentence
 from audit.gate.rules import can_be_waived, judge_rules
 from audit.policy import Policy, check_policy, read_policy
 from audit.policy_tables import RULES
+from audit.report import RuleResult, Skipped
 from tests.test_reports_json_report import FINDING
 
 METRIC = MetricResult("phash_64", "Sound.", 12.0, 30.0, 20.0, "lower", "a.mid")

@@ -12,11 +12,12 @@ import pytest
 import soundfile
 
 import audit.measures.sound
-from audit.findings import AuditReport, Waiver
+from audit.findings import Waiver
 from audit.gate.waivers import Waivers
 from audit.measures.sound import SoundCorpus, find_sounds, hear, open_sounds
 from audit.opening import open_audit_corpus
 from audit.policy import Policy, check_policy, read_policy
+from audit.report import AuditReport
 from audit.track import AuditRun, audit_track
 from corpus.ingest import ingest
 from corpus.rights import read_rights

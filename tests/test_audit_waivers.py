@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import Finding, RuleResult
+from audit.findings import Finding
 from audit.gate.waivers import WaiverError, attach_waivers, judge_expiry, mark_used, read_waivers
+from audit.report import RuleResult
 from tests.test_reports_json_report import FINDING
 
 DAY = date(2026, 11, 26)

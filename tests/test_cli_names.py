@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from commands.terminal import tell_json
+from commands.shared.terminal import tell_json
 from music.midi import write_midi
 from music.text import printable
 from tests.test_cli import Ran, contraste, tune

@@ -15,7 +15,7 @@ import pytest
 
 import cli
 import corpus.ingest
-from commands.inputs import open_store
+from commands.shared.inputs import open_store
 from corpus.ingest import ingest
 from corpus.prepare import SPLITS, content_key, groups_of, melody_key, split_of
 from corpus.rights import RightsError, read_rights

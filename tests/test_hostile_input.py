@@ -35,7 +35,7 @@ from ledger.errors import LONGEST, LedgerError, Malformed
 from ledger.exchange import credential
 from ledger.hashes.digest import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_RECORD_BYTES, parse_json, read_json
 from ledger.hashes.manifest import FILES, Manifest
-from ledger.provenance.record import read_signed
+from ledger.provenance.signed import read_signed
 from ledger.signing.envelope import sign_statement
 from ledger.signing.keyring import BINDING_PREDICATE, check_binding
 from ledger.signing.predicates import content_statement, origin_of

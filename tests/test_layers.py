@@ -22,13 +22,13 @@ FLOORS = {
     "music": "notes containers text | midi_events chords key voices audio | midi midi_edit | scores | read render "
     "| align",
     "ledger": "errors | paths media links ai_roles | hashes | staging | signing | provenance chains | anchors | "
-    "exchange | verify show",
+    "exchange | verification | verify show",
     "generator": "data | network | writing | training | sound evaluate",
-    "audit": "findings checked_toml | policy_tables | policy | search | originality | corpus find | measures | "
-    "gate opening disclosure | track compiled",
+    "audit": "findings checked_toml | report | policy_tables | policy | search | originality | corpus find | "
+    "measures | gate opening disclosure | track compiled",
     "reports": "language json_report | drawings checks search_result | pages | exports | formats | verify diff",
-    "commands": "terminal | options environment | opening inputs | "
-    "store search audit policy report train generate evaluate keys sign verify chain demo_steps | demo",
+    "commands": "shared | store search audit policy report train generate evaluate keys sign verify chain demo_steps "
+    "| demo",
 }
 """Rooms and files of a folder, floor by floor: each imports from lower floors alone."""
 

@@ -25,7 +25,7 @@ from ledger.chains.opening import open_chain
 from ledger.chains.rpc import RpcChain
 from ledger.errors import ChainRefused, ChainUnreachable, NotFinal
 from ledger.hashes.digest import Digest
-from ledger.provenance.record import sign_path
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust
 from ledger.verify import verify_path

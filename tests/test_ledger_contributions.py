@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.errors import LedgerError, Malformed
 from ledger.hashes.digest import hash_bytes
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
-from ledger.provenance.record import digest_of, read_statement, sign_path
+from ledger.provenance.record import digest_of
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import read_statement
 from ledger.signing.keys import key_id
 from ledger.signing.predicates import CONTRIBUTIONS_PREDICATE
 from ledger.signing.trust import Trust

@@ -23,7 +23,8 @@ from ledger.errors import ExtraMissing, KeyUnusable, LedgerError, Malformed, Pat
 from ledger.exchange.credential import LINKS, read_credential, run_digest
 from ledger.exchange.credential_issue import Issuer, chain_of
 from ledger.media import KINDS, SOUNDS
-from ledger.provenance.record import digest_of, material_of, owner_of, read_record, record_path, sign_path, write_record
+from ledger.provenance.record import digest_of, material_of, owner_of, read_record, record_path, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.certificates import create_certificates, load_chain, load_roots, pem_text
 from ledger.signing.keyring import import_trusted, trusted_keys
 from ledger.signing.keys import key_id, load_certificates

@@ -24,7 +24,9 @@ from cryptography.x509.oid import NameOID
 from ledger.errors import SignerUnknown
 from ledger.hashes.digest import hash_bytes
 from ledger.hashes.manifest import FILES, ManifestMismatch, Method
-from ledger.provenance.record import check_content, material_of, measure, read_signed, sign_path, write_record
+from ledger.provenance.record import material_of, measure, write_record
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import check_content, read_signed
 from ledger.signing.keyring import with_files
 from ledger.signing.predicates import signed_manifest
 from ledger.signing.statement import Material

@@ -519,7 +519,7 @@ def open_umask():
 
 def test_nobody_else_can_write_where_trust_lies_whatever_the_umask(home, tmp_path, open_umask):
     from ledger.hashes.hashcache import HashCache
-    from ledger.provenance.record import sign_path
+    from ledger.provenance.sign import sign_path
     from ledger.signing.log import TransparencyLog
 
     key = ec.generate_private_key(ec.SECP256R1())

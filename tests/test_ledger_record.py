@@ -9,18 +9,9 @@ from ledger.errors import LedgerError, LinkRefused, Malformed, PathRefused, Sign
 from ledger.hashes.digest import hash_bytes
 from ledger.hashes.manifest import Manifest, ManifestMismatch
 from ledger.provenance.digests import Digests
-from ledger.provenance.record import (
-    check_content,
-    digest_of,
-    material_of,
-    measure,
-    read_record,
-    read_signed,
-    read_statement,
-    record_path,
-    sign_path,
-    write_record,
-)
+from ledger.provenance.record import digest_of, material_of, measure, read_record, record_path, write_record
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import check_content, read_signed, read_statement
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust
 

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ledger.errors import LedgerError, TimeStampUnavailable
 from ledger.hashes import digest
 from ledger.hashes.digest import hash_bytes, temporary_file, write_atomic
-from ledger.provenance.record import sign_path, write_record
+from ledger.provenance.record import write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.log import TransparencyLog
 from ledger.signing.trust import Trust

@@ -23,7 +23,8 @@ from ledger.errors import ChainUnreachable, Malformed
 from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import hash_bytes
 from ledger.hashes.merkle import keccak256
-from ledger.provenance.record import sign_path, write_record
+from ledger.provenance.record import write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust
 from ledger.verify import verify_path

@@ -15,7 +15,9 @@ from ledger.anchors.anchor import anchor_file, anchor_paths, revoke_path
 from ledger.anchors.token_metadata import Listing, metadata_file, metadata_json
 from ledger.anchors.tokens import TokenFile, token_file
 from ledger.hashes.digest import hash_bytes
-from ledger.provenance.record import RECORD_SCHEMA, material_of, read_signed, sign_path, write_record
+from ledger.provenance.record import RECORD_SCHEMA, material_of, write_record
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import read_signed
 from ledger.signing import keyring
 from ledger.signing.envelope import Envelope, pre_authentication_encoding
 from ledger.signing.keys import key_id, public_pem

@@ -27,7 +27,8 @@ from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest
 from ledger.provenance.contributions import add_contribution, contributions_file
 from ledger.provenance.digests import Digests
-from ledger.provenance.record import digest_of, material_of, sign_path, write_record
+from ledger.provenance.record import digest_of, material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing import keyring
 from ledger.signing.envelope import Envelope, pre_authentication_encoding
 from ledger.signing.keys import key_id, public_pem

@@ -16,7 +16,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ledger.errors import Malformed, SignatureInvalid, SignerUnknown, TimeStampUnavailable
 from ledger.exchange.credential import read_credential
 from ledger.exchange.credential_issue import Issuer
-from ledger.provenance.record import read_record, read_signed, sign_path, write_record
+from ledger.provenance.record import read_record, write_record
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import read_signed
 from ledger.signing.keys import key_id, load_certificates
 from ledger.signing.timestamp import check_time_stamp, in_order, stamp_file, time_stamp
 from ledger.signing.trust import Revocation, Trust

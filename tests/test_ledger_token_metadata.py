@@ -19,7 +19,8 @@ from ledger.errors import ChainRefused, LedgerError, Malformed, PathRefused, Uns
 from ledger.hashes.cid import CHUNK, cid_of_file
 from ledger.hashes.digest import canonical_json, hash_bytes
 from ledger.hashes.manifest import ManifestMismatch
-from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.provenance.record import material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Trust
 from ledger.verify import verify_path

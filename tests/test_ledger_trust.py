@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from ledger.errors import KeyRevoked, SignerUnknown
-from ledger.provenance.record import read_signed, sign_path
+from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import read_signed
 from ledger.signing.certificates import CLAIM_SIGNING
 from ledger.signing.envelope import Envelope
 from ledger.signing.keys import key_id

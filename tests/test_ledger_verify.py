@@ -23,7 +23,8 @@ from ledger.errors import (
     Unsigned,
 )
 from ledger.hashes.manifest import ManifestMismatch
-from ledger.provenance.record import material_of, sign_path, write_record
+from ledger.provenance.record import material_of, write_record
+from ledger.provenance.sign import sign_path
 from ledger.signing.keys import key_id
 from ledger.signing.trust import Revocation, Trust
 from ledger.verify import verify_path

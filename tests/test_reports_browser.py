@@ -18,19 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audit.findings import (
-    AuditReport,
-    ChordBlock,
-    Course,
-    CourseWindow,
-    Finding,
-    Harmony,
-    Link,
-    MetricResult,
-    RuleResult,
-    Skipped,
-    SoundWindows,
-)
+from audit.findings import Finding, Link, MetricResult
+from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
 from reports.language.translation import language, languages
 from reports.pages.report import CARD_NAMES, report_html
 from reports.pages.sounds import COMPRESSION

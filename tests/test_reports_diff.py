@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import MetricResult, RuleResult
+from audit.findings import MetricResult
+from audit.report import RuleResult
 from reports.diff import compare_paths, compare_reports, diff_json, diff_lines
 from reports.json_report import ReportError, report_json
 from tests.report_cases import clean_report, finding, report, waiver

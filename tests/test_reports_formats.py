@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 
 import reports.exports.pdf
-from audit.findings import AuditReport, ChordBlock, Course, CourseWindow, Harmony, Skipped, SoundWindows
+from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, Skipped, SoundWindows
 from reports.checks import checks, short
 from reports.exports.junit import report_junit
 from reports.exports.markdown import escaped, report_markdown

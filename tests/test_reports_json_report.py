@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from audit.findings import (
-    AuditReport,
-    Finding,
-    Link,
-    MetricResult,
-    PassageNote,
-    Skipped,
-)
+from audit.findings import Finding, Link, MetricResult, PassageNote
+from audit.report import AuditReport, Skipped
 from reports.json_report import (
     SCHEMA_FILE,
     ReportError,

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from audit.findings import Link, MetricResult, RuleResult, Skipped
+from audit.findings import Link, MetricResult
 from audit.gate.outcome import _copy_reason, decide_outcome, sentence
 from audit.gate.rules import judge_rules
 from audit.originality.baseline import Baseline, Estimate, Group
 from audit.originality.report import OriginalityReport
 from audit.originality.windows import Measured, Setting, Window
 from audit.policy import read_policy
+from audit.report import RuleResult, Skipped
 from audit.track import LIMITS
 from messages import message
 from metrics.measure import MetricSkipped, features, measure

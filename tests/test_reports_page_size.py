@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from audit.findings import AuditReport, Finding
+from audit.findings import Finding
+from audit.report import AuditReport
 from reports.drawings.notation import Score
 from reports.drawings.svg import rolls
 from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, kept

@@ -13,24 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audit.findings import (
-    AuditReport,
-    ChordBlock,
-    Course,
-    CourseWindow,
-    Finding,
-    Harmony,
-    Link,
-    MetricResult,
-    PassageNote,
-    RuleResult,
-    Skipped,
-    SoundMatch,
-    SoundWindows,
-    StyleRange,
-    Waiver,
-)
+from audit.findings import Finding, Link, MetricResult, PassageNote, SoundMatch, StyleRange, Waiver
 from audit.policy import read_policy
+from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, RuleResult, Skipped, SoundWindows
 from reports.drawings.provenance_graph import chain
 from reports.drawings.svg import chance_line, number, pitch_name, rolls, timeline
 from reports.language.translation import language

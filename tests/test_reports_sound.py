@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.findings import AuditReport, Skipped, SoundMatch
+from audit.findings import SoundMatch
 from audit.measures.influence import NO_MATCH, NO_NOTES, sound_influence
+from audit.report import AuditReport, Skipped
 from reports.checks import checks
 from reports.exports.influence import influence_csv, influence_json
 from reports.exports.junit import report_junit

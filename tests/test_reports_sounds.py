@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audit.findings import AuditReport, Finding
+from audit.findings import Finding
+from audit.report import AuditReport
 from music.notes import NoteSequence, build
 from reports.pages.sounds import MAX_SECONDS, SAMPLE_RATE, passage_sounds
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.findings import AuditReport
 from audit.policy import POLICIES, read_policy
+from audit.report import AuditReport
 from reports.formats import Source, report_files
 from reports.json_report import canonical, read_report, report_json
 from reports.verify import verify_files

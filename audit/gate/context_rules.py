@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audit.findings import Link, RuleResult, RuleVerdict
+from audit.findings import Link
 from audit.gate.rules import LACKS, RIGHTS, lacking, name_some, result
 from audit.measures.likeness import figures
 from audit.policy import Policy
 from audit.policy_tables import RULES
+from audit.report import RuleResult, RuleVerdict
 from audit.search.corpus import SearchCorpus
 from audit.search.index import SCHEMA as INDEX_SCHEMA
 from corpus.census import sources

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from audit.findings import (
-    Finding,
-    Link,
-    MetricResult,
-    Outcome,
-    RuleResult,
-    Skipped,
-    SoundMatch,
-    Waiver,
-    worst,
-)
+from audit.findings import Finding, Link, MetricResult, SoundMatch, Waiver, worst
+from audit.report import Outcome, RuleResult, Skipped
 from messages import message
 
 COPIED = {

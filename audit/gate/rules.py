@@ -9,18 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from audit.findings import (
-    Finding,
-    Link,
-    MetricResult,
-    RuleResult,
-    RuleVerdict,
-    Skipped,
-    SoundMatch,
-    worst,
-)
+from audit.findings import Finding, Link, MetricResult, SoundMatch, worst
 from audit.policy import Policy
 from audit.policy_tables import RULES
+from audit.report import RuleResult, RuleVerdict, Skipped
 from corpus.rights import CONSENTED
 from messages import message
 

@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from audit.checked_toml import TomlError, named, read_toml, schema_problems, toml_lines
-from audit.findings import Finding, RuleResult, SoundMatch, Waiver, WaiverState
+from audit.findings import Finding, SoundMatch, Waiver, WaiverState
 from audit.gate.rules import can_be_waived
 from audit.policy import POLICIES
 from audit.policy_tables import RULES
+from audit.report import RuleResult
 from corpus.rights import normal
 from ledger.hashes.digest import hash_bytes
 from messages import message

@@ -17,10 +17,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from audit.findings import Skipped
 from audit.originality.baseline import Estimate, human_baseline
 from audit.originality.report import measure_originality, originality_report
 from audit.originality.windows import Setting
+from audit.report import Skipped
 from audit.search.corpus import SearchCorpus
 from metrics.bleu import MAX_ORDER, self_bleu
 from metrics.chord_f1 import tonic

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.find import JudgedPassage, judge
-from audit.findings import ChordBlock, Harmony, MetricResult, Skipped, SoundWindows, StyleRange
+from audit.findings import MetricResult, StyleRange
 from audit.policy import read_policy
+from audit.report import ChordBlock, Harmony, Skipped, SoundWindows
 from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
 from audit.search.significance import borrowed, human_sample

@@ -29,9 +29,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from audit.findings import Course, CourseWindow, Skipped
 from audit.originality.baseline import MIN_PIECES, Baseline, Group, group_of
 from audit.originality.windows import GRID, Measured, Setting, measure_windows
+from audit.report import Course, CourseWindow, Skipped
 from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
 from audit.search.passages import search

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from audit.findings import Skipped
+from audit.report import Skipped
 from audit.search.align import MIN_PAIRS
 from audit.search.lines import voice_table
 from audit.search.passages import Passage

@@ -32,7 +32,7 @@ from ledger.errors import ChainRefused, Malformed, PathRefused
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, write_atomic
 from ledger.hashes.merkle import MAX_PROOF, MerkleTree, check_proof, leaf_hash
 from ledger.paths import beside
-from ledger.provenance.record import read_as_signed
+from ledger.provenance.signed import read_as_signed
 from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import sha256_object

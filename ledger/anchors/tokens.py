@@ -34,7 +34,7 @@ from ledger.hashes.cid import cid_of_digest
 from ledger.hashes.digest import Digest, canonical_json, hash_bytes, parse_json, write_atomic
 from ledger.media import SOUNDS
 from ledger.paths import beside
-from ledger.provenance.record import read_as_signed
+from ledger.provenance.signed import read_as_signed
 from ledger.signing.keyring import trusted_keys
 from ledger.signing.log import TransparencyLog
 from ledger.signing.statement import Material, sha256_object

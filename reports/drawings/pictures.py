@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.findings import ChordBlock, Harmony, SoundWindows
+from audit.report import ChordBlock, Harmony, SoundWindows
 from reports.drawings.svg import number
 from reports.language.translation import Language
 

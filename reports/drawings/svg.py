@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from audit.findings import Course, Finding, MetricResult, PassageNote
+from audit.findings import Finding, MetricResult, PassageNote
+from audit.report import Course
 from reports.language.translation import ENGLISH, Language
 from reports.language.words import clock, is_beyond_chance
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.disclosure import ROLES, Disclosure
-from audit.findings import AuditReport
+from audit.report import AuditReport
 from reports.checks import short
 from reports.exports.markdown import escaped
 from reports.json_report import canonical

@@ -14,8 +14,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from audit.findings import AuditReport
 from audit.measures.influence import RESAMPLES, SCHEMA, SEED, Ledger, Share
+from audit.report import AuditReport
 from reports.checks import short
 from reports.json_report import canonical
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from audit.findings import AuditReport
+from audit.report import AuditReport
 from reports.checks import Check, checks, short, waiver_words
 
 

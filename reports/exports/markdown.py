@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 import re
 
-from audit.findings import AuditReport, Finding
+from audit.findings import Finding
+from audit.report import AuditReport
 from reports.checks import Check, checks, short, waiver_words
 from reports.language.translation import ENGLISH, Language
 

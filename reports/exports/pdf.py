@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from audit.findings import AuditReport, Finding
+from audit.findings import Finding
+from audit.report import AuditReport
 from reports.checks import LONGEST, checks, short, waiver_words
 from reports.drawings.svg import rolls
 from reports.json_report import ReportError, report_json

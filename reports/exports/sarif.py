@@ -19,7 +19,8 @@ import hashlib
 from typing import Any, Literal
 from urllib.parse import quote
 
-from audit.findings import AuditReport, Finding, SoundMatch, Waiver
+from audit.findings import Finding, SoundMatch, Waiver
+from audit.report import AuditReport
 from reports.checks import Check, checks, short, waiver_words
 from reports.json_report import canonical
 from reports.language.translation import ENGLISH

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audit.findings import AuditReport
+from audit.report import AuditReport
 
 SHOWN = ("ok", "simulated", "pending")
 

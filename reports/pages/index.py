@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from audit.findings import AuditReport, Finding, Outcome, SoundMatch
+from audit.findings import Finding, SoundMatch
 from audit.originality.report import OriginalityReport
+from audit.report import AuditReport, Outcome
 from reports.language.translation import ENGLISH, Language
 from reports.pages.originality import drawn_curves, originality_sentence
 from reports.pages.page import LINK_WORDS, OUTCOME_WORDS, page

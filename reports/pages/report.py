@@ -13,8 +13,9 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from audit.findings import AuditReport, Finding, PassageNote
+from audit.findings import Finding, PassageNote
 from audit.policy import copy_rules
+from audit.report import AuditReport
 from music.notes import MusicError
 from reports.drawings.differences import differences
 from reports.drawings.notation import BARS, Score, notation

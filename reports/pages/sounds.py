@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audit.findings import AuditReport
+from audit.report import AuditReport
 from music.notes import MusicError, NoteSequence
 from music.render import render_passage
 

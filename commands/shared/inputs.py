@@ -9,7 +9,7 @@ import typer
 
 from audit.findings import many
 from audit.policy import Policy, PolicyError
-from commands.terminal import FAILED, OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop
+from commands.shared.terminal import FAILED, OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop
 from corpus.census import sources
 from corpus.segment import StoreError
 from corpus.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.options import ChainToRead, ChainToWrite
-from commands.terminal import USAGE, ask_password, stop
+from commands.shared.options import ChainToRead, ChainToWrite
+from commands.shared.terminal import USAGE, ask_password, stop
 from ledger.hashes.hashcache import HashCache
 from ledger.paths import data_folder
 from ledger.signing.keyring import trusted_keys, with_files
@@ -17,7 +17,7 @@ from ledger.signing.trust import Trust
 if TYPE_CHECKING:
     from ledger.chains.chain import Chain
 
-SHIPPED = Path(__file__).parents[1] / "generator" / "pretrained"  # models that came with the program, and their key
+SHIPPED = Path(__file__).parents[2] / "generator" / "pretrained"  # models that came with the program, and their key
 
 
 def open_signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:

@@ -1,0 +1,1 @@
+"""What commands share: the terminal, options, and the opening of what options name."""
