@@ -7,8 +7,11 @@ imported when the command is run, so that ``contraste --help`` answers at once.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,7 +21,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from commands.shared.terminal import FAILED, INTERRUPTED, UNCHECKED, UNREADABLE, USAGE, say
+from commands.shared.terminal import INTERRUPTED, USAGE, say
 from music.text import printable
 
 COMMANDS = {
@@ -83,6 +86,8 @@ class Commands(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Import a command, or a group of commands, and return it as click runs it."""
+    if name == "ingest":  # read when numpy is loaded: products are small here, and OpenBLAS' threads wait by spinning
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     command = getattr(import_module(f"commands.{COMMANDS[name][0]}"), name)
     if not isinstance(command, typer.Typer):
         function, command = command, typer.Typer(add_completion=False)
@@ -118,34 +123,6 @@ def contraste() -> None:
     """Have a callback, so that the program is a group of commands."""
 
 
-def _exit_code(error: Exception) -> int | None:
-    """Return the exit code of an error that the program knows, or None for a defect."""
-    from audit.checked_toml import TomlError
-    from corpus.chorales import DemoError
-    from corpus.pool import EngineError
-    from corpus.rights import RightsError
-    from corpus.segment import StoreAlteredError, StoreDamagedError, StoreError
-    from ledger import errors
-    from ledger.hashes.manifest import ManifestMismatch
-    from metrics.tokens import MetricError
-    from music.notes import MusicError
-    from reports.json_report import ReportError
-
-    codes: list[tuple[int, tuple[type[Exception], ...]]] = [  # the first that fits: subclasses before their base
-        (FAILED, (errors.SignatureInvalid, ManifestMismatch, errors.LogBroken, StoreAlteredError)),
-        (UNCHECKED, (StoreDamagedError,)),
-        (USAGE, (TomlError, RightsError, DemoError, EngineError)),
-        (USAGE, (errors.KeyUnusable, errors.ChainRefused, errors.ExtraMissing)),
-        (UNREADABLE, (MusicError, StoreError, MetricError, ReportError, errors.PathRefused, errors.Malformed)),
-        (UNCHECKED, (errors.Unsigned, errors.ChainUnreachable, errors.NotFinal, errors.TimeStampUnavailable)),
-        (USAGE, (errors.LedgerError,)),  # the rest: a place that can't be written to, as for an OSError
-    ]
-    if "generator.data.vocabulary" in sys.modules:  # raised only where it was imported
-        vocabulary = sys.modules["generator.data.vocabulary"]
-        codes += [(USAGE, (vocabulary.SettingError,)), (UNREADABLE, (vocabulary.GeneratorError,))]
-    return next((code for code, kinds in codes if isinstance(error, kinds)), None)
-
-
 def _keep_compiled_code() -> None:
     """Name a temporary folder for numba where neither the installation nor the home folder can be written to.
 
@@ -153,10 +130,6 @@ def _keep_compiled_code() -> None:
     """
     usual = (Path(__file__).parent, Path.home())
     if "NUMBA_CACHE_DIR" not in os.environ and not any(os.access(folder, os.W_OK) for folder in usual):
-        import atexit
-        import shutil
-        import tempfile
-
         os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="contraste-")
         atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
@@ -175,7 +148,9 @@ def main() -> None:
         say(f"contraste: {error.filename or 'system'}: {error.strerror or error}")
         sys.exit(USAGE)
     except Exception as error:  # our error classes are imported only when one of them may have been raised
-        code = _exit_code(error)
+        from commands.shared.errors import exit_code
+
+        code = exit_code(error)
         if code is None:
             raise
         say(f"contraste: {error}")

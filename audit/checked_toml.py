@@ -74,7 +74,7 @@ def _inside(value: Any) -> list[Any]:
 def toml_lines(text: str) -> dict[KeyPath, int]:
     """Line, from 1, on which each table and key of a valid TOML text begins; of tables named twice, the first."""
     lines, at, room = text.replace("\r\n", "\n").split("\n"), 0, MAX_TRIED * len(text)
-    found: dict[KeyPath, int] = {(): 1}
+    numbers: dict[KeyPath, int] = {(): 1}
     counts: dict[KeyPath, int] = {}  # tables of each array so far
     table: KeyPath = ()
     while at < len(lines):
@@ -85,12 +85,12 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
         if lines[at].lstrip().startswith("["):
             table = _header(statement, counts)
             for k in range(len(table)):
-                found.setdefault(table[: k + 1], at + 1)
+                numbers.setdefault(table[: k + 1], at + 1)
         else:
             for path in _paths(statement):
-                found.setdefault((*table, *path), at + 1)
+                numbers.setdefault((*table, *path), at + 1)
         at = end
-    return found
+    return numbers
 
 
 def _statement(lines: list[str], at: int, room: int) -> tuple[dict[str, Any] | None, int, int]:
@@ -143,7 +143,7 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     return lines.get(path)
 
 
-def named(path: KeyPath, lines: Mapping[KeyPath, int], message: str) -> str:
+def format_problem(path: KeyPath, lines: Mapping[KeyPath, int], message: str) -> str:
     """Write a problem: line, key, message."""
     line = line_of(path, lines)
     message = message if len(message) <= CUT else f"{message[: CUT - 3]}..."
@@ -154,27 +154,27 @@ def schema_problems(values: dict[str, Any], schema: Path, lines: Mapping[KeyPath
     """Say what breaks a JSON Schema, in the order of lines; also numbers that are not finite, which JSON can't hold."""
     from jsonschema import Draft202012Validator
 
-    found: list[tuple[KeyPath, str]] = []
+    problems: list[tuple[KeyPath, str]] = []
     for error in Draft202012Validator(json.loads(schema.read_bytes())).iter_errors(values):
         path: KeyPath = tuple(error.absolute_path)
         if error.validator == "additionalProperties" and error.validator_value is False:
             known = sorted(error.schema.get("properties", ()))
             for name in sorted(set(error.instance) - set(known)):
-                found.append(((*path, name), f"unknown key; known here: {', '.join(known)}"))
+                problems.append(((*path, name), f"unknown key; known here: {', '.join(known)}"))
         elif "propertyNames" in error.absolute_schema_path:
             known = sorted(error.validator_value)
-            found.append(((*path, error.instance), f"unknown key; known here: {', '.join(known)}"))
+            problems.append(((*path, error.instance), f"unknown key; known here: {', '.join(known)}"))
         elif error.validator == "required":
             missing = [name for name in error.validator_value if name not in error.instance]
-            found += [(path, f"{name!r} is a required property") for name in missing if name in error.message]
+            problems += [(path, f"{name!r} is a required property") for name in missing if name in error.message]
         else:
-            found.append((path, error.message))
+            problems.append((path, error.message))
     for path in _paths(values):
         value: Any = values
         for name in path:
             value = value[name]
         if isinstance(value, float) and not math.isfinite(value):
-            found.append((path, f"{value} is no finite number"))
-    found = list(dict.fromkeys(found))
-    found.sort(key=lambda problem: (line_of(problem[0], lines) or 0, [str(part) for part in problem[0]]))
-    return [named(path, lines, message) for path, message in found]
+            problems.append((path, f"{value} is no finite number"))
+    problems = list(dict.fromkeys(problems))
+    problems.sort(key=lambda problem: (line_of(problem[0], lines) or 0, [str(part) for part in problem[0]]))
+    return [format_problem(path, lines, message) for path, message in problems]

@@ -29,7 +29,7 @@ def compile_search() -> None:
         for number, tune in enumerate(tunes):
             write_midi(tune, Path(folder, "pieces", f"{number}.mid"))
         ingest([Path(folder, "pieces")], Path(folder, "store"), workers=1)
-        corpus = open_audit_corpus(Store.open(Path(folder, "store")), unwatched)
+        corpus = open_audit_corpus(Store.open(Path(folder, "store")), hide_progress)
         find(corpus, tunes[0].transpose(2), read_policy())
 
 
@@ -38,6 +38,6 @@ def _melody(rng: np.random.Generator) -> NoteSequence:
     return build(np.arange(notes) / 2, np.full(notes, 0.5), 60 + np.cumsum(rng.integers(-4, 5, notes)) % 24)
 
 
-def unwatched(step: str) -> AbstractContextManager[Callable[[int, int], None]]:
+def hide_progress(step: str) -> AbstractContextManager[Callable[[int, int], None]]:
     """Show nothing of the progress of a step."""
     return nullcontext(lambda done, total: None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.census import Census
 from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
-from ledger.ai_roles import disclosure
+from ledger.ai_roles import join_roles
 from ledger.errors import LedgerError
 from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, read_credential
 from ledger.exchange.cyclonedx import model_bom
@@ -99,7 +99,7 @@ def disclose(
         file = owner_of(file)
         record = read_record(file)
         by_model = record is not None and any(m.kind == "model" for m in record.origin.materials)
-        roles = disclosure(stated_roles(file), by_model=by_model)
+        roles = join_roles(stated_roles(file), by_model=by_model)
         if not roles:
             unknown["roles"] = "no record says that a model made the track, and no file beside it says what AI did"
         contributions = read_contributions(file)
@@ -120,26 +120,28 @@ def disclose(
     bom, reason = _model(record, model, digests or Digests())
     if reason:
         unknown["model"] = reason
-    return Disclosure(file.name, roles, credentials, ddex, bom, contributions, corpus.census, _named(unknown, file))
+    return Disclosure(
+        file.name, roles, credentials, ddex, bom, contributions, corpus.census, _hide_folders(unknown, file)
+    )
 
 
-def _named(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
+def _hide_folders(reasons: Mapping[str, str], file: Path) -> dict[str, str]:
     """Name files and not the folders of this machine, since a pack is handed on."""
     return {about: reason.replace(f"{file.parent}/", "") for about, reason in reasons.items()}
 
 
 def _credentials(file: Path, record: Record | None, trust: Trust) -> tuple[CredentialFound, ...]:
-    found = []
+    credentials = []
     for path in (file, *(file.parent / name for name in (record.also if record else ()))):
         if not carries(path):
             continue
         try:
             credential = read_credential(path, trust)
         except LedgerError as error:
-            found.append(CredentialFound(path.name, "unchecked", str(error).replace(f"{path.parent}/", "")))
+            credentials.append(CredentialFound(path.name, "unchecked", str(error).replace(f"{path.parent}/", "")))
             continue
-        found.append(CredentialFound(path.name, credential.verdict, credential.detail, _says(credential)))
-    return tuple(found)
+        credentials.append(CredentialFound(path.name, credential.verdict, credential.detail, _says(credential)))
+    return tuple(credentials)
 
 
 def _says(credential: Credential) -> dict[str, Any]:

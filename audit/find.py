@@ -19,8 +19,8 @@ from audit.policy import Policy
 from audit.report import Skipped
 from audit.search.corpus import SearchCorpus
 from audit.search.lines import query_table, voice_table
-from audit.search.passages import Passage, lines, search
-from audit.search.relatedness import Relative, all_compared, passage_of, relatives
+from audit.search.passages import Passage, lines_of, search
+from audit.search.relatedness import Relative, compares_all, find_relatives, passage_of
 from audit.search.seeds import Line
 from audit.search.significance import query_notes
 from messages import message
@@ -48,7 +48,7 @@ class JudgedPassage(NamedTuple):
 
 def find(corpus: SearchCorpus, track: NoteSequence, policy: Policy, top: int = 10) -> list[Finding]:
     """Search the corpus for what `track` shares with it, judge it, and give the evidence; see `judge`."""
-    here = lines(corpus.index, track)
+    here = lines_of(corpus.index, track)
     return describe(corpus, track, judge(corpus, track, here, search_best(corpus, here, top), policy, top))
 
 
@@ -75,7 +75,7 @@ def judge(
     Parameters
     ----------
     here : list of Line
-        The track's `audit.search.passages.lines`.
+        The track's `audit.search.passages.lines_of`.
     passages : sequence of Passage
         What was found for them, of at least as many pieces as `search_best` asks for.
     among : bool, one for each piece of the store, optional
@@ -87,8 +87,8 @@ def judge(
     judged: dict[int, list[JudgedPassage]] = {}
     for one in judge_passages(corpus, track, passages, policy):
         judged.setdefault(one.passage.piece, []).append(one)
-    kin = relatives(corpus.index, corpus.tunes, here, passages)
-    compared = all_compared(corpus.tunes, here)
+    kin = find_relatives(corpus.index, corpus.tunes, here, passages)
+    compared = compares_all(corpus.tunes, here)
     places = {piece: min(_place(one, kin.get(piece), compared) for one in own) for piece, own in judged.items()}
     for piece, relative in kin.items():
         if piece not in places and relative.degree > 0 and there[piece]:
@@ -107,7 +107,7 @@ def judge(
 
 def is_flagged(corpus: SearchCorpus, track: NoteSequence, policy: Policy) -> bool:
     """Whether `judge` would list a passage that is not clear."""
-    passages = search_best(corpus, lines(corpus.index, track))
+    passages = search_best(corpus, lines_of(corpus.index, track))
     return any(one.verdict != "clear" for one in judge_passages(corpus, track, passages, policy))
 
 
@@ -154,7 +154,7 @@ def judge_passages(
     ]
     judged = []
     for k, passage in enumerate(passages):
-        others = {works[other] for other in strong if _shared(spans[k], spans[other]) > 0.5} - {works[k]}
+        others = {works[other] for other in strong if _overlap(spans[k], spans[other]) > 0.5} - {works[k]}
         first, last = (track.bar_at(float(track.onset_beat[passage.query_rows[i]])) for i in (0, -1))
         common = policy.copy.is_common(passage.commonplace, len(others))
         verdict = policy.copy.judge(evalues[k], percentiles[k], len(passage.query_rows), last - first, common)
@@ -235,26 +235,26 @@ def _match(corpus: SearchCorpus, track: NoteSequence, located: _Located) -> Matc
 
 
 def _finding(corpus: SearchCorpus, track: NoteSequence, located: _Located) -> Finding:
-    (judged, notes, rows, voice), found = located, _match(corpus, track, located)
+    (judged, notes, rows, voice), matched = located, _match(corpus, track, located)
     passage, piece = judged.passage, corpus.store.pieces[judged.passage.piece]
     query_voice = next(own for _, _, own in query_table(track) if np.isin(passage.query_rows, own).all())
     pairs = _all_parts(track, notes, passage, rows)
     here, there = ({pair[side]: (k, pair[2]) for k, pair in enumerate(pairs)} for side in (0, 1))
-    query_notes = _excerpt(track, here, found.query_span_s, query_voice)
+    query_notes = _excerpt(track, here, matched.query_span_s, query_voice)
     return Finding(
-        **{key.name: getattr(found, key.name) for key in fields(found)},
+        **{key.name: getattr(matched, key.name) for key in fields(matched)},
         title=piece.title,
         artist=piece.artist,
         split=piece.split,
         rights=asdict(piece.rights),
-        id=finding_id(piece.path, found.query_bars, found.piece_bars, passage.transposition),
+        id=finding_id(piece.path, matched.query_bars, matched.piece_bars, passage.transposition),
         query_part=track.parts[track.part[passage.query_rows[0]]].name,
         piece_part=notes.parts[notes.part[rows[0]]].name,
         all_matched=len(pairs),
         all_notes=len(query_notes),
         query_notes=query_notes,
-        query_bar_beats=_bar_line(track, found.query_span_s[0])[1],
-        piece_notes=_excerpt(notes, there, found.piece_span_s, voice),
+        query_bar_beats=_bar_line(track, matched.query_span_s[0])[1],
+        piece_notes=_excerpt(notes, there, matched.piece_span_s, voice),
     )
 
 
@@ -277,7 +277,7 @@ def _tempo_ratio(track: NoteSequence, notes: NoteSequence, passage: Passage, pie
     return float(here / there) if there > 0 else passage.tempo_ratio
 
 
-def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Share of span `a` that lies in span `b`."""
     return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / max(a[1] - a[0], 1e-9)
 

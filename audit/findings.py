@@ -141,12 +141,12 @@ class Match:
     @property
     def query_shown(self) -> tuple[str, str]:
         """First and last bar of the track for people: as printed, or counted."""
-        return _shown(self.query_bars, self.query_printed)
+        return _bars_as_printed(self.query_bars, self.query_printed)
 
     @property
     def piece_shown(self) -> tuple[str, str]:
         """First and last bar of the piece for people: as printed, or counted."""
-        return _shown(self.piece_bars, self.piece_printed)
+        return _bars_as_printed(self.piece_bars, self.piece_printed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class Finding(Match, CanBeWaived):
         return int(first) if first.isdecimal() else self.query_bars[0]
 
 
-def _shown(counted: tuple[int, int], printed: tuple[str, str]) -> tuple[str, str]:
+def _bars_as_printed(counted: tuple[int, int], printed: tuple[str, str]) -> tuple[str, str]:
     first, last = (name or str(number) for number, name in zip(counted, printed, strict=True))
     return first, last
 
@@ -314,12 +314,12 @@ class Unsearched(NamedTuple):
 EVERYTHING = Unsearched(0, ())  # was searched
 
 
-def many(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
     """Write a number with its noun, e.g. ``1 link``, ``3 links``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def worst(verdicts: list[Verdict]) -> Verdict:
+def strongest_verdict(verdicts: list[Verdict]) -> Verdict:
     """Return the strongest of several verdicts; "clear" for none."""
     for verdict in ("fail", "review"):
         if verdict in verdicts:

@@ -50,11 +50,11 @@ def open_audit_corpus(
     """
     search = _open_search(store, watch, engine, workers, partial, repair)
     store, index = search.store, search.index
-    known = _kept(lambda: known_baseline(index, WINDOW), repair)
+    known = _read_or_remake(lambda: known_baseline(index, WINDOW), repair)
     if known is None:
         with watch("originality") as show:
             known = (measure_baseline(store, index, WINDOW, show),)
-    levels = _kept(lambda: open_levels(index), repair)
+    levels = _read_or_remake(lambda: open_levels(index), repair)
     if levels is None:
         with watch("chance and style levels") as show:
             levels = measure_levels(search, show)
@@ -63,7 +63,7 @@ def open_audit_corpus(
     return AuditCorpus(store, index, search.calibration, search.tunes, chance=chance, style=style, human=known[0])
 
 
-def _kept(read: Callable[[], T], repair: bool) -> T | None:
+def _read_or_remake(read: Callable[[], T], repair: bool) -> T | None:
     """Read what is kept beside an index; None where it is damaged and is to be made again."""
     try:
         return read()
@@ -74,7 +74,7 @@ def _kept(read: Callable[[], T], repair: bool) -> T | None:
 
 
 def _open_search(store: Store, watch: Watch, engine: str, workers: int, partial: bool, repair: bool) -> SearchCorpus:
-    index = _kept(lambda: open_index(store, partial=partial), repair)
+    index = _read_or_remake(lambda: open_index(store, partial=partial), repair)
     if index is None:
         if store.missing:
             raise StoreDamagedError(
@@ -84,20 +84,20 @@ def _open_search(store: Store, watch: Watch, engine: str, workers: int, partial:
         try:
             with writing(store.path), watch("index") as show:
                 store = Store.open(store.path)  # another process may have added to it, or made the index
-                index = _kept(lambda: open_index(store), repair) or build_index(store, show, engine, workers)
+                index = _read_or_remake(lambda: open_index(store), repair) or build_index(store, show, engine, workers)
         except StoreBusyError:
             earlier = newest_indexed(store)
             if earlier is None:
                 raise
             return _open_search(earlier, watch, "local", 1, partial, repair=False)
-    calibration = _kept(lambda: open_calibration(index), repair)
+    calibration = _read_or_remake(lambda: open_calibration(index), repair)
     if calibration is None:
         with watch("calibrate") as show:
             calibration = calibrate(store, index, show)
     tunes = tunes_of(index)
     if tunes is not None:
         bare = tunes
-        tunes = _kept(lambda: open_usual(index, bare), repair)
+        tunes = _read_or_remake(lambda: open_usual(index, bare), repair)
         if tunes is None:
             with watch("relatedness") as show:
                 tunes = measure_usual(index, bare, show)

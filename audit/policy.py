@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from audit.checked_toml import KeyPath, TomlError, named, read_toml, schema_problems, toml_lines
+from audit.checked_toml import KeyPath, TomlError, format_problem, read_toml, schema_problems, toml_lines
 from audit.findings import Verdict
 from audit.policy_tables import Bounds, CopyRules, Tables, is_listed, matches
 from corpus.rights import loose, normal
@@ -87,7 +87,7 @@ class Policy(Tables):
         """Whether a piece was refused: by its rights, or by ``rights.opted_out`` (see there; also ``consent``)."""
         return piece.get("consent") == "opt_out" or self.rights.opted_out.names(piece)
 
-    def unmatched(self, records: Iterable[Mapping[str, str]]) -> list[Unmatched]:
+    def find_unmatched(self, records: Iterable[Mapping[str, str]]) -> list[Unmatched]:
         """Entries of ``copy.allow`` and ``rights.opted_out`` that name nothing of what a store holds.
 
         Parameters
@@ -161,37 +161,37 @@ def check_policy(values: dict[str, Any], name: str, text: str = "") -> Policy:
     layers = _layers(values)
     said: dict[str, Any] = {}
     for _, layer in layers:
-        said = _merged(said, layer)
+        said = _merge(said, layer)
     lines = toml_lines(text) if text else {}
     problems = schema_problems(said, SCHEMA_FILE, lines)
     if problems:
         raise PolicyError(name, problems)
-    effective = _filled(said)
+    effective = _fill_in(said)
     origins = dict.fromkeys(_leaves(effective), BUILT_IN)
     for origin, layer in layers:
         origins |= dict.fromkeys((path for path in _leaves(layer) if path in origins), origin)
     policy = Policy(
-        **_typed(Tables, effective),
+        **_build_table(Tables, effective),
         name=effective["name"],
         values=effective,
         digest=hash_bytes(canonical_json(effective)).hex,
         text=text,
         origins=origins,
     )
-    problems = [named(path, lines, message) for path, message in _contradictions(policy)]
+    problems = [format_problem(path, lines, message) for path, message in _contradictions(policy)]
     if problems:
         raise PolicyError(name, problems)
     return policy
 
 
-def _typed(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+def _build_table(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a table's type: tables in it built, lists as tuples."""
 
     def built(hint: Any, value: Any) -> Any:
         if get_origin(hint) is Mapping:
             return {name: built(get_args(hint)[1], entry) for name, entry in value.items()}
         if is_dataclass(hint):
-            return hint(**_typed(hint, value))  # type: ignore[operator]
+            return hint(**_build_table(hint, value))  # type: ignore[operator]
         return tuple(value) if isinstance(value, list) else value
 
     hints = get_type_hints(kind)
@@ -200,7 +200,7 @@ def _typed(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def copy_rules(values: Mapping[str, Any]) -> CopyRules:
     """Return the rules on passages that stand in a report, as ``policy.values``."""
-    return CopyRules(**_typed(CopyRules, values["copy"]))
+    return CopyRules(**_build_table(CopyRules, values["copy"]))
 
 
 def _layers(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -216,19 +216,19 @@ def _layers(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [*_layers(below), own]
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Lay tables over one another; whatever is no table replaces what was there."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
+        merged[key] = _merge(merged[key], value) if both else value
     return merged
 
 
-def _filled(said: dict[str, Any]) -> dict[str, Any]:
+def _fill_in(said: dict[str, Any]) -> dict[str, Any]:
     """Return every effective value: that of the policy, or the default."""
     order = ("schema", "name", *DEFAULTS)
-    filled = _merged(DEFAULTS, said)
+    filled = _merge(DEFAULTS, said)
     return {key: filled[key] for key in order if key in filled}
 
 
@@ -253,24 +253,24 @@ def _contradictions(policy: Policy) -> Iterator[tuple[KeyPath, str]]:
     specs = {spec.name: spec for spec in SPECS}
     for name, bounds in policy.metrics.items():
         low, high = specs[name].low, specs[name].high
-        for key, value in bounds.given():
+        for key, value in bounds.list_given():
             if not low <= value <= high:
                 yield ("metrics", name, key), f"{value} can't be reached; {name} is from {low:g} to {high:g}"
-        yield from _crossed(("metrics", name), bounds)
-    yield from _crossed(("style",), policy.style)
+        yield from _find_crossed(("metrics", name), bounds)
+    yield from _find_crossed(("style",), policy.style)
     for name in policy.gate.required:
         if name in ("rights", "disclosure", "store", "style") and not policy.asks(name):
             yield ("gate", "required"), f"{name} is required, and no rule of the table {name} asks for anything"
 
 
-def _crossed(path: KeyPath, bounds: Bounds) -> Iterator[tuple[KeyPath, str]]:
+def _find_crossed(path: KeyPath, bounds: Bounds) -> Iterator[tuple[KeyPath, str]]:
     """Yield bounds in the wrong order: what fails must lie beyond what is for review, and a window needs room."""
-    for (first, low), (second, high) in pairwise(bounds.given()):
+    for (first, low), (second, high) in pairwise(bounds.list_given()):
         if low > high or (low == high and first[-6:] != second[-6:]):
             yield (*path, first), f"{first} {low} and {second} {high} leave no value between them"
 
 
-def explained(policy: Policy) -> Iterator[tuple[KeyPath, Any, str, str]]:
+def explain_policy(policy: Policy) -> Iterator[tuple[KeyPath, Any, str, str]]:
     """Yield every effective value: its path, value, origin, and what it does, in the schema's words."""
     schema = json.loads(SCHEMA_FILE.read_bytes())
     for path in _leaves(policy.values):

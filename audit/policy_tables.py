@@ -107,10 +107,10 @@ class CopyRules:
     allow: Allowed = field(default_factory=Allowed)
 
     def is_common(self, commonplace: str, other_works: int) -> bool:
-        """Whether a passage is a common figure: by its shape (`audit.search.commonplace`), or as so many works hold it."""
+        """Whether a passage is a common figure: by its shape (`audit.search.commonplace`), or in so many other works."""
         return bool(commonplace) or other_works >= self.common_works
 
-    def counted(self, evalue: float, common: bool) -> float:
+    def count_evalue(self, evalue: float, common: bool) -> float:
         """Return E as it counts: that of a common figure `common_factor` times."""
         return evalue * (self.common_factor if common else 1)
 
@@ -129,7 +129,7 @@ class CopyRules:
         """
         if matched < self.min_notes or bars < self.min_bars:
             return "clear"
-        evalue = self.counted(evalue, common)
+        evalue = self.count_evalue(evalue, common)
         unusual = not common and percentile >= self.review_percentile
         if evalue <= self.fail_evalue and percentile >= self.fail_percentile:
             return "fail"
@@ -159,7 +159,7 @@ class Bounds:
     review_above: float | None = None
     fail_above: float | None = None
 
-    def given(self) -> list[tuple[str, float]]:
+    def list_given(self) -> list[tuple[str, float]]:
         """Return the bounds that the policy sets, by name."""
         values = ((bound.name, getattr(self, bound.name)) for bound in fields(Bounds))
         return [(name, value) for name, value in values if value is not None]
@@ -171,7 +171,7 @@ class Bounds:
 
     def __str__(self) -> str:
         """Say what is asked for."""
-        return ", ".join(f"{name} {value:g}" for name, value in self.given())
+        return ", ".join(f"{name} {value:g}" for name, value in self.list_given())
 
     def judge(self, value: float) -> Verdict:
         """Judge a value; "clear" where there are no bounds."""
@@ -274,7 +274,7 @@ class Tables:
     def asks(self, table: str) -> bool:
         """Whether a rule of a table asks for anything: it has a level or a bound, or is on."""
         if table == "style":
-            return bool(self.style.given())
+            return bool(self.style.list_given())
         rules = (rule.id for rule in RULES.values() if rule.key and rule.id.startswith(f"{table}."))
         return any(self.level(rule) != "ignore" for rule in rules)
 

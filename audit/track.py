@@ -13,18 +13,18 @@ from audit.corpus import WINDOW, AuditCorpus
 from audit.find import describe, judge, unsearchable
 from audit.findings import Finding, Link, MetricResult, SoundMatch
 from audit.gate.context_rules import judge_context
-from audit.gate.outcome import decide_outcome, sentence
+from audit.gate.outcome import decide_outcome, state_outcome
 from audit.gate.rules import describe_state, judge_rules
 from audit.gate.waivers import Waivers, attach_waivers, judge_expiry, mark_used
 from audit.measures.metrics import SEED as CHANCE_SEED
-from audit.measures.metrics import chords_beside, closest_piece, measure_track, rendered, sound_beside
+from audit.measures.metrics import chords_beside, closest_piece, measure_track, render_features, sound_beside
 from audit.measures.sound import Sound, SoundCorpus, find_sounds
-from audit.originality.report import course
+from audit.originality.report import measure_course
 from audit.originality.windows import Measured, measure_windows
 from audit.policy import Policy
 from audit.report import AuditReport, RuleResult, Skipped
 from audit.search.corpus import SearchCorpus
-from audit.search.passages import lines, search
+from audit.search.passages import lines_of, search
 from audit.search.significance import SEED
 from corpus.prepare import notes_digest
 from ledger.chains.chain import Chain
@@ -170,23 +170,27 @@ def _of_notes(
     }
     if track.remarks:
         about["remarks"] = list(track.remarks)
-    here = lines(corpus.index, track)
+    here = lines_of(corpus.index, track)
     # Of every piece that is there: the course of the track looks at all of them.
     passages = search(corpus.index, here, len(corpus.store.pieces), corpus.store.present)
     listed = judge(corpus, track, here, passages, policy)
     findings = describe(corpus, track, listed)
     piece = closest_piece(corpus, track, listed)
-    theirs, ours, path = rendered(corpus.store.notes(piece)), rendered(track), corpus.store.pieces[piece].path
+    theirs, ours, path = (
+        render_features(corpus.store.notes(piece)),
+        render_features(track),
+        corpus.store.pieces[piece].path,
+    )
     windows = measure_windows(corpus.store, name, track, passages, WINDOW)
     if keep and isinstance(windows, Measured):
         keep(windows)
     beside = {
-        "course": course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
+        "course": measure_course(windows, WINDOW, corpus.human) if isinstance(windows, Measured) else None,
         "harmony": chords_beside(theirs, path, ours),
         "sound": sound_beside(theirs, path, ours) if any(f.verdict != "clear" for f in findings) else None,
     }
     metrics = measure_track(theirs, path, ours, corpus.chance, corpus.style)
-    unsearched = (*unsearchable(track), *_not_searched(corpus))
+    unsearched = (*unsearchable(track), *_name_unsearched(corpus))
     if policy.requires("sound"):
         unsearched += (Skipped("sound", message("needs sound: the track is notes")),)
     return Compared(about, findings, metrics, unsearched, beside=beside)
@@ -213,7 +217,7 @@ def _of_sound(track: Sound, sounds: SoundCorpus | None, policy: Policy) -> Compa
     return Compared(about, metrics=(Skipped("metrics", NEEDS_NOTES),), unsearched=unsearched, matches=matches)
 
 
-def _not_searched(corpus: SearchCorpus) -> tuple[Skipped, ...]:
+def _name_unsearched(corpus: SearchCorpus) -> tuple[Skipped, ...]:
     """Say which part of the corpus the copy search could not look at; () when it saw all of it."""
     pieces, segments = corpus.left_out
     names = ", ".join(name for name, _ in segments)
@@ -289,9 +293,9 @@ def conclude(
             if link.verdict in ("missing", "unchecked")
         )
     given = waivers.of(str(about["name"]), str(about.get("notes_sha256", ""))) if waivers else ()
-    found = attach_waivers(compared.findings, given)
+    findings = attach_waivers(compared.findings, given)
     heard = None if compared.matches is None else attach_waivers(compared.matches, given)
-    judgements = judge_rules(policy, found, measured, links, skipped, str(about.get("signed_by", "")), heard)
+    judgements = judge_rules(policy, findings, measured, links, skipped, str(about.get("signed_by", "")), heard)
     rules = attach_waivers((*judgements, *around, *judge_expiry(given, waivers.name if waivers else "")), given)
     known = {s.check for s in skipped}
     skipped += tuple(
@@ -299,12 +303,12 @@ def conclude(
         for rule in rules
         if rule.verdict == "skipped" and rule.id not in known and (rule.required or not rule.id.startswith("metrics."))
     )
-    outcome, reasons = decide_outcome(found, rules, measured, links, skipped, heard or ())
+    outcome, reasons = decide_outcome(findings, rules, measured, links, skipped, heard or ())
     return AuditReport(
         outcome=outcome,
-        sentence=sentence(
+        sentence=state_outcome(
             outcome,
-            found,
+            findings,
             reasons,
             len(corpus.store.pieces),
             corpus.left_out.pieces,
@@ -324,13 +328,13 @@ def conclude(
         policy={"name": policy.name, "digest": policy.digest, "values": policy.values}
         | ({"waivers": {"file": waivers.name, "sha256": waivers.sha256, "today": waivers.today}} if waivers else {}),
         tool={"name": "contraste", "version": version("contraste")},
-        findings=found,
+        findings=findings,
         metrics=measured,
         provenance=links,
         skipped=skipped,
         limits=LIMITS if heard is None else SOUND_LIMITS,
         sound_matches=heard or (),
         rules=rules,
-        waivers=mark_used(given, (*found, *(heard or ()), *rules)),
+        waivers=mark_used(given, (*findings, *(heard or ()), *rules)),
         **compared.beside,
     )

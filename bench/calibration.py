@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from audit.opening import open_audit_corpus
 from audit.search.corpus import SearchCorpus
 from audit.search.passages import Passage, search
-from audit.search.significance import CHANCE_NOTES, borrowed, chain_of, query_notes, random_melody, strongest
+from audit.search.significance import CHANCE_NOTES, chain_of, find_borrowed, query_notes, random_melody, strongest
 from commands.shared.terminal import progress
 from corpus.chorales import copy_chorales
 from corpus.ingest import ingest
@@ -68,7 +68,7 @@ def own_values(corpus: SearchCorpus, count: int) -> list[float]:
     """P-values of the corpus' own pieces against those of other works, versions left out."""
     store, values = corpus.store, []
     for row in np.random.default_rng(SEED).permutation(len(store.pieces))[:count]:
-        values.append(p_value(corpus, *borrowed(store, corpus.index, int(row))[:2]))
+        values.append(p_value(corpus, *find_borrowed(store, corpus.index, int(row))[:2]))
     return values
 
 

@@ -41,7 +41,7 @@ from platformdirs import user_cache_path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from audit.find import find
-from audit.findings import worst
+from audit.findings import strongest_verdict
 from audit.opening import open_audit_corpus
 from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
@@ -358,7 +358,7 @@ def score(corpus: SearchCorpus, asked: Sequence[Query], policy: Any) -> dict[str
         start = time.perf_counter()
         findings = find(corpus, query.notes, policy)
         seconds.append(time.perf_counter() - start)
-        verdict = worst([f.verdict for f in findings])
+        verdict = strongest_verdict([f.verdict for f in findings])
         flagged += verdict != "clear"
         failed += verdict == "fail"
         named = list(dict.fromkeys(f.piece for f in findings))

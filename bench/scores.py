@@ -25,7 +25,7 @@ import numpy as np
 
 from music.midi import read_bytes
 from music.scores import musicxml, score
-from music.scores.repeats import played
+from music.scores.repeats import unfold_bars
 
 Note = tuple[float, float, int]
 REFUSED = "music21 refuses repeats whose signs do not pair; here they are played as far as they do"
@@ -89,7 +89,7 @@ def ours(path: Path) -> tuple[list[Note], list[int]]:
                 measure.remove(note)
     reader = score._Reader(root, str(path))
     sequence = reader.read("", unfold=False)
-    order = played([bar.signs for bar in reader.bars], str(path))
+    order = unfold_bars([bar.signs for bar in reader.bars], str(path))
     pitched = ~sequence.is_drum
     columns = (sequence.onset_beat[pitched], sequence.duration_beat[pitched], sequence.pitch[pitched])
     notes = sorted((round(float(a), 3), round(float(b), 3), int(c)) for a, b, c in zip(*columns, strict=True))

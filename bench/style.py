@@ -21,7 +21,7 @@ from generator.data.tokens import quantise
 from generator.data.windows import read_split
 from generator.network.checkpoint import load_model
 from generator.training.train import active_latents
-from generator.writing.interpolate import figures, interpolate
+from generator.writing.interpolate import describe_pace, interpolate
 from music.notes import NoteSequence
 
 
@@ -57,7 +57,7 @@ def main() -> None:
             there, made = notes(end, beats), notes(written, beats)
             recall.append(len(there & made) / max(len(there), 1))
             precision.append(len(there & made) / max(len(made), 1))
-        for line in zip(*map(figures, walk), strict=True):
+        for line in zip(*map(describe_pace, walk), strict=True):
             way = np.sign(line[-1] - line[0])
             if way:
                 good += sum(way * (y - x) >= 0 for x, y in pairwise(line))

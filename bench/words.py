@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 import generator.data.attributes
 from corpus.store import Store
 from generator.data.attributes import Attributes
-from generator.writing.text_encoder import Encoders, described, features, minilm, retrieval, train_text
+from generator.writing.text_encoder import Encoders, describe_pieces, features, minilm, retrieval, train_text
 from music.notes import FloatArray
 
 OTHER = {
@@ -73,8 +73,8 @@ def main() -> None:
     start = time.perf_counter()
     train_text(store, options.model, options.seed)
     print(f"trained in {time.perf_counter() - start:.0f} s")
-    held_out = described(store, "valid")[:64]
-    pieces = [piece for split in ("train", "valid", "test") for piece in described(store, split)]
+    held_out = describe_pieces(store, "valid")[:64]
+    pieces = [piece for split in ("train", "valid", "test") for piece in describe_pieces(store, split)]
     rows = np.stack([features(*piece) for piece in pieces])
     for sentences in dict.fromkeys((None, minilm())):
         model = Encoders(sentences)

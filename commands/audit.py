@@ -17,19 +17,19 @@ import typer
 from audit.gate.waivers import parse_day, read_waivers
 from audit.measures.sound import hear, is_sound_of, open_sounds
 from audit.policy import read_policy
-from corpus.pool import Crashed, mapped
+from corpus.pool import Crashed, map_jobs
 from corpus.rights import loose
 from corpus.store import Store
 from ledger.hashes.digest import hash_bytes, hash_file
 from ledger.provenance.digests import Digests
-from ledger.provenance.environment import environment
+from ledger.provenance.environment import describe_environment
 from ledger.provenance.record import material_of, write_record
 from ledger.provenance.sign import sign_path
 from ledger.signing.memory import Memory
 from music.midi import write_atomically
 from music.notes import NoteSequence
 from music.read import read_music
-from reports.formats import Source, report_files, unknown_or_unavailable
+from reports.formats import FORMS, Source, report_files, unknown_or_unavailable
 from reports.language.translation import language
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ from commands.shared.inputs import (
     name_unmatched,
     open_store,
 )
-from commands.shared.opening import SHIPPED, open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.opening import SHIPPED_MODELS, open_chain_to_read, open_log, open_signer, open_trust
 from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
 from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
@@ -71,14 +71,16 @@ def audit(
     ] = None,
     today: Annotated[
         str | None,
-        typer.Option(help="Day that expiry of waivers is compared with, e.g. 2027-01-31; the present one, UTC."),
+        typer.Option(
+            help="Day with which the expiry of waivers is compared, such as 2027-01-31; today (UTC) by default."
+        ),
     ] = None,
     partial: Partial = False,
     formats: Annotated[
         str,
         typer.Option(
             "--format",
-            help="Of html, pdf, json (always), sarif, junit, md, influence and disclosure, separated by commas.",
+            help=f"Any of {', '.join(FORMS)}, separated by commas; json is always written.",
         ),
     ] = "html,json",
     sign_key: Annotated[
@@ -110,7 +112,7 @@ def audit(
         digests.of(made_from)  # before the first track: what the tracks are judged by is as it is now
     run = AuditRun(
         corpus, rules, trusted, open_chain_to_read(source), model, given, _sounds(corpus, files),
-        Memory(open_log(), trusted), SHIPPED, digests,
+        Memory(open_log(), trusted), SHIPPED_MODELS, digests,
     )  # fmt: skip
     reports: list[AuditReport] = []
     rows = []
@@ -208,7 +210,7 @@ def _audited(
             under_way.append((file, name, report))
             yield report, music, disclosure
 
-    for files_of_report in mapped(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
+    for files_of_report in map_jobs(forms, jobs(), workers=1 if len(files) < FEW_TRACKS else 2):
         file, name, report = under_way.popleft()
         if isinstance(files_of_report, Crashed):
             stop(f"{file}: a process died on its report", UNCHECKED)
@@ -318,7 +320,7 @@ def _keep_report(
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
     said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
-    write_record(index, "report", parameters=said, environment=environment())
+    write_record(index, "report", parameters=said, environment=describe_environment())
     if signer:
         sign_report(signer, index)
 
@@ -339,7 +341,7 @@ def _record_report(
         "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
-    write_record(file, "report", materials=materials, parameters=said, environment=environment())
+    write_record(file, "report", materials=materials, parameters=said, environment=describe_environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from audit.findings import many
+from audit.findings import count_noun
 from commands.shared.opening import open_chain_to_write, open_log, open_trust
 from commands.shared.options import ChainToWrite, Shares, Trusted, grouped, split_shares
 from commands.shared.terminal import say, tell
@@ -33,7 +33,7 @@ def anchor(
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
-        say(f"{many(len(paths), 'path')} anchored in block {receipt.block}, {state}")
+        say(f"{count_noun(len(paths), 'path')} anchored in block {receipt.block}, {state}")
         if receipt.known:
             say("the root was there already, and nothing was sent; contraste verify says if it was revoked since")
         if receipt.issuer != chain.account:
@@ -67,7 +67,7 @@ def mint(
         Path | None, typer.Option(help="The track's signed report.json, or the folder of 'contraste audit'.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
-    description: Annotated[str, typer.Option()] = "",
+    description: Annotated[str, typer.Option(help="Description of the token.")] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
     ai: Shares = None,
     media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from commands.demo_steps import run_demo
+from commands.shared.opening import SHIPPED
 from commands.shared.terminal import FAILED, OK, say, stop
 
 
@@ -20,7 +21,6 @@ def setup() -> None:
 
     compile_search()
     if find_spec("torch"):
-        from generator.network.checkpoint import SHIPPED
         from generator.writing.sample import generate
 
         generate(SHIPPED, 1, bars=1, tries=1)

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from corpus.chorales import DemoError, copy_chorales, scores
 from corpus.store import Store
@@ -153,9 +155,6 @@ def _write_planted(source: NoteSequence, host: Path, model: Path) -> None:
 
 def _table(files: list[Path], pages: list[Path], source: str) -> list[str]:
     """Print what came out of each track; return what is not as it should be."""
-    from rich.console import Console
-    from rich.table import Table
-
     wrong = []
     table = Table("track", "verdict", "closest match", "bars", "provenance", "anchor")
     for file, page in zip(files, pages, strict=True):

@@ -20,14 +20,18 @@ from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder made by 'contraste train' or 'finetune'.")],
-    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on; the one it learned from.")],
+    store: Annotated[
+        Path, typer.Option("--store", help="The corpus to measure on, usually the one from which it learned.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
     base: Annotated[Path | None, typer.Option("--base", help="The model that it was tuned from.")] = None,
     base_store: Annotated[Path | None, typer.Option("--base-store", help="The corpus of that model.")] = None,
-    artist: Annotated[str, typer.Option(help="Whose style to look for; the one that it was tuned to.")] = "",
-    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Tracks to write and look at.")] = 16,
-    bars: Annotated[int, typer.Option(min=4, max=1024, help="Bars of each, at least.")] = 16,
+    artist: Annotated[
+        str, typer.Option(help="Artist whose style to look for; by default the one to whom it was tuned.")
+    ] = "",
+    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="How many tracks to write and measure.")] = 16,
+    bars: Annotated[int, typer.Option(min=4, max=1024, help="Least number of bars per track.")] = 16,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:

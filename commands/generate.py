@@ -19,13 +19,14 @@ from metrics.phash import mel_hash, nearest_hash
 from music.audio import MEL_RATE, mel_to_samples
 from music.midi import midi_bytes, read_bytes, write_atomically
 from music.read import read_music
-from music.render import levelled, render_wav, renderer_info, write_wav
+from music.render import normalise_loudness, render_wav, renderer_info, write_wav
 
 if TYPE_CHECKING:
     from generator.writing.sample import Generated
     from music.notes import NoteSequence
-from commands.shared.environment import describe_environment
+from commands.shared.environment import describe_run
 from commands.shared.inputs import open_search, open_store
+from commands.shared.opening import SHIPPED
 from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
 from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 
@@ -37,9 +38,11 @@ def generate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tracks.")],
     model: Model = None,
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
-    bars: Annotated[int, typer.Option(min=1, max=1024, help="Bars, at least.")] = 16,
+    bars: Annotated[int, typer.Option(min=1, max=1024, help="Least number of bars.")] = 16,
     sampling: SamplingOptions = LIVELY,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from at most so many of the likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Draw from at most this many of the likeliest tokens.")
+    ] = None,
     best_of: Annotated[
         int, typer.Option("--best-of", min=1, max=64, help="Drafts per track; the most typical is kept.")
     ] = 1,
@@ -63,18 +66,16 @@ def generate(
 ) -> None:
     """Write new tracks, as MIDI and WAV, each with the record of how it was made."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED, is_spectrogram, read_description
-        from generator.writing.condition_words import parse_conditions
+        from generator.network.checkpoint import is_spectrogram, read_description
+        from generator.writing import condition_words, sample, text_encoder
         from generator.writing.prompt import parse_prompt, understood_or_refused
-        from generator.writing.sample import generate
-        from generator.writing.text_encoder import load_text
 
     model = model or SHIPPED
     if is_spectrogram(model):
         if prime or beam or prompt:
             stop("--prime, --beam, --prompt: are for models of notes; this one is of spectrograms", USAGE)
         return _generate_spectrograms(model, out, n, sampling.seed, sampling.device)
-    asked = parse_conditions(
+    asked = condition_words.parse_conditions(
         key=key, meter=meter, tempo=tempo, density=density, polyphony=polyphony, instruments=instruments, chords=chords,
         artist=artist,
     )  # fmt: skip
@@ -83,21 +84,21 @@ def generate(
         said["prompt"] = prompt
         understood = parse_prompt(prompt, read_description(model).artists)
         say(understood.sentence())
-        asked = asked.joined(understood_or_refused(understood))
-        encoders = load_text(model) if understood.left else None
+        asked = asked.join(understood_or_refused(understood))
+        encoders = text_encoder.load_text(model) if understood.left else None
         if encoders:
             rank = functools.partial(encoders.similarity, prompt)
             said["text_encoder"] = encoders.file  # which one ranks depends on the extras installed here
     opening = read_music(prime) if prime else None
     primed = {"prime_sha256": digest_of(prime).hex} if prime else {}
-    made = generate(
+    made = sample.generate(
         model, n, **asdict(sampling), beam=beam, bars=bars, top_k=top_k, best_of=best_of,
         guard=_guard(guard) if guard else None, prime=opening, conditions=asked, tries=tries, rank=rank,
     )  # fmt: skip
     if asked:
-        fallen = [list(asked.checked()) if track.drawn.degenerate else track.drawn.missed or () for track in made]
+        fallen = [list(asked.checkable()) if track.drawn.degenerate else track.drawn.missed or () for track in made]
         missed = [name for names in fallen for name in names]
-        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checked())
+        counts = ", ".join(f"{name} {n - missed.count(name)} of {n}" for name in asked.checkable())
         say(f"as asked for: {counts or 'nothing that could be checked'}")
     if guard:
         said |= _guarded(guard, made)
@@ -130,7 +131,7 @@ def _guarded(store: Path, made: Sequence[Generated]) -> dict[str, str]:
 @grouped
 def infill(
     track: Annotated[Path, typer.Argument(help="The piece.")],
-    bars: Annotated[str, typer.Option(help="Which to write anew, from 1, like 5-8.")],
+    bars: Annotated[str, typer.Option(help="Bars to write anew, counted from 1, such as 5-8.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the versions.")],
     sampling: SamplingOptions,
     model: Model = None,
@@ -141,16 +142,15 @@ def infill(
     ] = 16,
 ) -> None:
     """Write some bars of a piece anew; what stands before and after them stays."""
-    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", bars.strip())
+    if not match:
         stop(f"--bars {bars}: name a bar or a range of them, like 5-8", USAGE)
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
         from generator.writing.infill import infill
 
     model, data = model or SHIPPED, read_bytes(track)
     made = infill(
-        model, read_music(track), (int(found[1]), int(found[2] or found[1])), n, **asdict(sampling),
+        model, read_music(track), (int(match[1]), int(match[2] or match[1])), n, **asdict(sampling),
         candidates=candidates, midi=data if data[:4] == b"MThd" else None,
     )  # fmt: skip
     said = {"track_sha256": digest_of(track).hex}
@@ -173,7 +173,6 @@ def interpolate(
 ) -> None:
     """Write the tracks on the way from one piece to another, bar by bar through their styles."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
         from generator.writing.interpolate import interpolate
 
     model = model or SHIPPED
@@ -202,7 +201,7 @@ def _write_tracks(
             said = {**track.drawn.as_settings(), **parameters, **about}
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path, digest=digest)], parameters=said,
-                environment=describe_environment(str(pick_device(device))), also=[path.with_suffix(".wav").name],
+                environment=describe_run(str(pick_device(device))), also=[path.with_suffix(".wav").name],
             )  # fmt: skip
             tell(path)
             show(number, len(made))
@@ -220,7 +219,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
     with progress("sound") as show:
         for number, sample in enumerate(made, 1):
             path = out / f"track-{seed}-{number:0{len(str(n))}d}.wav"
-            write_wav(levelled(mel_to_samples(sample.mel, seed), MEL_RATE), MEL_RATE, path)
+            write_wav(normalise_loudness(mel_to_samples(sample.mel, seed), MEL_RATE), MEL_RATE, path)
             said: dict[str, int] = {}
             if hashes:
                 bits = hashes[0].shape[1]
@@ -232,7 +231,7 @@ def _generate_spectrograms(model: Path, out: Path, n: int, seed: int, device: st
                 said["phash_nearest_held_out_p05"] = int(np.quantile(usual, 0.05))
             write_record(
                 path, "track", materials=[material_of("model", model, artefact=path, digest=digest)],
-                parameters={**sample.settings, **said}, environment=describe_environment(str(pick_device(device))),
+                parameters={**sample.settings, **said}, environment=describe_run(str(pick_device(device))),
             )  # fmt: skip
             tell(f"{path}  {_nearness(said)}".rstrip())
             show(number, n)

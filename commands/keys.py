@@ -10,7 +10,7 @@ import typer
 
 from commands.shared.options import PasswordFd, SigningKey
 from commands.shared.terminal import ask_password, blaming_option, say, tell
-from ledger.chains.account import load_keystore
+from ledger.chains.account import create_account, load_keystore
 from ledger.hashes.digest import Digest, read_bytes, write_atomic
 from ledger.signing import keyring
 from ledger.signing.certificates import create_certificates
@@ -33,8 +33,6 @@ def keys_new(
     password = ask_password(password_fd, confirm=True)
     tell(_new_key(folder, password, curve))
     if account:
-        from ledger.chains.account import create_account
-
         tell(create_account(folder / "account.json", password))
 
 
@@ -85,9 +83,12 @@ def keys_rotate(
 def keys_revoke(
     key: SigningKey,
     revoked: Annotated[str | None, typer.Argument(help="Key id; the signing key itself where it is left out.")] = None,
-    since: Annotated[str | None, typer.Option(help="From when on, like 2026-05-01T12:00:00Z; now by default.")] = None,
-    reason: Annotated[str, typer.Option(help="For people.")] = "unspecified",
-    out: Annotated[Path, typer.Option("--out", help="Where the list goes, to be given to others.")] = Path(
+    since: Annotated[
+        str | None,
+        typer.Option(help="Time from which the key is revoked, such as 2026-05-01T12:00:00Z; now by default."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for people to read.")] = "unspecified",
+    out: Annotated[Path, typer.Option("--out", help="File for the list, to be given to others.")] = Path(
         "revocations.sig"
     ),
     password_fd: PasswordFd = None,
@@ -110,7 +111,7 @@ def keys_revoke(
 def keys_bind(
     key: SigningKey,
     account: Annotated[Path, typer.Option("--account", help="Ethereum keystore (version 3).")],
-    out: Annotated[Path, typer.Option("--out", help="Where the statement goes, to be given to others.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="File for the statement, to be given to others.")] = Path(
         "account.sig"
     ),
     password_fd: PasswordFd = None,

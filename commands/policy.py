@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from audit.checked_toml import TomlError
-from audit.findings import many
+from audit.findings import count_noun
 from audit.gate.waivers import holds_waivers, read_waivers
-from audit.policy import PROFILES, explained, read_policy
+from audit.policy import PROFILES, explain_policy, read_policy
 from commands.shared.terminal import OK, USAGE, say, tell, tell_json
 
 policy = typer.Typer(help="Check and explain the rules of the gate.", no_args_is_help=True, add_completion=False)
@@ -28,7 +28,7 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
                 waivers = read_waivers(file, datetime.now(UTC).date())
                 late = sum(waiver.state == "expired" for waiver in waivers.entries)
                 expired = f", {late} of them expired" if late else ""
-                tell(f"{file}: valid, {many(len(waivers.entries), 'waiver')}{expired}")
+                tell(f"{file}: valid, {count_noun(len(waivers.entries), 'waiver')}{expired}")
             else:
                 policy = read_policy(file)
                 tell(f"{file}: valid, policy {policy.name}, digest {policy.digest[:16]}...")
@@ -42,13 +42,13 @@ def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and
 @policy.command("explain")
 def policy_explain(
     policy: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say every value that a policy has in effect, where it comes from, and what it does."""
     rules = read_policy(policy)
     entries = [
         {"key": ".".join(map(str, path)), "value": value, "from": origin, "about": about}
-        for path, value, origin, about in explained(rules)
+        for path, value, origin, about in explain_policy(rules)
     ]
     if as_json:
         tell_json({"name": rules.name, "digest": rules.digest, "values": entries})

@@ -30,17 +30,17 @@ report = typer.Typer(help="Compare and verify audit reports.", no_args_is_help=T
 @report.command("diff")
 def report_diff(
     old: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
-    new: Annotated[Path, typer.Argument(help="The later one.")],
+    new: Annotated[Path, typer.Argument(help="The later report.json, or folder of reports.")],
     as_json: Json = False,
 ) -> None:
     """Say what is new, fixed and unchanged between two reports; 1 where something new is not clear."""
     diffs = compare_paths(old, new)
-    found = diff_json(diffs)
+    summary = diff_json(diffs)
     if as_json:
-        tell_json(found)
+        tell_json(summary)
     else:
         tell(*diff_lines(diffs))
-    say(", ".join(f"{number} {kind}" for kind, number in found["counts"].items()))
+    say(", ".join(f"{number} {kind}" for kind, number in summary["counts"].items()))
     raise typer.Exit(FAILED if any(diff.worse for diff in diffs) else OK)
 
 
@@ -56,22 +56,22 @@ def report_verify(
     verdicts, printed, memory = [], [], Memory(open_log(), trusted)
     results = [(file, _verify_report(file, trusted, memory, allow_unsigned)) for file in report_files(path)]
     results += beside_index(path, results, allow_unsigned)
-    for file, found in results:
-        verdicts += [one.verdict for one in found]
-        printed.append({"report": str(file), "files": [asdict(one) for one in found]})
+    for file, results_of_file in results:
+        verdicts += [one.verdict for one in results_of_file]
+        printed.append({"report": str(file), "files": [asdict(one) for one in results_of_file]})
         if not as_json:
-            tell(f"{file}: {_headline(found)}")
-            for one in found:
+            tell(f"{file}: {_headline(results_of_file)}")
+            for one in results_of_file:
                 tell(f"  {one.verdict:10s} {one.file}: {one.detail}")
     if as_json:
         tell_json(printed)
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if {"unchecked", "missing"} & {*verdicts} else OK)
 
 
-def _headline(found: Sequence[Found]) -> str:
+def _headline(results: Sequence[Found]) -> str:
     """Say in a few words what was found about a report: the gravest of it, or ok."""
     for verdicts, word in ((("broken",), "broken"), (("missing", "unchecked"), "incomplete")):
-        for one in found:
+        for one in results:
             if one.verdict in verdicts:
                 return f"{word} at {one.file}"
     return "ok"
@@ -82,11 +82,11 @@ def _verify_report(file: Path, trusted: Trust, memory: Memory, allow_unsigned: b
     try:
         record = read_record(file)
         digests = record.origin.parameters.get("files") if record else None
-        found = verify_files(file, digests if isinstance(digests, dict) else {})
+        results = verify_files(file, digests if isinstance(digests, dict) else {})
     except errors.LedgerError as error:
         return [Found(f"{file.name}.provenance.json", "broken", str(error))]
     links = verify_path(file, trusted, log=memory, allow_unsigned=allow_unsigned).links
-    return [*found, *_own_links(file, links)]
+    return [*results, *_own_links(file, links)]
 
 
 def _own_links(file: Path, links: Sequence[Link]) -> Iterator[Found]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audit.findings import many
+from audit.findings import count_noun
 from audit.policy import read_policy
 from commands.shared.inputs import explain_error, gate_exit_code, list_music, name_unmatched, open_search, open_store
 from commands.shared.options import Json, Lang, Partial, PolicyFile, Tracks
 from commands.shared.terminal import OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop, tell, tell_json
+from metrics import compare as comparison
 from music.midi import write_atomically
 from music.read import read_music
 from reports.json_report import plain
+from reports.language.translation import language
 from reports.search_result import SearchResult
 
 
@@ -24,13 +27,13 @@ def search(
     store: Annotated[Path, typer.Argument(help="The store to search.")],
     queries: Annotated[list[Path], typer.Argument(help="Files or folders.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="Pieces to list for each query.")] = 10,
-    jsonl: Annotated[Path | None, typer.Option(help="Write one JSON object a line for each query.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="File for one JSON object per query, one per line.")] = None,
     policy: PolicyFile = None,
     partial: Partial = False,
 ) -> None:
     """Find what each query shares with the store, and say how surprising it is."""
     from audit.find import judge, match, search_best, unsearchable
-    from audit.search.passages import lines
+    from audit.search.passages import lines_of
 
     rules = read_policy(policy)
     corpus = open_search(open_store(store, partial), partial)
@@ -42,7 +45,7 @@ def search(
         for done, file in enumerate(files):
             try:
                 query = read_music(file)
-                here = lines(corpus.index, query)
+                here = lines_of(corpus.index, query)
                 judged = judge(corpus, query, here, search_best(corpus, here, top), rules, top)
                 gaps = tuple(skipped.reason for skipped in unsearchable(query))
                 result = SearchResult(
@@ -60,7 +63,7 @@ def search(
         write_atomically(jsonl, b"".join(records))
     kinds = ("fail", "review", "clear", "incomplete", "unreadable")
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in kinds if v in verdicts)
-    say(f"{len(files)} searched in {many(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
+    say(f"{len(files)} searched in {count_noun(len(corpus.store.pieces) - corpus.left_out.pieces, 'piece')}: {counts}")
     raise typer.Exit(gate_exit_code({*verdicts}, "unreadable" in verdicts, False))
 
 
@@ -88,14 +91,11 @@ def originality(
     partial: Partial = False,
 ) -> None:
     """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
-    from audit.originality.baseline import human_baseline
-    from audit.originality.report import measure_originality, originality_report
-    from audit.originality.windows import Setting
-    from reports.language.translation import language
+    from audit.originality import baseline, report, windows
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
     try:
-        setting = Setting.parse(window)
+        setting = windows.Setting.parse(window)
     except ValueError as error:
         stop(f"--window {error}", USAGE)
     corpus = open_search(open_store(store, partial), partial)
@@ -103,29 +103,29 @@ def originality(
     above = os.path.commonpath([file.parent for file in files])  # reports name no folders of this machine
     names = [file.relative_to(above).as_posix() for file in files]
     with progress("human baseline") as show:
-        baseline = human_baseline(corpus.store, corpus.index, setting, show)
+        human = baseline.human_baseline(corpus.store, corpus.index, setting, show)
     results = []
     unreadable: list[tuple[str, str]] = []
     with progress("originality") as show:
         for done, (file, name) in enumerate(zip(files, names, strict=True)):
             try:
-                results.append(measure_originality(corpus.store, corpus.index, name, read_music(file), setting))
+                results.append(report.measure_originality(corpus.store, corpus.index, name, read_music(file), setting))
             except Exception as error:  # whatever one file does, the others are measured
                 reason = explain_error(file, error)
                 say(f"unreadable {file}: {reason}")
                 unreadable.append((name, reason.removeprefix(f"{file}: ")))
             show(done + 1, len(files))
-    report = originality_report(corpus, setting, results, baseline, unreadable)
+    measured = report.originality_report(corpus, setting, results, human, unreadable)
     for path in ([json_file] if json_file else []) + ([out / "originality.json"] if out else []):
-        write_atomically(path, originality_json(report))
+        write_atomically(path, originality_json(measured))
     if out:
-        write_atomically(out / "originality.html", originality_html(report, language(lang)).encode())
-    tell(*originality_lines(report))
-    for skipped in report.skipped:
+        write_atomically(out / "originality.html", originality_html(measured, language(lang)).encode())
+    tell(*originality_lines(measured))
+    for skipped in measured.skipped:
         say(f"skipped {skipped.check}: {skipped.reason}")
-    say(originality_sentence(report), *([f"report: {out / 'originality.html'}"] if out else []))
+    say(originality_sentence(measured), *([f"report: {out / 'originality.html'}"] if out else []))
     lost = unreadable or any(one.weight == "unreadable" for one in left_out_files)
-    raise typer.Exit(UNREADABLE if lost else OK if report.tracks and not left_out_files else UNCHECKED)
+    raise typer.Exit(UNREADABLE if lost else OK if measured.tracks and not left_out_files else UNCHECKED)
 
 
 def compare(
@@ -134,18 +134,15 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
-    from audit.measures.metrics import rendered
-    from metrics.compare import MetricValue, compare
+    from audit.measures.metrics import render_features
 
-    rows = compare(rendered(read_music(reference)), rendered(read_music(candidate)))
+    rows = comparison.compare(render_features(read_music(reference)), render_features(read_music(candidate)))
     if as_json:
-        from dataclasses import asdict
-
         tell_json([plain(asdict(row)) for row in rows])
         return
     tell(f"{'metric':24s} {'value':>8s} {'chance':>8s} {'5 % pass':>9s}")
     for row in rows:
-        if isinstance(row, MetricValue):
+        if isinstance(row, comparison.MetricValue):
             mark = {True: "more alike than chance", False: "", None: "no chance level"}[row.beyond_chance]
             chance = (f"{x:.3g}" if x is not None else "-" for x in (row.chance_mean, row.chance_p95))
             tell(f"{row.name:24s} {row.value:8.3g} {next(chance):>8s} {next(chance):>9s}  {mark}".rstrip())

@@ -12,13 +12,17 @@ from commands.shared.opening import open_cache, open_log, open_trust
 from commands.shared.options import PasswordFd, Paths, SigningKey
 from commands.shared.terminal import UNREADABLE, ask_password, blaming_option, say, stop, tell
 from ledger.exchange.credential import is_music
+from ledger.exchange.credential_issue import Issuer, chain_of
 from ledger.hashes.manifest import FILES, Method, check_name
-from ledger.paths import named
+from ledger.paths import give_name
 from ledger.provenance.contributions import add_contribution, contributions_file, read_contributions
 from ledger.provenance.record import digest_of, index_of, owner_of
 from ledger.provenance.sign import sign_path
+from ledger.provenance.signed import check_about
+from ledger.signing.keys import key_id
 from ledger.signing.signer import load_signer
 from ledger.signing.timestamp import time_stamp
+from ledger.signing.trust import Trust
 from ledger.staging import Staged
 
 contribution = typer.Typer(help="Log human contributions to an artefact.", no_args_is_help=True, add_completion=False)
@@ -63,7 +67,9 @@ def sign(
     ] = None,
     source_type: Annotated[
         Literal["trained", "composite"] | None,
-        typer.Option(help="How tracks came about: all by a model, or human work with parts by one. From the record."),
+        typer.Option(
+            help="How tracks were made: by a model alone, or as human work with parts by one; by default as recorded."
+        ),
     ] = None,
     mining: Annotated[
         Literal["allowed", "notAllowed"], typer.Option(help="Whether others may learn from the tracks.")
@@ -73,7 +79,7 @@ def sign(
     credential: Annotated[bool, typer.Option(help="Give tracks C2PA credentials.")] = True,
     shard_size: Annotated[
         int | None,
-        typer.Option("--shard-size", min=1, help="Cut files of folders and models into shards of so many bytes."),
+        typer.Option("--shard-size", min=1, help="Cut files of stores and models into shards of this many bytes."),
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hash every file again, even unchanged ones.")] = False,
     password_fd: PasswordFd = None,
@@ -81,22 +87,16 @@ def sign(
     """Sign artefacts and what they were made from; writes PATH.sig beside each, and C2PA credentials into tracks."""
     signer = load_signer(key, lambda: ask_password(password_fd), certificate)
     for path in paths:
-        check_name(named(path).name)
+        check_name(give_name(path).name)
     paths = _with_indexes(list(dict.fromkeys(owner_of(path) for path in paths)))
     tracks = [path for path in paths if credential and is_music(path)]
     if report and len(tracks) != 1:
         raise typer.BadParameter(f"{len(tracks)} tracks; a report is about one", param_hint="--report")
     if report:
-        from ledger.provenance.signed import check_about
-        from ledger.signing.keys import key_id
-        from ledger.signing.trust import Trust
-
         public = signer.key.public_key()
         check_about(report, tracks[0], Trust({**open_trust(None), key_id(public): public}))
     issuer = None
     if tracks:
-        from ledger.exchange.credential_issue import Issuer, chain_of
-
         issuer = Issuer(signer.key, chain_of(signer, key), source_type, mining, tsa)
     method = Method(shard_size, FILES.ignored) if shard_size else FILES
     for path in paths:
@@ -114,5 +114,5 @@ def sign(
 
 def _with_indexes(paths: list[Path]) -> list[Path]:
     """Add the index of each report that one lists: it is signed with the reports."""
-    found = (index_of(path) for path in paths)
-    return list(dict.fromkeys([*paths, *(index for index in found if index is not None)]))
+    indexes = (index_of(path) for path in paths)
+    return list(dict.fromkeys([*paths, *(index for index in indexes if index is not None)]))

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from audit.findings import many
+from audit.findings import count_noun
 from commands.shared.inputs import open_store
 from commands.shared.options import Shares, split_shares
 from commands.shared.terminal import UNREADABLE, progress, say, stop
+from corpus.croissant import describe
 from corpus.ingest import ingest as run_ingest
 from corpus.recordings import open_recordings
 from corpus.rights import read_rights
@@ -32,15 +33,13 @@ def ingest(
         bool, typer.Option("--require-rights", help="Refuse pieces without a licence and a consent.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Reading processes; one a CPU by default.")
+        int | None, typer.Option(min=1, max=256, help="Number of reading processes; one per CPU by default.")
     ] = None,
     engine: Annotated[
         str, typer.Option(help='"local": processes of this machine; "ray": a Ray cluster, RAY_ADDRESS or a local one.')
     ] = "local",
 ) -> None:
     """Read scores and recordings into a store and build its index; what is there already is left alone."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its products are small, and its threads wait by spinning
-
     from audit.opening import open_audit_corpus
 
     table = read_rights(rights) if rights else None
@@ -55,19 +54,19 @@ def ingest(
         say(f"read in part {partly.path}: {partly.reason}")
     if report.remarks:
         first = report.remarks[0]
-        say(f"remarks on reading {many(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
+        say(f"remarks on reading {count_noun(len(report.remarks), 'file')}, as on {first.path}: {first.reason}")
     for path in report.removed:
         say(f"taken out {path}: its rights say opt_out")
     for reason in report.unmatched:
         say(f"{rights}: {reason}")
     store = Store.open(into)
     sounds = open_recordings(store)
-    recordings = f" and {many(len(sounds), 'recording')}" if len(sounds) else ""
+    recordings = f" and {count_noun(len(sounds), 'recording')}" if len(sounds) else ""
     changes = [f"{len(report.updated)} with new rights"] if report.updated else []
     changes += [f"{len(report.removed)} taken out"] if report.removed else []
     say(
         f"{into}: {', '.join([f'{report.added} added', f'{report.known} already there', *changes])}, "
-        f"{len(report.refused)} refused; {many(len(store.pieces), 'piece')}{recordings} in all"
+        f"{len(report.refused)} refused; {count_noun(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
         stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
@@ -81,7 +80,7 @@ def ingest(
 
 def export(
     path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
-    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="What it is written as.")],
+    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="Format to write.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     ai: Shares = None,
 ) -> None:
@@ -89,8 +88,6 @@ def export(
     if ai and format != "ddex":
         raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
     if format == "croissant":
-        from corpus.croissant import describe
-
         content = describe(open_store(path, partial=False), out)
     elif format == "cyclonedx":
         content = model_bom(path)

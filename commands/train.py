@@ -14,7 +14,8 @@ from metrics.phash import mel_hash
 
 if TYPE_CHECKING:
     from generator.training.settings import Settings
-from commands.shared.environment import describe_environment
+from commands.shared.environment import describe_run
+from commands.shared.opening import SHIPPED
 from commands.shared.options import Resume, TrainingOptions, grouped
 from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop
 
@@ -64,8 +65,6 @@ def finetune(
 ) -> None:
     """Tune a model to one artist, or to another store."""
     with needing_extra("generator"):
-        from generator.network.checkpoint import SHIPPED
-
         settings = training.settings(rate_first=rate, rate_last=rate / 10, artist=artist, lora=lora)
     _train(store, out, settings, base=model or SHIPPED, resume=resume)
 
@@ -76,13 +75,13 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
     from generator.training.train import train_model
     from generator.writing.text_encoder import MINILM
 
-    report, found = train_model(Store.open(store), out, settings, base=base, resume=resume)
+    report, encoders = train_model(Store.open(store), out, settings, base=base, resume=resume)
     if not leads():
         raise typer.Exit(OK)
     used = {"dataset": store, "model": base}
     write_record(
         out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
-        parameters=report.settings, environment=describe_environment(str(report.settings["device"])),
+        parameters=report.settings, environment=describe_run(str(report.settings["device"])),
     )  # fmt: skip
     ended = {"patience": "; no better for a while", "interrupted": "; interrupted, go on with --resume"}
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended.get(report.ended, '')}")
@@ -91,7 +90,7 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
             say(
                 f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
             )
-    for file, scored in found.items():
+    for file, scored in encoders.items():
         name = "words, MiniLM" if file == MINILM else "words"
         share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
         say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")
@@ -109,7 +108,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
         )  # fmt: skip
     write_record(
         out, "model", materials=[material_of("dataset", store, artefact=out)], parameters=report.settings,
-        environment=describe_environment(str(report.settings["device"])),
+        environment=describe_run(str(report.settings["device"])),
     )  # fmt: skip
     ended = "; interrupted, go on with --resume" if report.interrupted else ""
     say(f"{out}: {report.steps} steps on {report.windows['train']} windows of {report.kind}{ended}")

@@ -18,7 +18,7 @@ from ledger.verify import verify_path
 
 if TYPE_CHECKING:
     from ledger.links import Verification
-from commands.shared.opening import SHIPPED, open_cache, open_chain_to_read, open_log, open_trust
+from commands.shared.opening import SHIPPED_MODELS, open_cache, open_chain_to_read, open_log, open_trust
 from commands.shared.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
 from commands.shared.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
 
@@ -33,7 +33,7 @@ def verify(
     source: ChainToRead,
     key: Trusted = None,
     search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
-    short: Annotated[bool, typer.Option("--short", help="One line a path, without its links.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="Print one line per path, without its links.")] = False,
     as_json: Json = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no chain, and say which links need one.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse signatures that leave files out.")] = False,
@@ -47,7 +47,7 @@ def verify(
     ] = False,
     track: Annotated[Path | None, typer.Option(help="The track that the one report must be about.")] = None,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Trust the cached digests of files whose size, times and inode are unchanged.")
+        bool, typer.Option("--cache/--no-cache", help="Trust the cached digests of files that look unchanged.")
     ] = False,
 ) -> None:
     """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
@@ -61,33 +61,33 @@ def verify(
     verdicts: list[str] = []
     printed, memory, digests = [], Memory(open_log(), trusted), Digests(open_cache(not cache))
     for path in paths:
-        found = verify_path(
+        verification = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
             ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, digests=digests, log=memory,
-            shipped=SHIPPED, about=track,
+            shipped=SHIPPED_MODELS, about=track,
         )  # fmt: skip
         if not as_json:
-            _print_links(found, short)
-        verdicts += [found.verdict, store := _verify_store(path, quiet=as_json)]
-        printed.append(found.to_json() | {"store": store})
+            _print_links(verification, short)
+        verdicts += [verification.verdict, store := _verify_store(path, quiet=as_json)]
+        printed.append(verification.to_json() | {"store": store})
     if as_json:
         tell_json(printed)
     raise typer.Exit(FAILED if "broken" in verdicts else UNCHECKED if "incomplete" in verdicts else OK)
 
 
-def _print_links(found: Verification, short: bool) -> None:
+def _print_links(verification: Verification, short: bool) -> None:
     """Print the verdict of a path and, unless `short`, the table of its links."""
-    fault = f" at {found.fault.name}: {found.fault.detail}" if found.fault else ""
-    tell(f"{found.path}: {found.verdict}{fault}")
+    fault = f" at {verification.fault.name}: {verification.fault.detail}" if verification.fault else ""
+    tell(f"{verification.path}: {verification.verdict}{fault}")
     if short:
         return
-    if found.assurance and found.verdict != "broken":
-        tell(f"  assured    {found.assurance}")
-    width = max(10, *(len(link.name) for link in found.links))
-    for link in found.links:
+    if verification.assurance and verification.verdict != "broken":
+        tell(f"  assured    {verification.assurance}")
+    width = max(10, *(len(link.name) for link in verification.links))
+    for link in verification.links:
         tell(f"  {link.verdict:10s} {link.name:{width}s} {link.subject}: {link.detail}")
-    if found.needs_chain:
-        names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in found.needs_chain)
+    if verification.needs_chain:
+        names = ", ".join(f"{link.name} of {Path(link.subject).name}" for link in verification.needs_chain)
         tell(f"  only a chain can tell: {names}; name it with --rpc or --chain-dir")
 
 
@@ -97,11 +97,11 @@ def ledger_show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the statements and their proofs as JSON.")] = False,
 ) -> None:
     """Show the statements about an artefact, who signed them, and where they stand in this machine's log."""
-    found = signed_about(path, open_trust(None), open_log())
+    statements = signed_about(path, open_trust(None), open_log())
     if as_json:
-        tell_json(found)
+        tell_json(statements)
         return
-    for item in found:
+    for item in statements:
         statement, entry = item["statement"], item["log"]
         tell(f"{item['file']}: {statement['predicateType']}")
         tell(f"  signer   {item['signer']}")

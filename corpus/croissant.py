@@ -121,16 +121,16 @@ def describe(store: Store, out: Path) -> bytes:
 def _files(store: Store, place: Path) -> list[dict[str, Any]]:
     """Name every file that the store's manifest and that of its recordings hold, and both manifests."""
     manifest = store.path / "manifest.json"
-    found = [("manifest.json", manifest.stat().st_size, store.digest)]
+    files = [("manifest.json", manifest.stat().st_size, store.digest)]
     for segment in store.segments:
-        found += [(f"segments/{segment.name}/{name}", f.bytes, f.sha256) for name, f in segment.files.items()]
+        files += [(f"segments/{segment.name}/{name}", f.bytes, f.sha256) for name, f in segment.files.items()]
     recordings = open_recordings(store)
     if len(recordings):
-        found.append(
+        files.append(
             (f"{FOLDER}/manifest.json", (store.path / FOLDER / "manifest.json").stat().st_size, recordings.digest)
         )
     for entry in recordings.segments:
-        found += [(f"{FOLDER}/{entry.name}/{name}", f.bytes, f.sha256) for name, f in entry.files.items()]
+        files += [(f"{FOLDER}/{entry.name}/{name}", f.bytes, f.sha256) for name, f in entry.files.items()]
     return [
         {
             "@type": "cr:FileObject",
@@ -141,7 +141,7 @@ def _files(store: Store, place: Path) -> list[dict[str, Any]]:
             "encodingFormat": FORMATS[Path(name).suffix],
             "sha256": digest,
         }
-        for name, size, digest in found
+        for name, size, digest in files
     ]
 
 
@@ -178,8 +178,8 @@ _TYPES = {"duration_s": "sc:Float", "notes": "sc:Integer"}
 def _row(piece: PieceRecord) -> dict[str, Any]:
     about = asdict(piece)
     digests = {"file_sha256": piece.file_digest, "notes_sha256": piece.notes_digest}
-    found = {**about, **asdict(piece.rights), **digests}
-    return {name: found[name] for name in (*COLUMNS, "split")}
+    row = {**about, **asdict(piece.rights), **digests}
+    return {name: row[name] for name in (*COLUMNS, "split")}
 
 
 def _field(record_set: str, name: str, description: str, kind: str = "sc:Text") -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.plan import Job, find_held, plan_ingest
-from corpus.pool import Crashed, mapped, require_engine
+from corpus.pool import Crashed, map_jobs, require_engine
 from corpus.prepare import Prepared, Refused, prepare
 from corpus.recordings import Heard, RecordingJob, Recordings, open_recordings, prepare_recording, with_score
 from corpus.rights import RightsRow, RightsTable, with_rights
@@ -110,7 +110,7 @@ def ingest(
     workers : int, optional
         Reading processes; as many as there are CPUs by default.
     engine : str
-        "local" or "ray"; see `corpus.pool.mapped`. A few files are always read in this process.
+        "local" or "ray"; see `corpus.pool.map_jobs`. A few files are always read in this process.
     progress : callable
         Called with (files done, files in all).
 
@@ -139,11 +139,11 @@ def ingest(
         if len(todo) < FEW:
             engine, workers = "local", 1
         size = max(min(CHUNK, len(todo) // (4 * workers)), 1)  # several a worker, so that all end together
-        batches = [_cut(todo[start : start + BATCH], size) for start in range(0, len(todo), BATCH)]
+        batches = [_cut_lots(todo[start : start + BATCH], size) for start in range(0, len(todo), BATCH)]
         added = done = taken = 0
         try:
             if plan.rights:
-                store, sounds = _amended(store, sounds, plan.rights)
+                store, sounds = _amend(store, sounds, plan.rights)
             with closing(_prepare_all([jobs for batch in batches for jobs in batch], engine, workers)) as results:
                 for batch in batches:
                     chunks = []
@@ -156,9 +156,9 @@ def ingest(
                     remarks += [r for chunk in chunks for r in chunk.remarks]
                     pieces = sum(len(chunk.lines) for chunk in chunks)
                     if pieces:
-                        store = store.extend(_write_segment(store, _next_number(store), _joined(chunks)))
+                        store = store.extend(_write_segment(store, _next_number(store), _join(chunks)))
                     added += pieces
-            for lot in _heard_in_batches(heard, store, engine, workers):
+            for lot in _hear_in_batches(heard, store, engine, workers):
                 done += len(lot)
                 progress(done, planned)
                 refused += [made for made in lot if isinstance(made, Refused)]
@@ -179,11 +179,11 @@ def ingest(
     )  # fmt: skip
 
 
-def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
+def _cut_lots(jobs: list[Job], size: int) -> list[list[Job]]:
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 
-def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> tuple[Store, Recordings]:
+def _amend(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> tuple[Store, Recordings]:
     """Write the segments anew whose pieces or recordings `rows` change or take out, and name them in the manifests."""
     entries = []
     for segment in store.opened:
@@ -208,8 +208,8 @@ def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) ->
         )
         entries.append(_write_segment(store, segment.entry.name[:5], whole))
     out = [r for name, row in rows.items() if row.rights.refusal and (r := find_held(store, sounds, name))]
-    store = store.replaced(entries, [record.file_digest for record in out])
-    sounds = replace(sounds.amended(rows), store=store)
+    store = store.replace_segments(entries, [record.file_digest for record in out])
+    sounds = replace(sounds.amend(rows), store=store)
     _clean_up(store)
     sounds.clean_up()
     return store, sounds
@@ -217,25 +217,25 @@ def _amended(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) ->
 
 def _prepare_all(chunks: Sequence[list[Job]], engine: str, workers: int) -> Generator[Chunk]:
     """Prepare in parallel; a file on which a reader process dies is refused, the others are read."""
-    for jobs, made in zip(chunks, mapped(prepare_chunk, chunks, engine, workers), strict=True):
+    for jobs, made in zip(chunks, map_jobs(prepare_chunk, chunks, engine, workers), strict=True):
         if not isinstance(made, Crashed):
             yield made
         elif len(jobs) == 1:
             yield _chunk([Refused(jobs[0][1], f"{jobs[0][0]}: the reader crashed on this file")])
         else:
-            yield _joined([*_prepare_all([[job] for job in jobs], "local", max(workers, 2))])
+            yield _join([*_prepare_all([[job] for job in jobs], "local", max(workers, 2))])
 
 
-def _heard_in_batches(
+def _hear_in_batches(
     jobs: Sequence[RecordingJob], store: Store, engine: str, workers: int
 ) -> Iterator[list[Heard | Refused]]:
     """Prepare recordings, those with a score in the store beside it; as many at a time as a segment holds."""
-    with closing(_heard_all((with_score(job, store) for job in jobs), engine, workers)) as made:
+    with closing(_hear_all((with_score(job, store) for job in jobs), engine, workers)) as made:
         while batch := list(islice(made, RECORDINGS)):
             yield batch
 
 
-def _heard_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Generator[Heard | Refused]:
+def _hear_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Generator[Heard | Refused]:
     """Prepare recordings in parallel; a file on which a reader process dies is refused."""
     under_way: deque[RecordingJob] = deque()
 
@@ -244,7 +244,7 @@ def _heard_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Gener
             under_way.append(job)
             yield job
 
-    for made in mapped(prepare_recording, started(), engine, workers):
+    for made in map_jobs(prepare_recording, started(), engine, workers):
         job = under_way.popleft()
         yield Refused(job.name, f"{job.file}: the reader crashed on this file") if isinstance(made, Crashed) else made
 
@@ -274,7 +274,7 @@ def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
     )
 
 
-def _joined(chunks: Sequence[Chunk]) -> Chunk:
+def _join(chunks: Sequence[Chunk]) -> Chunk:
     return Chunk(
         np.concatenate([chunk.notes for chunk in chunks]),
         np.concatenate([chunk.keys for chunk in chunks]),

@@ -41,13 +41,13 @@ def plan_ingest(
     rows: dict[str, RightsRow] = {}  # of what is in the store
     opted_out = frozenset(store.opted_out)
     for source in map(Path, sources):
-        found = listing(source)
+        listed = listing(source)
         refused += [
             Refused(printable(_name(one.path, source)), f"{one.path}: {one.reason}")
-            for one in found.left_out
+            for one in listed.left_out
             if one.weight != "none"
         ]
-        for file in sorted((*found.notes, *found.sound)):
+        for file in sorted((*listed.notes, *listed.sound)):
             name = _name(file, source)
             first = seen.setdefault(name, file)
             if first is not file and first.resolve() != file.resolve():
@@ -65,14 +65,14 @@ def plan_ingest(
                 known += 1
             elif first is file:
                 job = file, name, rights, row.title if row else "", row.artist if row else ""
-                if file in found.sound:
+                if file in listed.sound:
                     sound.append(RecordingJob(*job))
                 else:
                     notes.append(job)
             if row and held:
                 rows[name] = row
     rows |= {row.path: row for row in table.rows if find_held(store, sounds, row.path)}
-    unmatched = _unmatched(table, [*seen, *rows], store, sounds)
+    unmatched = _name_unmatched(table, [*seen, *rows], store, sounds)
     if unmatched and require_rights:
         raise RightsError(
             f"--require-rights was given, and rows of the rights file match nothing: {'; '.join(unmatched)}"
@@ -94,14 +94,14 @@ def _refusal(file: Path, rights: Rights, held: bytes, opted_out: frozenset[str],
     return ""
 
 
-def _unmatched(table: RightsTable, names: Iterable[str], store: Store, sounds: Recordings) -> list[str]:
+def _name_unmatched(table: RightsTable, names: Iterable[str], store: Store, sounds: Recordings) -> list[str]:
     """Say which rows of a table match neither one of `names` nor anything in the store."""
-    if not table.unmatched(names):
+    if not table.find_unmatched(names):
         return []
     everything = {*names, *(record.path for record in (*store.pieces, *sounds))}
     return [
         f"line {row.line}: {row.path!r} matches no file{f'; perhaps {meant!r} is meant' if meant else ''}"
-        for row, meant in table.unmatched(everything)
+        for row, meant in table.find_unmatched(everything)
     ]
 
 

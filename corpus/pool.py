@@ -50,7 +50,7 @@ def require_engine(engine: str) -> None:
         _ray()
 
 
-def mapped(
+def map_jobs(
     function: Callable[[J], R], jobs: Iterable[J], engine: str = "local", workers: int = 1
 ) -> Iterator[R | Crashed]:
     """Yield ``function(job)`` for every job, in order; `Crashed` for one on which the process died.

@@ -168,9 +168,9 @@ class Recordings(Sequence[Recording]):
         name = f"{number:05d}-{hashlib.sha256(lines).hexdigest()[:12]}"
         root = self.store.path / FOLDER
         files = write_folder(root / name, {"mel.npy": mel, "recordings.jsonl": lines})
-        return self._named((*self.segments, RecordingsEntry(name, len(taken), len(mel), files)))
+        return self._name_segments((*self.segments, RecordingsEntry(name, len(taken), len(mel), files)))
 
-    def amended(self, rows: Mapping[str, RightsRow]) -> Recordings:
+    def amend(self, rows: Mapping[str, RightsRow]) -> Recordings:
         """Write the segments anew whose recordings `rows` change, or take out as opted out; under the store's lock."""
         entries, first = [], 0
         for entry in self.segments:
@@ -187,9 +187,9 @@ class Recordings(Sequence[Recording]):
             name = f"{entry.name[:5]}-{hashlib.sha256(lines).hexdigest()[:12]}"
             files = write_folder(self.store.path / FOLDER / name, {"mel.npy": mel, "recordings.jsonl": lines})
             entries.append(RecordingsEntry(name, len(stay), len(mel), files))
-        return self if entries == [*self.segments] else self._named(tuple(entries))
+        return self if entries == [*self.segments] else self._name_segments(tuple(entries))
 
-    def _named(self, segments: tuple[RecordingsEntry, ...]) -> Recordings:
+    def _name_segments(self, segments: tuple[RecordingsEntry, ...]) -> Recordings:
         data = json.dumps({"schema": SCHEMA, "segments": [asdict(s) for s in segments]}, sort_keys=True).encode()
         write_synced(self.store.path / FOLDER / "manifest.json", data)
         return Recordings(self.store, segments, hashlib.sha256(data).hexdigest())
@@ -203,7 +203,7 @@ class Recordings(Sequence[Recording]):
 
     @cached_property
     def _records(self) -> tuple[Recording, ...]:
-        found = []
+        records = []
         for entry in self.segments:
             for line in self._lines(entry):
                 try:
@@ -215,10 +215,10 @@ class Recordings(Sequence[Recording]):
                         "unread": tuple(line.get("unread", ())),
                         "rights": Rights(**line["rights"]),
                     }
-                    found.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
+                    records.append(Recording(**about, split=self._split(line["score"], line["file_digest"])))
                 except (AttributeError, KeyError, TypeError) as error:
                     raise StoreDamagedError(self._folder(entry), f"recordings.jsonl: {error!r}") from error
-        return tuple(found)
+        return tuple(records)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -284,12 +284,12 @@ def open_recordings(store: Store) -> Recordings:
     except OSError as error:
         raise StoreError(f"{manifest}: cannot be read: {error.strerror}") from error
     try:
-        found = json.loads(data)
-        if found["schema"] != SCHEMA:
-            raise ValueError(f"schema {found['schema']!r}; this version reads {SCHEMA!r}")
+        content = json.loads(data)
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}; this version reads {SCHEMA!r}")
         segments = tuple(
             RecordingsEntry(**{**e, "files": {name: FileEntry(**file) for name, file in e["files"].items()}})
-            for e in found["segments"]
+            for e in content["segments"]
         )
         for entry in segments:
             counts = (entry.recordings, entry.frames, *(file.bytes for file in entry.files.values()))

@@ -98,7 +98,7 @@ class RightsTable:
         path = normal(path)
         return self._exact.get(path) or next((row for row in self._patterns if row.covers(path)), None)
 
-    def unmatched(self, paths: Iterable[str]) -> list[tuple[RightsRow, str]]:
+    def find_unmatched(self, paths: Iterable[str]) -> list[tuple[RightsRow, str]]:
         """Rows that match none of `paths`, each with a path that they were perhaps meant for, or ""."""
         known = {normal(path): path for path in paths}
         alike = {loose(path): path for path in known.values()}

@@ -147,12 +147,12 @@ class Segment:
         """Line of the piece `row` of this segment, parsed."""
         begin, end = (int(self.offsets["line"][i]) for i in (row, row + 1))
         try:
-            found = json.loads(self._lines[begin:end].tobytes())
+            record = json.loads(self._lines[begin:end].tobytes())
         except (ValueError, RecursionError) as error:
             raise StoreDamagedError(self.folder, f"pieces.jsonl: line {row + 1}: {error}") from error
-        if not isinstance(found, dict):
+        if not isinstance(record, dict):
             raise StoreDamagedError(self.folder, f"pieces.jsonl: line {row + 1} is no object")
-        return found
+        return record
 
     @cached_property
     def _lines(self) -> NDArray[np.uint8]:
@@ -202,11 +202,11 @@ def check_sizes(folder: Path, files: Mapping[str, FileEntry]) -> None:
     """Compare the sizes of the files of a segment with what its manifest says; `StoreDamagedError` names the first."""
     for name, file in files.items():
         try:
-            found = os.stat(f"{folder}/{name}").st_size
+            size = os.stat(f"{folder}/{name}").st_size
         except OSError as error:
             raise StoreDamagedError(folder, f"{name}: {error.strerror}") from error
-        if found != file.bytes:
-            raise StoreDamagedError(folder, f"{name} has {found} bytes, the manifest says {file.bytes}")
+        if size != file.bytes:
+            raise StoreDamagedError(folder, f"{name} has {size} bytes, the manifest says {file.bytes}")
 
 
 def verify_folder(folder: Path, files: Mapping[str, FileEntry]) -> None:
@@ -222,12 +222,12 @@ def verify_folder(folder: Path, files: Mapping[str, FileEntry]) -> None:
     for name, file in files.items():
         try:
             with (folder / name).open("rb") as data:
-                found = hashlib.file_digest(data, "sha256").hexdigest()
+                digest = hashlib.file_digest(data, "sha256").hexdigest()
         except OSError as error:
             raise StoreDamagedError(folder, f"{name}: {error.strerror}") from error
-        if found != file.sha256:
+        if digest != file.sha256:
             raise StoreAlteredError(
-                f"{folder / name}: SHA-256 is {found}, the manifest says {file.sha256}; the store was altered"
+                f"{folder / name}: SHA-256 is {digest}, the manifest says {file.sha256}; the store was altered"
             )
 
 

@@ -165,9 +165,9 @@ class Store:
 
         To be called under the lock (`writing`), on the store as it was opened under it.
         """
-        return self.replaced((*self.segments, entry))
+        return self.replace_segments((*self.segments, entry))
 
-    def replaced(self, entries: Sequence[SegmentEntry], opted_out: Iterable[str] = ()) -> Store:
+    def replace_segments(self, entries: Sequence[SegmentEntry], opted_out: Iterable[str] = ()) -> Store:
         """Name these segments, whose files are on disk, in the manifest instead of the present ones; as `extend`.
 
         `opted_out` are digests that join those of before.
@@ -220,9 +220,9 @@ class Store:
     def groups(self) -> NDArray[np.int32]:
         """Row (n,) of the oldest piece of each piece's duplicate group; -1 where a segment is missing."""
         rows = np.flatnonzero(self.present).astype(np.int32)
-        found = np.full(len(self.pieces), -1, np.int32)
-        found[rows] = rows[groups_of(self.keys["content"][rows], self.keys["melody"][rows])]
-        return found
+        group = np.full(len(self.pieces), -1, np.int32)
+        group[rows] = rows[groups_of(self.keys["content"][rows], self.keys["melody"][rows])]
+        return group
 
     @property
     def works(self) -> int:
@@ -324,10 +324,10 @@ def _manifest(segments: Sequence[SegmentEntry], opted_out: Sequence[str] = ()) -
 
 def _read_manifest(manifest: Path, data: bytes) -> tuple[tuple[SegmentEntry, ...], tuple[str, ...]]:
     try:
-        found = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{manifest}: is not valid JSON ({error}); restore the store from its source") from error
-    schema = found.get("schema") if isinstance(found, dict) else type(found).__name__
+    schema = content.get("schema") if isinstance(content, dict) else type(content).__name__
     if schema == "contraste-store/1":
         raise StoreError(
             f"{manifest}: schema {schema!r} was written by contraste 0.1; ingest its sources again into a new folder"
@@ -340,7 +340,7 @@ def _read_manifest(manifest: Path, data: bytes) -> tuple[tuple[SegmentEntry, ...
     try:
         entries = tuple(
             SegmentEntry(**{**e, "files": {name: FileEntry(**file) for name, file in e["files"].items()}})
-            for e in found["segments"]
+            for e in content["segments"]
         )
         for e in entries:
             counts = (e.pieces, e.notes, *(file.bytes for file in e.files.values()))
@@ -353,7 +353,7 @@ def _read_manifest(manifest: Path, data: bytes) -> tuple[tuple[SegmentEntry, ...
                     raise ValueError(f"segment {e.name!r} has more pieces or notes than {file} has room for")
         if len({e.name for e in entries}) < len(entries):
             raise ValueError("a segment stands there twice")
-        opted_out = tuple(bytes.fromhex(digest).hex() for digest in found.get("opted_out", ()))
+        opted_out = tuple(bytes.fromhex(digest).hex() for digest in content.get("opted_out", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{manifest}: is malformed ({error}); restore the store from its source") from error
     return entries, opted_out

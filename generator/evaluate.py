@@ -34,7 +34,7 @@ from corpus.store import Store
 from generator.data.grammar import Grammar
 from generator.data.tokens import quantise
 from generator.data.vocabulary import ARTIST, PITCH, TEMPO, GeneratorError, IntArray
-from generator.data.windows import padded, read_split
+from generator.data.windows import pad_rows, read_split
 from generator.network.checkpoint import load_model, read_description, read_training
 from generator.network.model import Transformer
 from generator.network.stack import threads
@@ -119,7 +119,7 @@ def evaluate_model(
     with threads(1), torch.inference_mode():
         team = Team(model, 1, "float32")
         likelihood = _likelihoods(team, splits, transpose if transpose in range(12) else 5)
-        found = memorisation(model, splits["train"], held_out, seed)
+        rates = memorisation(model, splits["train"], held_out, seed)
         planted = read_canaries(model_dir)
         if not planted:
             skipped.append({"check": "canaries", "reason": "none were planted; train with --canaries"})
@@ -144,7 +144,7 @@ def evaluate_model(
         learned_here=description.store_digest == store.digest,
         vocabulary_digest=description.vocabulary_digest,
         likelihood=likelihood,
-        memorisation=found,
+        memorisation=rates,
         canaries=exposed,
         forgetting=forgotten,
         decoding=decoding,
@@ -155,26 +155,26 @@ def evaluate_model(
 
 def _likelihoods(team: Team, splits: dict[str, list[IntArray]], transpose: int) -> dict[str, Any]:
     """Likelihood of each held-out split under the model and under n-grams of each order."""
-    found: dict[str, Any] = {}
+    likelihoods: dict[str, Any] = {}
     for split in SPLITS:
         if splits[split]:
             counted = orders(splits["train"], splits[split], transpose) if splits["train"] else []
-            found[split] = {
+            likelihoods[split] = {
                 "pieces": len(splits[split]),
                 "model": asdict(team.likelihood(splits[split])),
                 "ngram": [{"order": order, **asdict(score)} for order, score in enumerate(counted, 1)],
             }
-    return found
+    return likelihoods
 
 
 def _nats(model: Transformer, pieces: Sequence[IntArray]) -> list[float]:
     """Nats that each of some pieces, none longer than the context, costs the model."""
-    found: list[float] = []
+    values: list[float] = []
     for first in range(0, len(pieces), 16):
-        rows = torch.from_numpy(padded(pieces[first : first + 16])).to(next(model.parameters()).device)
+        rows = torch.from_numpy(pad_rows(pieces[first : first + 16])).to(next(model.parameters()).device)
         nats = cross_entropy(model(rows[:, :-1]), rows, "none")
-        found += nats.view(len(rows), -1).double().sum(dim=1).tolist()
-    return found
+        values += nats.view(len(rows), -1).double().sum(dim=1).tolist()
+    return values
 
 
 def forgetting(team: Team, base: tuple[str | Path, Store]) -> dict[str, Any]:
@@ -195,34 +195,34 @@ def forgetting(team: Team, base: tuple[str | Path, Store]) -> dict[str, Any]:
     if not pieces:
         raise GeneratorError(f"{store.path}: has no pieces in its splits 'valid' and 'test', so nothing to measure on")
     before = Team(load_model(folder, str(team.device)), 1, "float32")
-    found: list[Likelihood] = [before.likelihood(pieces), team.likelihood(pieces)]
+    likelihoods: list[Likelihood] = [before.likelihood(pieces), team.likelihood(pieces)]
     before.pool.shutdown()
-    bits = [score.bits_per_note for score in found]
+    bits = [score.bits_per_note for score in likelihoods]
     return {"pieces": len(pieces), "base": bits[0], "model": bits[1], "rise": bits[1] / bits[0] - 1}
 
 
-def table(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean of each figure of `generator.writing.sample.statistics` over tracks, and their number, ``tracks``."""
-    names = {name: None for one in found for name in one}
-    means = {name: [one[name] for one in found if one.get(name) is not None] for name in names}
-    return {"tracks": len(found), **{name: float(np.mean(values)) for name, values in means.items() if values}}
+    names = {name: None for one in rows for name in one}
+    means = {name: [one[name] for one in rows if one.get(name) is not None] for name in names}
+    return {"tracks": len(rows), **{name: float(np.mean(values)) for name, values in means.items() if values}}
 
 
 def excerpts(
     store: Store, bars: int, splits: Sequence[str] = SPLITS, artist: Callable[[str], bool] = lambda name: True
 ) -> list[NoteSequence]:
     """First `bars` bars, on the grid, of the pieces of some splits and artists that have so many."""
-    found = []
+    pieces = []
     for i, record in enumerate(store.pieces):
         if record.split in splits and artist(record.artist):
             piece = store.notes(i)
             if len(piece) and piece.bar_at(float(piece.end_beat)) >= bars:
                 cut = piece.select(piece.onset_bars() < bars + 1 - 1e-6)
                 try:
-                    found.append(quantise(cut))
+                    pieces.append(quantise(cut))
                 except GeneratorError:
                     continue
-    return found
+    return pieces
 
 
 def memorisation(
@@ -239,12 +239,12 @@ def memorisation(
     """
     from scipy.stats import fisher_exact
 
-    found = {}
+    rates = {}
     for name, pieces in (("train", train), ("held_out", held_out)):
         spans = [(piece, span) for piece in pieces if (span := _span(piece, model.config.context))]
         drawn = np.random.default_rng(seed).permutation(len(spans))[:PROBED]
-        found[name] = _rate(len(drawn), sum(completes(model, *spans[i]) for i in drawn))
-    counts = [(found[name]["completed"], found[name]["pieces"]) for name in ("train", "held_out")]
+        rates[name] = _rate(len(drawn), sum(completes(model, *spans[i]) for i in drawn))
+    counts = [(rates[name]["completed"], rates[name]["pieces"]) for name in ("train", "held_out")]
     (hits, tried), (control_hits, controls) = counts
 
     def p_value(a: int, b: int) -> float:
@@ -257,7 +257,7 @@ def memorisation(
         "p": p,
         "prompt_notes": PROMPT_NOTES,
         "completed_notes": COMPLETED_NOTES,
-        **found,
+        **rates,
     }
 
 
@@ -280,7 +280,7 @@ def completes(model: Transformer, piece: IntArray, span: tuple[int, int]) -> boo
     for token in piece[:first]:
         state.advance(int(token))
     for token, row in zip(piece[first:end].tolist(), logits, strict=True):
-        mask = state.allowed()
+        mask = state.allowed_mask()
         mask[ARTIST:TEMPO] = False
         if token != int(np.argmax(np.where(mask, row, -np.inf))):
             return False

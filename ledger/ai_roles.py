@@ -16,7 +16,7 @@ BY_A_MODEL = {"composition": "all", "instrumentation": "all"}
 """What AI did where a model made the track and nothing else is said: it wrote the notes and played them."""
 
 
-def disclosure(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
+def join_roles(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
     """Return the share of AI in each role, in the order of `ROLES`; roles of which nothing is known are left out.
 
     Parameters
@@ -37,7 +37,7 @@ def disclosure(stated: Mapping[str, str], *, by_model: bool) -> dict[str, str]:
                 f"AI disclosure {role}={share}: the role is one of {', '.join(ROLES)}, and the share one of "
                 f"{', '.join(SHARES)}"
             )
-    found = (BY_A_MODEL if by_model else {}) | dict(stated)
-    if by_model and found["composition"] == "none":
+    shares = (BY_A_MODEL if by_model else {}) | dict(stated)
+    if by_model and shares["composition"] == "none":
         raise LedgerError("AI disclosure composition=none: the track's record names a model that made it")
-    return {role: found[role] for role in ROLES if role in found}
+    return {role: shares[role] for role in ROLES if role in shares}

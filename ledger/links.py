@@ -128,10 +128,10 @@ class Verification:
     @property
     def verdict(self) -> Literal["ok", "incomplete", "broken"]:
         """``broken`` if any link is; else ``incomplete`` if one is missing or unchecked; else ``ok``."""
-        found = {link.verdict for link in self.links}
-        if "broken" in found:
+        verdicts = {link.verdict for link in self.links}
+        if "broken" in verdicts:
             return "broken"
-        return "incomplete" if found & {"missing", "unchecked"} else "ok"
+        return "incomplete" if verdicts & {"missing", "unchecked"} else "ok"
 
     @property
     def fault(self) -> Link | None:

@@ -11,14 +11,14 @@ import platformdirs
 from ledger.errors import KeyUnusable, LedgerError
 
 
-def named(path: Path) -> Path:
+def give_name(path: Path) -> Path:
     """Return `path` such that its last part is a name: ``.`` and ``..`` are made absolute."""
     return path if path.name not in ("", "..") else path.resolve()
 
 
 def beside(path: Path, suffix: str) -> Path:
     """Return the path beside an artefact, e.g. ``store`` and ``.sig`` give ``store.sig``."""
-    return named(path).with_name(named(path).name + suffix)
+    return give_name(path).with_name(give_name(path).name + suffix)
 
 
 def make_folder(folder: Path, mode: int = 0o700) -> None:

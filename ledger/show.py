@@ -36,7 +36,7 @@ def signed_about(path: Path, trust: Trust, log: TransparencyLog) -> list[dict[st
     Malformed, LogBroken
         If a file, or the log, is damaged.
     """
-    found = []
+    statements = []
     for file in [beside(path, suffix) for suffix in SIGNATURES if os.path.lexists(beside(path, suffix))]:
         envelope = Envelope.from_bytes(read_bytes(file), source=str(file))
         signer = f"key {envelope.keyid}"
@@ -49,7 +49,7 @@ def signed_about(path: Path, trust: Trust, log: TransparencyLog) -> list[dict[st
             origin = origin_of(statement)
         except Malformed:
             origin = None
-        found.append(
+        statements.append(
             {
                 "file": str(file),
                 "signer": signer,
@@ -58,9 +58,9 @@ def signed_about(path: Path, trust: Trust, log: TransparencyLog) -> list[dict[st
                 "log": _place(log, envelope, trust),
             }
         )
-    if not found:
+    if not statements:
         raise Unsigned(f"not signed: there is no {beside(path, '.sig')}")
-    return found
+    return statements
 
 
 def _place(log: TransparencyLog, envelope: Envelope, trust: Trust) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from ledger.errors import (
 from ledger.hashes.digest import Digest, hash_bytes
 from ledger.hashes.manifest import Manifest
 from ledger.links import Assured, Verification
-from ledger.paths import beside, named
+from ledger.paths import beside, give_name
 from ledger.provenance.digests import Digests
 from ledger.provenance.record import artefact_of, place_of
 from ledger.provenance.signed import Signed, check_content, check_pages, read_signed
@@ -118,21 +118,21 @@ def verify_path(
     owner = artefact_of(path) if signature is None else path
     signed = walk.artefact(owner, None, measure_or_refuse(owner, walk.digests), signature, tuple(ignored))
     if signed is not None and "reports" in signed.origin.parameters:
-        walk.listed(signed)
+        walk.check_listed(signed)
     if about is not None:
         walk.about(owner, signed, about)
     if owner != path and (signed is None or not _names(signed, path)):
-        walk.uncovered(path, owner)
+        walk.say_uncovered(path, owner)
     if not any(link.name == "anchor" and link.subject == str(owner) for link in walk.links):
         walk.add("anchor", owner, "missing" if require_anchor else "absent", message("not anchored"), "not-anchored")
     if memory is not None:
-        walk.logged(memory, owner, signed)
+        walk.check_logged(memory, owner, signed)
     return Verification(path, tuple(walk.links), tuple(walk.assured), signed.envelope.keyid if signed else "")
 
 
 def _names(signed: Signed, path: Path) -> bool:
     """Whether a statement names a file beside its artefact; `check_content` has compared all that it names."""
-    folder, place = (os.path.realpath(of) for of in (named(signed.path).parent, path.parent))
+    folder, place = (os.path.realpath(of) for of in (give_name(signed.path).parent, path.parent))
     name = Path(os.path.relpath(os.path.join(place, path.name), folder)).as_posix()
     return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
@@ -221,7 +221,7 @@ class _Walk(SignatureChecks):
         if mismatch is not None:
             self.add(name, hinted or material.name, "broken", mismatch, "other-material")
             return
-        if hinted is not None and material.kind == "dataset" and self._stated(material, hinted):
+        if hinted is not None and material.kind == "dataset" and self._check_stated(material, hinted):
             return
         text = message(
             "its place is not known, nor in the search folders; its digest is {digest:word}..."
@@ -232,7 +232,7 @@ class _Walk(SignatureChecks):
         )
         self.add(name, material.name, "absent" if material.kind == "policy" else "missing", text, "not-found")
 
-    def _stated(self, material: Material, path: Path) -> bool:
+    def _check_stated(self, material: Material, path: Path) -> bool:
         """Whether the signed statement of a data set is here; the data itself is seldom handed on with a model."""
         try:
             signed = read_signed(path, self.trust_of(path))
@@ -259,11 +259,11 @@ class _Walk(SignatureChecks):
         """Return how a material differs from what was used; its own signature may tell which files."""
         if isinstance(measured, PathRefused):
             return str(measured)
-        found = root_of_measured(measured)
+        root = root_of_measured(measured)
         text = message(
             "it is not what was used: the statement names {named:word}..., here is {found:word}...",
             named=material.digest.hex[:16],
-            found=found.hex[:16] if found else "nothing",
+            found=root.hex[:16] if root else "nothing",
         )
         try:
             check_content(
@@ -275,20 +275,20 @@ class _Walk(SignatureChecks):
 
     def _candidates(self, material: Material) -> list[Path]:
         """Return members of the search folders that bear the material's name or a signature."""
-        found = []
+        candidates = []
         for folder in self.search:
             try:
                 members = sorted(folder.iterdir())
             except OSError:  # not a folder, or not ours to read: nothing to find there
                 continue
             names = {member.name for member in members}
-            found += [
+            candidates += [
                 member
                 for member in (folder, *members)
                 if not member.is_symlink()
                 and (member.name == material.name or member == folder or f"{member.name}.sig" in names)
             ]
-        return found
+        return candidates
 
     def _anchor(self, signed: Signed, measured: Manifest | Digest | PathRefused) -> tuple[datetime | None, str | None]:
         """Check anchor and token, if any; return the block's time as the chain says, and the anchor's verdict.
@@ -300,7 +300,7 @@ class _Walk(SignatureChecks):
             os.path.lexists(beside(path, suffix)) for suffix in (ANCHOR_SUFFIX, TOKEN_SUFFIX, METADATA_SUFFIX)
         )
         if not anchored and not self.is_noted(signed, "anchor", beside(path, ANCHOR_SUFFIX)) and described:
-            self._described(path)
+            self._check_described(path)
         if not minted and not self.is_noted(signed, "token", beside(path, TOKEN_SUFFIX)) and described:
             text = message(
                 "there is no {file} beside {other}",
@@ -333,7 +333,7 @@ class _Walk(SignatureChecks):
         proven = link.verdict != "ok" or receipt.evidence is not None
         return datetime.fromtimestamp(receipt.time, UTC), link.verdict if proven else "unproven"
 
-    def _described(self, path: Path) -> None:
+    def _check_described(self, path: Path) -> None:
         """Say where the metadata of a token names an anchor that is not there."""
         from ledger.anchors.token_metadata import anchor_in
 
@@ -375,7 +375,7 @@ class _Walk(SignatureChecks):
 
     def _index(self, signed: Signed, content: Digest) -> None:
         """Check the page of several reports that lies above this one, where the report says that there is one."""
-        index = Path(os.path.normpath(named(signed.path).parent / "..")) / "index.html"
+        index = Path(os.path.normpath(give_name(signed.path).parent / "..")) / "index.html"
         if not os.path.lexists(index):
             text = message("not here; the report was made together with others")
             self.add("page", index, "absent", text, "not-found")
@@ -396,7 +396,7 @@ class _Walk(SignatureChecks):
         if not any((material.kind, material.digest) == ("track", meant) for material in materials):
             self.add("report", path, "broken", message("it is not about {track}", track=track), "other-track")
 
-    def listed(self, signed: Signed) -> None:
+    def check_listed(self, signed: Signed) -> None:
         """Compare the reports that an index lists with those that lie there."""
         try:
             check_pages(signed.path, signed.origin, "reports")

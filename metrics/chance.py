@@ -86,14 +86,14 @@ def chance_levels(
         i: piece if isinstance(piece := pieces[i], Features) else features(piece)
         for i in sorted({i for pair in drawn for i in pair})
     }
-    found: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
+    scores: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
     for reference, candidate in drawn:
         for name, value in measure(known[reference], known[candidate]).items():
             if isinstance(value, float | int):
-                found[name].append(float(value))
+                scores[name].append(float(value))
     levels = {}
     for spec in SPECS:
-        values = np.array(found[spec.name])
+        values = np.array(scores[spec.name])
         if len(values):
             extreme = np.percentile(values, 95 if spec.better == "higher" else 5)
             levels[spec.name] = Chance(float(values.mean()), float(values.std()), float(extreme), len(values))

@@ -61,7 +61,7 @@ def chord_f1_time(
     """
     columns = []
     for spans, key in ((reference, reference_tonic), (candidate, candidate_tonic)):
-        named = _named(spans)
+        named = _name_spans(spans)
         origin = named[0].start_beat
         columns.append(
             (
@@ -95,8 +95,8 @@ def chord_f1_lcs(
     MetricError
         When either has no chord.
     """
-    ours = _changes([_chord(s, reference_tonic) for s in _named(reference)])
-    theirs = _changes([_chord(s, candidate_tonic) for s in _named(candidate)])
+    ours = _changes([_chord(s, reference_tonic) for s in _name_spans(reference)])
+    theirs = _changes([_chord(s, candidate_tonic) for s in _name_spans(candidate)])
     return 2.0 * lcs_length(ours, theirs) / (len(ours) + len(theirs))
 
 
@@ -148,7 +148,7 @@ def weighted_scores(reference: Sequence[tuple[float, float, str]], candidate: Se
     return {name: float(scores[name]) for name in MIR_EVAL_NAMES}
 
 
-def _named(spans: Sequence[ChordSpan]) -> list[ChordSpan]:
+def _name_spans(spans: Sequence[ChordSpan]) -> list[ChordSpan]:
     named = [s for s in spans if s.root is not None]
     if not named:
         raise MetricError(

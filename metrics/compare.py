@@ -72,10 +72,10 @@ def compare(
     """
     levels = shipped_chance() if chance is None else chance
     ours, theirs = (p if isinstance(p, Features) else features(p) for p in (reference, candidate))
-    found = measure(ours, theirs)
+    results = measure(ours, theirs)
     rows: list[MetricValue | MetricSkipped] = []
     for spec in SPECS:
-        value, level = found[spec.name], levels.get(spec.name)
+        value, level = results[spec.name], levels.get(spec.name)
         if isinstance(value, MetricSkipped):
             rows.append(value)
             continue

@@ -83,13 +83,13 @@ def features(sequence: NoteSequence, mel: FloatArray | None = None) -> Features:
 
 def measure(reference: Features, candidate: Features) -> dict[str, float | MetricSkipped]:
     """Measure every metric of `SPECS` on one pair, in that order; nothing is rounded."""
-    found: dict[str, float | MetricSkipped] = {}
+    results: dict[str, float | MetricSkipped] = {}
     for spec in SPECS:
         try:
-            found[spec.name] = spec.measure(reference, candidate)
+            results[spec.name] = spec.measure(reference, candidate)
         except MetricError as error:
-            found[spec.name] = MetricSkipped(spec.name, str(error))
-    return found
+            results[spec.name] = MetricSkipped(spec.name, str(error))
+    return results
 
 
 def _melodies(reference: Features, candidate: Features) -> tuple[list[Token], list[Token]]:

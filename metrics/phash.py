@@ -106,27 +106,27 @@ def closest_windows(
         raise MetricError(message("{seconds:.2f} s of sound; the hash needs one second on both sides", seconds=seconds))
     ours, theirs = known or ({}, {})
     shifts = {round(s * FRAMES_PER_SECOND) for s in SHIFT_SECONDS}
-    found = []
+    windows = []
     for shift in sorted(shifts, key=abs):
         starts = max(0, shift), max(0, -shift)
         frames = min(reference_mel.shape[1] - starts[0], candidate_mel.shape[1] - starts[1], WINDOW_FRAMES)
         if frames < MIN_FRAMES:
             continue
         pair = (
-            _hashed(reference_mel, starts[0], frames, bits, ours),
-            _hashed(candidate_mel, starts[1], frames, bits, theirs),
+            _hash_window(reference_mel, starts[0], frames, bits, ours),
+            _hash_window(candidate_mel, starts[1], frames, bits, theirs),
         )
         if pair[0] is not None and pair[1] is not None:
-            found.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
-    if not found:
+            windows.append((int((pair[0] != pair[1]).sum()), starts, frames, shift / FRAMES_PER_SECOND))
+    if not windows:
         raise MetricError(
             message("nothing changes in the sound (silence, noise or a held tone), and nothing is no likeness")
         )
-    distance, (here, there), frames, seconds = min(found, key=lambda one: one[0])
+    distance, (here, there), frames, seconds = min(windows, key=lambda one: one[0])
     return distance, reference_mel[:, here : here + frames], candidate_mel[:, there : there + frames], seconds
 
 
-def _hashed(mel: FloatArray, start: int, frames: int, bits: int, known: Known) -> Hash | None:
+def _hash_window(mel: FloatArray, start: int, frames: int, bits: int, known: Known) -> Hash | None:
     """Hash one window, or look it up; None where it is `plain`."""
     key = start, frames, bits
     if key not in known:

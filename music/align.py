@@ -125,7 +125,7 @@ def _unit(columns: FloatArray) -> FloatArray:
 
 def _path(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray, list[float]]:
     """Frames of the score, rising by one, those of the recording that belong to them, and the cost of each block."""
-    rough = _warp(_thinned(ours), _thinned(theirs))[0]
+    rough = _warp(_thin(ours), _thin(theirs))[0]
     knots = (rough + 0.5) * COARSE
     size, margin = (round(s * MEL_RATE / HOP) for s in (BLOCK_SECONDS, MARGIN_SECONDS))
     score_frames: list[FloatArray] = []
@@ -146,7 +146,7 @@ def _path(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray,
     return np.concatenate(score_frames), np.concatenate(frames), costs
 
 
-def _thinned(features: FloatArray) -> FloatArray:
+def _thin(features: FloatArray) -> FloatArray:
     frames = features.shape[1]
     starts = np.arange(0, frames, COARSE)
     means = np.add.reduceat(features, starts, axis=1) / np.diff(np.append(starts, frames))

@@ -90,14 +90,14 @@ def decode(path: str | Path, max_seconds: float = MAX_SECONDS, *, mono: bool = T
     first: list[Samples] = []
     rate, length, power = 0, 0, 0.0
     try:
-        for found, raw in _blocks(path, unread):
-            if not MIN_RATE <= found <= MAX_RATE or raw.shape[1] > MAX_CHANNELS:
+        for stream, raw in _blocks(path, unread):
+            if not MIN_RATE <= stream <= MAX_RATE or raw.shape[1] > MAX_CHANNELS:
                 raise MusicError(
-                    f"{path}: {found} Hz in {raw.shape[1]} channels; "
+                    f"{path}: {stream} Hz in {raw.shape[1]} channels; "
                     f"{MIN_RATE} to {MAX_RATE} Hz and {MAX_CHANNELS} channels can be read"
                 )
-            rate = rate or found
-            block = resample(raw, found, rate)
+            rate = rate or stream
+            block = resample(raw, stream, rate)
             length += len(block)
             if mono:
                 blocks.append(block.mean(axis=1))
@@ -131,11 +131,11 @@ def _blocks(path: str | Path, unread: list[str]) -> Iterator[tuple[int, Samples]
         if not os.fstat(file.fileno()).st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found, left_over = streams(cast(bytes, data))
-            if not found:
+            parts, left_over = streams(cast(bytes, data))
+            if not parts:
                 raise MusicError(f"{path}: cannot be decoded as audio: its content is of no kind that is known")
             unread += left_over
-            for stream in found:
+            for stream in parts:
                 alone = (stream.start, stream.end) == (0, len(data))
                 source = file if alone else io.BytesIO(data[stream.start : stream.end])
                 source.seek(0)
@@ -333,8 +333,8 @@ def mel_db(samples: Samples, sample_rate: int) -> FloatArray:
 def _spectrum(signal: Samples) -> NDArray[np.complex64]:
     import librosa
 
-    found: NDArray[np.complex64] = librosa.stft(signal, n_fft=MEL_WINDOW, hop_length=MEL_HOP, center=False)
-    return found
+    spectrum: NDArray[np.complex64] = librosa.stft(signal, n_fft=MEL_WINDOW, hop_length=MEL_HOP, center=False)
+    return spectrum
 
 
 def mel_grey(mel: FloatArray) -> NDArray[np.uint8]:

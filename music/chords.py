@@ -93,7 +93,7 @@ def chord_labels(sequence: NoteSequence) -> list[ChordSpan]:
     for i, state in enumerate(path[cuts[:-1]].tolist()):
         root, quality = None, ""
         if state < 24:
-            root, quality = _named(chroma[cuts[i] : cuts[i + 1]].sum(axis=0), state % 12, state >= 12)
+            root, quality = _name_chord(chroma[cuts[i] : cuts[i + 1]].sum(axis=0), state % 12, state >= 12)
         place = (float(seconds[i]), float(seconds[i + 1]), float(beats[i]), float(beats[i + 1]))
         if place[3] > place[2]:
             spans.append(ChordSpan(*place, root, quality))
@@ -179,7 +179,7 @@ def _viterbi(scores: FloatArray) -> IntArray:
     return path
 
 
-def _named(chroma: FloatArray, root: int, minor: bool) -> tuple[int, str]:
+def _name_chord(chroma: FloatArray, root: int, minor: bool) -> tuple[int, str]:
     """Name root and quality of a whole span: the triad, its seventh, or a diminished triad."""
     share = np.roll(chroma, -root) / max(float(chroma.sum()), 1e-9)
     lowered, raised = share[10] > _SEVENTH, share[11] > _SEVENTH

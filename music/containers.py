@@ -68,29 +68,29 @@ def streams(data: bytes) -> tuple[list[Stream], list[str]]:
     data : bytes-like
         The whole file; may be a memory map.
     """
-    found: list[Stream] = []
+    streams: list[Stream] = []
     unread: list[str] = []
     at = pieces = 0
     while at < len(data):
         pieces += 1
-        if len(found) == MAX_STREAMS or pieces > MAX_TAGS:
+        if len(streams) == MAX_STREAMS or pieces > MAX_TAGS:
             unread.append(f"too many streams and tags: {len(data) - at} bytes from byte {at} on are not looked at")
             break
         kind = sniff(bytes(data[at : at + 64]))
         if not kind and (skipped := _tag(data, at)):
             at += skipped
             continue
-        if not kind and not found and (ahead := _mpeg_ahead(data, at)):
+        if not kind and not streams and (ahead := _mpeg_ahead(data, at)):
             kind = "mp3"  # after some bytes of another kind, as servers and recorders leave them
             at = ahead
         if not kind:
             unread.append(f"{len(data) - at} bytes from byte {at} on are no sound that is known")
             break
         end, promised, remarks = _WALKS[kind](data, at)
-        found.append(Stream(kind, at, end, promised))
+        streams.append(Stream(kind, at, end, promised))
         unread += remarks
         at = max(end, at + 1)
-    return found, unread
+    return streams, unread
 
 
 Walk = tuple[int, float | None, list[str]]

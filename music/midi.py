@@ -175,7 +175,7 @@ class _Reading:
                 programs[status & 0x0F] = first
             elif status == META:
                 if first == NAME:
-                    self.names.setdefault(number, _clean(_decoded(body)))
+                    self.names.setdefault(number, _clean(_decode(body)))
                 elif first == TEMPO:
                     self.tempos[tick] = int.from_bytes(body, "big")
                 elif first == METER:
@@ -196,7 +196,7 @@ class _Reading:
         return [message(MENDED[what], count=count) for what, count in counts.items() if count]
 
 
-def _decoded(text: bytes) -> str:
+def _decode(text: bytes) -> str:
     """Text of a meta event, whose encoding no standard says: UTF-8 where it is that."""
     try:
         return text.decode()
@@ -231,7 +231,7 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
     score: Any = Score(tpq)
     score.tempos.extend([ScoreTempo(round(t.beat * tpq), t.bpm) for t in sequence.tempos])
     score.time_signatures.extend(
-        [ScoreTimeSignature(round(t.beat * tpq), t.numerator, t.denominator) for t in _said_meters(sequence)]
+        [ScoreTimeSignature(round(t.beat * tpq), t.numerator, t.denominator) for t in _meters_to_write(sequence)]
     )
     start = np.round(sequence.onset_beat * tpq).astype(int)
     ticks = np.maximum(1, np.round((sequence.onset_beat + sequence.duration_beat) * tpq).astype(int) - start)
@@ -246,7 +246,7 @@ def midi_bytes(sequence: NoteSequence) -> bytes:
     return bytes(score.dumps_midi())
 
 
-def _said_meters(sequence: NoteSequence) -> tuple[TimeSignature, ...]:
+def _meters_to_write(sequence: NoteSequence) -> tuple[TimeSignature, ...]:
     """Return the meters from which the bars of a sequence follow, as a MIDI file has to say them."""
     meters, starts = sequence.time_signatures, sequence.bar_starts
     if np.array_equal(bars_of(meters, float(starts[-1])), starts):

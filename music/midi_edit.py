@@ -35,15 +35,15 @@ def rewritten(data: bytes, name: str, span: tuple[int, int], notes: Sequence[New
     made, copied = [], 0
     for number, track in enumerate(read_events(data, name).tracks):
         new = [note for note in notes if note.track == number]
-        events = _edited(track.events, span, new)
+        events = _edit_track(track.events, span, new)
         if events != track.events:
-            body = _encoded(events)
+            body = _encode(events)
             made += [data[copied : track.begin], b"MTrk", len(body).to_bytes(4, "big"), body]
             copied = track.end
     return b"".join([*made, data[copied:]])
 
 
-def _edited(events: list[Event], span: tuple[int, int], notes: list[NewNote]) -> list[Event]:  # noqa: PLR0912
+def _edit_track(events: list[Event], span: tuple[int, int], notes: list[NewNote]) -> list[Event]:  # noqa: PLR0912
     """Return the events of a track without the notes of the span, and with the new ones."""
     dropped: set[int] = set()  # of `events`
     ends: list[Event] = []  # of notes that stay, where a strike that goes ended them
@@ -79,7 +79,7 @@ def _edited(events: list[Event], span: tuple[int, int], notes: list[NewNote]) ->
         if stays := [k for k in before if k not in dropped]:  # held to the end of the track, which may move
             kept[key] += [(events[k][0], end) for k in stays]
             ends.append((end, 0x80 | key >> 7, key & 0x7F, 0, b""))
-    begun, ended = _placed(notes, kept)
+    begun, ended = _place_notes(notes, kept)
     if not (dropped or begun):
         return events
     stay = [event for i, event in enumerate(events) if i not in dropped]
@@ -91,7 +91,7 @@ def _edited(events: list[Event], span: tuple[int, int], notes: list[NewNote]) ->
     return merged
 
 
-def _placed(notes: list[NewNote], kept: dict[int, list[tuple[int, int]]]) -> tuple[list[Event], list[Event]]:
+def _place_notes(notes: list[NewNote], kept: dict[int, list[tuple[int, int]]]) -> tuple[list[Event], list[Event]]:
     """Return strikes and ends of new notes beside the spans, by channel and pitch, in which notes that stay sound."""
     begun: list[Event] = []
     ended: list[Event] = []
@@ -106,7 +106,7 @@ def _placed(notes: list[NewNote], kept: dict[int, list[tuple[int, int]]]) -> tup
     return begun, ended
 
 
-def _encoded(events: list[Event]) -> bytes:
+def _encode(events: list[Event]) -> bytes:
     """Write the content of a track chunk, every event with its status."""
     out, before = bytearray(), 0
     for tick, status, first, second, body in events:

@@ -60,24 +60,22 @@ def read_events(data: bytes, name: str) -> MidiFile:
         meter of zero, or more than `MAX_TRACKS` tracks or `MAX_EVENTS` events.
     """
     tracks, division = _header(data, name)
-    found = MidiFile(division, [], [], [])
+    file = MidiFile(division, [], [], [])
     at, room = 8 + int.from_bytes(data[4:8], "big"), MAX_EVENTS
     while at < len(data):
         tag, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
         if tag == b"MThd":
-            found.unread.append(message("a second MIDI file begins at byte {at:d}; only the first was read", at=at))
+            file.unread.append(message("a second MIDI file begins at byte {at:d}; only the first was read", at=at))
             break
         if len(tag) < 4 or not tag.isalnum() or at + 8 > len(data):
-            if len(found.tracks) < tracks and at + 8 <= len(data):
-                missing = f"track {len(found.tracks) + 1} of {tracks} is missing"
+            if len(file.tracks) < tracks and at + 8 <= len(data):
+                missing = f"track {len(file.tracks) + 1} of {tracks} is missing"
                 raise MusicError(f"{name}: no chunk begins at byte {at} ({tag!r}); {missing}")
-            found.remarks.append(
-                message("{count:d} bytes at the end are no chunk of a MIDI file", count=len(data) - at)
-            )
+            file.remarks.append(message("{count:d} bytes at the end are no chunk of a MIDI file", count=len(data) - at))
             break
         end = at + 8 + length
         if end > len(data):
-            found.unread.append(
+            file.unread.append(
                 message(
                     "chunk {tag:word} at byte {at:d} says {length:d} bytes, {there:d} are there",
                     tag=repr(tag.decode("latin-1")),
@@ -87,36 +85,36 @@ def read_events(data: bytes, name: str) -> MidiFile:
                 )
             )
         if tag == b"MTrk":
-            if len(found.tracks) == MAX_TRACKS:
+            if len(file.tracks) == MAX_TRACKS:
                 raise MusicError(f"{name}: more than {MAX_TRACKS} tracks; that is the limit")
-            number = len(found.tracks) + 1
+            number = len(file.tracks) + 1
             events, past = _walk(data[at + 8 : end], at + 8, f"{name}: track {number}", room, end > len(data))
-            found.tracks.append(MidiTrack(events, at, min(end, len(data))))
+            file.tracks.append(MidiTrack(events, at, min(end, len(data))))
             room -= len(events)
             if past:
-                found.remarks.append(
+                file.remarks.append(
                     message("track {number:d}: {count:d} bytes stand behind its end", number=number, count=past)
                 )
         at = end
-    if not found.tracks:
+    if not file.tracks:
         raise MusicError(f"{name}: header announces {tracks} tracks, the file ends after 0")
-    if len(found.tracks) < tracks:
-        found.unread.append(
+    if len(file.tracks) < tracks:
+        file.unread.append(
             message(
                 "the header announces {tracks:d} tracks, the file ends after {count:d}",
                 tracks=tracks,
-                count=len(found.tracks),
+                count=len(file.tracks),
             )
         )
-    elif len(found.tracks) > tracks:
-        found.remarks.append(
+    elif len(file.tracks) > tracks:
+        file.remarks.append(
             message(
                 "the header announces {tracks:d} tracks, {count:d} are there and were read",
                 tracks=tracks,
-                count=len(found.tracks),
+                count=len(file.tracks),
             )
         )
-    return found
+    return file
 
 
 def _header(data: bytes, name: str) -> tuple[int, int]:

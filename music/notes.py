@@ -360,9 +360,9 @@ def bars_of(meters: Sequence[TimeSignature], end: float) -> FloatArray:
         if bars > MAX_BARS:
             raise MusicError(f"more than {MAX_BARS} bars; that is the limit")
         starts.append(here.beat + here.bar_beats * np.arange(count))
-    found = np.concatenate(starts)
-    found[0] = 0.0
-    return found
+    beats = np.concatenate(starts)
+    beats[0] = 0.0
+    return beats
 
 
 def _check_times(tempos: Sequence[Tempo], meters: Sequence[TimeSignature], ticks_per_quarter: int) -> None:

@@ -127,13 +127,13 @@ def _files(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
     def unlisted(error: OSError) -> None:
         left_out.append(LeftOut(Path(str(error.filename)), f"can't be listed: {error.strerror}", "unreadable"))
 
-    found: list[Path] = []
+    paths: list[Path] = []
     for root, folders, files in os.walk(folder, onerror=unlisted):
         for name in folders:
             if (path := Path(root, name)).is_symlink():
                 left_out.append(LeftOut(path, "a link to a folder, which is not followed"))
-        found += [Path(root, name) for name in files]
-    for path in sorted(found, key=os.fsencode):
+        paths += [Path(root, name) for name in files]
+    for path in sorted(paths, key=os.fsencode):
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
             left_out.append(LeftOut(path, "a link out of the folder, which is not followed"))
         elif not path.is_file():

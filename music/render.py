@@ -64,10 +64,10 @@ def render(
         When there are no notes or more than 30 minutes, for a rate out of range, and when the soundfont is
         missing or the renderer refuses it.
     """
-    return levelled(_played(sequence, sample_rate, soundfont), sample_rate), sample_rate
+    return normalise_loudness(_play(sequence, sample_rate, soundfont), sample_rate), sample_rate
 
 
-def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None, ring: bool = True) -> Samples:
+def _play(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None, ring: bool = True) -> Samples:
     """Do what `render` does, (n, 2), at whatever level it comes."""
     if not len(sequence):
         raise MusicError(message("nothing to render: the sequence has no notes"))
@@ -84,9 +84,7 @@ def _played(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | No
     font = _soundfont(soundfont)
     program = shutil.which("fluidsynth")
     midi = midi_bytes(_with_ring(sequence) if ring else sequence)
-    return _trimmed(
-        _fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate)
-    )
+    return _trim(_fluidsynth(program, font, midi, sample_rate) if program else _midirenderer(font, midi, sample_rate))
 
 
 def render_wav(
@@ -138,8 +136,8 @@ def render_passage(
     """Render only what sounds in [start_s - pad_s, end_s + pad_s), in mono; much faster than rendering all.
 
     Notes that are held across an edge are cut there. What is heard takes `slower` times as long as it is written.
-    Without `level` the samples come as loud as the renderer makes them; without `ring` they end with the passage, which
-    is faster.
+    Without `level` the samples come as loud as the renderer makes them; without `ring` they end with the
+    passage, which is faster.
 
     Returns
     -------
@@ -175,8 +173,8 @@ def render_passage(
         parts=sequence.parts,
         ticks_per_quarter=PASSAGE_TPQ,
     )
-    samples = np.asarray(_played(passage, sample_rate, soundfont, ring).mean(axis=1), np.float32)
-    return levelled(samples, sample_rate) if level else samples, sample_rate
+    samples = np.asarray(_play(passage, sample_rate, soundfont, ring).mean(axis=1), np.float32)
+    return normalise_loudness(samples, sample_rate) if level else samples, sample_rate
 
 
 def renderer_info(*, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None) -> dict[str, str | int]:
@@ -282,14 +280,14 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
     return np.asarray(samples, np.float32)
 
 
-def _trimmed(samples: Samples) -> Samples:
+def _trim(samples: Samples) -> Samples:
     """Cut where the sound has faded for good."""
     level = np.abs(samples).max(axis=1)
     loud = np.flatnonzero(level > level.max(initial=0.0) * FADED)
     return samples[: loud[-1] + 1] if len(loud) else samples
 
 
-def levelled(samples: Samples, sample_rate: int) -> Samples:
+def normalise_loudness(samples: Samples, sample_rate: int) -> Samples:
     """Bring to -16 LUFS, or as near to it as a peak of -1 dBFS allows; silence stays silence."""
     measured = loudness(samples, sample_rate)
     if not math.isfinite(measured):

@@ -8,7 +8,7 @@ since none of them is right for all music:
   tune apart from the figures played under its long notes (a merged piano part);
 - *bass*: the lowest note of each onset.
 
-Which part a note is filed under says little of which line it belongs to: `heard` reads the lines that a listener
+Which part a note is filed under says little of which line it belongs to: `heard_lines` reads the lines that a listener
 follows across parts.
 """
 
@@ -60,18 +60,18 @@ def voices(sequence: NoteSequence) -> list[Voice]:
     Parts that were filed in one track and together play one note at a time (a channel for each string of a guitar, or
     for each note, or a program for each phrase) are one more voice, behind those of all parts.
     """
-    found: list[Voice] = []
+    voices: list[Voice] = []
     for part, info in enumerate(sequence.parts):
         if not info.is_drum:
-            found += _read(sequence, np.flatnonzero(sequence.part == part), part)
+            voices += _read_part(sequence, np.flatnonzero(sequence.part == part), part)
     for rows in _tracks(sequence):
         top = _extreme(_chords(sequence.onset_beat[rows]), sequence.pitch[rows])
         if len(top) >= max((1 - POLYPHONIC_SHARE) * len(rows), MIN_NOTES):
-            found.append(Voice(rows[top], -1, "line"))
-    return found
+            voices.append(Voice(rows[top], -1, "line"))
+    return voices
 
 
-def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
+def heard_lines(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     """Read lines that go from part to part, as a listener follows them: what `apart`, its `voices`, leaves out.
 
     One line may be dealt out to several players, by turns or note by note. So the notes of parts filed in one track,
@@ -82,20 +82,20 @@ def heard(sequence: NoteSequence, apart: list[Voice]) -> list[Voice]:
     pitched = np.flatnonzero(~sequence.is_drum)
     if len(np.unique(sequence.part[pitched])) < 2:
         return []
-    found: list[IntArray] = []
+    lines: list[IntArray] = []
     layers = [(sequence.part == part).astype(np.int64) for part in np.unique(sequence.part[pitched])]
     layers += [_layer(sequence, v.index) for v in apart if v.part < 0]
     together = (*_tracks(sequence), *turns(sequence, pitched), pitched)
-    for line in [v.index for rows in together for v in _read(sequence, rows, -1)]:
+    for line in [v.index for rows in together for v in _read_part(sequence, rows, -1)]:
         new = _apart(line, layers)
-        found += new
+        lines += new
         layers.append(_layer(sequence, np.concatenate([line[:0], *new])))
     for line in streams(sequence, pitched):  # which share no note
-        found += _apart(line, layers)
-    return [Voice(stretch, -1, "heard") for stretch in found]
+        lines += _apart(line, layers)
+    return [Voice(stretch, -1, "heard") for stretch in lines]
 
 
-def _read(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
+def _read_part(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
     """Read some notes as the voices of one part."""
     if len(rows) < MIN_NOTES:
         return []
@@ -103,14 +103,14 @@ def _read(sequence: NoteSequence, rows: IntArray, part: int) -> list[Voice]:
     chord = _chords(onset)
     top = _extreme(chord, pitch)
     if len(top) >= (1 - POLYPHONIC_SHARE) * len(rows):
-        found = [Voice(rows[top], part, "line")]
+        lines = [Voice(rows[top], part, "line")]
     else:
-        found = [Voice(rows[top], part, "skyline")]
-        sounding = top[_uncovered(onset[top], sequence.duration_beat[rows][top], pitch[top])]
+        lines = [Voice(rows[top], part, "skyline")]
+        sounding = top[_is_uncovered(onset[top], sequence.duration_beat[rows][top], pitch[top])]
         if len(sounding) < len(top):
-            found.append(Voice(rows[sounding], part, "sounding"))
-        found.append(Voice(rows[_extreme(chord, -pitch)], part, "bass"))
-    return [v for v in found if len(v.index) >= MIN_NOTES]
+            lines.append(Voice(rows[sounding], part, "sounding"))
+        lines.append(Voice(rows[_extreme(chord, -pitch)], part, "bass"))
+    return [v for v in lines if len(v.index) >= MIN_NOTES]
 
 
 def _tracks(sequence: NoteSequence) -> list[IntArray]:
@@ -132,14 +132,14 @@ def turns(sequence: NoteSequence, rows: IntArray) -> list[IntArray]:
     notes = {p: rows[sequence.part[rows] == p] for p in parts}
     mean = {p: float(sequence.pitch[notes[p]].mean()) for p in parts}
     fits = {(p, q): _by_turns(sequence, notes[p], notes[q]) for p, q in combinations(sorted(parts), 2)}
-    found: set[frozenset[int]] = set()
+    turns: set[frozenset[int]] = set()
     for seed in parts:
         group = [seed]
         for other in sorted(parts, key=lambda p: abs(mean[p] - mean[seed])):
             if other not in group and all(fits[min(p, other), max(p, other)] for p in group):
                 group.append(other)
-        found.add(frozenset(group))
-    return [np.sort(np.concatenate([notes[p] for p in group])) for group in sorted(found, key=sorted) if len(group) > 1]
+        turns.add(frozenset(group))
+    return [np.sort(np.concatenate([notes[p] for p in group])) for group in sorted(turns, key=sorted) if len(group) > 1]
 
 
 def _by_turns(sequence: NoteSequence, a: IntArray, b: IntArray) -> bool:
@@ -161,7 +161,7 @@ def streams(sequence: NoteSequence, rows: IntArray) -> list[IntArray]:
     onset, pitch = sequence.onset_beat[rows].tolist(), sequence.pitch[rows].tolist()
     free = (sequence.onset_beat[rows] + HELD_SHARE * sequence.duration_beat[rows]).tolist()
     until = (sequence.onset_beat[rows] + sequence.duration_beat[rows]).tolist()
-    found: list[list[int]] = []
+    streams: list[list[int]] = []
     live: list[list[int]] = []
     for i in np.lexsort((-sequence.pitch[rows], _chords(sequence.onset_beat[rows]))).tolist():
         best, nearest = None, LEAP
@@ -173,12 +173,12 @@ def streams(sequence: NoteSequence, rows: IntArray) -> list[IntArray]:
                     best, nearest = stream, distance
         if best is None:
             best = []
-            found.append(best)
+            streams.append(best)
             live.append(best)
             if len(live) > STREAMS:  # the one that has been silent for longest ends
                 live.remove(min(live[:-1], key=lambda stream: until[stream[-1]]))
         best.append(i)
-    return [rows[stream] for stream in found if len(stream) >= MIN_NOTES]
+    return [rows[stream] for stream in streams if len(stream) >= MIN_NOTES]
 
 
 def _layer(sequence: NoteSequence, rows: IntArray) -> IntArray:
@@ -227,7 +227,7 @@ def melody_rows(sequence: NoteSequence) -> IntArray:
         return best_top
     rows = best[best_top]
     if len(rows) < (1 - POLYPHONIC_SHARE) * len(best):
-        rows = rows[_uncovered(sequence.onset_beat[rows], sequence.duration_beat[rows], sequence.pitch[rows])]
+        rows = rows[_is_uncovered(sequence.onset_beat[rows], sequence.duration_beat[rows], sequence.pitch[rows])]
     return np.sort(rows)
 
 
@@ -250,7 +250,7 @@ def _extreme(chord: IntArray, height: IntArray) -> IntArray:
     return np.asarray(order[last], dtype=np.int64)
 
 
-def _uncovered(onset: FloatArray, duration: FloatArray, pitch: IntArray) -> NDArray[np.bool_]:
+def _is_uncovered(onset: FloatArray, duration: FloatArray, pitch: IntArray) -> NDArray[np.bool_]:
     """Mask of the notes that do not begin under a higher note that still sounds."""
     keep = np.ones(len(onset), bool)
     held_until, held_pitch = -1.0, -1

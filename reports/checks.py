@@ -57,25 +57,25 @@ def checks(report: AuditReport, say: Language = ENGLISH) -> list[Check]:
     and texts are in the language `say`.
     """
     rules = {rule.id: rule for rule in report.rules}
-    found = [_passage(f, say) for f in report.findings if f.verdict != "clear"]
+    results = [_passage(f, say) for f in report.findings if f.verdict != "clear"]
     heard = [_sound(match, say) for match in report.sound_matches if match.verdict != "clear"]
     if heard and rules.get("sound") and rules["sound"].verdict != "skipped":
         del rules["sound"]
-    found += heard
-    found += [_metric(m, rules.pop(f"metrics.{m.name}", None), say) for m in report.metrics]
-    found += [_link(link, say) for link in report.provenance]
-    if found and found[0].rule == "copy" and rules.get("copy") and rules["copy"].verdict != "skipped":
+    results += heard
+    results += [_metric(m, rules.pop(f"metrics.{m.name}", None), say) for m in report.metrics]
+    results += [_link(link, say) for link in report.provenance]
+    if results and results[0].rule == "copy" and rules.get("copy") and rules["copy"].verdict != "skipped":
         del rules["copy"]  # it sums up the passages
-    found += [_rule(rule, say) for rule in rules.values()]
+    results += [_rule(rule, say) for rule in rules.values()]
     for gap in report.skipped:
         name = gap.check.replace(":", ".", 1)
         if name not in rules or rules[name].verdict != "skipped":
             state: State = "open" if gap.required else "skipped"
-            found.append(Check(name, say.fill("Not checked"), state, short(say.render(gap.reason))))
-    if not any(check.rule in ("copy", "sound") for check in found):
+            results.append(Check(name, say.fill("Not checked"), state, short(say.render(gap.reason))))
+    if not any(check.rule in ("copy", "sound") for check in results):
         text = say.fill("No passage is past the policy's thresholds.")
-        found.insert(0, Check("copy", say.fill(COPY), "pass", text))
-    return found
+        results.insert(0, Check("copy", say.fill(COPY), "pass", text))
+    return results
 
 
 COPY = "Passage shared with the corpus"

@@ -70,12 +70,12 @@ def compare_reports(track: str, old: AuditReport | None, new: AuditReport | None
 
 def _by_key(report: AuditReport | None) -> dict[tuple[str, str], Check]:
     """Return the checks by name and key; the gravest of several of one name, as of skipped parts of one check."""
-    found: dict[tuple[str, str], Check] = {}
+    by_key: dict[tuple[str, str], Check] = {}
     for check in checks(report) if report else ():
         place = (check.rule, check.key)
-        if place not in found or (found[place].clear and not check.clear):
-            found[place] = check
-    return found
+        if place not in by_key or (by_key[place].clear and not check.clear):
+            by_key[place] = check
+    return by_key
 
 
 def _state(check: Check) -> str:
@@ -111,10 +111,10 @@ def report_files(path: Path) -> list[Path]:
         return [path]
     if not path.exists():
         raise ReportError(f"{path}: no such file or folder")
-    found = sorted(path.rglob(FILE))
-    if not found:
+    files = sorted(path.rglob(FILE))
+    if not files:
         raise ReportError(f"{path}: holds no {FILE}; make one with: contraste audit")
-    return found
+    return files
 
 
 def _bytes(file: Path) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from audit.disclosure import Disclosure
-from audit.measures.influence import influence, sound_influence
+from audit.measures.influence import share_influence, share_sound_influence
 from audit.measures.sound import Sound
 from audit.policy import copy_rules
 from audit.report import AuditReport
@@ -17,7 +17,7 @@ from reports.exports.junit import report_junit
 from reports.exports.markdown import report_markdown
 from reports.exports.pdf import pdf_unavailable, report_pdf
 from reports.exports.sarif import report_sarif
-from reports.json_report import as_written, report_json
+from reports.json_report import read_back, report_json
 from reports.language.translation import language
 from reports.pages.page_size import Sounds
 from reports.pages.report import report_html
@@ -81,18 +81,18 @@ def _html(source: Source) -> dict[str, bytes]:
     return {"report.html": report_html(source.report, sounds, source.lang, silent, whole=source.whole).encode()}
 
 
-def _influence(source: Source) -> dict[str, bytes]:
+def _write_influence(source: Source) -> dict[str, bytes]:
     report, track = source.audited or source.report, source.track
     gaps = {skipped.check: skipped.reason for skipped in report.skipped}
     if isinstance(track, NoteSequence):
         rules, slope = copy_rules(report.policy["values"]), report.store["chance"]["slope"]
-        ledgers = influence(track, report.findings, slope, rules, gaps.get("copy", ""))
+        ledgers = share_influence(track, report.findings, slope, rules, gaps.get("copy", ""))
     else:
-        ledgers = sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
+        ledgers = share_sound_influence(report.track["duration_s"], report.sound_matches, gaps.get("sound", ""))
     return {"influence.json": influence_json(report, ledgers), "influence.csv": influence_csv(report, ledgers)}
 
 
-def _disclosure(source: Source) -> dict[str, bytes]:
+def _write_disclosure(source: Source) -> dict[str, bytes]:
     return disclosure_files(source.audited or source.report, source.disclosure) if source.disclosure else {}
 
 
@@ -111,8 +111,8 @@ FORMS = {
     "sarif": Form(("report.sarif",), lambda s: {"report.sarif": report_sarif(s.report)}, from_json=True),
     "junit": Form(("report.junit.xml",), lambda s: {"report.junit.xml": report_junit(s.report)}, from_json=True),
     "md": Form(("report.md",), _markdown, from_json=True),
-    "influence": Form(("influence.json", "influence.csv"), _influence),
-    "disclosure": Form((), _disclosure),  # a folder of its own
+    "influence": Form(("influence.json", "influence.csv"), _write_influence),
+    "disclosure": Form((), _write_disclosure),  # a folder of its own
 }
 
 
@@ -138,7 +138,7 @@ def report_files(source: Source, names: Iterable[str]) -> dict[str, bytes]:
         When one can't be written.
     """
     data, wanted = report_json(source.report), set(names) - {"json"}
-    source, files = replace(source, report=as_written(data), audited=source.report), {"report.json": data}
+    source, files = replace(source, report=read_back(data), audited=source.report), {"report.json": data}
     for form in (form for name, form in FORMS.items() if name in wanted):
         files.update(form.write(source))
     return files

@@ -42,7 +42,7 @@ class ReportError(ValueError):
     """Raised when a report can't be written or read; the message names the value and the rule."""
 
 
-def rounded(value: float, digits: int = SIGNIFICANT) -> float | None:
+def round_digits(value: float, digits: int = SIGNIFICANT) -> float | None:
     """Round to `digits` significant digits; None for NaN and infinities, 0.0 for -0.0."""
     if not math.isfinite(value):
         return None
@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
-        return rounded(float(value))
+        return round_digits(float(value))
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
@@ -126,15 +126,15 @@ def read_report(data: bytes, name: str = "report.json") -> AuditReport:
         raise ReportError(f"{name}: {place}: {text} (report.schema.json)")
     if canonical(value) != data:
         raise ReportError(f"{name} is not the canonical JSON (RFC 8785) that contraste writes: it was altered by hand")
-    return _restored(value)
+    return _restore(value)
 
 
-def as_written(data: bytes) -> AuditReport:
+def read_back(data: bytes) -> AuditReport:
     """Return the report of a report.json that was made here: what `read_report` gives, without its checks."""
-    return _restored(json.loads(data))
+    return _restore(json.loads(data))
 
 
-def _restored(value: dict[str, Any]) -> AuditReport:
+def _restore(value: dict[str, Any]) -> AuditReport:
     kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "findings": _finding,
         "sound_matches": _sound,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from audit.findings import EVERYTHING, Match, Unsearched, worst
+from audit.findings import EVERYTHING, Match, Unsearched, strongest_verdict
 from reports.json_report import plain
 
 FIELDS = (
@@ -47,7 +47,7 @@ class SearchResult:
         """The strongest verdict among the matches; "incomplete" where it would be "clear", and not all was searched."""
         if self.unreadable:
             return "unreadable"
-        verdict = worst([match.verdict for match in self.matches])
+        verdict = strongest_verdict([match.verdict for match in self.matches])
         return "incomplete" if self.not_searched and verdict == "clear" else verdict
 
     def to_json(self) -> dict[str, Any]:

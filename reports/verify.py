@@ -17,7 +17,7 @@ from typing import Literal
 
 from audit.policy import PolicyError, read_policy
 from audit.report import AuditReport
-from reports.exports.pdf import attached_json
+from reports.exports.pdf import read_attached_json
 from reports.formats import FORMS, Source
 from reports.json_report import ReportError, read_report
 from reports.language.translation import languages
@@ -56,13 +56,13 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
         return [Found(file.name, "unchecked", f"cannot be read: {error.strerror}")]
     except ReportError as error:
         return [Found(file.name, "broken", str(error))]
-    found = [_digest(file.name, data, digests, "canonical, by its schema")]
+    results = [_digest(file.name, data, digests, "canonical, by its schema")]
     names = sorted({*digests, *(file for form in FORMS.values() for file in form.files), POLICY} - {file.name})
     for name in names:
         path = file.parent / name
         if not path.is_file():
             if name in digests:
-                found.append(Found(name, "absent", "not here; the record names it"))
+                results.append(Found(name, "absent", "not here; the record names it"))
             continue
         content = path.read_bytes()
         by_digest = _digest(name, content, digests, "as the record says")
@@ -70,16 +70,16 @@ def verify_files(file: Path, digests: Mapping[str, str]) -> list[Found]:
             by_json = None
         else:
             by_json = _policy(path, report) if name == POLICY else _by_json(name, content, data, report)
-        found.append(by_json or by_digest)
-    return found
+        results.append(by_json or by_digest)
+    return results
 
 
 def beside_index(
-    path: Path, found: Sequence[tuple[Path, Sequence[Found]]], allow_unsigned: bool
+    path: Path, results: Sequence[tuple[Path, Sequence[Found]]], allow_unsigned: bool
 ) -> list[tuple[Path, list[Found]]]:
     """Return what is to be said of an index page in a folder of reports that none of them knows."""
     index = path / INDEX
-    below = (some for file, some in found if file.resolve().parent.parent == path.resolve())
+    below = (some for file, some in results if file.resolve().parent.parent == path.resolve())
     if not index.is_file() or any(one.file == INDEX for some in below for one in some):
         return []
     said = "no report here says that it belongs to it: whoever can write here could have made it"
@@ -100,7 +100,7 @@ def _by_json(name: str, content: bytes, data: bytes, report: AuditReport) -> Fou
     """Compare a form with what report.json gives; None where that says nothing."""
     form = next((form for form in FORMS.values() if name in form.files), None)
     if form is FORMS["pdf"]:
-        held = attached_json(content)
+        held = read_attached_json(content)
         if held != [data]:
             return Found(
                 name, "broken", "the report.json attached to it is another one" if held else "holds no report.json"

@@ -30,7 +30,7 @@ from audit.search.index import (
     verify_index,
 )
 from audit.search.index_build import Columns, build_index, write_segment
-from audit.search.lines import FIGURE, REACH, figures, onsets, time_steps
+from audit.search.lines import FIGURE, REACH, hash_figures, onsets, time_steps
 from audit.search.passages import search
 from audit.search.surprise import transitions
 from corpus.ingest import ingest
@@ -136,7 +136,7 @@ def test_postings_against_a_dictionary(tmp_path: Path) -> None:
         for i in range(len(voice) - FIGURE):
             code = sum(int(step) * 31 ** (FIGURE - 1 - k) for k, step in enumerate(steps[i : i + FIGURE]))
             bucket = code * 0x9E3779B97F4A7C15 % 2**64 >> 64 - bits
-            assert i or bucket == figures(voice.astype(np.uint8), bits)[0]
+            assert i or bucket == hash_figures(voice.astype(np.uint8), bits)[0]
             expected.setdefault(bucket, []).append(start + i)
         start += len(voice)
     found = {}

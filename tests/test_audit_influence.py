@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 import reports.exports.influence
 from audit.findings import Finding, PassageNote
-from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, influence
+from audit.measures.influence import NO_CLAIM, NO_RECORDINGS, Share, share_influence
 from audit.policy import read_policy
 from music.notes import NoteSequence, build
 from reports.exports.influence import COLUMNS, influence_csv, influence_json
@@ -39,7 +39,7 @@ def passage(first: int, end: int, piece: str = "a.mid", evalue: float = 1e-9, **
 
 
 def composition(*findings: Finding):
-    return influence(track(), findings, SLOPE, RULES)[0]
+    return share_influence(track(), findings, SLOPE, RULES)[0]
 
 
 def test_a_planted_copy_has_its_share_of_the_notes_as_far_as_chance_does_not_explain_it() -> None:
@@ -76,16 +76,16 @@ def test_two_passages_of_one_piece_count_a_note_once() -> None:
     [(), (passage(0, 16, evalue=1.0),), (passage(0, 16, evalue=0.02),), (passage(0, 16, evalue=3.0),)],
 )
 def test_what_chance_explains_is_nobodys(findings: tuple[Finding, ...]) -> None:
-    found, recording = influence(track(), findings, SLOPE, RULES)
+    found, recording = share_influence(track(), findings, SLOPE, RULES)
     assert (found.pieces, found.holders, found.unattributed) == ((), (), Share(1.0, 1.0, 1.0))
     assert (found.reason, recording.reason) == (NO_CLAIM, NO_RECORDINGS)
     assert recording.unattributed.share == 1
-    assert influence(track(), findings, SLOPE, RULES, unsearched="too short")[0].reason == "too short"
+    assert share_influence(track(), findings, SLOPE, RULES, unsearched="too short")[0].reason == "too short"
 
 
 def test_a_common_figure_needs_stronger_evidence_and_claims_less() -> None:
     def share(evalue: float, **changes: object) -> float:
-        pieces = influence(track(), [passage(0, 16, evalue=evalue, **changes)], SLOPE, RULES)[0].pieces
+        pieces = share_influence(track(), [passage(0, 16, evalue=evalue, **changes)], SLOPE, RULES)[0].pieces
         return pieces[0].share.share if pieces else 0.0
 
     assert share(1e-4, commonplace="scale") == 0
@@ -101,7 +101,7 @@ def test_licensed_and_waived_pieces_are_owed_for_too() -> None:
 
 def test_drums_have_no_share() -> None:
     empty = build(np.zeros(0), np.zeros(0), np.zeros(0, int))
-    assert influence(empty, (), SLOPE, RULES)[0].unattributed.share == 1
+    assert share_influence(empty, (), SLOPE, RULES)[0].unattributed.share == 1
 
 
 spans = st.tuples(
@@ -120,10 +120,10 @@ def test_shares_sum_to_one_in_any_order(drawn: list[tuple[int, int, str, float, 
     findings = [
         passage(a, min(a + n, 64), f"{piece}.mid", evalue, artist=owner[piece]) for a, n, piece, evalue, _ in drawn
     ]
-    ledgers = influence(track(), findings, SLOPE, RULES)
+    ledgers = share_influence(track(), findings, SLOPE, RULES)
     mixed = list(findings)
     random.shuffle(mixed)
-    assert influence_json(report(), influence(track(), mixed, SLOPE, RULES)) == influence_json(report(), ledgers)
+    assert influence_json(report(), share_influence(track(), mixed, SLOPE, RULES)) == influence_json(report(), ledgers)
     value = json.loads(influence_json(report(), ledgers))
     Draft202012Validator(SCHEMA).validate(value)
     for exact, ledger in zip(ledgers, value["ledgers"], strict=True):
@@ -140,7 +140,9 @@ def rows(data: bytes) -> list[dict[str, str]]:
 
 
 def test_the_csv_has_a_row_for_each_piece_and_for_the_rest() -> None:
-    found = rows(influence_csv(report(), influence(track(), [passage(0, 16), passage(20, 40, "b.mid")], SLOPE, RULES)))
+    found = rows(
+        influence_csv(report(), share_influence(track(), [passage(0, 16), passage(20, 40, "b.mid")], SLOPE, RULES))
+    )
     assert [(row["right"], row["kind"], row["piece"]) for row in found] == [
         ("composition", "piece", "b.mid"), ("composition", "piece", "a.mid"), ("composition", "unattributed", ""),
         ("recording", "unattributed", ""),
@@ -153,12 +155,12 @@ def test_the_csv_has_a_row_for_each_piece_and_for_the_rest() -> None:
 @pytest.mark.parametrize("text", [*HOSTILE.values(), "=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
 def test_no_cell_of_the_csv_is_a_formula(text: str) -> None:
     bad = passage(0, 16, piece=text, title=text, artist=text, rights={"licence": text, "isrc": text})
-    data = influence_csv(report(track={"name": text, "sha256": text}), influence(track(), [bad], SLOPE, RULES))
+    data = influence_csv(report(track={"name": text, "sha256": text}), share_influence(track(), [bad], SLOPE, RULES))
     found = rows(data)
     assert len(found) == 3
     assert set(found[0]) == set(COLUMNS)
     for cell in itertools.chain.from_iterable(row.values() for row in found):
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     Draft202012Validator(SCHEMA).validate(
-        json.loads(influence_json(report(track={"name": text}), influence(track(), [bad], SLOPE, RULES)))
+        json.loads(influence_json(report(track={"name": text}), share_influence(track(), [bad], SLOPE, RULES)))
     )

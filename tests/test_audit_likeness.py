@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audit.measures.likeness import FIGURES, Sides, auc, figures, overlaps, style, variety
+from audit.measures.likeness import FIGURES, Sides, auc, describe_piece, overlaps, style, variety
 from metrics.tokens import MetricError
 from music.notes import build
 
@@ -19,9 +19,9 @@ WALKS, LEAPS = [tune(i) for i in range(20)], [tune(i, (5, 7)) for i in range(20)
 def test_figures_know_a_tune_in_any_key():
     piece = tune(1)
     moved = build(piece.onset_beat, piece.duration_beat, piece.pitch + 3)
-    assert figures(piece).shape == (FIGURES,)
-    np.testing.assert_allclose(figures(moved)[:-1], figures(piece)[:-1])
-    assert figures(moved)[-1] - figures(piece)[-1] == pytest.approx(3 / 12)
+    assert describe_piece(piece).shape == (FIGURES,)
+    np.testing.assert_allclose(describe_piece(moved)[:-1], describe_piece(piece)[:-1])
+    assert describe_piece(moved)[-1] - describe_piece(piece)[-1] == pytest.approx(3 / 12)
 
 
 def test_auc_by_hand():

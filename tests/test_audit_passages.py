@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from audit.find import find
-from audit.findings import worst
+from audit.findings import strongest_verdict
 from audit.policy import check_policy, read_policy
 from audit.search.align import MIN_PAIRS, align
 from audit.search.corpus import SearchCorpus
 from audit.search.index_build import build_index
-from audit.search.lines import FIGURE, figures, query_table
-from audit.search.passages import lines, search
+from audit.search.lines import FIGURE, hash_figures, query_table
+from audit.search.passages import lines_of, search
 from audit.search.significance import (
     FALLBACK,
     SUPPORT,
@@ -170,7 +170,7 @@ def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) 
     # All pitches after the first, without any rhythm, less what is paid once.
     assert best.bits == pytest.approx(surprise(corpus.index.style, query.pitch, query.onset_beat)[0][1:].sum() - 10)
     # In time alone, its notes are worth much less.
-    line, piece = lines(corpus.index, query)[0], tune(17)
+    line, piece = lines_of(corpus.index, query)[0], tune(17)
     timed = align(
         (line.pitch, line.onset, line.pitch_bits, line.rhythm_bits),
         (piece.pitch.astype(np.int16), piece.onset_beat.astype(np.float32)),
@@ -180,7 +180,7 @@ def test_a_tune_in_another_rhythm_is_found_by_its_pitches(corpus: SearchCorpus) 
 
 
 def test_unrelated_music_is_clear(corpus: SearchCorpus) -> None:
-    verdicts = [worst([f.verdict for f in find(corpus, tune(5000 + i), read_policy())]) for i in range(20)]
+    verdicts = [strongest_verdict([f.verdict for f in find(corpus, tune(5000 + i), read_policy())]) for i in range(20)]
     assert verdicts.count("clear") >= 18
     assert "fail" not in verdicts
 
@@ -190,7 +190,7 @@ def test_drums_and_plain_figures_say_nothing(corpus: SearchCorpus) -> None:
     drums = build(base.onset_beat, base.duration_beat, base.pitch, parts=[Part("kit", 0, True)])
     assert search(corpus.index, drums) == []
     scale = build(np.arange(64) / 2, np.full(64, 0.5), 60 + SCALE[np.arange(64) % 7])
-    assert worst([f.verdict for f in find(corpus, scale, read_policy())]) == "clear"
+    assert strongest_verdict([f.verdict for f in find(corpus, scale, read_policy())]) == "clear"
     assert search(corpus.index, build([], [], [])) == []
 
 
@@ -288,14 +288,14 @@ def test_what_other_works_hold_too_is_a_common_figure(corpus: SearchCorpus, tmp_
 
 def test_figures_are_the_intervals() -> None:
     up = np.array([60, 62, 64, 65, 67, 69, 71], np.uint8)
-    codes = figures(up, 24)
+    codes = hash_figures(up, 24)
     assert len(codes) == len(up) - FIGURE
-    assert np.array_equal(codes, figures(up + 5, 24))
+    assert np.array_equal(codes, hash_figures(up + 5, 24))
     assert codes[0] != codes[1]
-    assert len(figures(up[:5], 24)) == 0
+    assert len(hash_figures(up[:5], 24)) == 0
     wide = np.array([20, 60, 62, 64, 65, 67], np.uint8)
-    assert np.array_equal(figures(wide, 24), figures(wide + np.array([3, 0, 0, 0, 0, 0], np.uint8), 24))
-    assert figures(up, 8).max() < 256
+    assert np.array_equal(hash_figures(wide, 24), hash_figures(wide + np.array([3, 0, 0, 0, 0, 0], np.uint8), 24))
+    assert hash_figures(up, 8).max() < 256
 
 
 @pytest.mark.parametrize(("wrong", "bits"), [(1, 20.0), (2, 20.0), (3, 18.0), (-7, 18.0)])

@@ -15,7 +15,7 @@ from audit.policy import (
     Policy,
     PolicyError,
     check_policy,
-    explained,
+    explain_policy,
     policy_file,
     read_policy,
 )
@@ -208,18 +208,18 @@ def test_a_policy_extends_a_profile(tmp_path: Path) -> None:
     gate = {"required": ["copy"], "review_blocks": True, "entries_must_match": True}
     assert rules.values["gate"] == gate  # a list is replaced as a whole
     assert rules.values["provenance"] == base.values["provenance"]
-    origins = {".".join(map(str, path)): origin for path, _, origin, _ in explained(rules)}
+    origins = {".".join(map(str, path)): origin for path, _, origin, _ in explain_policy(rules)}
     assert origins["copy.min_notes"] == "own"
     assert origins["gate.review_blocks"] == "label-release"
     assert origins["copy.fail_evalue"] == "default"
-    alone = {path: origin for path, _, origin, _ in explained(read_policy(written(tmp_path, HEAD + COPY)))}
+    alone = {path: origin for path, _, origin, _ in explain_policy(read_policy(written(tmp_path, HEAD + COPY)))}
     assert alone["copy", "fail_evalue"] == "own"
     assert alone["copy", "min_notes"] == BUILT_IN
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_everything_is_explained(name: str) -> None:
-    found = list(explained(read_policy(name)))
+    found = list(explain_policy(read_policy(name)))
     assert all(about.endswith(".") and len(about) > 15 for *_, about in found)
     assert {path[0] for path, *_ in found} == set(read_policy(name).values)
 
@@ -318,7 +318,7 @@ def test_schema_profiles_and_types_follow_the_table_of_rules() -> None:
         if key:  # its level, or what turns it on: by the schema, in a profile, and of the type
             assert at(rule.id).get("enum", list(LEVELS)) == list(LEVELS)
             assert rules.level(rule.id) in {*LEVELS, "ignore"}
-            assert any(path == tuple(rule.id.split(".")) for path, *_ in explained(rules))
+            assert any(path == tuple(rule.id.split(".")) for path, *_ in explain_policy(rules))
     checks = schema["properties"]["gate"]["properties"]["required"]["items"]["enum"]
     assert {rule.partition(".")[0] for rule, row in RULES.items() if row.key} == set(checks)
 
@@ -343,7 +343,7 @@ def test_entries_that_name_nothing_are_said_with_what_they_may_be_meant_for() ->
         {"piece": "album/a.mid", "artist": "Jos\u00e9", "licence": "CC0-1.0", "isrc": "USABC2400001", "iswc": ""},
         {"piece": "b.mid", "artist": "", "licence": "", "isrc": "", "iswc": ""},
     ]
-    assert [(one.key, one.entry, one.meant) for one in policy.unmatched(records)] == [
+    assert [(one.key, one.entry, one.meant) for one in policy.find_unmatched(records)] == [
         ("copy.allow.licences", "cc0-1.0", "CC0-1.0"),
         ("copy.allow.pieces", "Other/*", ""),
         ("rights.opted_out.artists", "nobody", ""),

@@ -14,8 +14,8 @@ from audit.search.corpus import SearchCorpus
 from audit.search.index import IndexDamagedError
 from audit.search.index_build import build_index
 from audit.search.lines import time_steps
-from audit.search.passages import lines, search
-from audit.search.relatedness import USUAL, USUALLY, measure_usual, open_usual, relatedness, relatives, tunes_of
+from audit.search.passages import lines_of, search
+from audit.search.relatedness import USUAL, USUALLY, find_relatives, measure_usual, open_usual, relatedness, tunes_of
 from audit.search.significance import Calibration
 from audit.search.tune_features import inner_metric, line_features, phrase_places, unit_step
 from corpus.ingest import ingest
@@ -206,11 +206,11 @@ def test_a_large_index_compares_the_pieces_that_the_search_named(
     monkeypatch.setattr(relatedness_module, "CELLS", 1000)
     assert tunes_of(corpus.index) is None
     query = variant(tune(110), 1000, 0.1)
-    here = lines(corpus.index, query)
+    here = lines_of(corpus.index, query)
     passages = search(corpus.index, here)
     row = corpus.store.index_of("110.mid")
     for tunes in (None, corpus.tunes):  # an index that is too large, and a query that is too long
-        kin = relatives(corpus.index, tunes, here, passages)
+        kin = find_relatives(corpus.index, tunes, here, passages)
         assert set(kin) == {p.piece for p in passages}
         assert max(kin, key=lambda piece: kin[piece].degree) == row
         assert find(SearchCorpus(corpus.store, corpus.index, NEVER, tunes), query, read_policy())[0].piece == "110.mid"

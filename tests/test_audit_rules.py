@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audit.findings import Finding, Link, MetricResult, Waiver
-from audit.gate.outcome import decide_outcome, sentence
+from audit.gate.outcome import decide_outcome, state_outcome
 from audit.gate.rules import can_be_waived, judge_rules
 from audit.policy import Policy, check_policy, read_policy
 from audit.policy_tables import RULES
@@ -203,7 +203,7 @@ def test_the_gravest_comes_first_and_decides() -> None:
     assert outcome == "fail"
     assert reasons[0] == "rule disclosure.roles (the track is good) does not hold: it is not"
     assert [reason.split()[0] for reason in reasons] == ["rule", "bars", "rule"]
-    assert sentence(outcome, (review,), reasons, 3).startswith("The gate says fail: rule disclosure.roles")
+    assert state_outcome(outcome, (review,), reasons, 3).startswith("The gate says fail: rule disclosure.roles")
 
 
 @pytest.mark.parametrize(
@@ -225,4 +225,4 @@ def test_what_was_waived_is_said() -> None:
     assert outcome == "pass"
     assert [reason[:13] for reason in reasons] == ["waived: bars ", "waived: rule "]
     assert "(licensed; A, until 2027-01-31)" in reasons[0]
-    assert sentence(outcome, (item,), reasons, 3).endswith("chance explain, but for 1 that was waived.")
+    assert state_outcome(outcome, (item,), reasons, 3).endswith("chance explain, but for 1 that was waived.")

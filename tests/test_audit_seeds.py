@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from audit.search.index import IndexSegment
 from audit.search.index_build import Columns, write_segment
 from audit.search.lines import FIGURE, time_steps
-from audit.search.seeds import CANDIDATE, LONG, PIECES, SHORT, Line, candidates, counters
+from audit.search.seeds import CANDIDATE, LONG, PIECES, SHORT, Line, counters, find_candidates
 from audit.search.surprise import transitions
 
 VOICES = 300
@@ -78,7 +78,7 @@ def test_every_planted_copy_of_eight_notes_is_named(
         planted.append((at, number, start, shift))
     onset = np.maximum.accumulate(onset + np.arange(length) * 1e-9)
     memory = counters(segment)
-    found = candidates(segment, line(query, onset), len(segment.pitch), memory)
+    found = find_candidates(segment, line(query, onset), len(segment.pitch), memory)
     assert not memory.any()
     assert found.dtype == CANDIDATE
     for at, number, start, shift in planted:
@@ -102,14 +102,14 @@ def test_a_window_names_so_many_pieces_by_bits_and_by_votes(
 ) -> None:
     pitch, onset = voices[7]
     memory = counters(segment)
-    whole = candidates(segment, line(pitch, onset), len(segment.pitch), memory)
+    whole = find_candidates(segment, line(pitch, onset), len(segment.pitch), memory)
     best = whole[np.argmax(whole["bits"])]
     assert (best["voice"], best["shift"], best["low"], best["high"]) == (7, 0, 0, 0)
     assert (best["first"], best["last"]) == (0, len(pitch) - 1)
     assert best["bits"] == pytest.approx(4 * (len(pitch) - 1) + 2 * (len(pitch) - 2), abs=0.01)
     windows = 2 + 2 * len(pitch) // SHORT + 2 * len(pitch) // LONG
     assert len(whole) <= 2 * PIECES * windows
-    again = candidates(segment, line(pitch, onset), len(segment.pitch), memory)
+    again = find_candidates(segment, line(pitch, onset), len(segment.pitch), memory)
     assert np.array_equal(whole, again)
 
 
@@ -117,10 +117,10 @@ def test_a_window_names_so_many_pieces_by_bits_and_by_votes(
 def test_short_lines_and_empty_segments(segment: IndexSegment, tmp_path: Path, notes: int) -> None:
     query = line(np.arange(60, 60 + notes), np.arange(notes, dtype=float))
     memory = counters(segment)
-    assert len(candidates(segment, query, len(segment.pitch), memory)) == 0
+    assert len(find_candidates(segment, query, len(segment.pitch), memory)) == 0
     nothing = Columns(*(np.zeros(0, dtype) for dtype in (np.uint8, np.uint8, np.int64, np.int32)), *transitions([]))
     empty = write_segment(tmp_path, ("b",), nothing)
-    assert len(candidates(empty, query, 0, counters(empty))) == 0
+    assert len(find_candidates(empty, query, 0, counters(empty))) == 0
 
 
 def test_a_budget_leaves_out_the_commonest_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +139,9 @@ def test_a_budget_leaves_out_the_commonest_figures(tmp_path: Path, monkeypatch: 
     segment = write_segment(tmp_path, ("c",), columns)
     query = line(np.concatenate([plain[:48], rare]), np.arange(68.0))
     memory = counters(segment)
-    assert len(np.unique(candidates(segment, query, len(segment.pitch), memory)["voice"])) > 20
+    assert len(np.unique(find_candidates(segment, query, len(segment.pitch), memory)["voice"])) > 20
     monkeypatch.setattr("audit.search.seeds.HITS_A_NOTE", 1)
-    found = candidates(segment, query, len(segment.pitch), memory)
+    found = find_candidates(segment, query, len(segment.pitch), memory)
     assert set(found["voice"]) == {40}
     assert not memory.any()
 
@@ -157,7 +157,7 @@ def test_damaged_places_are_refused_and_never_followed(
         places = segment.places.copy()
         places[rng.integers(0, len(places) - 1, 400)] ^= np.uint8(1 << rng.integers(0, 8))
         try:
-            candidates(replace(segment, places=places), query, len(segment.pitch), counters(segment))
+            find_candidates(replace(segment, places=places), query, len(segment.pitch), counters(segment))
         except ValueError as error:
             assert "places.npy: " in str(error)  # noqa: PT017
             refused += 1

@@ -10,7 +10,7 @@ import pytest
 
 import corpus.ingest
 from corpus.ingest import ingest
-from corpus.pool import Crashed, EngineError, mapped
+from corpus.pool import Crashed, EngineError, map_jobs
 from corpus.prepare import Refused, prepare
 from corpus.store import Store
 from music.midi import write_midi
@@ -26,14 +26,14 @@ def divided(by: int, number: int) -> float:
 def test_results_come_in_order_and_a_crash_loses_one() -> None:
     found: list[float | Crashed] = []
     with pytest.raises(ZeroDivisionError):  # what the function raises is raised
-        found.extend(mapped(partial(divided, 2), iter([*range(1, 20), 0]), workers=2))
+        found.extend(map_jobs(partial(divided, 2), iter([*range(1, 20), 0]), workers=2))
     assert isinstance(found[6], Crashed)
     assert [x for x in found if not isinstance(x, Crashed)] == [2 / i for i in range(1, 20) if i != 7]
 
 
 def test_one_worker_is_this_process() -> None:
-    assert set(mapped(os.getenv, ["CONTRASTE_NONE"], workers=1)) == {None}
-    assert list(mapped(lambda _: os.getpid(), range(2), workers=1)) == [os.getpid()] * 2
+    assert set(map_jobs(os.getenv, ["CONTRASTE_NONE"], workers=1)) == {None}
+    assert list(map_jobs(lambda _: os.getpid(), range(2), workers=1)) == [os.getpid()] * 2
 
 
 def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path) -> None:
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(EngineError, match=r"Ray at 127\.0\.0\.1:9 can't be used: .*refused"):
-        list(mapped(str, [1], "ray"))
+        list(map_jobs(str, [1], "ray"))
 
 
 def deadly(path: Path, *rest: object) -> object:

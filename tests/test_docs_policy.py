@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from audit.policy import BUILT_IN, check_policy, explained
+from audit.policy import BUILT_IN, check_policy, explain_policy
 from audit.policy_tables import RULES
 from tests.test_audit_policy import LEAST
 
@@ -26,7 +26,7 @@ def rows_of_rules() -> list[str]:
 def rows_of_keys() -> list[str]:
     """Write the table of keys: each value that holds where a policy says nothing."""
     rows = []
-    for path, value, origin, about in explained(check_policy(LEAST, "least")):
+    for path, value, origin, about in explain_policy(check_policy(LEAST, "least")):
         default = f"`{json.dumps(value)}`" if origin == BUILT_IN else "must be given"
         rows.append(f"| `{'.'.join(map(str, path))}` | {default} | {about} |")
     return rows

@@ -7,7 +7,7 @@ from generator.data.attributes import attributes, bar_figures, classes, key_of, 
 from generator.data.tokens import bar_lines, decode, encode, quantise
 from generator.data.variation import VARIATIONS, displace, invert, ornament
 from generator.data.vocabulary import VOCABULARY
-from generator.data.windows import AUGMENTATIONS, Windows, retimed
+from generator.data.windows import AUGMENTATIONS, Windows, scale_tempo
 from music.notes import Part, Tempo, TimeSignature, build
 
 SONG = build(
@@ -152,5 +152,5 @@ def test_windows_repeat_with_their_key():
 
 def test_tempos_are_multiplied_within_the_vocabulary():
     tokens = np.array(encode(SONG))
-    assert attributes(decode(retimed(tokens, 2.0))).tempo_bpm == 180
-    assert attributes(decode(retimed(tokens, 100.0))).tempo_bpm == 300
+    assert attributes(decode(scale_tempo(tokens, 2.0))).tempo_bpm == 180
+    assert attributes(decode(scale_tempo(tokens, 100.0))).tempo_bpm == 300

@@ -6,7 +6,7 @@ import torch
 
 from generator.data.tokens import decode, encode
 from generator.data.vocabulary import PITCH, GeneratorError
-from generator.data.windows import padded
+from generator.data.windows import pad_rows
 from generator.evaluate import COMPLETED_NOTES, PROMPT_NOTES, completes, memorisation, table
 from generator.network.model import Transformer
 from generator.network.stack import ModelConfig
@@ -29,7 +29,7 @@ def test_a_model_trained_too_long_on_few_pieces_is_caught_and_a_young_one_is_not
     torch.manual_seed(0)
     model = Transformer(SMALL)
     team = Team(model, 1, "float32")
-    rows = torch.from_numpy(padded(TRAIN))
+    rows = torch.from_numpy(pad_rows(TRAIN))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     loss = 9.0
     for step in range(250):

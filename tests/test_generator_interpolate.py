@@ -7,7 +7,7 @@ from generator.data.vocabulary import BAR, METERS, GeneratorError
 from generator.network.checkpoint import Description, save_model, write_description
 from generator.network.model import Transformer
 from generator.network.stack import ModelConfig
-from generator.writing.interpolate import figures, interpolate, style_of
+from generator.writing.interpolate import describe_pace, interpolate, style_of
 from music.notes import Part, TimeSignature, build
 
 CONFIG = ModelConfig(width=128, layers=1, heads=2, context=96, dropout=0.0, latent=8)
@@ -44,9 +44,10 @@ def test_a_walk_has_both_ends_the_bars_of_the_shorter_and_the_meters_of_the_near
 
 def test_of_the_draws_of_a_step_the_most_even_is_kept(folder):
     ends = piece(2), piece(2, base=80)
-    aim = (figures(ends[0]) + figures(ends[1])) / 2
+    aim = (describe_pace(ends[0]) + describe_pace(ends[1])) / 2
     far = [
-        np.square(figures(interpolate(folder, *ends, 3, draws=draws)[1].sequence) - aim).sum() for draws in (1, 4, 16)
+        np.square(describe_pace(interpolate(folder, *ends, 3, draws=draws)[1].sequence) - aim).sum()
+        for draws in (1, 4, 16)
     ]
     assert far[2] <= far[1] <= far[0]
     assert far[2] < far[0]

@@ -9,7 +9,7 @@ from torch.nn import functional
 from generator.data.vocabulary import BAR, PITCH, POSITION, VOCABULARY, GeneratorError
 from generator.network.kernels import ROWS
 from generator.network.lora import add_adapters, merged_weights
-from generator.network.model import SIZES, Transformer, bars_of, counted_in_bars
+from generator.network.model import SIZES, Transformer, bars_of, count_in_bars
 from generator.network.stack import Cache, ModelConfig, _SquaredReLU
 from generator.training.objective import Objective, latents_at
 
@@ -174,7 +174,7 @@ def test_what_is_counted_in_a_bar():
     line = torch.tensor(
         [[1, BAR, POSITION, PITCH + 60, PITCH + 72, BAR, POSITION, PITCH + 48, POSITION + 24, PITCH + 48]]
     )
-    figures = counted_in_bars(line, bars_of(line))[0]
+    figures = count_in_bars(line, bars_of(line))[0]
     expected = [[math.log(3), math.log(2), 0.5], [math.log(3), math.log(3), -1.0]]
     torch.testing.assert_close(figures, torch.tensor(expected))
 

@@ -134,13 +134,13 @@ def test_what_a_track_misses_is_worked_out_from_its_notes():
     fits = parse_conditions(
         meter="3/4", tempo="120", density="sparse", polyphony=3, instruments="guitar", chords="Am F"
     )
-    assert fits.missed(SONG) == ()
+    assert fits.find_missed(SONG) == ()
     assert fits.chords_share(SONG) == pytest.approx(1)
     wrong = parse_conditions(
         key="F# major", meter="4/4", tempo="slow", density="dense", polyphony=1, instruments="guitar,bass", chords="C G"
     )
-    assert set(wrong.missed(SONG)) == set(wrong.checked())
-    assert ANYTHING.missed(SONG) == ()
+    assert set(wrong.find_missed(SONG)) == set(wrong.checkable())
+    assert ANYTHING.find_missed(SONG) == ()
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
     )
     with pytest.raises(SettingError, match="artist 'bach' is refused"):
         generate(folder, 1, conditions=conditions)
-    named = Conditions(artist=BACH).joined(conditions)
+    named = Conditions(artist=BACH).join(conditions)
     track = generate(folder, 1, bars=2, conditions=named, tries=2)[0]
     said = [VOCABULARY[token] for token in track.tokens]
     assert said[:5] == ["BOS", "Artist 0", "Key A minor", "Polyphony 2", "Plan"]
@@ -167,7 +167,7 @@ def test_what_can_be_forced_is_even_of_a_model_that_learned_nothing(folder):
     assert [name for name in said if name.startswith("Chord")][:2] == ["Chord A:min", "Chord F:maj"]
     assert "Program 73" in said
     assert 1 <= track.drawn.tries <= 2
-    assert set(track.drawn.missed) <= set(named.checked())
+    assert set(track.drawn.missed) <= set(named.checkable())
     assert track.drawn.conditions["artist"] == BACH
     assert "meter" not in track.drawn.missed
 
@@ -330,4 +330,4 @@ def test_ruled_out_instruments_are_masked_and_checked():
     assert len(programs) == 128 - 6
     assert not any(name.startswith("Drum") and kept for name, kept in zip(VOCABULARY, mask, strict=True))
     piano = quantise(build([0, 1], [1, 1], [60, 62], parts=[Part("p", 0)]))
-    assert conditions.missed(piano) == ("without",)
+    assert conditions.find_missed(piano) == ("without",)

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from generator.data.tokens import decode_counted, encode, quantise
 from generator.data.vocabulary import BOS, GRID, GeneratorError
-from generator.data.windows import padded
+from generator.data.windows import pad_rows
 from generator.network.checkpoint import Description, load_model, save_model, write_description
 from generator.network.model import Transformer
 from generator.network.stack import ModelConfig
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     model = Transformer(SMALL)
     team = Team(model, 1, "float32")
-    rows = torch.from_numpy(padded([np.array(encode(tune(i)))[:128] for i in range(6)]))
+    rows = torch.from_numpy(pad_rows([np.array(encode(tune(i)))[:128] for i in range(6)]))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(40):
         team.gradients(rows)

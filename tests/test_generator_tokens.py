@@ -14,7 +14,7 @@ from generator.data.tokens import (
     encode,
     movable,
     quantise,
-    transposed,
+    transpose_tokens,
     window,
 )
 from generator.data.vocabulary import (
@@ -97,12 +97,12 @@ def test_a_plan_of_other_bars_is_refused():
 
 def test_key_and_chords_move_with_the_notes():
     tokens = np.array(encode(DUET, [key_token("Bb minor")], PLAN))
-    moved = transposed(tokens, movable(tokens), 3)
+    moved = transpose_tokens(tokens, movable(tokens), 3)
     said = names(moved)
     assert "Key C# minor" in said
     assert [n for n in said if n.startswith("Chord")] == ["Chord Eb:maj", "Chord C:min7", "Chord N"]
     assert_same(decode(moved), quantise(DUET.transpose(3)))
-    np.testing.assert_array_equal(transposed(moved, movable(moved), -3), tokens)
+    np.testing.assert_array_equal(transpose_tokens(moved, movable(moved), -3), tokens)
 
 
 def test_a_window_of_a_planned_line_keeps_the_header_and_reads_alone():
@@ -117,8 +117,8 @@ def test_a_chord_is_not_said_again_and_controls_keep_their_order():
     for token in encode(DUET, plan=PLAN)[:-1]:
         state.push(token)
         if VOCABULARY[token] == "Position 24":
-            assert not state.allowed()[chord_token(0, "maj")]
-            assert state.allowed()[chord_token(7, "maj")]
+            assert not state.allowed_mask()[chord_token(0, "maj")]
+            assert state.allowed_mask()[chord_token(7, "maj")]
     state = Grammar()
     state.push(BOS)
     state.push(key_token("C major"))
@@ -277,7 +277,7 @@ def test_a_walk_inside_the_grammar_decodes_whole(seed):
     random = np.random.default_rng(seed)
     state, tokens = Grammar(), []
     while len(tokens) < 150 and state.last != EOS:
-        tokens.append(int(random.choice(np.flatnonzero(state.allowed()))))
+        tokens.append(int(random.choice(np.flatnonzero(state.allowed_mask()))))
         state.push(tokens[-1])
     sequence, dropped = decode_counted(tokens)
     assert dropped == 0
@@ -296,9 +296,9 @@ def test_the_grammar_refuses_what_may_not_follow():
 def test_nothing_follows_the_end():
     state = Grammar()
     for token in encode(DUET):
-        assert state.allowed()[token]
+        assert state.allowed_mask()[token]
         state.push(token)
-    assert not state.allowed().any()
+    assert not state.allowed_mask().any()
 
 
 def test_a_window_reads_alone():

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ledger.ai_roles import ROLES, disclosure
+from ledger.ai_roles import ROLES, join_roles
 from ledger.errors import LedgerError, Malformed
 from ledger.exchange.ddex import CONTRIBUTORS, check_ai_fields, disclosure_xml
 from ledger.provenance.record import material_of, write_record
@@ -60,9 +60,9 @@ def test_a_track_of_people_with_lyrics_by_a_model(track):
 
 def test_one_table_of_roles_for_tokens_and_distributors():
     assert set(CONTRIBUTORS) == set(ROLES)
-    assert disclosure({}, by_model=True) == {"composition": "all", "instrumentation": "all"}
-    assert disclosure({}, by_model=False) == {}
-    said = disclosure({"vocals": "none", "composition": "partly"}, by_model=True)
+    assert join_roles({}, by_model=True) == {"composition": "all", "instrumentation": "all"}
+    assert join_roles({}, by_model=False) == {}
+    said = join_roles({"vocals": "none", "composition": "partly"}, by_model=True)
     assert list(said.items()) == [("composition", "partly"), ("vocals", "none"), ("instrumentation", "all")]
 
 

@@ -11,7 +11,7 @@ from ledger.hashes import digest, hashcache
 from ledger.hashes import manifest as manifest_module
 from ledger.hashes.digest import Digest, hash_bytes
 from ledger.hashes.hashcache import HashCache
-from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, Method, left_out
+from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, Method, find_ignored
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_shards_are_hand_worked_sorted_by_offset_and_leave_empty_files_out(tmp_p
 def test_ignored_names_are_left_out_whole_and_named(folder):
     method = Method(None, ("a", ".hidden"))
     assert list(Manifest.of_path(folder, method).files) == ["a.txt", "b.txt"]
-    assert left_out(folder, method.ignored) == [".hidden", "a"]
-    assert left_out(folder, ()) == left_out(folder / "b.txt", ("x",)) == []
+    assert find_ignored(folder, method.ignored) == [".hidden", "a"]
+    assert find_ignored(folder, ()) == find_ignored(folder / "b.txt", ("x",)) == []
     with pytest.raises(Malformed, match="relative POSIX path"):
         Method(None, ("../b",))
     with pytest.raises(Malformed, match="shard_size 0"):
@@ -224,7 +224,7 @@ def test_files_of_git_at_the_top_are_left_out_and_those_further_down_are_not(fol
         (folder / name).write_bytes(b"x")
     (folder / ".git/link").symlink_to("nowhere")  # what is left out is not looked at
     assert Manifest.of_path(folder) == before
-    assert left_out(folder, FILES.ignored) == [".git", ".gitattributes", ".github", ".gitignore"]
+    assert find_ignored(folder, FILES.ignored) == [".git", ".gitattributes", ".github", ".gitignore"]
     (folder / ".gitmodules").write_bytes(b"x")
     (folder / "a/.gitignore").write_bytes(b"x")
     assert before.diff(Manifest.of_path(folder)).extra == (".gitmodules", "a/.gitignore")

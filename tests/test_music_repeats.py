@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from music.notes import MusicError
-from music.scores.repeats import Signs, played
+from music.scores.repeats import Signs, unfold_bars
 
 
 def order(signs: list[Signs]) -> list[int]:
-    return [i + 1 for i, _ in played(signs, "x")]
+    return [i + 1 for i, _ in unfold_bars(signs, "x")]
 
 
 def bars(count: int, **where: dict[int, object]) -> list[Signs]:
@@ -80,4 +80,4 @@ def test_jumps_back_take_no_repeats_and_end_at_the_fine() -> None:
 
 def test_order_is_bounded() -> None:
     with pytest.raises(MusicError, match="x: its repeats make more than 100000 bars"):
-        played(bars(2, backward={1: True}, times={1: 10**6}), "x")
+        unfold_bars(bars(2, backward={1: True}, times={1: 10**6}), "x")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from music.notes import NoteSequence, Part, build
-from music.voices import heard, melody, voices
+from music.voices import heard_lines, melody, voices
 
 
 def test_a_single_line_is_one_voice() -> None:
@@ -79,7 +79,7 @@ def dealt(owner: list[int], parts: list[Part], under: bool = False) -> NoteSeque
 
 def read_as_heard(sequence: NoteSequence) -> list[list[int]]:
     apart = voices(sequence)
-    return [sequence.pitch[v.index].tolist() for v in (*apart, *heard(sequence, apart))]
+    return [sequence.pitch[v.index].tolist() for v in (*apart, *heard_lines(sequence, apart))]
 
 
 N = len(TUNE)
@@ -110,8 +110,8 @@ def test_what_one_part_plays_is_not_heard_again() -> None:
     pitch = np.concatenate([rng.integers(70, 80, n), rng.integers(40, 50, n)])
     two = build(np.tile(np.arange(n), 2), np.ones(2 * n), pitch, part=np.repeat([0, 1], n), parts=[Part(), Part()])
     assert len(voices(two)) == 2
-    assert heard(two, voices(two)) == []
-    assert heard(build(np.arange(n), np.ones(n), pitch[:n]), []) == []
+    assert heard_lines(two, voices(two)) == []
+    assert heard_lines(build(np.arange(n), np.ones(n), pitch[:n]), []) == []
 
 
 def test_drums_are_not_heard() -> None:
@@ -129,5 +129,5 @@ def test_lines_of_many_notes_take_linear_time() -> None:
         parts=[Part("", 0, False, t // 2) for t in range(60)],
     )  # fmt: skip
     start = time.monotonic()
-    heard(crowd, voices(crowd))
+    heard_lines(crowd, voices(crowd))
     assert time.monotonic() - start < 30

@@ -14,8 +14,8 @@ import reports.exports.pdf
 from audit.report import AuditReport, ChordBlock, Course, CourseWindow, Harmony, Skipped, SoundWindows
 from reports.checks import checks, short
 from reports.exports.junit import report_junit
-from reports.exports.markdown import escaped, report_markdown
-from reports.exports.pdf import attached_json, report_pdf, streams
+from reports.exports.markdown import escape_text, report_markdown
+from reports.exports.pdf import read_attached_json, report_pdf, streams
 from reports.exports.sarif import report_sarif
 from reports.formats import FORMS, Source, report_files, unknown_or_unavailable
 from reports.json_report import SCHEMA_FILE, ReportError, read_report, report_json
@@ -204,13 +204,13 @@ def test_hostile_texts_are_text_in_markdown(text: str) -> None:
 
 
 def test_markdown_escapes_sign_by_sign() -> None:
-    assert escaped("# a") == r"\# a"
-    assert escaped("- a") == r"\- a"
-    assert escaped("1. a") == r"1\. a"
-    assert escaped("a_b*c*|d|\n# e") == r"a\_b\*c\*\|d\| \# e"
-    assert escaped("http://x www.y a@b") == r"http\://x www\.y a\@b"
-    assert escaped("x" * 400).endswith("x\u2026")
-    assert len(escaped("x" * 400)) == 300
+    assert escape_text("# a") == r"\# a"
+    assert escape_text("- a") == r"\- a"
+    assert escape_text("1. a") == r"1\. a"
+    assert escape_text("a_b*c*|d|\n# e") == r"a\_b\*c\*\|d\| \# e"
+    assert escape_text("http://x www.y a@b") == r"http\://x www\.y a\@b"
+    assert escape_text("x" * 400).endswith("x\u2026")
+    assert len(escape_text("x" * 400)) == 300
 
 
 def test_markdown_holds_findings_waivers_and_what_was_not_checked() -> None:
@@ -247,7 +247,7 @@ def test_pdf_is_pdf_a_3_and_carries_the_report(made: AuditReport) -> None:
     inside = b"\n".join([data, *streams(data)])
     assert re.search(rb"pdfaid:part(>|=\")3", inside)
     assert b"/AFRelationship/Source" in inside.replace(b" /", b"/")
-    assert attached_json(data) == [report_json(made)]
+    assert read_attached_json(data) == [report_json(made)]
     assert b"/JavaScript" not in inside
     assert b"/URI" not in inside
 

@@ -16,7 +16,7 @@ from reports.json_report import (
     canonical,
     plain,
     report_json,
-    rounded,
+    round_digits,
 )
 from reports.search_result import SearchResult
 
@@ -71,11 +71,11 @@ REPORT = AuditReport(
     ],
 )
 def test_numbers_have_six_significant_digits(value: float, wanted: float | None) -> None:
-    assert rounded(value) == wanted
+    assert round_digits(value) == wanted
 
 
 def test_negative_zero_is_zero() -> None:
-    assert math.copysign(1, rounded(-0.0) or 0.0) == 1
+    assert math.copysign(1, round_digits(-0.0) or 0.0) == 1
     assert canonical([-0.0, -1e-400]) == b"[0,0]"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audit.findings import Link, MetricResult
-from audit.gate.outcome import _copy_reason, decide_outcome, sentence
+from audit.gate.outcome import _copy_reason, decide_outcome, state_outcome
 from audit.gate.rules import judge_rules
 from audit.originality.baseline import Baseline, Estimate, Group
 from audit.originality.report import OriginalityReport
@@ -106,7 +106,7 @@ def test_what_led_to_a_verdict_is_translated(code: str) -> None:
     for found in ((), findings):
         outcome, reasons = decide_outcome(found, rules, metrics, (broken,), gaps, sounds)
         compared = "1 recording and the rendered openings of 2 of 3 pieces"
-        said += [*reasons, sentence(outcome, found, reasons, 9, 2, compared)]
+        said += [*reasons, state_outcome(outcome, found, reasons, 9, 2, compared)]
     assert len(said) > 20
     assert [fault for text in said for fault in left(code, text)] == []
 
@@ -126,7 +126,7 @@ def test_the_gate_says_why_in_spanish() -> None:
         "x.mid has no signature beside it; make one with: contraste sign",
     )
     outcome, reasons = decide_outcome((), (lacks,), (), (), ())
-    assert SPANISH.translate(sentence(outcome, (), reasons, 9)) == (
+    assert SPANISH.translate(state_outcome(outcome, (), reasons, 9)) == (
         "El control dice que no es apto: la regla provenance.require_signature (una clave de confianza firmó la pista) "
         "no se cumple: x.mid no tiene firma al lado; se hace con: contraste sign."
     )

@@ -13,7 +13,7 @@ from audit.findings import Finding
 from audit.report import AuditReport
 from reports.drawings.notation import Score
 from reports.drawings.svg import rolls
-from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, kept
+from reports.pages.page_size import LEAST, PAGE_BYTES, Kept, choose_evidence
 from reports.pages.report import report_html
 from tests.test_reports_report import HOSTILE, finding, report
 
@@ -38,7 +38,7 @@ def chosen(count: int, room: float, score: int = 50_000) -> Kept:
     engraved = Score(Markup("x" * score), 1, 1, {}, True)
     findings = tuple(long_finding(number) for number in range(1, count + 1))
     sounds = dict.fromkeys(range(1, 11), SOUND)
-    return kept(findings, sounds, lambda n: rolls(findings[n - 1]), lambda n: engraved, lambda f: [], room)
+    return choose_evidence(findings, sounds, lambda n: rolls(findings[n - 1]), lambda n: engraved, lambda f: [], room)
 
 
 def test_a_few_findings_have_everything() -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from audit.findings import SoundMatch
-from audit.measures.influence import NO_MATCH, NO_NOTES, sound_influence
+from audit.measures.influence import NO_MATCH, NO_NOTES, share_sound_influence
 from audit.report import AuditReport, Skipped
 from reports.checks import checks
 from reports.exports.influence import influence_csv, influence_json
 from reports.exports.junit import report_junit
 from reports.exports.markdown import report_markdown
 from reports.exports.sarif import report_sarif
-from reports.json_report import as_written, read_report, report_json
+from reports.json_report import read_back, read_report, report_json
 from tests.report_cases import HOSTILE, report, waiver
 
 RIGHTS = {"licence": "CC-BY-4.0", "source": "", "consent": "granted", "isrc": "", "iswc": ""}
@@ -81,11 +81,11 @@ def test_hostile_titles_stay_text(text: str) -> None:
     made = heard(match(1, title=text, piece=text, artist=text, rights={**RIGHTS, "licence": text}))
     assert not re.search(rb"(?<!\\)<script", report_markdown(made) + report_junit(made))
     report_sarif(made)
-    influence_csv(made, sound_influence(96.0, made.sound_matches))
+    influence_csv(made, share_sound_influence(96.0, made.sound_matches))
 
 
 def test_a_recording_has_the_seconds_it_spans() -> None:
-    composition, recording = sound_influence(96.0, [match(1)])
+    composition, recording = share_sound_influence(96.0, [match(1)])
     assert (composition.unattributed.share, composition.reason) == (1.0, NO_NOTES)
     assert recording.pieces[0].share.share == pytest.approx(24 / 96, abs=0.01)
     assert recording.pieces[0].share.low < 0.25 < recording.pieces[0].share.high
@@ -98,10 +98,10 @@ def test_recordings_divide_what_both_claim_and_sum_to_one() -> None:
     for _ in range(20):
         starts = rng.uniform(0, 80, 4)
         matches = [match(k % 3, query_span_s=(s, s + rng.uniform(12, 40))) for k, s in enumerate(starts)]
-        _, recording = sound_influence(96.0, matches)
+        _, recording = share_sound_influence(96.0, matches)
         total = sum(p.share.share for p in recording.pieces) + recording.unattributed.share
         assert total == pytest.approx(1.0)
-        assert recording == sound_influence(96.0, matches[::-1])[1]
+        assert recording == share_sound_influence(96.0, matches[::-1])[1]
         written = json.loads(influence_json(heard(*matches), [recording]))["ledgers"][0]
         assert sum(p["share"] for p in written["pieces"]) + written["unattributed"]["share"] == pytest.approx(
             1.0, abs=1e-9
@@ -110,11 +110,11 @@ def test_recordings_divide_what_both_claim_and_sum_to_one() -> None:
 
 @pytest.mark.parametrize("found", [(), (match(1, kind="render"),), (match(1, evalue=0.5),)])
 def test_what_is_no_recording_of_the_corpus_is_nobodys(found: tuple[SoundMatch, ...]) -> None:
-    _, recording = sound_influence(96.0, found)
+    _, recording = share_sound_influence(96.0, found)
     assert (recording.unattributed.share, recording.reason) == (1.0, NO_MATCH)
-    assert sound_influence(5.0, (), "too short")[1].reason == "too short"
+    assert share_sound_influence(5.0, (), "too short")[1].reason == "too short"
 
 
 def test_as_written_is_what_is_read_back() -> None:
     made = heard(match(1), match(2, evalue=0.0012345678))
-    assert as_written(report_json(made)) == read_report(report_json(made)) != made
+    assert read_back(report_json(made)) == read_report(report_json(made)) != made

@@ -1,11 +1,11 @@
 """Rules on what lies around a track: the corpus it was searched in, and what is said beside it.
 
 Style ----- Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
-Hellinger's distance) and their density and height (`audit.measures.likeness.figures`), each of these blocks in units
-of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from all
-others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own nearest
-one of another work: near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for the
-corpus.
+Hellinger's distance) and their density and height (`audit.measures.likeness.describe_piece`), each of these blocks in
+units of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from
+all others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own
+nearest one of another work: near 0 is too close, near 1 too far. At most `SAMPLE` pieces, one of each work, stand for
+the corpus.
 
 A store has no clock. It only grows, so one with fewer pieces is an older one; and an index that another process is
 about to replace holds fewer pieces than the store's manifest names.
@@ -22,15 +22,15 @@ from typing import NamedTuple
 import numpy as np
 
 from audit.findings import Link
-from audit.gate.rules import LACKS, RIGHTS, lacking, name_some, result
-from audit.measures.likeness import figures
+from audit.gate.rules import LACKS, RIGHTS, is_lacking, judge_rule, name_some
+from audit.measures.likeness import describe_piece
 from audit.policy import Policy
 from audit.policy_tables import RULES
 from audit.report import RuleResult, RuleVerdict
 from audit.search.corpus import SearchCorpus
 from audit.search.index import SCHEMA as INDEX_SCHEMA
 from corpus.census import sources
-from ledger.ai_roles import disclosure
+from ledger.ai_roles import join_roles
 from ledger.errors import ExtraMissing, LedgerError
 from ledger.exchange.declared_roles import stated_roles
 from ledger.provenance.record import read_record
@@ -39,7 +39,14 @@ from music.notes import FloatArray, NoteSequence
 
 SAMPLE = 300
 LEAST = 20  # works; fewer say nothing of how near is usual
-BLOCKS = (slice(0, 12), slice(12, 37), slice(37, 53), slice(53, 54), slice(54, 55), slice(55, 56))  # of `figures`
+BLOCKS = (
+    slice(0, 12),
+    slice(12, 37),
+    slice(37, 53),
+    slice(53, 54),
+    slice(54, 55),
+    slice(55, 56),
+)  # of `describe_piece`
 HISTOGRAMS = slice(0, 53)
 SEED = 20261126
 
@@ -59,10 +66,10 @@ def judge_context(
         Among them the credentials of the track.
     """
     return (
-        *_corpus_rights(policy, corpus),
-        *_disclosure(policy, file, links),
-        *_style(policy, corpus, track),
-        *_store(policy, corpus),
+        *_judge_corpus_rights(policy, corpus),
+        *_judge_disclosure(policy, file, links),
+        *_judge_style(policy, corpus, track),
+        *_judge_store(policy, corpus),
     )
 
 
@@ -70,10 +77,10 @@ def judge_context(
 def _lacking(policy: Policy, corpus: SearchCorpus) -> dict[str, list[str]]:
     """Name the pieces that lack what each of `RIGHTS` asks for."""
     pieces = list(sources(corpus.store))
-    return {about: [p["piece"] for p in pieces if lacking(policy, about, p)] for about in RIGHTS}
+    return {about: [p["piece"] for p in pieces if is_lacking(policy, about, p)] for about in RIGHTS}
 
 
-def _corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
+def _judge_corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     for about in RIGHTS:
         rule = f"rights.corpus.{about}"
         if policy.level(rule) == "ignore":
@@ -83,20 +90,20 @@ def _corpus_rights(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]
         detail = name_some(message(LACKS[about], count=len(names), total=total), names)
         if gone:
             detail = message("{detail:text}; {gone:d} {gone:piece|pieces} can't be read", detail=detail, gone=gone)
-        yield result(policy, rule, False if names else None if gone else True, detail)
+        yield judge_rule(policy, rule, False if names else None if gone else True, detail)
 
 
-def _disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator[RuleResult]:
+def _judge_disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> Iterator[RuleResult]:
     if policy.level("disclosure.credential") != "ignore":
-        found = [link for link in links if link.name == "credential"]
-        best = next((link for link in found if link.verdict == "ok"), found[0] if found else None)
+        credentials = [link for link in links if link.name == "credential"]
+        best = next((link for link in credentials if link.verdict == "ok"), credentials[0] if credentials else None)
         holds: bool | None = best is not None and best.verdict == "ok"
         detail = best.detail if best else message("{file} has none in it or beside it", file=file.name)
         if best and not holds and (best.verdict == "unchecked" or best.code == ExtraMissing.code):
             holds = None
-        yield result(policy, "disclosure.credential", holds, detail)
+        yield judge_rule(policy, "disclosure.credential", holds, detail)
     if policy.level("disclosure.roles") != "ignore":
-        yield result(policy, "disclosure.roles", *_roles(file, policy.disclosure.role_names))
+        yield judge_rule(policy, "disclosure.roles", *_roles(file, policy.disclosure.role_names))
 
 
 def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
@@ -104,7 +111,7 @@ def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
     try:
         record = read_record(file)
         by_model = record is not None and any(material.kind == "model" for material in record.origin.materials)
-        shares = disclosure(stated_roles(file), by_model=by_model)
+        shares = join_roles(stated_roles(file), by_model=by_model)
     except LedgerError as error:
         return False, str(error)
     said = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
@@ -122,15 +129,15 @@ class _Usual(NamedTuple):
     nearest: FloatArray
 
 
-def _described(piece: NoteSequence) -> FloatArray:
-    row = figures(piece)
+def _describe(piece: NoteSequence) -> FloatArray:
+    row = describe_piece(piece)
     row[HISTOGRAMS] = np.sqrt(row[HISTOGRAMS])
     return row
 
 
-def usual_of(pieces: Iterable[NoteSequence]) -> _Usual:
+def describe_usual(pieces: Iterable[NoteSequence]) -> _Usual:
     """Describe pieces, at least two, and how near to one another is usual."""
-    table = np.array([_described(piece) for piece in pieces])
+    table = np.array([_describe(piece) for piece in pieces])
     variance, spread = table.var(axis=0), np.ones(table.shape[1])
     for block in BLOCKS:
         spread[block] = np.sqrt(variance[block].sum()) or 1.0
@@ -161,7 +168,7 @@ def _usual(policy: Policy, corpus: SearchCorpus) -> _Usual | str:
             artist=repr(artist),
             least=LEAST,
         )
-    return usual_of(store.notes(int(row)) for row in sample)
+    return describe_usual(store.notes(int(row)) for row in sample)
 
 
 def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
@@ -170,11 +177,11 @@ def _distances(table: FloatArray, row: FloatArray) -> FloatArray:
 
 def style_share(usual: _Usual, track: NoteSequence) -> float:
     """Share of pieces that lie nearer to their nearest other one than the track to its own, in [0, 1]."""
-    distance = float(_distances(usual.table, _described(track) / usual.spread).min())
+    distance = float(_distances(usual.table, _describe(track) / usual.spread).min())
     return float(np.searchsorted(usual.nearest, distance, side="left")) / len(usual.nearest)
 
 
-def _style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> Iterator[RuleResult]:
+def _judge_style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> Iterator[RuleResult]:
     if not policy.asks("style"):
         return
     required = policy.requires("style") or policy.style.can_fail
@@ -194,7 +201,7 @@ def _style(policy: Policy, corpus: SearchCorpus, track: NoteSequence | None) -> 
     yield RuleResult("style", RULES["style"].title, judged, detail, required)
 
 
-def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
+def _judge_store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     """Check how old the index is; where it is older than asked, what was searched is not what had to be."""
     asked, store = policy.store, corpus.store
     unsearched = corpus.left_out.pieces
@@ -202,12 +209,12 @@ def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
     if asked.min_pieces:
         holds = held >= asked.min_pieces or None
         detail = message("{held:d} pieces of the {least:d} that the policy asks for", held=held, least=asked.min_pieces)
-        yield result(policy, "store.min_pieces", holds, detail)
+        yield judge_rule(policy, "store.min_pieces", holds, detail)
     if asked.min_index:
         version = int(INDEX_SCHEMA.rpartition("/")[2])
         holds = version >= asked.min_index or None
         detail = message("version {version:d} of at least {least:d}", version=version, least=asked.min_index)
-        yield result(policy, "store.min_index", holds, detail)
+        yield judge_rule(policy, "store.min_index", holds, detail)
     if asked.complete:
         now = hashlib.sha256((store.path / "manifest.json").read_bytes()).hexdigest()
         why = ""
@@ -216,4 +223,4 @@ def _store(policy: Policy, corpus: SearchCorpus) -> Iterator[RuleResult]:
         elif unsearched:
             why = message("{count:d} of {total:d} pieces are not in it", count=unsearched, total=len(store.pieces))
         whole = message("{count:d} {count:piece|pieces}, all that there are", count=held)
-        yield result(policy, "store.complete", None if why else True, why or whole)
+        yield judge_rule(policy, "store.complete", None if why else True, why or whole)

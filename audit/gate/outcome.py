@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from audit.findings import Finding, Link, MetricResult, SoundMatch, Waiver, worst
+from audit.findings import Finding, Link, MetricResult, SoundMatch, Waiver, strongest_verdict
 from audit.report import Outcome, RuleResult, Skipped
 from messages import message
 
@@ -64,7 +64,7 @@ def decide_outcome(
         against += [(rule.verdict, text) for text in said]
     against.sort(key=lambda reason: reason[0] != "fail")  # stable: strongest first among equals
     reasons = [text for _, text in against]
-    outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[worst([v for v, _ in against])]  # type: ignore[assignment]
+    outcome: Outcome = {"clear": "pass", "review": "review", "fail": "fail"}[strongest_verdict([v for v, _ in against])]  # type: ignore[assignment]
     missing = [s for s in skipped if s.required]
     if missing and outcome != "fail":
         outcome = "incomplete"
@@ -135,13 +135,13 @@ def _sound_reason(match: SoundMatch) -> str:
     )
 
 
-def _named(finding: Finding) -> str:
+def _name_piece(finding: Finding) -> str:
     """Title and path of a piece; the path alone where the title is only the file's name."""
     plain = finding.title == PurePosixPath(finding.piece).stem
     return finding.piece if plain else f"\u201c{finding.title}\u201d ({finding.piece})"
 
 
-def sentence(
+def state_outcome(
     outcome: Outcome,
     findings: Sequence[Finding],
     reasons: Sequence[str],
@@ -176,7 +176,7 @@ def sentence(
         )
     if outcome == "incomplete":
         return message("The audit is incomplete: {reason:text}.", reason=reasons[0])
-    if flagged and outcome == worst([f.verdict for f in flagged]):
+    if flagged and outcome == strongest_verdict([f.verdict for f in flagged]):
         strongest = flagged[0]
         first, last = strongest.query_shown
         there, end = strongest.piece_shown
@@ -188,11 +188,11 @@ def sentence(
             last=last,
             there=there,
             end=end,
-            piece=_named(strongest),
+            piece=_name_piece(strongest),
             matched=strongest.matched,
             notes=strongest.notes,
         )
     heard = [s for s in sounds if s.verdict != "clear" and not s.waived]
-    if heard and outcome == worst([s.verdict for s in heard]):  # then it is the first of the reasons
+    if heard and outcome == strongest_verdict([s.verdict for s in heard]):  # then it is the first of the reasons
         return message("{what:text}: {reason:text}.", what=message(HEARD[outcome]), reason=reasons[0])
     return message(GATE[outcome], reason=reasons[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from audit.findings import Finding, Link, MetricResult, SoundMatch, worst
+from audit.findings import Finding, Link, MetricResult, SoundMatch, strongest_verdict
 from audit.policy import Policy
 from audit.policy_tables import RULES
 from audit.report import RuleResult, RuleVerdict, Skipped
@@ -31,7 +31,7 @@ def can_be_waived(rule: str) -> bool:
     return RULES[rule].waivable if rule in RULES else rule.startswith("metrics.")
 
 
-def result(policy: Policy, rule: str, holds: bool | None, detail: str) -> RuleResult:
+def judge_rule(policy: Policy, rule: str, holds: bool | None, detail: str) -> RuleResult:
     """Judge a rule that holds, does not hold, or could not be checked (None), by the policy's level for it."""
     level = policy.level(rule)
     verdict: RuleVerdict = "pass" if holds else "skipped" if holds is None or level == "ignore" else level
@@ -64,23 +64,23 @@ def judge_rules(
     sounds : sequence of SoundMatch, optional
         With their waivers; None for a track that is notes.
     """
-    yield _copy(policy, findings, skipped)
+    yield _judge_copy(policy, findings, skipped)
     if sounds is not None or policy.requires("sound"):
-        yield _sound(policy, sounds or (), skipped)
-    yield from _metrics(policy, metrics, skipped)
-    yield from _rights(policy, (*findings, *(sounds or ())))
-    yield from _provenance(policy, links, skipped, signer)
+        yield _judge_sound(policy, sounds or (), skipped)
+    yield from _judge_metrics(policy, metrics, skipped)
+    yield from _judge_rights(policy, (*findings, *(sounds or ())))
+    yield from _judge_provenance(policy, links, skipped, signer)
 
 
 def _missing(check: str, skipped: Sequence[Skipped]) -> Skipped | None:
     """Return why a check was not made, required ones first; None where it was."""
-    found = [s for s in skipped if s.check == check]
-    return next((s for s in found if s.required), found[0] if found else None)
+    gaps = [s for s in skipped if s.check == check]
+    return next((s for s in gaps if s.required), gaps[0] if gaps else None)
 
 
-def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
+def _judge_copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped]) -> RuleResult:
     flagged = [f for f in findings if f.verdict != "clear"]
-    against = worst([f.verdict for f in flagged if not f.waived])
+    against = strongest_verdict([f.verdict for f in flagged if not f.waived])
     waived = sum(f.waived for f in flagged)
     detail = message(
         "{flagged:d} of {count:d} {count:finding|findings} {flagged:is|are} not clear",
@@ -96,29 +96,29 @@ def _copy(policy: Policy, findings: Sequence[Finding], skipped: Sequence[Skipped
     return RuleResult("copy", RULES["copy"].title, verdict, detail, policy.requires("copy"))
 
 
-def _sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
+def _judge_sound(policy: Policy, sounds: Sequence[SoundMatch], skipped: Sequence[Skipped]) -> RuleResult:
     gap = _missing("sound", skipped)
     if gap:
         return RuleResult("sound", RULES["sound"].title, "skipped", gap.reason, gap.required)
     flagged = [s for s in sounds if s.verdict != "clear"]
-    against = worst([s.verdict for s in flagged if not s.waived])
+    against = strongest_verdict([s.verdict for s in flagged if not s.waived])
     detail = message("{count:d} {count:near-duplicate|near-duplicates} not clear", count=len(flagged))
     detail = name_some(detail, [s.piece for s in flagged])
     verdict: RuleVerdict = "pass" if against == "clear" else against
     return RuleResult("sound", RULES["sound"].title, verdict, detail, policy.requires("sound"))
 
 
-def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
+def _judge_metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[Skipped]) -> Iterator[RuleResult]:
     if policy.requires("metrics"):
         gap = next((s for s in skipped if s.required and s.check.partition(":")[0] == "metrics"), None)
         detail = gap.reason if gap else message("{count:d} metrics are measured", count=len(metrics))
         yield RuleResult("metrics", RULES["metrics"].title, "skipped" if gap else "pass", detail, True)
-    found = {metric.name: metric for metric in metrics}
+    by_name = {metric.name: metric for metric in metrics}
     reasons = {s.check: s.reason for s in skipped}
     for name, bounds in policy.metrics.items():
         title = message("{metric:word} within its bounds", metric=name)
-        if name in found:
-            verdict, value, piece = found[name].verdict, found[name].value, found[name].reference
+        if name in by_name:
+            verdict, value, piece = by_name[name].verdict, by_name[name].value, by_name[name].reference
             detail = message("{value:.4g} against {piece}; {bounds}", value=value, piece=piece, bounds=str(bounds))
             yield RuleResult(f"metrics.{name}", title, "pass" if verdict == "clear" else verdict, detail)
         else:
@@ -127,14 +127,14 @@ def _metrics(policy: Policy, metrics: Sequence[MetricResult], skipped: Sequence[
             yield RuleResult(f"metrics.{name}", title, "skipped", detail, bounds.can_fail)
 
 
-def lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
+def is_lacking(policy: Policy, about: str, piece: dict[str, str]) -> bool:
     """Whether a piece (see `Policy.opted_out`, and ``licence``) lacks what one of `RIGHTS` asks for."""
     if about == "opt_out":
         return policy.opted_out(piece)
     return not piece["licence"] if about == "licence_missing" else piece["consent"] not in CONSENTED
 
 
-def _rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterator[RuleResult]:
+def _judge_rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterator[RuleResult]:
     """Judge the sources of passages: not clear, or clear since allowed.
 
     A waiver of the finding answers for licence and consent; a refusal by the holder it does not touch.
@@ -148,9 +148,9 @@ def _rights(policy: Policy, findings: Sequence[Finding | SoundMatch]) -> Iterato
         pieces = {
             f.piece: {"licence": "", "consent": "", **f.rights, "piece": f.piece, "artist": f.artist} for f in asked
         }
-        names = [name for name, piece in pieces.items() if lacking(policy, about, piece)]
+        names = [name for name, piece in pieces.items() if is_lacking(policy, about, piece)]
         detail = name_some(message(LACKS[about], count=len(names), total=len(pieces)), names)
-        yield result(policy, rule, not names, detail)
+        yield judge_rule(policy, rule, not names, detail)
 
 
 def name_some(what: str, names: Sequence[str]) -> str:
@@ -166,7 +166,9 @@ def describe_state(link: Link) -> str:
     )
 
 
-def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped], signer: str) -> Iterator[RuleResult]:
+def _judge_provenance(
+    policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped], signer: str
+) -> Iterator[RuleResult]:
     gap = _missing("provenance", skipped)
     if policy.requires("provenance"):
         open_links = [k for k in links if k.verdict in ("missing", "unchecked")]
@@ -185,12 +187,12 @@ def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped
         against = doubts or signed or links[:1]
         detail = against[0].detail if against else gap.reason if gap else message("not signed")
         holds = bool(signed) if not doubts else None if {k.verdict for k in doubts} == {"unchecked"} else False
-        yield result(policy, "provenance.require_signature", holds, detail)
+        yield judge_rule(policy, "provenance.require_signature", holds, detail)
     if asked.signed_by:
         detail = message("no trusted key signed the track")
         if signer:
             detail = message("signed by the key {key:word}...", key=signer[:16])
-        yield result(policy, "provenance.signed_by", signer in asked.signed_by, detail)
+        yield judge_rule(policy, "provenance.signed_by", signer in asked.signed_by, detail)
     if asked.require_anchor or asked.require_final:
         anchor = next((link for link in own if link.name == "anchor"), None)
         said = anchor.verdict if anchor else "absent"
@@ -199,4 +201,4 @@ def _provenance(policy: Policy, links: Sequence[Link], skipped: Sequence[Skipped
             detail = message("{verdict:text}: {detail:text}", verdict=said, detail=anchor.detail)
         for rule, enough in (("require_anchor", ("ok", "simulated", "pending")), ("require_final", ("ok",))):
             if getattr(asked, rule):
-                yield result(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)
+                yield judge_rule(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)

@@ -28,7 +28,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audit.checked_toml import TomlError, named, read_toml, schema_problems, toml_lines
+from audit.checked_toml import TomlError, format_problem, read_toml, schema_problems, toml_lines
 from audit.findings import Finding, SoundMatch, Waiver, WaiverState
 from audit.gate.rules import can_be_waived
 from audit.policy import POLICIES
@@ -105,7 +105,7 @@ def read_waivers(file: Path, today: date) -> Waivers:
     problems = schema_problems(values, SCHEMA_FILE, lines)
     if not problems:
         problems = [
-            named(("waiver", number, key), lines, message)
+            format_problem(("waiver", number, key), lines, message)
             for number, entry in enumerate(entries)
             for key, message in _wrong(entry)
         ]
@@ -143,10 +143,10 @@ def attach_waivers(items: Iterable[Waivable], waivers: Iterable[Waiver]) -> tupl
             by_id[waiver.finding] = waiver
     marked = []
     for item in items:
-        found = by_id.get(item.id) if item.verdict in ("review", "fail") else None
-        if found is not None and found.state == "unmatched":
-            found = replace(found, state="applied")
-        marked.append(item if found is None else replace(item, waiver=found))
+        match = by_id.get(item.id) if item.verdict in ("review", "fail") else None
+        if match is not None and match.state == "unmatched":
+            match = replace(match, state="applied")
+        marked.append(item if match is None else replace(item, waiver=match))
     return tuple(marked)
 
 

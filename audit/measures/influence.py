@@ -20,7 +20,7 @@ Limits: it attributes what is *in the notes* of the track, by likeness; it does 
 what anybody is owed. Pieces beyond those that the report lists, music outside the store, and what is shared but no
 melodic line, stay unattributed. Copies of one work in the store divide its share. The store knows no rights holders, so
 the artist of a piece stands for them. Of a track that is notes no recording was compared, so that right is all
-unattributed; of one that is sound (`sound_influence`) the composition is, as its notes are not known.
+unattributed; of one that is sound (`share_sound_influence`) the composition is, as its notes are not known.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Ledger:
     reason: str
 
 
-def influence(
+def share_influence(
     track: NoteSequence, findings: Sequence[Finding], slope: float, rules: CopyRules, unsearched: str = ""
 ) -> tuple[Ledger, Ledger]:
     """Share a track out, as a composition and as a recording.
@@ -137,10 +137,10 @@ def influence(
     if not claims:
         return Ledger("composition", (), (), WHOLE, unsearched or NO_CLAIM), recording
     ids = {f.id for f, claim in counted if claim > 0}
-    return _shared_out("composition", claims, findings, ids, _bars(track)), recording
+    return _share_right("composition", claims, findings, ids, _bars(track)), recording
 
 
-def sound_influence(duration_s: float, matches: Sequence[SoundMatch], unheard: str = "") -> tuple[Ledger, Ledger]:
+def share_sound_influence(duration_s: float, matches: Sequence[SoundMatch], unheard: str = "") -> tuple[Ledger, Ledger]:
     """Share a track that is sound out, as a composition (all unattributed) and as a recording.
 
     A recording of the corpus claims every second of the track that its match spans, where E is at most `SURE`; seconds
@@ -164,10 +164,10 @@ def sound_influence(duration_s: float, matches: Sequence[SoundMatch], unheard: s
     if not claims:
         return composition, Ledger("recording", (), (), WHOLE, unheard or NO_MATCH)
     stretches = (cells // STRETCH_SECONDS).astype(np.int64)
-    return composition, _shared_out("recording", claims, counted, {m.id for m in counted}, stretches)
+    return composition, _share_right("recording", claims, counted, {m.id for m in counted}, stretches)
 
 
-def _shared_out(
+def _share_right(
     right: Literal["composition", "recording"],
     claims: dict[str, FloatArray],
     findings: Sequence[Finding | SoundMatch],
@@ -176,8 +176,8 @@ def _shared_out(
 ) -> Ledger:
     """Divide a right by what pieces claim of each note or moment; `bars` says which of them are drawn together."""
     names = sorted(claims)
-    parts = _divided(np.stack([claims[name] for name in names]))
-    drawn = _drawn_bars(bars)
+    parts = _divide_claims(np.stack([claims[name] for name in names]))
+    drawn = _draw_bars(bars)
     about = {name: min((f for f in findings if f.piece == name), key=lambda f: f.id) for name in names}
     ids = {name: sorted(f.id for f in findings if f.piece == name and f.id in counted) for name in names}
     pieces = [
@@ -203,19 +203,19 @@ def _shared_out(
 
 def _claim(finding: Finding, slope: float, rules: CopyRules) -> float:
     """Return the part of a passage's bits that chance does not explain, in [0, 1]; 0 where it is not `SURE`."""
-    evalue = rules.counted(finding.evalue, rules.is_common(finding.commonplace, finding.other_works))
+    evalue = rules.count_evalue(finding.evalue, rules.is_common(finding.commonplace, finding.other_works))
     if not 0 < evalue <= SURE or not finding.bits > 0:
         return 0.0
     return float(min(-math.log2(evalue) / slope / finding.bits, 1.0))
 
 
-def _pitched(track: NoteSequence) -> NDArray[np.int64]:
+def _pitched_rows(track: NoteSequence) -> NDArray[np.int64]:
     return np.flatnonzero(~track.is_drum)
 
 
 def _claims(track: NoteSequence, counted: Sequence[tuple[Finding, float]]) -> dict[str, FloatArray]:
     """Return what each piece claims of each pitched note; pieces that claim nothing are left out."""
-    rows = _pitched(track)
+    rows = _pitched_rows(track)
     places: dict[tuple[float, int, int], list[int]] = {}
     for k, row in enumerate(rows):
         place = (float(track.onset_s[row]), int(track.pitch[row]), int(track.part[row]))
@@ -230,7 +230,7 @@ def _claims(track: NoteSequence, counted: Sequence[tuple[Finding, float]]) -> di
     return {piece: own for piece, own in claims.items() if own.any()}
 
 
-def _divided(claims: FloatArray) -> FloatArray:
+def _divide_claims(claims: FloatArray) -> FloatArray:
     """Divide each note's largest claim in proportion: (pieces, notes) of claims to the same of parts."""
     total = claims.sum(axis=0)
     return np.asarray(claims * (claims.max(axis=0) / np.where(total > 0, total, 1.0)))
@@ -238,11 +238,11 @@ def _divided(claims: FloatArray) -> FloatArray:
 
 def _bars(track: NoteSequence) -> NDArray[np.int64]:
     """Return the number of the bar of each pitched note, from 0 among those that hold any."""
-    bars = track.bars_at(track.onset_beat[_pitched(track)] + 1e-6)
+    bars = track.bars_at(track.onset_beat[_pitched_rows(track)] + 1e-6)
     return np.unique(np.floor(bars), return_inverse=True)[1].astype(np.int64)
 
 
-def _drawn_bars(bars: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _draw_bars(bars: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the bar of each note, and how often each bar was drawn in each resample."""
     count = int(bars.max()) + 1
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)

@@ -4,9 +4,9 @@
 - The overlapped area of Yang and Lerch (`metrics.distributions.overlap_area`) of pitch classes, intervals and onset
   times.
 - A classifier, artist against others: logistic regression with a ridge penalty on the three histograms and on how dense
-  and how high the music is (`figures`). It learns from training pieces; how far it can be believed is its area under
-  the ROC curve (AUC) on held-out pieces, 0.5 for chance. What it makes of new tracks is the share of them that it gives
-  to the artist, beside the same share of held-out pieces of the artist and of the others.
+  and how high the music is (`describe_piece`). It learns from training pieces; how far it can be believed is its area
+  under the ROC curve (AUC) on held-out pieces, 0.5 for chance. What it makes of new tracks is the share of them that
+  it gives to the artist, beside the same share of held-out pieces of the artist and of the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FIGURES = 56
 T = TypeVar("T")
 
 
-def figures(piece: NoteSequence) -> FloatArray:
+def describe_piece(piece: NoteSequence) -> FloatArray:
     """Describe a piece in 56 numbers, of which a transposition changes the last alone.
 
     Shares of pitch classes above the tonic (12), of intervals (25) and onset classes (16) of the melody; ln of notes
@@ -66,19 +66,20 @@ def variety(pieces: Sequence[NoteSequence]) -> float:
 def overlaps(reference: Sequence[NoteSequence], candidates: Sequence[NoteSequence]) -> dict[str, float | None]:
     """Overlapped area of each kind of histogram; None where it has none."""
     tables = [
-        np.array([figures(piece) for piece in pieces]).reshape(len(pieces), -1) for pieces in (reference, candidates)
+        np.array([describe_piece(piece) for piece in pieces]).reshape(len(pieces), -1)
+        for pieces in (reference, candidates)
     ]
-    found: dict[str, float | None] = {}
+    areas: dict[str, float | None] = {}
     for name, columns in (
         ("pitch_classes", slice(0, 12)),
         ("intervals", slice(12, 37)),
         ("onset_times", slice(37, 53)),
     ):
         try:
-            found[name] = overlap_area(tables[0][:, columns], tables[1][:, columns])
+            areas[name] = overlap_area(tables[0][:, columns], tables[1][:, columns])
         except MetricError:
-            found[name] = None
-    return found
+            areas[name] = None
+    return areas
 
 
 class Sides(NamedTuple):
@@ -211,13 +212,13 @@ def style(learned: Sides, held_out: Sides, tracks: Sequence[NoteSequence]) -> St
         raise MetricError(
             f"{counts} pieces of others and artist, to learn from and held out; {MIN_CLASS} of each are needed"
         )
-    others, own = (np.array([figures(piece) for piece in side]) for side in learned)
+    others, own = (np.array([describe_piece(piece) for piece in side]) for side in learned)
     middle, spread = np.mean(np.concatenate([others, own]), axis=0), np.std(np.concatenate([others, own]), axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     weights = _logistic((others - middle) / spread, (own - middle) / spread)
 
     def scores(pieces: Sequence[NoteSequence]) -> FloatArray:
-        table = (np.array([figures(piece) for piece in pieces]) - middle) / spread
+        table = (np.array([describe_piece(piece) for piece in pieces]) - middle) / spread
         return np.asarray(table @ weights[1:] + weights[0])
 
     other, artist, new = scores(held_out[0]), scores(held_out[1]), scores(tracks)

@@ -22,7 +22,7 @@ from audit.policy import read_policy
 from audit.report import ChordBlock, Harmony, Skipped, SoundWindows
 from audit.search.corpus import SearchCorpus
 from audit.search.index import Index
-from audit.search.significance import borrowed, human_sample
+from audit.search.significance import find_borrowed, human_sample
 from messages import message
 from metrics.bleu import MAX_ORDER, nearest_bleu
 from metrics.chance import Chance, chance_levels
@@ -45,7 +45,7 @@ NO_LEVEL = message(
 T = TypeVar("T")
 
 
-def rendered(sequence: NoteSequence) -> Features:
+def render_features(sequence: NoteSequence) -> Features:
     """Features with the mel spectrogram of the opening, or without one where it can't be rendered."""
     try:
         return features(sequence, opening_mel(sequence))
@@ -74,23 +74,23 @@ def measure_levels(corpus: SearchCorpus, progress: Callable[[int, int], None] = 
     sample = human_sample(store)[:SAMPLE]
     known = {}
     for done, row in enumerate(sample):
-        known[row] = rendered(store.notes(row))
+        known[row] = render_features(store.notes(row))
         progress(done + 1, 2 * len(sample))
     try:
         groups = [store.pieces[row].group for row in sample]
         chance = chance_levels(list(known.values()), groups, pairs=PAIRS, seed=SEED)
     except MetricError:
         chance = {}
-    found: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
+    scores: dict[str, list[float]] = {spec.name: [] for spec in SPECS}
     for done, row in enumerate(sample if store.works >= STYLE_PIECES else ()):
         piece = _closest_other(corpus, row)
         if piece not in known:
-            known[piece] = rendered(store.notes(piece))
+            known[piece] = render_features(store.notes(piece))
         for name, value in measure(known[piece], known[row]).items():
             if not isinstance(value, MetricSkipped):
-                found[name].append(float(value))
+                scores[name].append(float(value))
         progress(len(sample) + done + 1, 2 * len(sample))
-    style = {name: _range(values) for name, values in found.items() if len(values) >= STYLE_PIECES}
+    style = {name: _range(values) for name, values in scores.items() if len(values) >= STYLE_PIECES}
     corpus.index.write(CHANCE, {name: asdict(level) for name, level in chance.items()})
     corpus.index.write(STYLE, {name: asdict(level) for name, level in style.items()})
     return chance, style
@@ -98,7 +98,7 @@ def measure_levels(corpus: SearchCorpus, progress: Callable[[int, int], None] = 
 
 def _closest_other(corpus: SearchCorpus, row: int) -> int:
     """Row of the piece that `row` would be compared with if it were a track and not in the store."""
-    own, passages, others, here = borrowed(corpus.store, corpus.index, row)
+    own, passages, others, here = find_borrowed(corpus.store, corpus.index, row)
     return closest_piece(corpus, own, judge(corpus, own, here, passages, read_policy(), 1, others), others)
 
 
@@ -115,16 +115,16 @@ def open_levels(index: Index) -> Levels | None:
     StoreError
         When it is there and damaged.
     """
-    chance, style = _read(index, CHANCE, Chance), _read(index, STYLE, StyleRange)
+    chance, style = _read_levels(index, CHANCE, Chance), _read_levels(index, STYLE, StyleRange)
     return None if chance is None or style is None else (chance, style)
 
 
-def _read(index: Index, file: str, kind: Callable[..., T]) -> dict[str, T] | None:
+def _read_levels(index: Index, file: str, kind: Callable[..., T]) -> dict[str, T] | None:
     data = index.read(file)
     try:
         return None if data is None else {name: kind(**level) for name, level in data.items()}
     except (TypeError, AttributeError) as error:
-        raise index.damaged(file, error) from error
+        raise index.damage_error(file, error) from error
 
 
 def closest_piece(
@@ -149,14 +149,14 @@ def closest_piece(
 def measure_track(
     reference: Features, name: str, track: Features, levels: Mapping[str, Chance], style: Mapping[str, StyleRange]
 ) -> tuple[MetricResult | Skipped, ...]:
-    """Measure every metric on `track` against the piece `reference`, which is called `name`; both from `rendered`.
+    """Measure every metric on `track` against the piece `reference`, called `name`; both from `render_features`.
 
     A metric that has no value, or no chance level in this store, is skipped: a value never stands alone.
     """
-    found = measure(reference, track)
+    results = measure(reference, track)
     rows: list[MetricResult | Skipped] = []
     for spec in SPECS:
-        value, level = found[spec.name], levels.get(spec.name)
+        value, level = results[spec.name], levels.get(spec.name)
         if isinstance(value, MetricSkipped):
             rows.append(Skipped(f"metrics:{spec.name}", value.reason))
         elif level is None:

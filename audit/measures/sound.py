@@ -207,8 +207,8 @@ def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done
             progress(len(recordings) + done, total)
             yield _opening(store, int(row))
 
-    hashes = _kept(f"recordings2-{recordings.digest[:32]}", len(starts), recorded)
-    renders = _kept(f"renders2-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
+    hashes = _keep_hashes(f"recordings2-{recordings.digest[:32]}", len(starts), recorded)
+    renders = _keep_hashes(f"renders2-{store.digest[:32]}-{len(rows)}", len(rows), rendered)
     heard, there = hashes.any(axis=1), renders.any(axis=1)  # a window in which nothing happens has no bit set
     owners = np.repeat(np.arange(len(times)), [len(t) for t in times])
     return SoundCorpus(store, recordings, owners[heard], starts[heard], hashes[heard], rows[there], renders[there])
@@ -217,13 +217,13 @@ def open_sounds(store: Store, progress: Callable[[int, int], None] = lambda done
 def _opening(store: Store, row: int) -> Bits:
     """Hash a piece's opening as rendered here (1, bits); zeros for one that can't be, or is shorter than a window."""
     try:
-        found, _ = window_hashes(opening_mel(store.notes(row)), WINDOW_SECONDS, BITS)
+        hashes, _ = window_hashes(opening_mel(store.notes(row)), WINDOW_SECONDS, BITS)
     except (MusicError, MetricError):
-        found = np.zeros((0, BITS), bool)
-    return found[:1] if len(found) else np.zeros((1, BITS), bool)
+        hashes = np.zeros((0, BITS), bool)
+    return hashes[:1] if len(hashes) else np.zeros((1, BITS), bool)
 
 
-def _kept(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
+def _keep_hashes(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
     """Return `count` hashes, and keep them in the user's folder: a signed store must stay as it was signed."""
     file = data_folder() / "sounds" / f"{name}.npy"
     try:
@@ -251,7 +251,7 @@ def find_sounds(corpus: SoundCorpus, sound: Sound, policy: Policy) -> list[Sound
         return []
     distances = hash_distances(sound.hashes, windows)  # (ours, theirs)
     evalue = _evalues(distances)
-    found = []
+    matches = []
     for columns in _columns(corpus):
         part = distances[:, columns]
         here, there = np.unravel_index(int(part.argmin()), part.shape)
@@ -262,7 +262,7 @@ def find_sounds(corpus: SoundCorpus, sound: Sound, policy: Policy) -> list[Sound
         near = (np.abs(offsets - offsets[here, there]) <= SAME_OFFSET_SECONDS) & (part <= MATCH_DISTANCE)
         ours = sound.starts_s[near.any(axis=1)]
         hit = theirs[near.any(axis=0)]
-        found.append(
+        matches.append(
             _match(
                 corpus,
                 int(columns[0]),
@@ -273,7 +273,7 @@ def find_sounds(corpus: SoundCorpus, sound: Sound, policy: Policy) -> list[Sound
                 policy,
             )
         )
-    return sorted(found, key=lambda match: (match.distance, match.piece))
+    return sorted(matches, key=lambda match: (match.distance, match.piece))
 
 
 def _evalues(distances: NDArray[np.int64]) -> Callable[[int], float]:

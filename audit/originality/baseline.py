@@ -10,7 +10,7 @@ import numpy as np
 
 from audit.originality.windows import Measured, Setting, measure_windows
 from audit.search.index import Index
-from audit.search.significance import SEED, borrowed, human_sample
+from audit.search.significance import SEED, find_borrowed, human_sample
 from corpus.store import Store
 
 MIN_PIECES = 10  # of a baseline, and tracks whose mean is given an interval in words
@@ -149,7 +149,7 @@ def _measure_baseline(
         return None
     members = []
     for done, row in enumerate(sample):
-        own, passages, *_ = borrowed(store, index, row)
+        own, passages, *_ = find_borrowed(store, index, row)
         measured = measure_windows(store, store.pieces[row].path, own, passages, setting)
         if isinstance(measured, Measured):
             members.append(measured)
@@ -178,4 +178,4 @@ def _read_baseline(index: Index, name: str, data: Any) -> Baseline | None:
             float(data["window_edge"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise index.damaged(name, error) from error
+        raise index.damage_error(name, error) from error

@@ -110,7 +110,7 @@ def measure_originality(
     return measure_windows(store, name, track, passages, setting)
 
 
-def course(measured: Measured, setting: Setting, baseline: Baseline | None) -> Course:
+def measure_course(measured: Measured, setting: Setting, baseline: Baseline | None) -> Course:
     """Say how much of one track the corpus holds over its course, beside what it holds of human pieces."""
     windows = tuple(CourseWindow(w.span_s, w.part, 1.0 - w.originality, w.piece) for w in measured.windows)
     if baseline is None:

@@ -37,10 +37,10 @@ class Setting:
     @classmethod
     def parse(cls, text: str) -> Setting:
         """Read ``8``, ``8 bars`` or ``24notes``; ValueError for anything else, and for windows that hold too little."""
-        found = re.fullmatch(r"\s*(\d{1,6})\s*(bars?|notes?|)\s*", text)
-        if not found or int(found[1]) < 1:
+        match = re.fullmatch(r"\s*(\d{1,6})\s*(bars?|notes?|)\s*", text)
+        if not match or int(match[1]) < 1:
             raise ValueError(f"{text!r} is no length of a window; write for example '8 bars' or '24 notes'")
-        made = cls(int(found[1]), "notes" if found[2].startswith("note") else "bars")
+        made = cls(int(match[1]), "notes" if match[2].startswith("note") else "bars")
         if made.unit == "notes" and made.size < MIN_NOTES:
             raise ValueError(f"{text!r}: a window has at least {MIN_NOTES} notes")
         return made

@@ -169,7 +169,7 @@ def _fill(  # noqa: PLR0912, PLR0915
 
 
 @njit(cache=True, nogil=True)
-def _matched(
+def _align_at_ratio(
     q_pitch: Any, q_onset: Any, q_pitch_bits: Any, q_rhythm_bits: Any, p_pitch: Any, p_onset: Any,
     shift: int, ratio: float, low: int, width: int, promised: float,
 ) -> Any:  # fmt: skip
@@ -196,7 +196,7 @@ def _matched(
     return bits, pairs, in_time, ratio
 
 
-def matched(
+def align_at_ratio(
     query: Any, piece: Any, shift: int, ratio: float, low: int, high: int, promised: float = 0.0
 ) -> tuple[Alignment, float]:
     """Align as `align` does, at `ratio` or at the tempo that the pairs found there say; return that ratio, too.
@@ -209,7 +209,7 @@ def matched(
         Bits that the figures alone, which have no rhythm, promise. Where they promise much more than is found in time,
         the pitches are aligned without the rhythm: a tune may be copied in another metre.
     """
-    find: Any = _matched
+    find: Any = _align_at_ratio
     bits, pairs, in_time, ratio = find(*query, *piece, shift, ratio, low, high - low + 1, promised)
     return Alignment(float(bits), pairs, in_time), float(ratio)
 

@@ -113,7 +113,7 @@ class Index:
     unsaved : dict
         Names that `write` could not keep, each with the reason.
     borrowed : dict
-        What `audit.search.significance.borrowed` found for pieces, which several levels are measured on.
+        What `audit.search.significance.find_borrowed` found for pieces, which several levels are measured on.
     """
 
     path: Path
@@ -136,7 +136,7 @@ class Index:
         try:
             return json.loads(path.read_bytes()) if path.exists() else None
         except (OSError, ValueError, RecursionError) as error:
-            raise self.damaged(name, error) from error
+            raise self.damage_error(name, error) from error
 
     def write(self, name: str, value: Any) -> None:
         """Write `value` as the JSON file `name` beside the index; `StoreError` when it can't be.
@@ -153,7 +153,7 @@ class Index:
                 raise StoreError(f"{self.path / name}: can't be written: {error.strerror}") from error
             self.unsaved[name] = str(error.strerror)
 
-    def damaged(self, name: str, error: Exception) -> IndexDamagedError:
+    def damage_error(self, name: str, error: Exception) -> IndexDamagedError:
         """Return the error that says that the file `name` beside the index can't be used."""
         return IndexDamagedError(self.path / name, str(error))
 

@@ -29,7 +29,7 @@ from audit.search.index import (
 from audit.search.lines import FIGURE, Bytes, codes_of, onsets, time_steps, voice_table
 from audit.search.surprise import StyleModel, model_of, transitions
 from audit.search.versions import works_of
-from corpus.pool import Crashed, mapped
+from corpus.pool import Crashed, map_jobs
 from corpus.segment import StoreError, sync
 from corpus.store import UMASK, Store, write_synced
 from music.notes import FloatArray, IntArray
@@ -112,12 +112,12 @@ def build_index(
     kept = _usable(before) if before else []
     covered = sum(len(segment.covers) for segment in kept)
     try:
-        for names, columns in _grouped(store, covered, progress, engine, workers):
+        for names, columns in _read_lots(store, covered, progress, engine, workers):
             merged: list[IndexSegment] = []
             while kept and _mergeable(len(kept[-1].pitch), len(columns.pitch) + sum(len(s.pitch) for s in merged)):
                 merged.insert(0, kept.pop())
             covers = (*(name for s in merged for name in s.covers), *names)
-            kept.append(write_segment(root, covers, _joined([*map(_columns, merged), columns])))
+            kept.append(write_segment(root, covers, _join([*map(_columns_of, merged), columns])))
         state = state_folder(store)
         works = works_of(kept, store.groups)
         style = _style_of_works(kept, works)
@@ -143,7 +143,7 @@ def _mergeable(last: int, new: int) -> bool:
     return last < 2 * new and last + new <= FULL
 
 
-def _grouped(
+def _read_lots(
     store: Store, covered: int, progress: Callable[[int, int], None], engine: str, workers: int
 ) -> Iterator[tuple[tuple[str, ...], Columns]]:
     """Read the voices of the store's segments from number `covered` on, in lots of up to `FULL` notes."""
@@ -153,18 +153,18 @@ def _grouped(
     read = partial(read_voices, store.path)
     pieces = sum(entry.pieces for entry in todo)
     done = 0
-    for entry, columns in zip(todo, mapped(read, [e.name for e in todo], engine, workers), strict=True):
+    for entry, columns in zip(todo, map_jobs(read, [e.name for e in todo], engine, workers), strict=True):
         if isinstance(columns, Crashed):
             raise StoreError(f"{store.path}: reading the voices of segment {entry.name} crashed")
         if lot and sum(len(c.pitch) for c in lot) + len(columns.pitch) > FULL:
-            yield tuple(names), _joined(lot)
+            yield tuple(names), _join(lot)
             names, lot = [], []
         names.append(entry.music)
         lot.append(columns)
         done += entry.pieces
         progress(done, pieces)
     if lot:
-        yield tuple(names), _joined(lot)
+        yield tuple(names), _join(lot)
 
 
 def read_voices(path: Path, name: str) -> Columns:
@@ -177,21 +177,21 @@ def read_voices(path: Path, name: str) -> Columns:
         first += entry.pieces
     table, owners = [], []
     for row in range(first, first + entry.pieces):
-        found = voice_table(store.notes(row))
-        table += [(pitch, onset) for pitch, onset, _ in found]
-        owners += [row] * len(found)
+        voices = voice_table(store.notes(row))
+        table += [(pitch, onset) for pitch, onset, _ in voices]
+        owners += [row] * len(voices)
     pitches = np.concatenate([np.zeros(0, np.int64), *(p for p, _ in table)]).astype(np.uint8)
     steps = np.concatenate([np.zeros(0, np.uint8), *(time_steps(o) for _, o in table)])
     lengths = np.array([len(p) for p, _ in table], np.int64)
     return Columns(pitches, steps, lengths, np.array(owners, np.int32), *transitions(table))
 
 
-def _columns(segment: IndexSegment) -> Columns:
+def _columns_of(segment: IndexSegment) -> Columns:
     lengths = np.diff(segment.voice_start).astype(np.int64)
     return Columns(segment.pitch, segment.step, lengths, segment.voice_piece, segment.intervals, segment.ratios)
 
 
-def _joined(lot: Sequence[Columns]) -> Columns:
+def _join(lot: Sequence[Columns]) -> Columns:
     pitch, step, lengths, piece = (np.concatenate([c[k] for c in lot]) for k in range(4))
     intervals, ratios = np.sum([c.intervals for c in lot], axis=0), np.sum([c.ratios for c in lot], axis=0)
     return Columns(pitch, step, lengths, piece, intervals.astype(np.uint32), ratios.astype(np.uint32))

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from music.notes import FloatArray, IntArray, NoteSequence
-from music.voices import heard, voices
+from music.voices import heard_lines, voices
 
 FIGURE = 5  # intervals; compared with other lengths and kinds in docs/design/search.md
 REACH = 15  # wider leaps count as this one in a figure; alignments see them as they are
@@ -33,7 +33,7 @@ def voice_table(sequence: NoteSequence) -> list[tuple[IntArray, FloatArray, IntA
 def query_table(sequence: NoteSequence) -> tuple[tuple[IntArray, FloatArray, IntArray], ...]:
     """`voice_table` of a query, and behind it the lines that are heard across its parts: all that is searched."""
     apart = voices(sequence)
-    lines = (*apart, *heard(sequence, apart))
+    lines = (*apart, *heard_lines(sequence, apart))
     return tuple((sequence.pitch[v.index], sequence.onset_beat[v.index], v.index) for v in lines)
 
 
@@ -62,7 +62,7 @@ def onsets(step: Any) -> Any:
     return onset
 
 
-def figures(pitch: Bytes, bits: int) -> NDArray[np.uint32]:
+def hash_figures(pitch: Bytes, bits: int) -> NDArray[np.uint32]:
     """Bucket, below 2**bits, of the `FIGURE` intervals that begin at each note, shape (max(n - FIGURE, 0),)."""
     code: Any = codes_of
     return np.asarray(code(pitch, bits))
@@ -70,7 +70,7 @@ def figures(pitch: Bytes, bits: int) -> NDArray[np.uint32]:
 
 @njit(cache=True, nogil=True)
 def codes_of(pitch: Any, bits: int) -> Any:
-    """Return what `figures` returns, from compiled code."""
+    """Return what `hash_figures` returns, from compiled code."""
     n = max(len(pitch) - FIGURE, 0)
     out = np.empty(n, np.uint32)
     for i in range(n):

@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from audit.search.align import MIN_PAIRS, Alignment, _matched, matched
+from audit.search.align import MIN_PAIRS, Alignment, _align_at_ratio, align_at_ratio
 from audit.search.commonplace import commonplace
 from audit.search.index import Index, IndexDamagedError, IndexSegment
 from audit.search.lines import FIGURE, onsets, query_table, time_steps
-from audit.search.seeds import CANDIDATE, Line, candidates, counters
+from audit.search.seeds import CANDIDATE, Line, counters, find_candidates
 from audit.search.surprise import surprise
 from music.notes import NoteSequence
 
@@ -75,13 +75,13 @@ class Passage:
     commonplace: str
 
 
-def lines(index: Index, query: NoteSequence) -> list[Line]:
+def lines_of(index: Index, query: NoteSequence) -> list[Line]:
     """Return the voices of a query and the lines heard across its parts, with the surprise of their notes."""
-    found = []
+    lines = []
     for pitch, onset, rows in query_table(query):
         bits = surprise(index.style, pitch, onset)
-        found.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
-    return found
+        lines.append(Line(pitch.astype(np.uint8), time_steps(onset), onset.astype(np.float32), *bits, rows))
+    return lines
 
 
 def search(
@@ -96,7 +96,7 @@ def search(
     Parameters
     ----------
     query : NoteSequence or list of Line
-        The music, or its `lines`.
+        The music, or its `lines_of`.
     top : int
         Pieces to return; each with its passages that do not overlap in the query.
     among : bool, one for each piece of the store, optional
@@ -109,29 +109,29 @@ def search(
     audit.search.index.IndexDamagedError
         When the places of a segment are damaged.
     """
-    voices = lines(index, query) if isinstance(query, NoteSequence) else query
+    voices = lines_of(index, query) if isinstance(query, NoteSequence) else query
     searched = sum(len(line.pitch) for line in voices)
 
     def look(number: int) -> NDArray[Any]:
         segment = index.segments[number]
         memory = counters(segment)
-        found = [np.zeros(0, CANDIDATE)]
+        candidates = [np.zeros(0, CANDIDATE)]
         for i, line in enumerate(voices):
             try:
-                places = candidates(segment, line, index.notes, memory, searched)
+                places = find_candidates(segment, line, index.notes, memory, searched)
             except ValueError as error:
                 raise IndexDamagedError(index.path.parent / "segments" / segment.name, str(error)) from error
             if among is not None:
                 places = places[among[segment.voice_piece[places["voice"]]]]
             places["segment"], places["line"] = number, i
-            found.append(places)
-        return _strongest(np.concatenate(found))
+            candidates.append(places)
+        return _strongest(np.concatenate(candidates))
 
     with _pool(threads) as mapped:
         places = _strongest(np.concatenate([np.zeros(0, CANDIDATE), *mapped(look, range(len(index.segments)))]))
         places = places[np.lexsort((places["line"], places["segment"]))]
         scores = np.concatenate(
-            [np.zeros(0, _SCORE), *mapped(lambda part: _scored(index, voices, part), _lots(places))]
+            [np.zeros(0, _SCORE), *mapped(lambda part: _score_places(index, voices, part), _lots(places))]
         )
     best: dict[int, list[int]] = {}
     for k in np.flatnonzero(scores["pairs"] >= MIN_PAIRS).tolist():
@@ -140,8 +140,8 @@ def search(
     ranked = sorted(best.items(), key=lambda item: (-max(strength[k] for k in item[1]), item[0]))[:top]
     return [
         _passage(voices[places[k]["line"]], index.segments[places[k]["segment"]], places[k])
-        for _, found in ranked
-        for k in _apart(found, places, scores, voices)
+        for _, candidates in ranked
+        for k in _apart(candidates, places, scores, voices)
     ]
 
 
@@ -167,7 +167,7 @@ def _lots(places: NDArray[Any]) -> list[NDArray[Any]]:
     ]
 
 
-def _scored(index: Index, voices: list[Line], lot: NDArray[Any]) -> NDArray[Any]:
+def _score_places(index: Index, voices: list[Line], lot: NDArray[Any]) -> NDArray[Any]:
     """Align one line with its places in one segment: bits, pairs, and the positions of the first and last one."""
     scores = np.zeros(len(lot), _SCORE)
     if len(lot):
@@ -214,7 +214,7 @@ def _at(
     first = max(place.first - MARGIN, 0)
     last = min(place.last + MARGIN, len(q_pitch) - 1)
     part = slice(first, last + 1)
-    bits, pairs, in_time, ratio = _matched(
+    bits, pairs, in_time, ratio = _align_at_ratio(
         q_pitch[part], q_onset[part], pitch_bits[part], rhythm_bits[part], pitch[start:end], onset, place.shift, ratio,
         place.low - MARGIN + first, place.high - place.low + 2 * MARGIN + 1, place.votes,
     )  # fmt: skip
@@ -241,11 +241,11 @@ def _passage(line: Line, segment: IndexSegment, place: Any) -> Passage:
     """Describe the alignment of one line with one place of a segment."""
     find: Any = _at
     bits, pairs, in_time, ratio = find(*_arrays(line, segment), place)
-    found = Alignment(float(bits), pairs, in_time)
-    return _described(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), found)
+    alignment = Alignment(float(bits), pairs, in_time)
+    return _describe(line, segment, int(place["voice"]), int(place["shift"]), float(ratio), alignment)
 
 
-def aligned(
+def align_line(
     line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, band: tuple[int, int]
 ) -> Passage | None:
     """Return the best passage of a whole line and a voice of a segment, or None when they have no pair.
@@ -263,19 +263,21 @@ def aligned(
     """
     start, end = int(segment.voice_start[number]), int(segment.voice_start[number + 1])
     piece = segment.pitch[start:end], onsets(segment.step[start:end])
-    found, ratio = matched(_notes_of(line), piece, shift, ratio, *band)
-    return _described(line, segment, number, shift, ratio, found) if len(found.pairs) else None
+    alignment, ratio = align_at_ratio(_notes_of(line), piece, shift, ratio, *band)
+    return _describe(line, segment, number, shift, ratio, alignment) if len(alignment.pairs) else None
 
 
-def _described(line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, found: Alignment) -> Passage:
-    where, piece = found.pairs[:, 0], int(segment.voice_piece[number])
+def _describe(
+    line: Line, segment: IndexSegment, number: int, shift: int, ratio: float, alignment: Alignment
+) -> Passage:
+    where, piece = alignment.pairs[:, 0], int(segment.voice_piece[number])
     return Passage(
         piece=piece,
-        bits=found.bits,
+        bits=alignment.bits,
         query_rows=line.rows[where],
         voice=number - int(np.searchsorted(segment.voice_piece, piece)),
-        positions=found.pairs[:, 1],
-        in_time=found.in_time,
+        positions=alignment.pairs[:, 1],
+        in_time=alignment.in_time,
         notes=int(where[-1] - where[0]) + 1,
         voice_notes=min(len(line.pitch), int(segment.voice_start[number + 1]) - int(segment.voice_start[number])),
         transposition=-shift,
@@ -284,10 +286,10 @@ def _described(line: Line, segment: IndexSegment, number: int, shift: int, ratio
     )
 
 
-def _apart(found: list[int], places: NDArray[Any], scores: NDArray[Any], voices: list[Line]) -> list[int]:
+def _apart(order: list[int], places: NDArray[Any], scores: NDArray[Any], voices: list[Line]) -> list[int]:
     """Return the strongest places of one piece that do not share query notes' time."""
     kept: dict[int, tuple[int, int]] = {}
-    for k in sorted(found, key=lambda k: -scores[k]["bits"]):
+    for k in sorted(order, key=lambda k: -scores[k]["bits"]):
         rows = voices[places[k]["line"]].rows
         first, last = int(rows[scores[k]["first"]]), int(rows[scores[k]["last"]])
         if all(last < low or first > high for low, high in kept.values()):

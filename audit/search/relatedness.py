@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from audit.search.index import Index
 from audit.search.lines import STEPS_AN_OCTAVE
-from audit.search.passages import Passage, aligned
+from audit.search.passages import Passage, align_line
 from audit.search.seeds import Line
 from audit.search.surprise import Floats
 from audit.search.tune_features import (
@@ -176,7 +176,7 @@ def _credits(a: Any, b: Any, credit: Any) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _aligned(a: Any, b: Any, shift: int, credit: Any, row: Any, cells: Any, gaps: Any) -> Any:
+def _align(a: Any, b: Any, shift: int, credit: Any, row: Any, cells: Any, gaps: Any) -> Any:
     """Score the best local alignment at one shift; the last three are memory for m, m+1 and m+1 cells."""
     single = np.float32
     gap_open, gap_extend, none = single(GAP_OPEN), single(GAP_EXTEND), single(-1e9)
@@ -214,7 +214,7 @@ def _compare(a: Any, b: Any, only: int) -> Any:
     _credits(a, b, credit)
     best, best_shift = np.float32(0), shifts[0]
     for k in range(count):
-        score = _aligned(a, b, shifts[k], credit, row, cells, gaps)
+        score = _align(a, b, shifts[k], credit, row, cells, gaps)
         if score > best:
             best, best_shift = score, shifts[k]
     return best / np.sqrt(n * m), best_shift
@@ -245,8 +245,8 @@ def relatedness(a: Floats, b: Floats, shift: int | None = None) -> tuple[float, 
         Semitones from `a` up to `b`.
     """
     compare: Any = _compare
-    degree, found = compare(a, b, 128 if shift is None else shift)
-    return float(degree), int(found)
+    degree, at = compare(a, b, 128 if shift is None else shift)
+    return float(degree), int(at)
 
 
 def tunes_of(index: Index) -> Tunes | None:
@@ -283,7 +283,7 @@ def open_usual(index: Index, tunes: Tunes) -> Tunes | None:
         if usual.shape != tunes.piece.shape:
             raise ValueError(f"it describes {len(usual)} lines, and the index has {len(tunes.piece)}")
     except (TypeError, ValueError) as error:
-        raise index.damaged(USUALLY, error) from error
+        raise index.damage_error(USUALLY, error) from error
     return replace(tunes, usual=usual)
 
 
@@ -307,13 +307,13 @@ def measure_usual(index: Index, tunes: Tunes, progress: Callable[[int, int], Non
     return replace(tunes, usual=usual)
 
 
-def all_compared(tunes: Tunes | None, voices: Sequence[Line]) -> bool:
-    """Say whether `relatives` compares a query's voices with every piece."""
+def compares_all(tunes: Tunes | None, voices: Sequence[Line]) -> bool:
+    """Say whether `find_relatives` compares a query's voices with every piece."""
     notes = sum(len(v.pitch) for v in voices if len(v.pitch) <= LONGEST)
     return tunes is not None and notes * int(tunes.start[-1]) <= CELLS
 
 
-def relatives(
+def find_relatives(
     index: Index, tunes: Tunes | None, voices: Sequence[Line], passages: Sequence[Passage]
 ) -> dict[int, Relative]:
     """Give each piece of the index its line that is most related to one of a query's.
@@ -326,17 +326,17 @@ def relatives(
     tunes : Tunes or None
         From `tunes_of`.
     voices : sequence of Line
-        The query's, from `audit.search.passages.lines`.
+        The query's, from `audit.search.passages.lines_of`.
     passages : sequence of Passage
         What `audit.search.passages.search` found, a piece's strongest first.
     """
     own = {i: line_features(v.pitch, v.step) for i, v in enumerate(voices) if len(v.pitch) <= LONGEST}
     if not own:
         return {}
-    if tunes is None or not all_compared(tunes, voices):
-        return _named(index, voices, own, passages)
-    found = [_with_all(tunes, features) for features in own.values()]
-    degree, shift = (np.stack(columns) for columns in zip(*found, strict=True))
+    if tunes is None or not compares_all(tunes, voices):
+        return _compare_named(index, voices, own, passages)
+    degrees = [_with_all(tunes, features) for features in own.values()]
+    degree, shift = (np.stack(columns) for columns in zip(*degrees, strict=True))
     line = degree.argmax(axis=0)
     best = np.take_along_axis(degree, line[None], axis=0)[0] - tunes.usual
     order = np.argsort(best, kind="stable")  # a piece's best line comes last
@@ -355,7 +355,7 @@ def passage_of(index: Index, voices: Sequence[Line], relative: Relative) -> Pass
     step = segment.step[segment.voice_start[relative.number] : segment.voice_start[relative.number + 1]]
     ratio = 2.0 ** ((unit_step(line.step) - unit_step(step)) / STEPS_AN_OCTAVE)
     n, m = len(line.pitch), len(step)
-    return aligned(line, segment, relative.number, relative.shift, ratio, (1 - n, m - 1))
+    return align_line(line, segment, relative.number, relative.shift, ratio, (1 - n, m - 1))
 
 
 def _with_all(tunes: Tunes, features: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -376,14 +376,14 @@ def _with_all(tunes: Tunes, features: Floats) -> tuple[Floats, NDArray[np.int64]
     return degree, shift
 
 
-def _named(
+def _compare_named(
     index: Index, voices: Sequence[Line], own: dict[int, Floats], passages: Sequence[Passage]
 ) -> dict[int, Relative]:
     left = NAMED_CELLS
-    found: dict[int, Relative] = {}
+    relatives: dict[int, Relative] = {}
     for passage in passages:
         line = next((i for i in own if np.isin(passage.query_rows, voices[i].rows).all()), None)
-        if line is None or passage.piece in found or left < 0:
+        if line is None or passage.piece in relatives or left < 0:
             continue
         for s, segment in enumerate(index.segments):
             number = int(np.searchsorted(segment.voice_piece, passage.piece)) + passage.voice
@@ -393,8 +393,8 @@ def _named(
             left -= notes * own[line].shape[1]
             if notes <= LONGEST and left >= 0:
                 degree, shift = relatedness(own[line], _features_at(index, s, number), -passage.transposition)
-                found[passage.piece] = Relative(degree - USUAL, line, s, number, shift)
-    return found
+                relatives[passage.piece] = Relative(degree - USUAL, line, s, number, shift)
+    return relatives
 
 
 def _features_at(index: Index, segment: int, number: int) -> Floats:

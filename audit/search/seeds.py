@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from audit.search.index import IndexSegment
-from audit.search.lines import FIGURE, figures
+from audit.search.lines import FIGURE, hash_figures
 
 SHORT, SHORT_HOP, SHORT_BAND, SHORT_BANDS = 24, 12, 4, 600  # notes, notes, log2 of diagonals, bands looked at closely
 LONG, LONG_HOP, LONG_BAND, LONG_BANDS = 192, 96, 6, 200
@@ -58,11 +58,11 @@ class Line(NamedTuple):
 
 
 def counters(segment: IndexSegment) -> NDArray[np.uint32]:
-    """Zeroed memory for `candidates`, to be used again for the next line; not by two threads at once."""
+    """Zeroed memory for `find_candidates`, to be used again for the next line; not by two threads at once."""
     return np.zeros((len(segment.pitch) + LONG >> SHORT_BAND) + 4, np.uint32)
 
 
-def candidates(
+def find_candidates(
     segment: IndexSegment, line: Line, notes: int, memory: NDArray[np.uint32], searched: int = 0
 ) -> NDArray[Any]:
     """Name the places of a segment to align one line with.
@@ -88,12 +88,12 @@ def candidates(
     ValueError
         When the places of the segment are damaged; `memory` can't be used again then.
     """
-    buckets = figures(line.pitch, int(np.log2(len(segment.starts) - 1)))
+    buckets = hash_figures(line.pitch, int(np.log2(len(segment.starts) - 1)))
     if not len(buckets):
         return np.zeros(0, CANDIDATE)
     share = len(segment.pitch) / max(notes, 1)
     budget = max(int(share * min(HITS_A_NOTE, HITS / max(searched, len(buckets))) * SHORT), SHORT)
-    find: Any = _candidates
+    find: Any = _find_candidates
     rows = find(
         buckets, line.pitch, line.step, line.pitch_bits, line.rhythm_bits,
         segment.pitch, segment.step, segment.voice_start, segment.voice_piece, segment.starts, segment.places,
@@ -119,7 +119,7 @@ def _varint(coded: Any, k: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _candidates(  # noqa: PLR0912
+def _find_candidates(  # noqa: PLR0912
     buckets: Any, q_pitch: Any, q_step: Any, pitch_bits: Any, rhythm_bits: Any,
     pitch: Any, step: Any, voice_start: Any, voice_piece: Any, starts: Any, coded: Any,
     notes: float, budget: int, memory: Any,

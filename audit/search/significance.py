@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from audit.search.align import MIN_PAIRS
 from audit.search.index import Index
 from audit.search.lines import STEPS_AN_OCTAVE
-from audit.search.passages import THREADS, Passage, lines, search
+from audit.search.passages import THREADS, Passage, lines_of, search
 from audit.search.seeds import Line
 from corpus.store import Store
 from music.notes import FloatArray, NoteSequence, build
@@ -75,7 +75,7 @@ class Calibration:
 
     def evalue(self, bits: float, query_notes: int) -> float:
         """Return the number of unrelated passages expected to score `bits` or more; > 0."""
-        exponent = self.log2_k + np.log2(places(query_notes)) + np.log2(self.notes) - self.slope * bits
+        exponent = self.log2_k + np.log2(count_places(query_notes)) + np.log2(self.notes) - self.slope * bits
         return float(2.0 ** min(max(exponent, -1000.0), 1000.0))
 
     def percentile(self, bits: float) -> float:
@@ -87,7 +87,7 @@ class Calibration:
         return below / len(self.human_bits) if self.human_bits else 1.0
 
 
-def places(notes: int) -> int:
+def count_places(notes: int) -> int:
     """Return the places of a query of so many notes at which a passage, which has `MIN_PAIRS` of them, can begin.
 
     The edge of a short query matters: of random melodies of 12 to 17 notes, .018 have p <= .05 with all notes counted.
@@ -197,14 +197,16 @@ def calibrate(
             chance[i] = bits
             progress(i + 1, total)
         human = []
-        for i, found in enumerate(pool.map(lambda row: borrowed(store, index, row, 1), sample)):
-            human.append(strongest(found.passages))
+        for i, borrowed in enumerate(pool.map(lambda row: find_borrowed(store, index, row, 1), sample)):
+            human.append(strongest(borrowed.passages))
             progress(len(melodies) + i + 1, total)
     scored = chance > 0  # a melody that hangs on one note names no candidate
     if scored.sum() < CHANCE_QUERIES // 4:
         slope, log2_k = FALLBACK
     else:
-        slope, log2_k = fit(chance[scored], np.array([places(int(m)) * float(index.notes) for m in lengths[scored]]))
+        slope, log2_k = fit(
+            chance[scored], np.array([count_places(int(m)) * float(index.notes) for m in lengths[scored]])
+        )
     made = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
     index.write(CALIBRATION, asdict(made))
     return made
@@ -261,7 +263,7 @@ def open_calibration(index: Index) -> Calibration | None:
             tuple(float(x) for x in data["human_bits"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise index.damaged(CALIBRATION, error) from error
+        raise index.damage_error(CALIBRATION, error) from error
 
 
 def _is_version(passage: Passage) -> bool:
@@ -284,14 +286,14 @@ def human_sample(store: Store) -> list[int]:
     return [int(row) for row in rows]
 
 
-def borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Borrowed:
+def find_borrowed(store: Store, index: Index, row: int, threads: int = THREADS) -> Borrowed:
     """Search the store for piece `row` among other works; kept in ``index.borrowed``."""
     if row not in index.borrowed:
         own, others = store.notes(row), store.present & (index.works != index.works[row])
-        here = lines(index, own)
-        found = search(index, here, len(store.pieces), others, threads)
-        others[[p.piece for p in found if _is_version(p)]] = False
-        index.borrowed[row] = Borrowed(own, [p for p in found if others[p.piece]], others, here)
+        here = lines_of(index, own)
+        passages = search(index, here, len(store.pieces), others, threads)
+        others[[p.piece for p in passages if _is_version(p)]] = False
+        index.borrowed[row] = Borrowed(own, [p for p in passages if others[p.piece]], others, here)
     return cast(Borrowed, index.borrowed[row])
 
 

@@ -106,10 +106,10 @@ def _runs(symbols: list[IntArray], size: int, length: int) -> NDArray[np.uint32]
 
 def model_of(intervals: Sequence[NDArray[Any]], ratios: Sequence[NDArray[Any]]) -> StyleModel:
     """Estimate the style of a corpus from the transition counts (`transitions`) of its parts, added up."""
-    return StyleModel(_interpolated(intervals), _interpolated(ratios))
+    return StyleModel(_smooth(intervals), _smooth(ratios))
 
 
-def _interpolated(parts: Sequence[NDArray[Any]]) -> Floats:
+def _smooth(parts: Sequence[NDArray[Any]]) -> Floats:
     """Smooth: ``P_k(x|c) = (N(c,x) + T(c) P_{k-1}(x|c')) / (N(c) + T(c))``, P_{-1} uniform.
 
     c are the k symbols before x, c' the last k - 1 of them, and T(c) is the number of different symbols seen after c.

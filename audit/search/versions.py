@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.search.index import IndexSegment
-from audit.search.lines import figures
+from audit.search.lines import hash_figures
 
 SKETCH = 24  # figures of an item
 SHARED = 3  # of two sketches, for the items to be compared
@@ -59,7 +59,7 @@ def _alike(segments: Sequence[IndexSegment]) -> Iterator[tuple[int, int]]:
     """Yield pairs of pieces that are versions of one another; enough of them to join every group."""
     for by_voice, share, least in ((False, PIECE_SHARE, PIECE_FIGURES), (True, VOICE_SHARE, VOICE_FIGURES)):
         items = _Items(segments, by_voice)
-        for a, b in _candidates([items.sketch(k) for k in range(len(items))]):
+        for a, b in _pair_candidates([items.sketch(k) for k in range(len(items))]):
             if items.piece[a] == items.piece[b]:
                 continue
             ours, theirs = items.codes(a), items.codes(b)
@@ -87,11 +87,11 @@ class _Items:
         """Return the different figures of an item, sorted."""
         number, first, end = self._spans[item]
         segment = self._segments[number]
-        found = [
-            figures(segment.pitch[int(segment.voice_start[v]) : int(segment.voice_start[v + 1])], BITS)
+        hashed = [
+            hash_figures(segment.pitch[int(segment.voice_start[v]) : int(segment.voice_start[v + 1])], BITS)
             for v in range(first, end)
         ]
-        return np.unique(np.concatenate(found))
+        return np.unique(np.concatenate(hashed))
 
     def sketch(self, item: int) -> Codes:
         """Return the figures of an item that come first in a random order, which is the same for all items."""
@@ -100,7 +100,7 @@ class _Items:
         return codes[np.argsort(order, kind="stable")[:SKETCH]]
 
 
-def _candidates(sketches: list[Codes]) -> Iterator[tuple[int, int]]:
+def _pair_candidates(sketches: list[Codes]) -> Iterator[tuple[int, int]]:
     """Yield pairs of items that share `SHARED` figures of their sketches.
 
     Of the items with a figure, each is paired with the one before it and with the first one: so a figure that everybody

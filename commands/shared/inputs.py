@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from audit.findings import many
+from audit.findings import count_noun
 from audit.policy import Policy, PolicyError
 from commands.shared.terminal import FAILED, OK, UNCHECKED, UNREADABLE, USAGE, progress, say, stop
 from corpus.census import sources
@@ -84,7 +84,10 @@ def list_music(paths: list[Path], sound: bool = False) -> tuple[list[Path], list
         say(f"left out {one.path}: {one.reason}")
     rest = len(left_out) - len(weighing)
     if rest:
-        say(f"{many(rest, 'other file')}: no music{'' if sound else ', or sound that has notes of its name beside it'}")
+        say(
+            f"{count_noun(rest, 'other file')}: no music"
+            f"{'' if sound else ', or sound that has notes of its name beside it'}"
+        )
     if not files:
         stop(f"{paths[0]}: holds no MIDI or MusicXML files{' and no sound' if sound else ''}", UNREADABLE)
     order = {path: k for k, path in enumerate(paths)}
@@ -100,7 +103,7 @@ def is_notes(file: Path) -> bool:
 
 def name_unmatched(rules: Policy, store: Store) -> None:
     """Name the entries of a policy that match nothing in the store; end the command where they may not stand there."""
-    lost = rules.unmatched(sources(store, recordings=True))
+    lost = rules.find_unmatched(sources(store, recordings=True))
     for one in lost:
         say(f"policy {rules.name}: {one}")
     if any(one.meant for one in lost) or (lost and rules.gate.entries_must_match):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from commands.shared.options import ChainToRead, ChainToWrite
 from commands.shared.terminal import USAGE, ask_password, stop
+from ledger.chains.account import load_account_key
 from ledger.hashes.hashcache import HashCache
 from ledger.paths import data_folder
 from ledger.signing.keyring import trusted_keys, with_files
@@ -17,7 +18,10 @@ from ledger.signing.trust import Trust
 if TYPE_CHECKING:
     from ledger.chains.chain import Chain
 
-SHIPPED = Path(__file__).parents[2] / "generator" / "pretrained"  # models that came with the program, and their key
+SHIPPED_MODELS = (
+    Path(__file__).parents[2] / "generator" / "pretrained"
+)  # models that came with the program, and their key
+SHIPPED = SHIPPED_MODELS / "chorales"
 
 
 def open_signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
@@ -44,27 +48,22 @@ def open_chain_to_read(options: ChainToRead) -> Chain | None:
     """Open a chain to read; None when it is the default embedded one and was never written to."""
     if options.rpc is None and not (options.chain_dir or data_folder() / "chain").exists():
         return None
-    from ledger.chains.opening import open_chain  # its hash function takes 0.1 s to import
-
-    return open_chain(chain_dir=options.chain_dir, rpc=options.rpc, mean_mainnet=True)  # reading costs nothing
+    return _open_chain(options, mean_mainnet=True)  # reading costs nothing
 
 
 def open_chain_to_write(options: ChainToWrite) -> Chain:
     """Open the chain that the options of a writing command name."""
-    from ledger.chains.account import load_account_key
-    from ledger.chains.opening import open_chain
-
     if options.account is not None and options.rpc is None:
         stop("--account pays for --rpc; the embedded chain has an account of its own", USAGE)
     account_key = None
     if options.rpc is not None:
         password = ask_password(options.password_fd) if options.account else None
         account_key = load_account_key(options.account, password)
-    return open_chain(
-        chain_dir=options.chain_dir,
-        rpc=options.rpc,
-        account_key=account_key,
-        network=options.network,
-        mean_mainnet=options.mean_mainnet,
-        max_fee_gwei=options.max_fee_gwei,
-    )
+    limits = {name: getattr(options, name) for name in ("network", "mean_mainnet", "max_fee_gwei")}
+    return _open_chain(options, account_key=account_key, **limits)
+
+
+def _open_chain(options: ChainToRead, **others: Any) -> Chain:
+    from ledger.chains.opening import open_chain  # its hash function takes 0.1 s to import
+
+    return open_chain(chain_dir=options.chain_dir, rpc=options.rpc, **others)

@@ -191,20 +191,20 @@ def attributes(sequence: NoteSequence) -> Attributes:
     )
 
 
-def caption(found: Attributes, random: np.random.Generator, chance: float = 1.0) -> str:
+def caption(traits: Attributes, random: np.random.Generator, chance: float = 1.0) -> str:
     """Say in English what a piece is like: "a sparse piece in A minor, 3/4, slow, for guitar and bass".
 
     Each attribute is said with the given `chance`, in one of several wordings and in any order.
     """
     article = str(random.choice(("a piece", "a track", "music", "a tune", "something")))
-    names = [name.replace("drums", str(random.choice(("drums", "percussion")))) for name in found.families]
-    register = {"low": ("low", "deep"), "high": ("high", "in a high register")}.get(found.register, ())
+    names = [name.replace("drums", str(random.choice(("drums", "percussion")))) for name in traits.families]
+    register = {"low": ("low", "deep"), "high": ("high", "in a high register")}.get(traits.register, ())
     sayings: list[tuple[str, ...]] = [
-        (f"in {found.key}", f"key of {found.key}", f"{found.key}") if found.key else (),
-        (f"{found.meter[0]}/{found.meter[1]}", f"in {found.meter[0]}/{found.meter[1]} time"),
-        _TEMPO_SAYINGS[found.tempo] + (f"at {round(found.tempo_bpm)} bpm",),
-        _DENSITY_SAYINGS[found.thickness],
-        _VOICE_SAYINGS.get(found.polyphony_class, (f"{found.polyphony_class} voices",)),
+        (f"in {traits.key}", f"key of {traits.key}", f"{traits.key}") if traits.key else (),
+        (f"{traits.meter[0]}/{traits.meter[1]}", f"in {traits.meter[0]}/{traits.meter[1]} time"),
+        _TEMPO_SAYINGS[traits.tempo] + (f"at {round(traits.tempo_bpm)} bpm",),
+        _DENSITY_SAYINGS[traits.thickness],
+        _VOICE_SAYINGS.get(traits.polyphony_class, (f"{traits.polyphony_class} voices",)),
         (f"for {' and '.join(names)}", f"with {', '.join(names)}", f"played by {', '.join(names)}") if names else (),
         register,
     ]

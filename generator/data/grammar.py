@@ -96,7 +96,7 @@ class Grammar:
     begun: int = 0
     notes: int = 0
 
-    def allowed(self) -> BoolArray:
+    def allowed_mask(self) -> BoolArray:
         """Mask (vocabulary,) of the tokens that may come next; all False after ``EOS``."""
         mask = np.zeros(len(VOCABULARY), dtype=bool)
         kind = KIND[self.last]
@@ -140,7 +140,7 @@ class Grammar:
         GeneratorError
             When the token may not stand here.
         """
-        if not 0 <= token < len(VOCABULARY) or not self.allowed()[token]:
+        if not 0 <= token < len(VOCABULARY) or not self.allowed_mask()[token]:
             raise GeneratorError(f"token {token} may not follow {VOCABULARY[self.last]!r}; see Grammar.allowed")
         self.advance(token)
 

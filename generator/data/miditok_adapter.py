@@ -86,17 +86,17 @@ class MidiTokVocabulary:
         """Count the notes of a line."""
         return sum(self._types[token] in ("Pitch", "PitchDrum", "NoteOn", "DrumOn") for token in tokens)
 
-    def allowed(self, last: int) -> BoolArray:
+    def allowed_mask(self, last: int) -> BoolArray:
         """Mask (vocabulary,) of the tokens whose kind may follow token `last`, after MidiTok's own graph of kinds."""
         follows = self.tokenizer.tokens_types_graph.get(self._types[last], set())
         return np.array([kind in follows for kind in self._types], dtype=bool)
 
     def lines(self, sequences: Iterable[NoteSequence]) -> list[IntArray]:
         """Encode sequences; those that MidiTok can't read are left out."""
-        found = []
+        lines = []
         for sequence in sequences:
             try:
-                found.append(np.array(self.encode(sequence), dtype=np.int64))
+                lines.append(np.array(self.encode(sequence), dtype=np.int64))
             except (MusicError, ArithmeticError, LookupError, RuntimeError, ValueError):
                 continue
-        return found
+        return lines

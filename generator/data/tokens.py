@@ -309,7 +309,7 @@ def decode_counted(tokens: Iterable[int]) -> tuple[NoteSequence, int]:
     dropped = 0
     bar_start = bar_end = 0
     for token in tokens:
-        if not 0 <= token < len(VOCABULARY) or not state.allowed()[token]:
+        if not 0 <= token < len(VOCABULARY) or not state.allowed_mask()[token]:
             dropped += 1
             continue
         state.push(token)
@@ -382,7 +382,7 @@ def controls_of(tokens: IntArray) -> BoolArray:
     return np.asarray((tokens >= ARTIST) & (tokens < TEMPO), dtype=bool)
 
 
-def transposed(tokens: IntArray, move: BoolArray, semitones: int) -> IntArray:
+def transpose_tokens(tokens: IntArray, move: BoolArray, semitones: int) -> IntArray:
     """Shift the pitches that `move` (`movable`) marks by `semitones`, and with them key and chords."""
     moved = tokens + semitones * move
     for first, count in ((CHORD + 1, 12 * len(QUALITIES)), (KEY, 24)):

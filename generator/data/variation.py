@@ -25,7 +25,7 @@ ORNAMENTED = 0.15
 def displace(sequence: NoteSequence, random: np.random.Generator) -> NoteSequence:
     """Let all pitched notes begin half a quarter or a quarter later."""
     later = random.choice(DISPLACEMENTS)
-    return _changed(sequence, onset=sequence.onset_beat + later * ~sequence.is_drum)
+    return _replace_notes(sequence, onset=sequence.onset_beat + later * ~sequence.is_drum)
 
 
 def ornament(sequence: NoteSequence, random: np.random.Generator) -> NoteSequence:
@@ -69,7 +69,7 @@ def invert(sequence: NoteSequence, random: np.random.Generator) -> NoteSequence:
     degree, bent = _degrees(sequence, sequence.pitch)
     axis = round(float(degree[pitched].mean()))
     mirrored = np.where(pitched, _pitches(sequence, 2 * axis - degree) - bent, sequence.pitch)
-    return sequence if mirrored.min() < 0 or mirrored.max() > 127 else _changed(sequence, pitch=mirrored)
+    return sequence if mirrored.min() < 0 or mirrored.max() > 127 else _replace_notes(sequence, pitch=mirrored)
 
 
 VARIATIONS: dict[str, Callable[[NoteSequence, np.random.Generator], NoteSequence]] = {
@@ -80,7 +80,9 @@ VARIATIONS: dict[str, Callable[[NoteSequence, np.random.Generator], NoteSequence
 """By name; each draws what it leaves to chance from the generator given."""
 
 
-def _changed(sequence: NoteSequence, onset: FloatArray | None = None, pitch: IntArray | None = None) -> NoteSequence:
+def _replace_notes(
+    sequence: NoteSequence, onset: FloatArray | None = None, pitch: IntArray | None = None
+) -> NoteSequence:
     return build(
         sequence.onset_beat if onset is None else onset,
         sequence.duration_beat,

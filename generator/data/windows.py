@@ -17,7 +17,7 @@ import numpy as np
 
 from corpus.store import Store
 from generator.data.attributes import bar_figures, classes, key_of, plan_of
-from generator.data.tokens import bar_starts, decode, encode, movable, quantise, transposed, window
+from generator.data.tokens import bar_starts, decode, encode, movable, quantise, transpose_tokens, window
 from generator.data.variation import VARIATIONS
 from generator.data.vocabulary import (
     ARTIST,
@@ -151,7 +151,7 @@ class Windows:
         """Draw `count` windows with the random state `key`: (count, <= context + 1), padded with ``PAD``."""
         random = np.random.default_rng(key)
         pieces = random.choice(len(self.pieces), size=count, p=self.weights)
-        return padded([self._cut(int(i), random) for i in pieces])
+        return pad_rows([self._cut(int(i), random) for i in pieces])
 
     def _cut(self, i: int, random: np.random.Generator) -> IntArray:
         starts = self.starts[i]
@@ -169,8 +169,8 @@ class Windows:
             controls = self._controls(i, version.figures[bar : bar + length], random)
             cut = np.insert(cut, 1, controls)[: self.context + 1]
         if self.tempo:
-            cut = retimed(cut, TEMPO_RANGE ** random.uniform(-1, 1))
-        return transposed(cut, movable(cut), shift)
+            cut = scale_tempo(cut, TEMPO_RANGE ** random.uniform(-1, 1))
+        return transpose_tokens(cut, movable(cut), shift)
 
     def _controls(self, i: int, figures: FloatArray, random: np.random.Generator) -> list[int]:
         density, polyphony = classes(figures)
@@ -202,7 +202,7 @@ class Windows:
         return _Version((line, planned), figures, shifts_ if 0 in shifts_ else np.zeros(1, dtype=np.int64))
 
 
-def retimed(tokens: IntArray, factor: float) -> IntArray:
+def scale_tempo(tokens: IntArray, factor: float) -> IntArray:
     """Multiply all tempos by `factor`, within the range of the vocabulary."""
     says = (tokens >= TEMPO) & (tokens < PROGRAM)
     bpm = BPM_FIRST + BPM_STEP * (tokens - TEMPO)
@@ -219,7 +219,7 @@ def shifts(pieces: Sequence[IntArray], moves: Sequence[BoolArray], transpose: in
     return [np.arange(max(-transpose, low - a), min(transpose, high - b) + 1) for a, b in spans]
 
 
-def padded(cuts: Sequence[IntArray]) -> IntArray:
+def pad_rows(cuts: Sequence[IntArray]) -> IntArray:
     """Stack sequences as rows, filled up with ``PAD`` at the end."""
     rows = np.full((len(cuts), max(len(c) for c in cuts)), PAD, dtype=np.int64)
     for row, cut in zip(rows, cuts, strict=True):

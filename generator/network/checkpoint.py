@@ -210,11 +210,11 @@ def read_weights(path: Path, wanted: dict[str, list[int]]) -> dict[str, Tensor]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-            for name in sorted(wanted | found):
-                if wanted.get(name) != found.get(name):
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            for name in sorted(wanted | shapes):
+                if wanted.get(name) != shapes.get(name):
                     raise GeneratorError(
-                        f"{path}: weight {name!r} has shape {found.get(name)}, {CONFIG} asks for {wanted.get(name)}"
+                        f"{path}: weight {name!r} has shape {shapes.get(name)}, {CONFIG} asks for {wanted.get(name)}"
                     )
             weights = {name: file.get_tensor(name) for name in wanted}
     except OSError as error:

@@ -133,7 +133,7 @@ def _times_few(matrix: Floats, x: Floats, out: Floats) -> None:  # pragma: no co
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _normed(x: Floats, weight: Floats, out: Floats) -> None:  # pragma: no cover
+def _normalise(x: Floats, weight: Floats, out: Floats) -> None:  # pragma: no cover
     """Set `out` to the RMSNorm of `x`, (B, D) each."""
     for b in range(x.shape[0]):
         total = np.float32(0)
@@ -145,7 +145,7 @@ def _normed(x: Floats, weight: Floats, out: Floats) -> None:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _turned(pairs: Floats, turns: Floats, out: Floats) -> None:  # pragma: no cover
+def _rotate(pairs: Floats, turns: Floats, out: Floats) -> None:  # pragma: no cover
     """Set `out` (K,) to `pairs` (K,) turned by the angles of its place, as `model._rotate` does."""
     half = len(pairs) // 2
     for j in range(half):
@@ -155,7 +155,7 @@ def _turned(pairs: Floats, turns: Floats, out: Floats) -> None:  # pragma: no co
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _attended(q: Floats, keys: Floats, values: Floats, scores: Floats, out: Floats) -> None:  # pragma: no cover
+def _attend(q: Floats, keys: Floats, values: Floats, scores: Floats, out: Floats) -> None:  # pragma: no cover
     """Set `out` (K,) to the mean of `values` (S, K) by the softmax of how `q` (K,) goes with `keys` (S, K)."""
     scale, top = np.float32(1) / np.sqrt(np.float32(len(q))), np.float32(-np.inf)
     for s in range(len(keys)):
@@ -194,24 +194,24 @@ def run_stack(
     q = np.empty_like(turns[0])
     for layer in range(len(qkv)):
         x += style
-        _normed(x, norm_attention[layer], normed)
+        _normalise(x, norm_attention[layer], normed)
         _times(qkv[layer], normed, read)
         for b in range(rows):
             for head in range(heads):
                 keys, values = memory[layer, 0, b, head], memory[layer, 1, b, head]
                 first, last = head * size, (head + 1) * size
-                _turned(read[b, first:last], turns, q)
-                _turned(read[b, width + first : width + last], turns, keys[past])
+                _rotate(read[b, first:last], turns, q)
+                _rotate(read[b, width + first : width + last], turns, keys[past])
                 values[past] = read[b, 2 * width + first : 2 * width + last]
                 seen = slice(pad[b], past + 1)
-                _attended(q, keys[seen], values[seen], scores, normed[b, first:last])
+                _attend(q, keys[seen], values[seen], scores, normed[b, first:last])
         _times(out[layer], normed, added)
         x += added
-        _normed(x, norm_feed[layer], normed)
+        _normalise(x, norm_feed[layer], normed)
         _times(up[layer], normed, hidden)
         for b in range(rows):
             for j in range(hidden.shape[1]):
                 hidden[b, j] = max(hidden[b, j], np.float32(0)) ** 2
         _times_few(down[layer], hidden, added)
         x += added
-    _normed(x, norm[0], x)
+    _normalise(x, norm[0], x)

@@ -48,16 +48,16 @@ class Limits:
     def degenerate(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Say in what a track is no music of the kind that was learned; () for one that may be."""
         density, thickness = density_of(sequence), most_at_once(sequence)
-        found = []
+        reasons = []
         if density > max(BEYOND * self.densest, DENSEST):
-            found.append(
+            reasons.append(
                 f"{density:.0f} notes a quarter, and the densest music that was learned has {self.densest:.3g}"
             )
         if thickness > max(BEYOND * self.thickest, THICKEST):
-            found.append(f"{thickness} notes at once, and the thickest music that was learned has {self.thickest}")
+            reasons.append(f"{thickness} notes at once, and the thickest music that was learned has {self.thickest}")
         if not len(sequence):
-            found.append("no notes")
-        return tuple(found)
+            reasons.append("no notes")
+        return tuple(reasons)
 
 
 def limits_of(pieces: Sequence[IntArray]) -> Limits:
@@ -107,13 +107,13 @@ def require_learned(model: Transformer, limits: Limits, meter: tuple[int, int] |
     SettingError
         Naming the meters that were learned.
     """
-    learned = {f"{n}/{d}": (n, d) for n, d in METERS if f"{n}/{d}" in {*limits.meters, *_touched(model)}}
+    learned = {f"{n}/{d}": (n, d) for n, d in METERS if f"{n}/{d}" in {*limits.meters, *_name_learned_meters(model)}}
     if meter is not None and learned and meter not in learned.values():
         known = ", ".join(sorted(learned, key=lambda name: (learned[name][1], learned[name][0])))
         raise SettingError(f"meter {meter[0]}/{meter[1]}: this model has not learned it; it knows {known}")
 
 
-def _touched(model: Transformer) -> list[str]:
+def _name_learned_meters(model: Transformer) -> list[str]:
     """Name the meters whose bars training met, by the weights.
 
     A bar's token is also looked up in the table `said`, of which the rows of most other tokens are never used: these

@@ -67,7 +67,7 @@ class Style(nn.Module):
     signs of its place in the bar (`SLOT`) and of its part (`keys`), and the latent is multiplied by them again where a
     token of that place and part is decoded and added through a second matrix (binding; Plate 1995, Gayler 2003), so
     that the notes of a beat can be read off the latent of the bar without a search; one stack reads the whole window
-    and attends within each bar only; a linear head foretells what can be counted in the bar (`counted_in_bars`) from
+    and attends within each bar only; a linear head foretells what can be counted in the bar (`count_in_bars`) from
     its latent, which lays those figures along lines of the latent space; and the zero latent means "no style", so the
     same weights also write without one.
     """
@@ -122,7 +122,7 @@ def members(bars: Tensor) -> Tensor:
     return (bars[:, None, :] == torch.arange(count, device=bars.device)[:, None]).float()
 
 
-def counted_in_bars(tokens: Tensor, bars: Tensor) -> Tensor:
+def count_in_bars(tokens: Tensor, bars: Tensor) -> Tensor:
     """Count in bars: ln(1 + notes), ln(1 + positions), mean pitch in octaves from 60; (B, N, 3)."""
     member = members(bars)
     note = tokens >= PITCH
@@ -132,15 +132,15 @@ def counted_in_bars(tokens: Tensor, bars: Tensor) -> Tensor:
     return torch.stack([notes.log1p(), positions.log1p(), heights / notes.clamp(min=1)], dim=-1)
 
 
-def _looked_up(tables: Sequence[Tensor], numbers: Sequence[Tensor]) -> Tensor:
+def _look_up(tables: Sequence[Tensor], numbers: Sequence[Tensor]) -> Tensor:
     """Add up rows of `tables` (rows, D), those that `numbers` (any, B, T) each say: (B, T, D).
 
     Never in memory one by one, which on a GPU took about a sixth of a training step.
     """
     firsts = accumulate((len(table) for table in tables), initial=0)
     where = torch.cat([number + first for number, first in zip(numbers, firsts, strict=False)])  # (all, B, T)
-    found = functional.embedding_bag(where.flatten(1).T, torch.cat([*tables]), mode="sum")  # (B T, D)
-    return found.view(*where.shape[1:], -1)
+    rows = functional.embedding_bag(where.flatten(1).T, torch.cat([*tables]), mode="sum")  # (B T, D)
+    return rows.view(*where.shape[1:], -1)
 
 
 def _array(weight: Tensor) -> Floats:
@@ -296,7 +296,7 @@ class Transformer(nn.Module):
         classes[1] += 13
         lines = torch.where(line > 0, line - PITCH, 128)  # (B, T)
         tables = [table, *(said.weight for said in (self.said, self.line, self.gap, self.step))]
-        x = _looked_up(tables, [tokens[None], held, lines[None], gap[None], classes])  # (B, T, D)
+        x = _look_up(tables, [tokens[None], held, lines[None], gap[None], classes])  # (B, T, D)
         return drop_out(x, self.config.dropout if self.training else 0.0), references, places
 
     def _distances(self, x: Tensor, references: Tensor) -> Tensor:
@@ -334,8 +334,8 @@ class Transformer(nn.Module):
         before = torch.zeros_like(part) if cache is None else cache.lines.gather(-1, part)  # (B, T)
         place = last.gather(0, part[None])[0]  # (B, T)
         if cache is not None:
-            found = tokens.gather(-1, last[..., -1].T.clamp(min=0))  # (B, P)
-            cache.lines = torch.where(last[..., -1].T >= 0, found, cache.lines)
+            last_pitches = tokens.gather(-1, last[..., -1].T.clamp(min=0))  # (B, P)
+            cache.lines = torch.where(last[..., -1].T >= 0, last_pitches, cache.lines)
         return torch.where(place >= 0, tokens.gather(-1, place.clamp(min=0)), before)
 
     def _held(self, tokens: Tensor, cache: Cache | None) -> Tensor:

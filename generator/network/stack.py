@@ -129,14 +129,14 @@ def drop_out(x: Tensor, dropout: float) -> Tensor:
     return functional.dropout(x, dropout)
 
 
-def _squared_relu(x: Tensor, dropout: float) -> Tensor:
+def _square_relu(x: Tensor, dropout: float) -> Tensor:
     """Return the squared ReLU of `x` with dropout."""
     if x.device.type == "cpu":
         return cast(Tensor, _SquaredReLU.apply(x, dropout))  # type: ignore[no-untyped-call]
     return functional.dropout(functional.relu(x).square(), dropout)  # which a compiler makes one kernel of
 
 
-def _kept(x: Tensor, dropout: float) -> tuple[Tensor, float]:
+def _draw_mask(x: Tensor, dropout: float) -> tuple[Tensor, float]:
     """Draw which numbers of `x` are kept, 1 or 0, and say what they are multiplied by.
 
     A random byte a number is enough, and on a CPU much quicker than PyTorch's own dropout, which draws a float.
@@ -149,7 +149,7 @@ def _kept(x: Tensor, dropout: float) -> tuple[Tensor, float]:
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropout: float) -> Tensor:
-        kept, scale = _kept(x, dropout)
+        kept, scale = _draw_mask(x, dropout)
         ctx.save_for_backward(kept.mul_(scale))
         return x * kept
 
@@ -164,7 +164,7 @@ class _SquaredReLU(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dropout: float) -> Tensor:
         hidden, ctx.scale = x.clamp(min=0), 1.0
         if dropout:
-            kept, ctx.scale = _kept(x, dropout)
+            kept, ctx.scale = _draw_mask(x, dropout)
             hidden.mul_(kept)
         ctx.save_for_backward(hidden)
         return hidden.square().mul_(ctx.scale)
@@ -205,7 +205,7 @@ class Block(nn.Module):
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (B, H, T, K)
         dropout = self.dropout if self.training else 0.0
         x = x + drop_out(self.out(y.transpose(1, 2).reshape(rows, length, width)), dropout)  # (B, T, D)
-        hidden = _squared_relu(self.up(self.norm_feed(x)), dropout)  # (B, T, 4 D)
+        hidden = _square_relu(self.up(self.norm_feed(x)), dropout)  # (B, T, 4 D)
         return x + drop_out(self.down(hidden), dropout)  # (B, T, D)
 
 

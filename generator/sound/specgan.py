@@ -311,7 +311,7 @@ class _Run:
         saved_at = self.seconds
         if hasher is not None:
             groups = {"learned": self.windows, "held_out": self.valid}
-            packed = {name: torch.from_numpy(_packed(windows, hasher)) for name, windows in groups.items()}
+            packed = {name: torch.from_numpy(_pack_hashes(windows, hasher)) for name, windows in groups.items()}
             write_atomically(self.folder / WINDOWS, save(packed, {"format": SPECTROGRAMS}))
         with (
             interruptible() as interrupted,
@@ -336,12 +336,12 @@ class _Run:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that changes in training, by name; the tensors are the run's own."""
-        found = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
-        found |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
+        tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
+        tensors |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
         for name, optimiser in self.optimisers.items():
             for number, state in optimiser.state_dict()["state"].items():
-                found |= {f"{name}.adam.{number}.{k}": v for k, v in state.items()}
-        return found
+                tensors |= {f"{name}.adam.{number}.{k}": v for k, v in state.items()}
+        return tensors
 
     def save(self) -> None:
         """Write the model's weights and then the state."""
@@ -351,7 +351,8 @@ class _Run:
         progress = {"step": self.step, "seconds": self.seconds, "curve": self.curve}
         state = {name: _plain(value) for name, value in self.tensors().items()}
         write_atomically(
-            beside(self.folder, STATE), save(state, {"config": _canonical(self.config), **_said(progress)})
+            beside(self.folder, STATE),
+            save(state, {"config": _canonical(self.config), **_canonical_progress(progress)}),
         )
 
     def resume(self) -> None:
@@ -416,7 +417,7 @@ class _Run:
         return report
 
 
-def _packed(windows: SoundWindows, hasher: Hasher) -> NDArray[np.uint8]:
+def _pack_hashes(windows: SoundWindows, hasher: Hasher) -> NDArray[np.uint8]:
     """Hash every window: uint8 (n, bits / 8)."""
     hashes = [np.packbits(hasher(grey_mel(windows.rows(np.array([i]))[0].T))) for i in range(len(windows))]
     return np.stack(hashes) if hashes else np.zeros((0, 1), np.uint8)
@@ -430,5 +431,5 @@ def _canonical(value: dict[str, Any]) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _said(progress: dict[str, Any]) -> dict[str, str]:
+def _canonical_progress(progress: dict[str, Any]) -> dict[str, str]:
     return {"progress": _canonical(progress)}

@@ -120,7 +120,7 @@ def read_sounds(
     for done, row in enumerate(rows):
         path = known[row].path
         try:
-            sound = _recorded(recordings, row) if len(recordings) else _rendered(store.notes(row), path)
+            sound = _read_recording(recordings, row) if len(recordings) else _render(store.notes(row), path)
             if not len(sound.starts):
                 raise MusicError(f"{len(sound.mel)} frames of sound; a window has {WINDOW}")
             sounds.append(sound)
@@ -135,12 +135,12 @@ def spread(length: int, count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
 
 
-def _recorded(recordings: Recordings, row: int) -> Sound:
+def _read_recording(recordings: Recordings, row: int) -> Sound:
     mel = recordings.mel(row)
     return Sound(recordings[row].path, mel, window_starts(len(mel), np.array(recordings[row].beat_s)))
 
 
-def _rendered(sequence: NoteSequence, path: str) -> Sound:
+def _render(sequence: NoteSequence, path: str) -> Sound:
     from music.render import render_passage
 
     start = float(sequence.onset_s[0]) if len(sequence) else 0.0

@@ -36,8 +36,8 @@ from torch.nn import functional
 from generator.data.ngram import NGram
 from generator.data.tokens import movable
 from generator.data.vocabulary import ARTIST, PAD, PITCH, TEMPO, IntArray
-from generator.data.windows import padded, scored_windows, shifts
-from generator.network.model import Transformer, bars_of, counted_in_bars, members
+from generator.data.windows import pad_rows, scored_windows, shifts
+from generator.network.model import Transformer, bars_of, count_in_bars, members
 from generator.training.processes import Fleet
 
 KL_WEIGHT, FIGURES_WEIGHT = 0.03, 1.0
@@ -103,7 +103,7 @@ class Objective(nn.Module):
             nats = cross_entropy(self.model(tokens, latents=latents), rows, "sum")
         there = members(bars).amax(dim=-1, keepdim=True)  # (B, N, 1)
         kl = (mu.square() + log_variance.exp() - 1 - log_variance) / 2 * there  # (B, N, Z)
-        error = (self.model.style.figures(z) - counted_in_bars(tokens, bars)).square() * there  # (B, N, F)
+        error = (self.model.style.figures(z) - count_in_bars(tokens, bars)).square() * there  # (B, N, F)
         counted = (kl.sum(dim=(0, 1)) / there.sum()).clamp(min=FREE_NATS).sum() * there.sum()
         return torch.stack([nats, counted, kl.sum(), error.sum()])
 
@@ -123,8 +123,8 @@ def targets(rows: Tensor) -> Tensor:
 
 def latents_at(z: Tensor, bars: Tensor) -> Tensor:
     """Return for each token (B, T, Z) the latent of its bar from `z` (B, N, Z); 0 where `bars` (B, T) is -1."""
-    found = z.gather(1, bars.clamp(min=0)[..., None].expand(-1, -1, z.shape[-1]))  # (B, T, Z)
-    return found * (bars >= 0)[..., None]
+    latents = z.gather(1, bars.clamp(min=0)[..., None].expand(-1, -1, z.shape[-1]))  # (B, T, Z)
+    return latents * (bars >= 0)[..., None]
 
 
 class Team:
@@ -194,7 +194,7 @@ class Team:
         batches = [cuts[i : i + 8] for i in range(0, len(cuts), 8)]
 
         def work(batch: list[tuple[IntArray, int]]) -> float:
-            rows = torch.from_numpy(padded([cut for cut, _ in batch])).to(self.device)
+            rows = torch.from_numpy(pad_rows([cut for cut, _ in batch])).to(self.device)
             tokens = rows[:, :-1]
             with torch.inference_mode(), self.copies[0].autocast(self.device):
                 latents = latents_at(self.model.encode_style(tokens)[0], bars_of(tokens)) if styled else None

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from corpus.store import Store
 from generator.data.vocabulary import GeneratorError, IntArray, SettingError
-from generator.data.windows import Windows, padded, read_artists, read_split
+from generator.data.windows import Windows, pad_rows, read_artists, read_split
 from generator.network.checkpoint import (
     CONFIG,
     TRAINING,
@@ -216,7 +216,7 @@ class _Run:
         return max(by_time, by_step, by_epoch)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def use_average(self) -> Iterator[None]:
         """Give the model the running mean of its weights for a while."""
         last = [weight.detach().clone() for weight in self.learned]
         self._take(self.mean)
@@ -234,7 +234,7 @@ class _Run:
         """How often the training split was read."""
         return self.tokens / sum(len(piece) for piece in self.pieces)
 
-    def drawn(self) -> Generator[IntArray]:
+    def draw_windows(self) -> Generator[IntArray]:
         """Yield the windows of this step and of those after it; while one is learned from, the next is drawn."""
 
         def draw(step: int) -> IntArray:
@@ -275,7 +275,7 @@ class _Run:
             interruptible() as interrupted,
             board(self.folder) if leads() else nullcontext(lambda step, figures: None) as log,
             training_bar(leads()) as show,
-            closing(self.drawn()) as drawn,
+            closing(self.draw_windows()) as drawn,
         ):
             while True:
                 done, asked, seconds = self.fleet.agree([self.done(), interrupted(), self.seconds])
@@ -323,7 +323,7 @@ class _Run:
 
     def save(self, log: Log | None) -> None:
         """Write the state; with a `log` score the running mean, and write it if it scores best or none ever was."""
-        with self.averaged():
+        with self.use_average():
             score = self.score(log) if log else None
             mean, _ = self.fleet.state(self.model, self.optimiser)
         bits = None if score is None else self.fleet.agree([_to_lower(score)])[0]
@@ -342,7 +342,7 @@ class _Run:
 
     def active(self) -> int:
         """Count the latent numbers that say something."""
-        with self.averaged():
+        with self.use_average():
             return active_latents(self.model, self.valid)
 
     def report(self, skipped: list[tuple[str, str]], ended: str) -> TrainingReport:
@@ -397,7 +397,7 @@ def _to_lower(score: dict[str, Any]) -> float:
 def active_latents(model: Transformer, pieces: Sequence[IntArray]) -> int:
     """Count the latent numbers whose mean varies over the first bars of `pieces` by more than 0.01."""
     model.eval()
-    rows = torch.from_numpy(padded([piece[: model.config.context] for piece in pieces[:32]]))
+    rows = torch.from_numpy(pad_rows([piece[: model.config.context] for piece in pieces[:32]]))
     with torch.inference_mode():
         rows = rows.to(next(model.parameters()).device)
         there = members(bars_of(rows)).amax(dim=-1) > 0  # (B, N)

@@ -36,21 +36,21 @@ def parse_key(text: str) -> str:
     SettingError
         When it is none.
     """
-    found = _KEY.fullmatch(text.strip())
-    if not found:
+    match = _KEY.fullmatch(text.strip())
+    if not match:
         raise SettingError(f"key {text!r} can't be read; it is like 'A minor', 'F# major' or 'Bb'")
-    minor = (found[3] or "").lower() in ("m", "min", "minor")
-    return f"{ROOT_NAMES[_tonic(found[1], found[2])]} {'minor' if minor else 'major'}"
+    minor = (match[3] or "").lower() in ("m", "min", "minor")
+    return f"{ROOT_NAMES[_tonic(match[1], match[2])]} {'minor' if minor else 'major'}"
 
 
 def parse_chords(text: str) -> tuple[int, ...]:
     """Read a progression, one chord a bar: "Am F C G7", "C:maj G:min7 | N"; `SettingError` for what is none."""
     chords = []
     for word in text.replace("|", " ").replace(",", " ").split():
-        found = _CHORD.fullmatch(word)
-        if found:
-            quality = _QUALITY.get(found[3], found[3])
-            chords.append(chord_token(_tonic(found[1], found[2]), str(quality)))
+        match = _CHORD.fullmatch(word)
+        if match:
+            quality = _QUALITY.get(match[3], match[3])
+            chords.append(chord_token(_tonic(match[1], match[2]), str(quality)))
         elif word in ("N", "N.C.", "NC"):
             chords.append(CHORD)
         else:
@@ -104,8 +104,8 @@ def parse_conditions(
 
 
 def _meter(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text.strip())
-    meter = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text.strip())
+    meter = (int(match[1]), int(match[2])) if match else (0, 0)
     if meter not in METERS:
         raise SettingError(f"meter {text!r} can't be written; it is like 4/4, 3/4 or 6/8, at most 8 quarters long")
     return meter

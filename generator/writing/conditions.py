@@ -3,7 +3,7 @@
 Meter, tempo and instruments can be forced: the grammar has tokens for them, and all others are masked out. Density is
 forced as well: a line may write notes only as fast, and go on only as slowly, as asked for (`Conditions._pace`). Key,
 polyphony and chords are told to the network, in the line's header or in the plan of each bar, and pitches lean to the
-key asked for (`Conditions.tilt`); whether the music follows is worked out from its notes (`Conditions.missed`).
+key asked for (`Conditions.tilt`); whether the music follows is worked out from its notes (`Conditions.find_missed`).
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ class Conditions:
         """Whether the bars are to be planned."""
         return bool(self.chords or self.density or self.polyphony)
 
-    def checked(self) -> list[str]:
-        """Name what is asked for, as far as `missed` can tell whether a track follows."""
+    def checkable(self) -> list[str]:
+        """Name what is asked for, as far as `find_missed` can tell whether a track follows."""
         return [f.name for f in fields(self) if getattr(self, f.name) and f.name != "artist"]
 
-    def joined(self, other: Conditions) -> Conditions:
+    def join(self, other: Conditions) -> Conditions:
         """Return these conditions, and of `other` what these leave open."""
         return Conditions(**{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)})
 
@@ -153,7 +153,7 @@ class Conditions:
         if self.artist:
             known = [name.casefold() for name in artists]
             if self.artist.casefold() not in known:
-                raise refused(self.artist, artists)
+                raise refuse_artist(self.artist, artists)
             said.append(ARTIST + known.index(self.artist.casefold()))
         if self.key:
             said.append(key_token(self.key))
@@ -215,25 +215,25 @@ class Conditions:
             return None
         return LEANING * np.log(key_profile(self.key)[np.arange(128) % 12])
 
-    def missed(self, sequence: NoteSequence) -> tuple[str, ...]:
+    def find_missed(self, sequence: NoteSequence) -> tuple[str, ...]:
         """Name what a track on the grid is not, of what was asked for; an artist can't be checked."""
-        found = attributes(sequence)
+        traits = attributes(sequence)
         holds = {
-            "key": not self.key or found.key == self.key,
+            "key": not self.key or traits.key == self.key,
             "meter": not self.meter or {(s.numerator, s.denominator) for s in sequence.time_signatures} == {self.meter},
-            "tempo": not self.tempo or self.tempo[0] - BPM_STEP / 2 <= found.tempo_bpm <= self.tempo[1] + BPM_STEP / 2,
-            "density": not self.density or self.density[0] <= found.density_class <= self.density[1],
-            "polyphony": not self.polyphony or self.polyphony[0] <= found.polyphony_class <= self.polyphony[1],
-            "instruments": not self.instruments or self._plays(found),
-            "without": not set(found.programs) & {p for name in self.without for p in PROGRAMS[name]},
+            "tempo": not self.tempo or self.tempo[0] - BPM_STEP / 2 <= traits.tempo_bpm <= self.tempo[1] + BPM_STEP / 2,
+            "density": not self.density or self.density[0] <= traits.density_class <= self.density[1],
+            "polyphony": not self.polyphony or self.polyphony[0] <= traits.polyphony_class <= self.polyphony[1],
+            "instruments": not self.instruments or self._plays(traits),
+            "without": not set(traits.programs) & {p for name in self.without for p in PROGRAMS[name]},
             "chords": not self.chords or self.chords_share(sequence) >= CHORDS_MATCH,
         }
         return tuple(name for name, hit in holds.items() if not hit)
 
-    def _plays(self, found: Attributes) -> bool:
+    def _plays(self, traits: Attributes) -> bool:
         asked = [PROGRAMS[name] for name in self.instruments]
-        return all(set(programs) & set(found.programs) for programs in asked) and all(
-            any(program in programs for programs in asked) for program in found.programs
+        return all(set(programs) & set(traits.programs) for programs in asked) and all(
+            any(program in programs for programs in asked) for program in traits.programs
         )
 
     def chords_share(self, sequence: NoteSequence) -> float:
@@ -249,7 +249,7 @@ class Conditions:
         return agreed / float(lines[-1])
 
 
-def refused(name: str, artists: Sequence[str]) -> SettingError:
+def refuse_artist(name: str, artists: Sequence[str]) -> SettingError:
     """Return the error for a name that is none of a model's `artists`."""
     names = f"it knows {', '.join(artists)}" if artists else "it knows none"
     return SettingError(

@@ -145,9 +145,9 @@ class Line:
         """Whether the line has ended."""
         return self.state.last == EOS
 
-    def allowed(self) -> BoolArray:
+    def allowed_mask(self) -> BoolArray:
         """Mask (vocabulary,) of the tokens that may come next."""
-        mask = self.state.allowed()
+        mask = self.state.allowed_mask()
         bars = self.state.bars
         mask[ARTIST:TEMPO] = False  # controls are given, never written
         if self.meters:
@@ -252,7 +252,7 @@ class Reader:
         for row, line in zip(logits, lines, strict=True):
             if line.tilt is not None:
                 row[PITCH : PITCH + 128] += line.tilt
-        masks = np.stack([line.allowed() for line in lines])
+        masks = np.stack([line.allowed_mask() for line in lines])
         masks[[line.done for line in lines], PAD] = True  # so that no row is empty
         logits = np.where(masks, logits, -np.inf)
         top = logits.max(axis=1, keepdims=True)
@@ -281,7 +281,7 @@ def _prompt(tokens: list[int], context: int) -> list[int]:
     return [*cut[:header].tolist(), *cut[header:].tolist()[-(context - header - 1) :]]
 
 
-def _drawn(log_chances: FloatArray, settings: SamplingSettings, random: np.random.Generator) -> int:
+def _draw(log_chances: FloatArray, settings: SamplingSettings, random: np.random.Generator) -> int:
     """Draw from the likeliest tokens (vocabulary,), at most `settings.top_k`, that together reach `top_p`."""
     open_ = np.flatnonzero(log_chances > -np.inf)
     order = open_[np.argsort(-log_chances[open_], kind="stable")][: settings.top_k]
@@ -291,7 +291,7 @@ def _drawn(log_chances: FloatArray, settings: SamplingSettings, random: np.rando
     return int(order[min(int(np.searchsorted(total, random.random() * total[kept - 1])), kept - 1)])
 
 
-def begun(bars: int) -> Callable[[Line], bool]:
+def has_begun(bars: int) -> Callable[[Line], bool]:
     """Return what tells whether a line has begun so many bars: the one before is whole then."""
     return lambda line: line.state.bars >= bars
 
@@ -310,7 +310,7 @@ def sample_lines(
         log_chances = reader.log_chances(lines)
         for i, (line, row, random) in enumerate(zip(lines, log_chances, randoms, strict=True)):
             if growing[i]:
-                token = _drawn(row, settings, random)
+                token = _draw(row, settings, random)
                 line.entropy -= float(np.sum(np.exp(row) * np.maximum(row, -1e9)))
                 line.push(token, float(row[token]))
                 growing[i] = not (line.done or until(line))

@@ -23,7 +23,7 @@ from generator.data.vocabulary import GRID, GeneratorError, IntArray, SettingErr
 from generator.network.checkpoint import load_model
 from generator.network.model import Transformer
 from generator.network.stack import threads
-from generator.writing.decoding import Line, SamplingSettings, begun, sample_lines
+from generator.writing.decoding import Line, SamplingSettings, has_begun, sample_lines
 from generator.writing.sample import Drawn, Generated, statistics
 from music.midi import midi_bytes, parse_midi
 from music.midi_edit import NewNote, rewritten
@@ -104,7 +104,7 @@ def infill(
         for number in range(n):
             drawn = [Line(given, settings.bars, meters=meters) for _ in range(candidates)]
             randoms = [np.random.default_rng([seed, number, i]) for i in range(candidates)]
-            sample_lines(model, drawn, randoms, settings, begun(last + 2))
+            sample_lines(model, drawn, randoms, settings, has_begun(last + 2))
             whole = [line for line in drawn if line.state.bars == min(last + 2, len(starts))]
             if not whole:
                 raise GeneratorError(
@@ -113,7 +113,7 @@ def infill(
             written = [np.array(line.tokens[:-1], dtype=np.int64) for line in whole]
             costs = [following_nats(model, line, behind) if len(behind) else 0.0 for line in written]
             best = int(np.argmin(costs))
-            new = rewritten(file, piece.title, *_put(piece, decode(written[best]), span))
+            new = rewritten(file, piece.title, *_place_notes(piece, decode(written[best]), span))
             sequence = parse_midi(new, piece.title)
             figures = {
                 "following_nats": costs[best] if len(behind) else None,
@@ -137,7 +137,7 @@ def following_nats(model: Transformer, tokens: IntArray, behind: IntArray) -> fl
     return float(torch.nn.functional.cross_entropy(logits, rows[-len(behind) :]))
 
 
-def _put(
+def _place_notes(
     piece: NoteSequence, written: NoteSequence, span: tuple[float, float]
 ) -> tuple[tuple[int, int], list[NewNote]]:
     """Return the ticks of a span of quarters, and the notes of `written` that begin in it, with their places."""

@@ -3,7 +3,7 @@
 Bar k of the first piece goes over into bar k of the second along a straight line of the latent space, along which what
 is counted in a bar changes evenly (`generator.network.model.Style`). The walk has as many bars as the shorter piece;
 tempo, instruments and meters are those of the nearer end. Each step is drawn several times, and that draw is kept
-whose `figures` are nearest to the line between those of the ends.
+whose `describe_pace` are nearest to the line between those of the ends.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def style_of(model: Transformer, tokens: IntArray, bars: int) -> Style:
     return Style(np.array(latents), tuple(int(token) for token in tokens[starts[:-1]]))
 
 
-def figures(piece: NoteSequence) -> FloatArray:
+def describe_pace(piece: NoteSequence) -> FloatArray:
     """Return ln notes and ln onsets a beat, and the mean pitch in octaves: what is to change evenly on a walk, (3,)."""
     length = max(float(piece.end_beat), 1.0)
     onsets = len(np.unique(np.round(piece.onset_beat, 4)))
@@ -98,7 +98,7 @@ def interpolate(
     walk = []
     with torch.inference_mode(), threads(1):
         ends = [style_of(model, tokens, bars) for tokens in pieces]
-        sought = [figures(decode(tokens[: [*bar_starts(tokens), len(tokens)][bars]])) for tokens in pieces]
+        sought = [describe_pace(decode(tokens[: [*bar_starts(tokens), len(tokens)][bars]])) for tokens in pieces]
         for step, share in enumerate(np.linspace(0, 1, steps)):
             near = round(float(share))
             style = Style((1 - share) * ends[0].latents + share * ends[1].latents, ends[near].meters)
@@ -106,7 +106,7 @@ def interpolate(
             settings = SamplingSettings(seed=seed, temperature=1.0, top_p=p, beam=None, bars=bars)
             made = write_styled(model, [(headers[near], style)] * draws, settings)
             aim = (1 - share) * sought[0] + share * sought[1]
-            kept = min(made, key=lambda track: float(np.square(figures(track.sequence) - aim).sum()))
+            kept = min(made, key=lambda track: float(np.square(describe_pace(track.sequence) - aim).sum()))
             drawn = replace(kept.drawn, draw=kept.drawn.index, draws=draws, index=step, count=steps)
             walk.append(replace(kept, drawn=drawn))
             progress(len(walk), steps)

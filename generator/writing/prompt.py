@@ -16,7 +16,7 @@ from typing import TypeVar
 from generator.data.attributes import DENSITIES
 from generator.data.vocabulary import SettingError
 from generator.writing.condition_words import parse_chords, parse_conditions, parse_key
-from generator.writing.conditions import ANYTHING, PROGRAMS, Conditions, refused, tempo_range
+from generator.writing.conditions import ANYTHING, PROGRAMS, Conditions, refuse_artist, tempo_range
 
 T = TypeVar("T")
 _METERS = {
@@ -105,18 +105,20 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
     SettingError
         When it names an artist who is none of these.
     """
-    text, without = _ruled_out(text)
+    text, without = _split_negations(text)
     artist, rest = _artist(text, artists)
-    found: dict[str, Conditions] = {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
+    understood: dict[str, Conditions] = (
+        {f"without: {', '.join(without)}": Conditions(without=without)} if without else {}
+    )
     if artist:
-        found[f"artist: {artist}"] = Conditions(artist=artist)
+        understood[f"artist: {artist}"] = Conditions(artist=artist)
 
     def take(pattern: re.Pattern[str], read: Callable[[re.Match[str]], Conditions], what: str) -> None:
         nonlocal rest
         match = pattern.search(rest)
         if match:
             conditions = read(match)
-            found[f"{what}: {match[0].strip()}"] = conditions
+            understood[f"{what}: {match[0].strip()}"] = conditions
             rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
 
     take(_PROGRESSION, lambda m: Conditions(chords=parse_chords(re.sub(r"[-,|]", " ", m[0]))), "chords")
@@ -138,19 +140,19 @@ def parse_prompt(text: str, artists: Sequence[str] = ()) -> Understood:
         instruments += [_entry({name: name for name in PROGRAMS}, match[2])] * count
         rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
     if instruments:
-        found[f"instruments: {', '.join(instruments)}"] = Conditions(instruments=tuple(instruments))
+        understood[f"instruments: {', '.join(instruments)}"] = Conditions(instruments=tuple(instruments))
     conditions = ANYTHING
-    for part in found.values():
-        conditions = conditions.joined(part)
+    for part in understood.values():
+        conditions = conditions.join(part)
     out = {program for name in without for program in PROGRAMS[name]}
     both = [name for name in conditions.instruments if out.issuperset(PROGRAMS[name])]
     if both:
         raise SettingError(f"the prompt wants {both[0]} and rules it out; say one of both")
     left = [word for word in re.findall(r"[^\W_][\w'#/-]*", rest) if word not in _PLAIN]
-    return Understood(conditions, tuple(found), tuple(dict.fromkeys(left)))
+    return Understood(conditions, tuple(understood), tuple(dict.fromkeys(left)))
 
 
-def _ruled_out(text: str) -> tuple[str, tuple[str, ...]]:
+def _split_negations(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the text without what it rules out, and the instruments that it rules out.
 
     Raises
@@ -162,16 +164,16 @@ def _ruled_out(text: str) -> tuple[str, tuple[str, ...]]:
     for pattern in (_WITHOUT, _LACKING):
         while match := pattern.search(text):
             phrase = match["what"]
-            found = re.findall(_words(PROGRAMS).pattern, phrase.lower())
+            matches = re.findall(_words(PROGRAMS).pattern, phrase.lower())
             rest = _words(PROGRAMS).sub(" ", phrase.lower())
             left = [
                 w for w in re.findall(r"[^\W_][\w'#/-]*", rest) if w not in _PLAIN and w not in ("nor", "any", "use")
             ]
-            if left or not found:
+            if left or not matches:
                 raise SettingError(
                     f"{match[0].strip()!r}: only instruments can be ruled out; of all else, say what it is to be"
                 )
-            names += [_entry({name: name for name in PROGRAMS}, name) for name in found]
+            names += [_entry({name: name for name in PROGRAMS}, name) for name in matches]
             text = f"{text[: match.start()]} ; {text[match.end() :]}"
     return text, tuple(dict.fromkeys(names))
 
@@ -192,18 +194,18 @@ def _artist(text: str, artists: Sequence[str]) -> tuple[str, str]:
     for match in [*_NAME_BEFORE.finditer(text), *_NAME_BEHIND.finditer(text)]:
         name = _NAME_ENDS.sub("", match["name"]).strip()
         words = [word for word in re.findall(r"[\w'#/-]+", name.lower()) if word not in _PLAIN]
-        if not words or re.match(r"(?:an?|the|some)\b(?! [A-Z])", name) or all(map(_known, words)):
+        if not words or re.match(r"(?:an?|the|some)\b(?! [A-Z])", name) or all(map(_is_known, words)):
             continue  # "like a waltz", "by guitar"
         known = _same_artist(name, artists)
         if known is None:
-            raise refused(name, artists)
+            raise refuse_artist(name, artists)
         start = match.start("name")
         return known, f"{text[:start]} ; {text[start + len(name) :]}"
     for artist in artists:  # "a Bach chorale"
         surname = artist.split()[-1]
-        found = re.search(rf"\b(?:{re.escape(artist)}|{re.escape(surname)})\b", text, re.IGNORECASE)
-        if found and len(surname) > 3:
-            return artist, f"{text[: found.start()]} ; {text[found.end() :]}"
+        hit = re.search(rf"\b(?:{re.escape(artist)}|{re.escape(surname)})\b", text, re.IGNORECASE)
+        if hit and len(surname) > 3:
+            return artist, f"{text[: hit.start()]} ; {text[hit.end() :]}"
     return "", text
 
 
@@ -215,11 +217,11 @@ def _same_artist(name: str, artists: Sequence[str]) -> str | None:
         full = re.findall(r"\w+", artist.casefold())
         return bool(full) and words[-1] == full[-1] and all(any(f.startswith(w) for f in full) for w in words)
 
-    found = [artist for artist in artists if fits(artist)]
-    return found[0] if len(found) == 1 else None
+    fitting = [artist for artist in artists if fits(artist)]
+    return fitting[0] if len(fitting) == 1 else None
 
 
-def _known(word: str) -> bool:
+def _is_known(word: str) -> bool:
     tables = (_METERS, _TEMPOS, _DENSITIES, _VOICES, PROGRAMS)
     return any(_words(table).fullmatch(word) for table in tables)
 

@@ -38,7 +38,7 @@ from generator.writing.decoding import (
     SamplingSettings,
     Style,
     beam_search,
-    begun,
+    has_begun,
     sample_lines,
 )
 from music.key import NAMES, estimate_key
@@ -227,9 +227,9 @@ def generate(
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
             lines = [Line(opening, bars, conditions) for _ in short]
             randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
-            lines, kept = _grown(model, lines, randoms, settings, guard)
+            lines, kept = _grow(model, lines, randoms, settings, guard)
             for i, line, report in zip(short, lines, kept, strict=True):
-                track, unlike = finished(line, settings, i, n, attempt + 1), 0.0
+                track, unlike = finish_track(line, settings, i, n, attempt + 1), 0.0
                 degenerate = tuple(limits.degenerate(track.sequence)) or None
                 drawn = replace(track.drawn, guard=report, degenerate=degenerate)
                 if best_of > 1:
@@ -243,7 +243,7 @@ def generate(
     return [made[i] for i in range(n)]
 
 
-def _grown(
+def _grow(
     model: Transformer,
     lines: list[Line],
     randoms: Sequence[np.random.Generator],
@@ -252,17 +252,17 @@ def _grown(
 ) -> tuple[list[Line], Sequence[GuardReport | None]]:
     """Let lines grow to their ends in the way asked for; return them, and what a guard threw away of each."""
     if guard:
-        return _guarded(model, lines, randoms, settings, guard)
+        return _grow_guarded(model, lines, randoms, settings, guard)
     if settings.beam is None:
         sample_lines(model, lines, randoms, settings)
     else:
         for line, random in zip(lines, randoms, strict=True):
-            sample_lines(model, [line], [random], settings, begun(line.state.bars + 2))
+            sample_lines(model, [line], [random], settings, has_begun(line.state.bars + 2))
         lines = [beam_search(model, line, settings.beam) for line in lines]
     return lines, [None] * len(lines)
 
 
-def _guarded(
+def _grow_guarded(
     model: Transformer,
     lines: Sequence[Line],
     randoms: Sequence[np.random.Generator],
@@ -278,7 +278,7 @@ def _guarded(
         while not line.done:
             heated = min(settings.temperature * GUARD_HEAT ** max(draws - 1, 0), 10.0)
             to = kept.state.bars + GUARD_BARS + (not kept.state.bars)  # a bar is whole when the next has begun
-            sample_lines(model, [line], [random], replace(settings, temperature=heated), begun(to))
+            sample_lines(model, [line], [random], replace(settings, temperature=heated), has_begun(to))
             if not guard(_behind(decode(line.tokens), start)):
                 kept, draws = line.copy(), 0
                 continue
@@ -319,16 +319,16 @@ def write_styled(
     """Write one piece for each header and `Style`; each draws from its own stream (seed, number)."""
     grown = [Line(header, len(style.meters), style=style) for header, style in lines]
     sample_lines(model, grown, [np.random.default_rng([settings.seed, i]) for i in range(len(grown))], settings)
-    return [finished(line, settings, i, len(grown), 1) for i, line in enumerate(grown)]
+    return [finish_track(line, settings, i, len(grown), 1) for i, line in enumerate(grown)]
 
 
-def finished(line: Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
+def finish_track(line: Line, settings: SamplingSettings, index: int, count: int, tries: int) -> Generated:
     """Make the track of a line that has ended."""
     sequence = _ending_on_a_bar(decode(line.tokens))
     figures = {"perplexity": float(np.exp(line.mean(-line.log_likelihood))), **statistics(sequence)}
     drawn = Drawn(settings, index, count)
     if line.conditions:
-        asked, missed = line.conditions.as_settings(), tuple(line.conditions.missed(sequence))
+        asked, missed = line.conditions.as_settings(), tuple(line.conditions.find_missed(sequence))
         drawn = replace(drawn, conditions=asked, tries=tries, missed=missed)
     return Generated(sequence, tuple(line.tokens), settings.seed, drawn, figures)
 

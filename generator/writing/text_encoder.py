@@ -51,31 +51,31 @@ _METERS = ((4, 4), (3, 4), (2, 4), (6, 8), (2, 2), (3, 2), (12, 8), (9, 8))
 
 def buckets(text: str) -> list[int]:
     """Hash the words of a text and their runs of 3 to 5 letters, edges marked, to numbers below `BUCKETS`."""
-    found = []
+    buckets = []
     for word in text.lower().replace(",", " ").split():
         edged = f"<{word}>"
-        found.append(edged)
-        found += [edged[i : i + n] for n in (3, 4, 5) for i in range(len(edged) - n + 1) if n < len(edged)]
-    return [zlib.crc32(gram.encode()) % BUCKETS for gram in found] or [0]
+        buckets.append(edged)
+        buckets += [edged[i : i + n] for n in (3, 4, 5) for i in range(len(edged) - n + 1) if n < len(edged)]
+    return [zlib.crc32(gram.encode()) % BUCKETS for gram in buckets] or [0]
 
 
-def features(found: Attributes, figures: FloatArray) -> FloatArray:
+def features(traits: Attributes, figures: FloatArray) -> FloatArray:
     """Describe a piece by numbers, (FEATURES,): its attributes and the means and spreads of its bars (bars, 16)."""
     classes = np.zeros(24 + len(_METERS) + 2 * CLASSES + len(FAMILIES))
-    if found.key:
-        classes[key_token(found.key) - KEY] = 1
-    if found.meter in _METERS:
-        classes[24 + _METERS.index(found.meter)] = 1
-    classes[24 + len(_METERS) + found.density_class] = 1
-    classes[24 + len(_METERS) + CLASSES + found.polyphony_class] = 1
-    for family in found.families:
+    if traits.key:
+        classes[key_token(traits.key) - KEY] = 1
+    if traits.meter in _METERS:
+        classes[24 + _METERS.index(traits.meter)] = 1
+    classes[24 + len(_METERS) + traits.density_class] = 1
+    classes[24 + len(_METERS) + CLASSES + traits.polyphony_class] = 1
+    for family in traits.families:
         classes[24 + len(_METERS) + 2 * CLASSES + FAMILIES.index(family)] = 1
     length = figures[:, 13:14]
     bars = figures[:, [12, 14, 15]] / length / (8.0, 4.0, 1.0)
     tones = figures[:, :12].sum(axis=0) / max(float(figures[:, 14].sum()), 1e-9)
-    pitch = 0.0 if np.isnan(found.pitch) else (found.pitch - 60) / 12
-    numbers = np.array([np.log2(found.tempo_bpm / 100), np.log2(found.density + 0.1), found.polyphony / 4, pitch])
-    speed = [found.tempo == word for word in ("slow", "medium", "fast")]
+    pitch = 0.0 if np.isnan(traits.pitch) else (traits.pitch - 60) / 12
+    numbers = np.array([np.log2(traits.tempo_bpm / 100), np.log2(traits.density + 0.1), traits.polyphony / 4, pitch])
+    speed = [traits.tempo == word for word in ("slow", "medium", "fast")]
     return np.concatenate([classes, tones, bars.mean(axis=0), bars.std(axis=0), numbers, speed])
 
 
@@ -128,8 +128,8 @@ class Encoders(nn.Module):
     def _hashed(self, texts: Sequence[str]) -> Tensor:
         bags = [buckets(text) for text in texts]
         starts = torch.tensor(np.cumsum([0, *map(len, bags[:-1])]))
-        found: Tensor = self.grams(torch.tensor([*chain(*bags)]), starts)
-        return found
+        sums: Tensor = self.grams(torch.tensor([*chain(*bags)]), starts)
+        return sums
 
     def read_text(self, texts: Sequence[str] | Tensor) -> Tensor:
         """Encode sentences, or what `embed` makes of them, (B, WIDTH)."""
@@ -147,9 +147,9 @@ class Encoders(nn.Module):
             return float((self.read_text([text]) * self.read_music(row[None])).sum())
 
 
-def described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
+def describe_pieces(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
     """Return attributes and `bar_figures` of a split's pieces, without those that can't be put on the grid."""
-    found = []
+    pieces = []
     for i, record in enumerate(store.pieces):
         if record.split == split:
             try:
@@ -157,17 +157,17 @@ def described(store: Store, split: str) -> list[tuple[Attributes, FloatArray]]:
             except GeneratorError:
                 continue
             if len(sequence):
-                found.append((attributes(sequence), bar_figures(sequence)))
-    return found
+                pieces.append((attributes(sequence), bar_figures(sequence)))
+    return pieces
 
 
-def _moved(piece: tuple[Attributes, FloatArray], semitones: int) -> tuple[Attributes, FloatArray]:
-    found, figures = piece
-    if not found.key:
+def _transpose(piece: tuple[Attributes, FloatArray], semitones: int) -> tuple[Attributes, FloatArray]:
+    traits, figures = piece
+    if not traits.key:
         return piece
-    place = key_token(found.key) - KEY
+    place = key_token(traits.key) - KEY
     key = VOCABULARY[KEY + place - place % 12 + (place + semitones) % 12].removeprefix("Key ")
-    return replace(found, key=key), np.concatenate(
+    return replace(traits, key=key), np.concatenate(
         [np.roll(figures[:, :12], semitones, axis=1), figures[:, 12:]], axis=1
     )
 
@@ -176,7 +176,7 @@ def _pairs(
     pieces: Sequence[tuple[Attributes, FloatArray]], random: np.random.Generator
 ) -> tuple[list[str], FloatArray]:
     """Put pieces in other keys; return a caption of each, and their features."""
-    moved = [_moved(piece, int(random.integers(12))) for piece in pieces]
+    moved = [_transpose(piece, int(random.integers(12))) for piece in pieces]
     texts = [caption(found, random, chance=random.uniform(0.4, 1.0)) for found, _ in moved]
     return texts, np.stack([features(*piece) for piece in moved])
 
@@ -191,11 +191,11 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
         first, or among the first ten, of up to 64 pieces of the "valid" split (``candidates`` of them); {} where
         nothing was learned, because a split is empty.
     """
-    pieces, held_out = described(store, "train"), described(store, "valid")[:64]
+    pieces, held_out = describe_pieces(store, "train"), describe_pieces(store, "valid")[:64]
     if len(pieces) < 2 or not held_out:
         return {}
     (Path(folder) / MINILM).unlink(missing_ok=True)  # an earlier run's would stay where this one has no MiniLM
-    found = {}
+    scores = {}
     with threads(1):
         for sentences in dict.fromkeys((None, minilm())):  # None, the hashed ones, once where there is no MiniLM
             torch.manual_seed(seed)
@@ -204,8 +204,8 @@ def train_text(store: Store, folder: str | Path, seed: int = 0, steps: int = STE
             _fit(model, pieces, random, steps)
             weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
             write_atomically(Path(folder) / model.file, save(weights))
-            found[model.file] = retrieval(model, held_out, random)
-    return found
+            scores[model.file] = retrieval(model, held_out, random)
+    return scores
 
 
 def _fit(

@@ -172,7 +172,7 @@ def anchor_paths(
         See `ledger.chains.chain.Chain`.
     """
     trust = trusted_keys() if trust is None else trust
-    digests = {path: _signed_digests(path, trust) for path in dict.fromkeys(paths)}
+    digests = {path: _read_digests(path, trust) for path in dict.fromkeys(paths)}
     if not digests:
         raise PathRefused("no paths to anchor")
     tree = MerkleTree([leaf_hash(*pair) for pair in digests.values()])
@@ -211,7 +211,7 @@ def anchor_again(
     anchors = {}
     for path in dict.fromkeys(paths):
         anchor = anchors[path] = read_anchor(path)
-        if (anchor.content, anchor.payload) != _signed_digests(path, trust):
+        if (anchor.content, anchor.payload) != _read_digests(path, trust):
             raise Malformed(f"{anchor_file(path)} is about other content or another statement; anchor {path} itself")
         check_proof(anchor.receipt.root, anchor.leaf, anchor.proof)
     receipts = {root: chain.anchor(root) for root in dict.fromkeys(a.receipt.root for a in anchors.values())}
@@ -248,7 +248,7 @@ def revoke_path(
     return mined
 
 
-def _signed_digests(path: Path, trust: Trust) -> tuple[Digest, Digest]:
+def _read_digests(path: Path, trust: Trust) -> tuple[Digest, Digest]:
     """Return the digest of an artefact and of its signed payload, if it is signed and as signed."""
     if not path.exists():
         raise PathRefused(f"{path} does not exist")

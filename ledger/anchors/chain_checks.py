@@ -73,9 +73,9 @@ def _verdict(error: LedgerError) -> ChainVerdict:
 
 def _ask(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
     """Compare what the chain says with what the anchor file says."""
-    receipt, found = anchor.receipt, chain.identity()
+    receipt, identity = anchor.receipt, chain.identity()
     root = f"0x{receipt.root.hex()[:16]}..."
-    if found != receipt.chain:
+    if identity != receipt.chain:
         return _elsewhere(anchor, chain)
     moved = receipt.evidence is not None and chain.block_hash(receipt.block) != receipt.evidence.block_hash
     try:
@@ -90,14 +90,14 @@ def _ask(anchor: Anchor, chain: Chain) -> tuple[ChainVerdict, str]:
             "or it never was there; write it again with contraste anchor --again",
             root=root,
             contract=receipt.contract,
-            chain=found,
+            chain=identity,
         )
     if moved:
         return "missing", message(
             "block {block:d} of the file is no part of {chain}; the root {root:word} is in block {now:d} now; "
             "bring the file up to date with contraste anchor --again",
             block=receipt.block,
-            chain=found,
+            chain=identity,
             root=root,
             now=entry.block,
         )
@@ -177,14 +177,14 @@ def judge_token(path: Path, content: Digest | None, chain: Chain | None) -> Link
 
 def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVerdict, str]:
     """Compare the token that the chain has with the token file."""
-    found, token_id = chain.identity(), f"0x{file.content.hex[:16]}..."
-    if found != file.chain:
+    identity, token_id = chain.identity(), f"0x{file.content.hex[:16]}..."
+    if identity != file.chain:
         return (
             "unchecked",
             message(
                 "minted on {chain}, and {asked} was asked; name the right one with --rpc or --chain-dir",
                 chain=file.chain,
-                asked=found,
+                asked=identity,
             ),
         )
     moved = (
@@ -203,7 +203,7 @@ def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVer
             "the token {token:word} is not on {chain} as the file says: its block was reorganised away, or it never "
             "was there; mint it again",
             token=token_id,
-            chain=found,
+            chain=identity,
         )
     elsewhere = file.mined is not None and chain.block_of(file.mined.transaction) != file.mined.block
     if (token.metadata, token.locked, token.simulated) != (file.metadata, file.locked, file.simulated) or elsewhere:
@@ -219,7 +219,7 @@ def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVer
         token=token_id,
         owner=token.owner,
         contract=token.contract,
-        chain=found,
+        chain=identity,
     )
     if chain.simulated:
         return "simulated", message("{what:text}; simulated: an embedded chain on this machine", what=text)

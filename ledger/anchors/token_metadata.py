@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ledger.ai_roles import disclosure
+from ledger.ai_roles import join_roles
 from ledger.anchors.sidecar import hex_text
 from ledger.chains.networks import ChainIdentity
 from ledger.chains.receipts import Receipt
@@ -57,7 +57,7 @@ class Listing:
     image : str
         URI of a cover picture, or a local file, whose digest and CID are computed.
     disclosure : mapping of str to str
-        How far AI contributed, see `ledger.ai_roles.disclosure`.
+        How far AI contributed, see `ledger.ai_roles.join_roles`.
     attributes : sequence of (str, str)
         Further traits.
     """
@@ -109,7 +109,7 @@ def metadata_json(
     """
     if not (listing.name or name):
         raise Malformed("the name of a token may not be empty")
-    shares = disclosure(listing.disclosure, by_model="model" in digests)
+    shares = join_roles(listing.disclosure, by_model="model" in digests)
     traits = [(f"{what} SHA-256", digest.hex) for what, digest in digests.items()]
     traits += [(f"AI {role}", share) for role, share in shares.items()]
     provenance: dict[str, Any] = {what: {"sha256": digest.hex} for what, digest in digests.items()}

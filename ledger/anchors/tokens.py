@@ -89,10 +89,10 @@ class TokenFile:
         """
         if self.content != content:
             raise Malformed(f"it is the token of {self.content.hex[:16]}..., and here is {content.hex[:16]}...")
-        found = hash_bytes(metadata)
-        if self.metadata != found:
+        digest = hash_bytes(metadata)
+        if self.metadata != digest:
             raise Malformed(
-                f"the metadata beside it is {found.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
+                f"the metadata beside it is {digest.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
             )
         said = parse_json(metadata, source="the metadata")
         provenance = said.get("provenance") if isinstance(said, dict) else None
@@ -231,7 +231,7 @@ def _prepare(
     trust: Trust,
 ) -> tuple[Digest, bytes, Digest]:
     """Return the digest of a track, the metadata, and the digest of the track's statement."""
-    track, materials, payload = _signed_origin(path, trust)
+    track, materials, payload = _read_origin(path, trust)
     digests = {"track": track}
     model = next((material for material in materials if material.kind == "model"), None)
     dataset = next((material for material in materials if material.kind == "dataset"), None)
@@ -241,7 +241,7 @@ def _prepare(
     if dataset is not None:
         digests["dataset"] = dataset.digest
     if report is not None:
-        digests["report"], audited, _ = _signed_origin(report, trust)
+        digests["report"], audited, _ = _read_origin(report, trust)
         if not any(material.kind == "track" and material.digest == track for material in audited):
             raise Malformed(f"the report {report} is not about {path} ({track.hex[:16]}...)")
     receipt = None
@@ -262,7 +262,7 @@ def _report_of(path: Path, report: Path | None) -> Path | None:
     return report / path.resolve().stem / "report.json"
 
 
-def _signed_origin(path: Path, trust: Trust) -> tuple[Digest, tuple[Material, ...], Digest]:
+def _read_origin(path: Path, trust: Trust) -> tuple[Digest, tuple[Material, ...], Digest]:
     """Return digest, materials and payload digest of an artefact that is signed and as signed."""
     signed, digest = read_as_signed(path, trust)
     return digest, signed.origin.materials, hash_bytes(signed.envelope.payload)
@@ -274,7 +274,7 @@ def _dataset_of(path: Path, model: Material, trust: Trust) -> Material | None:
     place = None if model.path is None else folder / model.path
     if place is None or not place.exists() or not beside(place, ".sig").exists():
         return None
-    digest, materials, _ = _signed_origin(place, trust)
+    digest, materials, _ = _read_origin(place, trust)
     if digest != model.digest:
         raise Malformed(f"{place} is not the model that the track was made by")
     return next((material for material in materials if material.kind == "dataset"), None)

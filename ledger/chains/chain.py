@@ -180,10 +180,10 @@ class Chain(ABC):
             contract = self._deployed(name) or self._deploy(name)
             new: list[tuple[Digest, Digest]] = []
             for content, metadata in dict(tracks).items():
-                found = self._minted(contract, content)
-                if found is None:
+                metadata_digest = self._minted(contract, content)
+                if metadata_digest is None:
                     new.append((content, metadata))
-                elif found != metadata.value:
+                elif metadata_digest != metadata.value:
                     raise ChainRefused(f"the track {content.hex[:16]}... has been minted already with other metadata")
             numbers = self._mint_new(contract, owner, new)
             blocks: dict[int, Block] = {}
@@ -203,8 +203,8 @@ class Chain(ABC):
         """Return the metadata digests of those tracks that the account has minted already."""
         with self._session(write=True):
             contract = self._deployed(_track_contract(locked))
-            found = {} if contract is None else {content: self._minted(contract, content) for content in contents}
-            return {content: Digest("sha256", value) for content, value in found.items() if value is not None}
+            digests = {} if contract is None else {content: self._minted(contract, content) for content in contents}
+            return {content: Digest("sha256", value) for content, value in digests.items() if value is not None}
 
     def publish(self, contract: str, content: Digest, json: str) -> Mined:
         """Put the metadata JSON of a token on the chain, so that ``tokenURI`` answers it as data: URI."""
@@ -294,9 +294,9 @@ class Chain(ABC):
     def _checked(self, name: str, address: str) -> str:
         """Return the address with its checksum if our contract is there; raises `ContractMismatch` if not."""
         contract = name.partition(" ")[0]
-        found = self._code(checksummed(address.lower()))
-        if not is_ours(contract, found):
-            what = "other code" if found else "no code"
+        code = self._code(checksummed(address.lower()))
+        if not is_ours(contract, code):
+            what = "other code" if code else "no code"
             raise ContractMismatch(f"there is {what} at {address}; expected the contract {contract} of this program")
         return checksummed(address.lower())
 

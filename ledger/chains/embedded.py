@@ -248,7 +248,7 @@ class EmbeddedChain(Chain):
                 f"the embedded chain refused the transaction: {revert_reason(bytes(computation.output))}"
             )
         block = evm.mine_block(mix_hash=os.urandom(32), blob_gas_used=0)
-        contract = None if to is not None else _checksummed(computation.msg.storage_address)
+        contract = None if to is not None else _add_checksum(computation.msg.storage_address)
         if deploys is not None and contract is not None:
             self._set_meta(deploys, contract)
         return Mined("0x" + signed.hash.hex(), block.number, block.header.timestamp, receipt.gas_used, contract)
@@ -367,7 +367,7 @@ def _bytes(text: str) -> Any:
     return bytes.fromhex(text[2:])
 
 
-def _checksummed(raw: bytes) -> str:
+def _add_checksum(raw: bytes) -> str:
     from eth_utils.address import to_checksum_address
 
     return str(to_checksum_address(raw))

@@ -140,17 +140,17 @@ def evidence_of(block: Block, event: Event) -> tuple[str, int, Evidence | None]:
     """
     with requires_extra():
         rlp, trie = import_module("rlp"), import_module("trie")
-    found = next((i for i, receipt in enumerate(block.receipts) if event in receipt.events), None)
-    if found is None:
+    position = next((i for i, receipt in enumerate(block.receipts) if event in receipt.events), None)
+    if position is None:
         raise NotFinal(f"the chain was reorganised at its block {block.hash} meanwhile; run the command again")
     receipts = trie.HexaryTrie({})
     for index, receipt in enumerate(block.receipts):
         receipts[rlp.encode(index)] = receipt.encoded
-    nodes = tuple(rlp.encode(node) for node in receipts.get_proof(rlp.encode(found)))
-    evidence = Evidence(block.header, found, nodes)
+    nodes = tuple(rlp.encode(node) for node in receipts.get_proof(rlp.encode(position)))
+    evidence = Evidence(block.header, position, nodes)
     root = rlp.decode(block.header)[RECEIPTS_ROOT]
     whole = evidence.block_hash == block.hash and receipts.root_hash == root and sum(map(len, nodes)) <= MAX_PROOF
-    return block.receipts[found].transaction, block.receipts[found].gas_used, evidence if whole else None
+    return block.receipts[position].transaction, block.receipts[position].gas_used, evidence if whole else None
 
 
 def encode_header(fields: dict[str, str]) -> bytes:

@@ -53,7 +53,10 @@ class Node:
             from web3.providers import HTTPProvider
         # Retries would repeat eth_sendRawTransaction and triple the wait for a dead node.
         self._provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout_s}, session=_bounded_session(), exception_retry_configuration=None
+            url,
+            request_kwargs={"timeout": timeout_s},
+            session=_open_bounded_session(),
+            exception_retry_configuration=None,
         )
         self._timeout_s = timeout_s
         self._hung = ""
@@ -138,7 +141,7 @@ class _BadAnswerError(ValueError):
     """An answer that is not read to its end."""
 
 
-def _bounded_session() -> Session:
+def _open_bounded_session() -> Session:
     """Return an HTTP session that reads no more than `MAX_ANSWER` bytes and follows no redirect."""
     with requires_extra():
         import requests

@@ -65,12 +65,12 @@ def chain_id_of(network: str) -> int:
     return int(name)
 
 
-def check_network(found: ChainIdentity, host: str, expected: int | None, mean_mainnet: bool) -> None:
+def check_network(identity: ChainIdentity, host: str, expected: int | None, mean_mainnet: bool) -> None:
     """Return None if the chain that a node is on may be used.
 
     Parameters
     ----------
-    found : ChainIdentity
+    identity : ChainIdentity
         What the node says it is.
     host : str
         Name of the node, for messages.
@@ -84,7 +84,7 @@ def check_network(found: ChainIdentity, host: str, expected: int | None, mean_ma
     ChainRefused
         If it may not, with what to do instead.
     """
-    number = found.chain_id
+    number = identity.chain_id
     dead = next((name for name, chain_id in DEAD.items() if chain_id == number), None)
     if dead is not None:
         raise ChainRefused(f"{host} is chain {number}, {dead}, which was shut down; {INSTEAD}")
@@ -95,8 +95,8 @@ def check_network(found: ChainIdentity, host: str, expected: int | None, mean_ma
             f"{host} is chain {number}: {REAL_MONEY[number]} (mainnet), where transactions cost real money; "
             f"{INSTEAD}, or add --i-mean-mainnet"
         )
-    if number in GENESIS and found.genesis != GENESIS[number]:
+    if number in GENESIS and identity.genesis != GENESIS[number]:
         raise ChainRefused(
-            f"{host} says it is chain {number}, but its genesis block is {found.genesis[:18]}... and not "
+            f"{host} says it is chain {number}, but its genesis block is {identity.genesis[:18]}... and not "
             f"{GENESIS[number][:18]}...; do not trust this node"
         )

@@ -82,7 +82,7 @@ class Pending:
 
 
 @contextmanager
-def locked(file: Path, account: str) -> Iterator[None]:
+def lock_account(file: Path, account: str) -> Iterator[None]:
     """Hold the lock of an account, waiting for other processes; it goes with the process that holds it.
 
     Raises

@@ -19,7 +19,7 @@ from ledger.chains.chain import Chain
 from ledger.chains.evidence import Block, Event, MinedReceipt, encode_header, encode_receipt
 from ledger.chains.jsonrpc import Node
 from ledger.chains.networks import ChainIdentity, chain_id_of, check_network
-from ledger.chains.pending import Pending, locked
+from ledger.chains.pending import Pending, lock_account
 from ledger.chains.receipts import Mined
 from ledger.errors import ChainRefused, ChainUnreachable, KeyUnusable, NotFinal, requires_extra
 from ledger.hashes.digest import canonical_json, read_json, write_atomic
@@ -130,7 +130,7 @@ class RpcChain(Chain):
             raise KeyUnusable(
                 f"the key of {self.account} is public, it comes with every test node; use one of your own"
             )
-        with locked(self._folder / f"{self.account}.lock", self.account):
+        with lock_account(self._folder / f"{self.account}.lock", self.account):
             self._writing = True
             try:
                 self._settle()
@@ -256,10 +256,11 @@ class RpcChain(Chain):
         return used and self._node.request("eth_getTransactionReceipt", pending.transaction) is None
 
     def _check_chain_id(self) -> None:
-        found = self._node.quantity("eth_chainId")
-        if found != self.identity().chain_id:
+        chain_id = self._node.quantity("eth_chainId")
+        if chain_id != self.identity().chain_id:
             raise ChainRefused(
-                f"{self._node.host} was chain {self.identity().chain_id} and now says it is {found}; nothing was sent"
+                f"{self._node.host} was chain {self.identity().chain_id} and now says it is {chain_id}; "
+                "nothing was sent"
             )
 
     def _base_fee(self) -> int:
@@ -334,7 +335,7 @@ class RpcChain(Chain):
     def _remember(self, contract: str, address: str) -> None:
         make_folder(self._folder)
         # Two accounts may deploy at once, and share the file.
-        with locked(self._folder / "contracts.lock", self.account):
+        with lock_account(self._folder / "contracts.lock", self.account):
             content = self._contracts() | {self._memory_name(contract): address}
             write_atomic(self._folder / "contracts.json", canonical_json(content) + b"\n")
 

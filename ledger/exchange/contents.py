@@ -42,7 +42,7 @@ def parts(data: bytes, media_type: str) -> list[Part]:
         Equal for two files that differ in nothing but the credential, the lengths and places that it moves, and
         ID3v2 padding. What can't be taken apart further is one part.
     """
-    take = {"audio/wav": _wav, "audio/mp4": _boxes}.get(media_type, _tagged)
+    take = {"audio/wav": _wav, "audio/mp4": _boxes}.get(media_type, _split_tags)
     return [(name, hash_bytes(content).hex) for name, content in take(data)]
 
 
@@ -62,13 +62,13 @@ def _wav(data: bytes) -> Iterator[tuple[str, bytes]]:
     while at + 8 <= end:
         name, size = struct.unpack("<4sI", data[at : at + 8])
         if name != b"C2PA":
-            yield f"chunk {_shown(name)}", data[at : min(at + 8 + size, end)]
+            yield f"chunk {_show_name(name)}", data[at : min(at + 8 + size, end)]
         at += 8 + size + size % 2  # a chunk of odd length is followed by a byte that belongs to none
     if rest := data[min(at, end) :]:
         yield f"the {len(rest)} bytes after the RIFF chunk", rest
 
 
-def _tagged(data: bytes) -> Iterator[tuple[str, bytes]]:
+def _split_tags(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the frames of a leading ID3v2 tag, and all that follows: sound, pictures of a FLAC, further tags."""
     end = 0
     if data[:3] == b"ID3" and len(data) >= 10:
@@ -90,7 +90,7 @@ def _frames(body: bytes) -> Iterator[tuple[str, bytes]]:
         size = 10 + _syncsafe(body[at + 4 : at + 8])
         frame = body[at : at + size]
         if not (frame[:4] == b"GEOB" and frame[11:].startswith(b"application/c2pa\0")):
-            yield f"ID3 frame {_shown(frame[:4])}", frame
+            yield f"ID3 frame {_show_name(frame[:4])}", frame
         at += size
     if rest := body[at:].strip(b"\0"):
         yield "the rest of the ID3 tag", rest
@@ -142,7 +142,7 @@ def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
         yield data[inside:end]
 
     for box in boxes:
-        yield f"box {_shown(box[0])}", b"".join(content(box))
+        yield f"box {_show_name(box[0])}", b"".join(content(box))
 
 
 def _offsets(name: bytes, body: bytes) -> Iterator[tuple[int, int]]:
@@ -161,5 +161,5 @@ def _offsets(name: bytes, body: bytes) -> Iterator[tuple[int, int]]:
             yield size + (tail if number else 16), size
 
 
-def _shown(name: bytes) -> str:
+def _show_name(name: bytes) -> str:
     return ascii(name.decode("latin-1"))

@@ -164,7 +164,7 @@ def credential_links(
         file = path.parent / name
         at = (older or {}).get(credential_file(file).relative_to(path.parent).as_posix())
         try:
-            found = read_credential(file, trust, at)
+            credential = read_credential(file, trust, at)
         except ExtraMissing as error:
             yield Link("credential", str(file), "unchecked" if name in said else "absent", str(error), error.code), None
             continue
@@ -172,21 +172,21 @@ def credential_links(
             verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
             yield Link("credential", str(file), verdict, str(error), error.code), None
             continue
-        claims = found.assertion(PROVENANCE) if found.verdict == "trusted" and name in said else None
-        if found.verdict == "none" and name in said:
+        claims = credential.assertion(PROVENANCE) if credential.verdict == "trusted" and name in said else None
+        if credential.verdict == "none" and name in said:
             text = message("no credential, and the signed statement says that it had one: it was stripped")
             yield Link("credential", str(file), "missing", text, "credential-stripped"), None
-        elif found.verdict == "unreadable" and origin is not None and name not in said:
-            text = message("{what:text}; the signed statement names none", what=found.detail)
+        elif credential.verdict == "unreadable" and origin is not None and name not in said:
+            text = message("{what:text}; the signed statement names none", what=credential.detail)
             yield Link("credential", str(file), "absent", text, "no-credential"), None
-        elif found.verdict == "none":
-            yield Link("credential", str(file), "absent", found.detail, "no-credential"), None
+        elif credential.verdict == "none":
+            yield Link("credential", str(file), "absent", credential.detail, "no-credential"), None
         elif origin and isinstance(claims, dict) and claims.get("run") != {"sha256": run_digest(origin).hex}:
             text = message("the credential is about another run than the signed statement; sign again")
             yield Link("credential", str(file), "broken", text, "other-run"), None
         else:
-            verdict, code = LINKS[found.verdict]
-            yield Link("credential", str(file), verdict, found.detail, code), _report_in(claims)
+            verdict, code = LINKS[credential.verdict]
+            yield Link("credential", str(file), verdict, credential.detail, code), _report_in(claims)
 
 
 def _report_in(claims: object) -> tuple[str, str] | None:
@@ -234,8 +234,8 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
         store = held_store(path, data)
         if store is None:
             return Credential("none", message("no credential"))
-        found = list(_certificates(store))
-        pinned = [c for c in found if _key_id(c) in trust]
+        certificates = list(_certificates(store))
+        pinned = [c for c in certificates if _key_id(c) in trust]
         report = engine_report(path, data, store, context_of(pem_text(*trust.roots), pem_text(*pinned)))
         try:
             credential = _judge(report)
@@ -248,7 +248,7 @@ def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Cre
     if credential.verdict not in ("trusted", "unknown"):
         return credential
     serial = credential.manifest.get("signature_info", {}).get("cert_serial_number")
-    numbers = ((c.serial_number, c) for c in found)  # at most 20 bytes (RFC 5280, 4.1.2.2)
+    numbers = ((c.serial_number, c) for c in certificates)  # at most 20 bytes (RFC 5280, 4.1.2.2)
     signers = [c for number, c in numbers if number.bit_length() <= 160 and str(number) == serial]
     return _of_signer(credential, signers, trust, at)
 

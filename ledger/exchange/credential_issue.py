@@ -202,24 +202,24 @@ class Issuer:
         )
         if held is not None and place != file:
             # A manifest store from outside the asset can only be handed over with the results of its validation.
-            found = engine_report(file, data, held, context_of("", self.chain))
+            report = engine_report(file, data, held, context_of("", self.chain))
             definition["ingredients"][0] |= {
-                "active_manifest": found["active_manifest"],
-                "validation_results": found["validation_results"],
+                "active_manifest": report["active_manifest"],
+                "validation_results": report["validation_results"],
                 "manifest_data": {"format": "application/c2pa", "identifier": "parent"},
             }
             resources["parent"] = held
         parent = held is not None and place == file
         why = ""
         if place == file:
-            signed = self._signed(file, data, definition, resources, parent=parent, inside=True)
+            signed = self._embed(file, data, definition, resources, parent=parent, inside=True)
             why = difference(data, signed, media_type(file) or "")
             if not why:
                 return file, signed, ""
             place = beside(file, SIDECAR)
-        return place, self._signed(file, data, definition, resources, parent=parent, inside=False), why
+        return place, self._embed(file, data, definition, resources, parent=parent, inside=False), why
 
-    def _signed(
+    def _embed(
         self,
         file: Path,
         data: bytes,
@@ -255,10 +255,14 @@ class Issuer:
 
     def _says(self, file: Path, source: str | None, mining: Any, claims: Any) -> bool:
         """Whether a file carries just this credential already, by this key."""
-        found = read_credential(file, Trust({key_id(self.key.public_key()): self.key.public_key()}))
-        said = (found.action.get("digitalSourceType"), found.assertion(MINING), found.assertion(PROVENANCE))
-        stamped = self.tsa is None or "time" in found.manifest.get("signature_info", {})
-        return found.verdict == "trusted" and said == (source, mining, claims) and stamped
+        credential = read_credential(file, Trust({key_id(self.key.public_key()): self.key.public_key()}))
+        said = (
+            credential.action.get("digitalSourceType"),
+            credential.assertion(MINING),
+            credential.assertion(PROVENANCE),
+        )
+        stamped = self.tsa is None or "time" in credential.manifest.get("signature_info", {})
+        return credential.verdict == "trusted" and said == (source, mining, claims) and stamped
 
     def _sign(self, data: bytes) -> bytes:
         """Return the signature as COSE wants it: r and s, each as long as the curve's order (RFC 9053, section 2.1)."""

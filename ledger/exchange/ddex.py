@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ledger.ai_roles import disclosure
+from ledger.ai_roles import join_roles
 from ledger.errors import LedgerError, Malformed
 from ledger.provenance.record import read_record
 
@@ -41,7 +41,7 @@ def disclosure_xml(track: Path, stated: Mapping[str, str]) -> bytes:
     track : Path
         Its name becomes the title; its record tells whether a model made it.
     stated : mapping
-        What AI did, see `ledger.ai_roles.disclosure`. What people did, alone or with help, is credited to the party
+        What AI did, see `ledger.ai_roles.join_roles`. What people did, alone or with help, is credited to the party
         ``P<contributor>``, which the message's party list has to name.
 
     Raises
@@ -53,7 +53,7 @@ def disclosure_xml(track: Path, stated: Mapping[str, str]) -> bytes:
     """
     record = read_record(track)
     made = record is not None and any(material.kind == "model" for material in record.origin.materials)
-    shares = {role: share.capitalize() for role, share in disclosure(stated, by_model=made).items()}
+    shares = {role: share.capitalize() for role, share in join_roles(stated, by_model=made).items()}
     if not shares:
         raise LedgerError(f"{track}: no record says that a model made it; say what AI did with --ai ROLE=SHARE")
     title = track.stem

@@ -187,11 +187,11 @@ def parse_json(data: bytes, *, source: str, limit: int = MAX_JSON_BYTES) -> Any:
         return number if math.isfinite(number) else refuse(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
             raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
-        return found
+        return members
 
     if len(data) > limit:
         raise Malformed(f"{source}: {len(data)} bytes is over the limit of {limit}")

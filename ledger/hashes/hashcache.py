@@ -46,8 +46,8 @@ CREATE TABLE IF NOT EXISTS hashes (
 
 def state_of(path: Path) -> State:
     """Return what must stay the same for a digest of `path` to count; raises `OSError`."""
-    found = os.stat(path, follow_symlinks=False)
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+    status = os.stat(path, follow_symlinks=False)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,12 @@ class HashCache:
             self.file.unlink(missing_ok=True)
             return {}
 
-    def save(self, base: Path, found: Mapping[Part, tuple[State, Digest]], gone: Iterable[Part]) -> None:
+    def save(self, base: Path, digests: Mapping[Part, tuple[State, Digest]], gone: Iterable[Part]) -> None:
         """Keep the digests of parts of `base`, and forget those of files that are gone."""
         now, key = time.time_ns(), os.fspath(base)
         rows = [
             (key, *part, *state[:3], str(state[3]), str(state[4]), digest.value)
-            for part, (state, digest) in found.items()
+            for part, (state, digest) in digests.items()
             if now - max(state[1], state[2]) > SETTLING_NS
         ]
         try:

@@ -208,7 +208,7 @@ class Manifest:
             raise PathRefused(f"{path} holds no files; there is nothing to hash")
         base = Path(os.path.realpath(path))
         known = cache.load(base) if cache else {}
-        found: dict[Part, tuple[State, Digest]] = {}
+        digests: dict[Part, tuple[State, Digest]] = {}
         fresh: list[tuple[Part, State]] = []
         for name in names:
             try:
@@ -217,7 +217,7 @@ class Manifest:
                 raise PathRefused(f"cannot read {path / name}: {error.strerror}") from None
             for part in method.parts(name, state[0]):
                 if part in known and known[part][0] == state:
-                    found[part] = known[part]
+                    digests[part] = known[part]
                 else:
                     fresh.append((part, state))
 
@@ -228,12 +228,14 @@ class Manifest:
         # hashlib releases the interpreter lock, so large files are hashed side by side.
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             for (part, state), value in zip(fresh, pool.map(digest, fresh), strict=True):
-                found[part] = (state, value)
+                digests[part] = (state, value)
         if cache is not None and fresh:
             there = set(names)
-            cache.save(base, {part: found[part] for part, _ in fresh}, [part for part in known if part[0] not in there])
+            cache.save(
+                base, {part: digests[part] for part, _ in fresh}, [part for part in known if part[0] not in there]
+            )
         try:
-            return cls({method.resource(part): value for part, (_, value) in found.items()}, method)
+            return cls({method.resource(part): value for part, (_, value) in digests.items()}, method)
         except Malformed as error:
             raise PathRefused(f"{path}: {error}") from None
 
@@ -252,7 +254,7 @@ class Manifest:
         )
 
 
-def left_out(path: Path, ignored: Iterable[str]) -> list[str]:
+def find_ignored(path: Path, ignored: Iterable[str]) -> list[str]:
     """Return those of some names that are there below a folder, sorted; none for a file."""
     return sorted(name for name in set(ignored) if os.path.lexists(path / name)) if path.is_dir() else []
 

@@ -93,9 +93,9 @@ def root_of(leaf: bytes, proof: Sequence[bytes]) -> bytes:
 
 def check_proof(root: bytes, leaf: bytes, proof: Sequence[bytes]) -> None:
     """Return None if `proof` leads from `leaf` to `root`, else raise `Malformed`."""
-    found = root_of(leaf, proof)
-    if found != root:
-        raise Malformed(f"the Merkle proof leads to the root 0x{found.hex()}, not to 0x{root.hex()}")
+    computed = root_of(leaf, proof)
+    if computed != root:
+        raise Malformed(f"the Merkle proof leads to the root 0x{computed.hex()}, not to 0x{root.hex()}")
 
 
 def _pair(left: bytes, right: bytes) -> bytes:

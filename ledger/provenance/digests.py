@@ -37,8 +37,8 @@ class Digests:
 
     def measure(self, path: Path) -> Manifest | Digest:
         """Hash an artefact: the manifest of a folder, the digest of a file; raises `PathRefused`."""
-        found = self.manifest(path, FILES)
-        return found if path.is_dir() else found.files["."]
+        manifest = self.manifest(path, FILES)
+        return manifest if path.is_dir() else manifest.files["."]
 
     def of(self, path: Path) -> Digest:
         """Return the digest of an artefact: manifest root of a folder, SHA-256 of a file."""

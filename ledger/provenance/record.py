@@ -27,7 +27,7 @@ from ledger.hashes.digest import (
 )
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest, check_name
-from ledger.paths import beside, named
+from ledger.paths import beside, give_name
 from ledger.signing.statement import Material, Origin
 from ledger.staging import Staged
 
@@ -73,8 +73,8 @@ def record_path(path: Path) -> Path:
 
 def measure(path: Path, cache: HashCache | None = None) -> Manifest | Digest:
     """Hash an artefact: the manifest of a folder, the digest of a file; raises `PathRefused`."""
-    found = Manifest.of_path(path, FILES, cache)
-    return found if path.is_dir() else found.files["."]
+    manifest = Manifest.of_path(path, FILES, cache)
+    return manifest if path.is_dir() else manifest.files["."]
 
 
 def digest_of(path: Path, cache: HashCache | None = None) -> Digest:
@@ -103,7 +103,7 @@ def material_of(kind: str, path: Path, *, artefact: Path, digest: Digest | None 
     """
     base = record_path(artefact).resolve().parent
     hint = Path(os.path.relpath(path.resolve(), base)).as_posix()
-    return Material(kind, named(path).name, digest or digest_of(path), hint)
+    return Material(kind, give_name(path).name, digest or digest_of(path), hint)
 
 
 def write_record(
@@ -128,7 +128,7 @@ def write_record(
     parameters : mapping, optional
         Any JSON; integers at most 2**53 - 1.
     environment : mapping, optional
-        ``code`` and ``hardware``, from `ledger.provenance.environment.environment`.
+        ``code`` and ``hardware``, from `ledger.provenance.environment.describe_environment`.
     also : sequence of str
         Further files of the artefact, relative to the folder of `path`.
 
@@ -185,7 +185,7 @@ def index_of(path: Path) -> Path | None:
 
     It is ``index.html`` in the folder above the report's, and lists the reports by digest under ``reports``.
     """
-    index = Path(os.path.normpath(named(path).parent / "..")) / "index.html"
+    index = Path(os.path.normpath(give_name(path).parent / "..")) / "index.html"
     record = read_record(index) if index.is_file() else None
     listed = record.origin.parameters.get("reports") if record else None
     return index if isinstance(listed, dict) and place_of(path) in listed else None
@@ -193,7 +193,7 @@ def index_of(path: Path) -> Path | None:
 
 def place_of(report: Path) -> str:
     """Return what the index of several reports calls a report: its folder's name and its own."""
-    return f"{os.path.basename(os.path.realpath(named(report).parent))}/{report.name}"
+    return f"{os.path.basename(os.path.realpath(give_name(report).parent))}/{report.name}"
 
 
 def owner_of(path: Path) -> Path:

@@ -16,7 +16,7 @@ from ledger.hashes.digest import (
 )
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest, Method
-from ledger.paths import beside, named
+from ledger.paths import beside, give_name
 from ledger.provenance.contributions import contributions_file, read_contributions
 from ledger.provenance.record import measure, read_record, record_path, root_of
 from ledger.provenance.signed import check_pages
@@ -104,12 +104,12 @@ def sign_path(
 
 def _statements(path: Path, method: Method, cache: HashCache | None, staged: Staged) -> dict[str, Statement]:
     """Return what is to be signed about an artefact, by the suffix of the signature."""
-    record, name = read_record(path, staged), named(path).name
+    record, name = read_record(path, staged), give_name(path).name
     kind = record.origin.kind if record else "folder" if path.is_dir() else "file"
     origin = record.origin if record else Origin(kind)
     measured = measure(path, cache) if staged.content(path) is None else staged.digest(path)
     content = root_of(measured)
-    found = {}
+    statements = {}
     if path.is_dir() or kind in ("dataset", "model", "file"):
         if record is not None and record.also:
             raise Malformed(f"{record_path(path)}: a {kind} of several files is a folder; also must be empty")
@@ -117,18 +117,18 @@ def _statements(path: Path, method: Method, cache: HashCache | None, staged: Sta
             manifest = Manifest.of_path(path, method, cache)
         else:
             manifest = measured if isinstance(measured, Manifest) else Manifest({".": measured}, Method())
-        found[".sig"] = content_statement(name, manifest, origin)
+        statements[".sig"] = content_statement(name, manifest, origin)
     else:
         others = (record_path(path).name, *(record.also if record else ()))
         check_pages(path, origin)
         check_pages(path, origin, "reports")
-        digests = {other: staged.digest(named(path).parent / other) for other in others}
-        found[".sig"] = file_statement({name: content} | digests, origin)
+        digests = {other: staged.digest(give_name(path).parent / other) for other in others}
+        statements[".sig"] = file_statement({name: content} | digests, origin)
     if kind == "model" and record is not None:
-        found[".run.sig"] = run_statement({name: content}, origin)
+        statements[".run.sig"] = run_statement({name: content}, origin)
     if entries := _contributions(path):
-        found[".contributions.sig"] = contributions_statement(name, content, entries)
-    return found
+        statements[".contributions.sig"] = contributions_statement(name, content, entries)
+    return statements
 
 
 def _contributions(path: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from ledger.hashes.digest import (
     read_bytes,
 )
 from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, ManifestMismatch, Method, check_name
-from ledger.paths import beside, named
+from ledger.paths import beside, give_name
 from ledger.provenance.record import digest_of, measure, read_record, record_path, root_of
 from ledger.signing.envelope import Envelope
 from ledger.signing.predicates import (
@@ -78,8 +78,8 @@ def check_about(report: Path, track: Path, trust: Trust) -> None:
     if os.path.lexists(beside(report, ".sig")):
         origin = read_as_signed(report, trust)[0].origin
     else:
-        found = read_record(report)
-        origin = found.origin if found else Origin("file")
+        record = read_record(report)
+        origin = record.origin if record else Origin("file")
         hash_file(report)  # refuses what is no file
         check_pages(report, origin)
     digest = digest_of(track)
@@ -197,19 +197,19 @@ def check_content(
         method = Method(expected.method.shard_bytes, (*expected.method.ignored, *ignored))
         # A model of one file has the resource ".", or its own name as the specification can be read.
         names = {name.rsplit(":", 2)[0] if method.shard_bytes else name for name in expected.files}
-        of_file = names == {"."} or (names == {named(path).name} and not path.is_dir())
+        of_file = names == {"."} or (names == {give_name(path).name} and not path.is_dir())
         if path.is_dir() == of_file:
             raise Malformed(f"{path}: the statement is about a {'file' if path.is_dir() else 'folder'}")
         if method.shard_bytes is None and isinstance(measured, Digest):
-            found = Manifest({names.pop(): measured}, expected.method)
+            actual = Manifest({names.pop(): measured}, expected.method)
         elif method == FILES and isinstance(measured, Manifest):
-            found = measured
+            actual = measured
         else:
-            found = measured_by(path, method)
+            actual = measured_by(path, method)
     else:
-        found = _files_of(signed, measured)
+        actual = _files_of(signed, measured)
         expected = Manifest(statement.subjects)
-    if diff := expected.diff(found):
+    if diff := expected.diff(actual):
         raise ManifestMismatch(message("{path} is not as signed", path=path), diff)
     check_pages(path, signed.origin)
     if signed.told:
@@ -245,7 +245,7 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
     told = origin.parameters.get(what, {}) if origin.kind == "report" else {}
     if not isinstance(told, Mapping):
         raise Malformed(f"{path}: {what} is no JSON object")
-    folder = named(path).parent
+    folder = give_name(path).parent
     there = [name for name in told if os.path.lexists(folder / check_name(name))]
     if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
         raise ManifestMismatch(
@@ -256,14 +256,14 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
 def _files_of(signed: Signed, measured: Manifest | Digest) -> Manifest:
     """Return the files that a track's or report's statement is about, as they are now."""
     path = signed.path
-    folder, name = named(path).parent, named(path).name
+    folder, name = give_name(path).parent, give_name(path).name
     if isinstance(measured, Manifest):
         raise Malformed(f"{path}: the statement is about a file ({signed.statement.predicate_type}), not a folder")
     if name not in signed.statement.subjects:
         names = ", ".join(signed.statement.subjects)
         raise Malformed(f"{path}: the signature is about {names}, not about {name}")
-    found = {name: measured}
+    digests = {name: measured}
     for other in signed.statement.subjects:
         if other != name and os.path.lexists(folder / other):
-            found[other] = hash_file(folder / other)
-    return Manifest(found)
+            digests[other] = hash_file(folder / other)
+    return Manifest(digests)

@@ -164,8 +164,8 @@ def is_for_time_stamps(certificate: x509.Certificate) -> bool:
 
 def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a PEM file, each an authority; raises `KeyUnusable`."""
-    found = load_certificates(path)
-    for certificate in found:
+    certificates = load_certificates(path)
+    for certificate in certificates:
         try:
             allowed = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         except (x509.ExtensionNotFound, *UNREADABLE):
@@ -176,7 +176,7 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
                 f"{path}: the certificate of {name!r} is no certificate authority; trust its public key instead, or "
                 "the CA that issued it"
             )
-    return found
+    return certificates
 
 
 def pem_text(*certificates: x509.Certificate) -> str:

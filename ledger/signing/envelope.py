@@ -70,16 +70,16 @@ class Envelope:
         material: dict[str, Any] = {"tlogEntries": []}
         if self.certificates:
             chain = [certificate.public_bytes(serialization.Encoding.DER) for certificate in self.certificates]
-            material["x509CertificateChain"] = {"certificates": [{"rawBytes": _encoded(der)} for der in chain]}
+            material["x509CertificateChain"] = {"certificates": [{"rawBytes": _encode(der)} for der in chain]}
         else:
             material["publicKey"] = {"hint": self.keyid}
         value = {
             "mediaType": BUNDLE_TYPE,
             "verificationMaterial": material,
             "dsseEnvelope": {
-                "payload": _encoded(self.payload),
+                "payload": _encode(self.payload),
                 "payloadType": PAYLOAD_TYPE,
-                "signatures": [{"keyid": self.keyid, "sig": _encoded(self.signature)}],
+                "signatures": [{"keyid": self.keyid, "sig": _encode(self.signature)}],
             },
         }
         return canonical_json(value) + b"\n"
@@ -109,7 +109,7 @@ class Envelope:
         keyid, certificates = _material(bundle["verificationMaterial"], source)
         if (signature.get("keyid") or keyid) != keyid:
             raise Malformed(f"{source}: keyid {signature['keyid']!r} is not that of the verification material")
-        return cls(_decoded(entry["payload"], source), keyid, _decoded(signature["sig"], source), certificates)
+        return cls(_decode(entry["payload"], source), keyid, _decode(signature["sig"], source), certificates)
 
 
 def _material(value: object, source: str) -> tuple[str, tuple[x509.Certificate, ...]]:
@@ -131,17 +131,17 @@ def _material(value: object, source: str) -> tuple[str, tuple[x509.Certificate, 
             return Digest.from_hex(key["hint"]).hex, ()  # 64 hexadecimal digits, the same rule as for digests
         if not key.get("rawBytes"):
             raise Malformed(f"{source}: publicKey has neither hint nor rawBytes, so the signer is not named")
-        return key_id(_public_key(_decoded(key["rawBytes"], source), source)), ()
+        return key_id(_public_key(_decode(key["rawBytes"], source), source)), ()
     chain = json_object(material["x509CertificateChain"], "x509CertificateChain", {"certificates"})
     items = json_array(chain["certificates"], "certificates")
     if not 1 <= len(items) <= MAX_CERTIFICATES:
         raise Malformed(f"{source}: {len(items)} certificates; 1 to {MAX_CERTIFICATES} are allowed")
     certificates = tuple(_certificate(item, source) for item in items)
-    return key_id(_supported(certificates[0].public_key(), source)), certificates
+    return key_id(_check_supported(certificates[0].public_key(), source)), certificates
 
 
 def _certificate(item: object, source: str) -> x509.Certificate:
-    data = _decoded(json_object(item, "certificate", {"rawBytes"})["rawBytes"], source)
+    data = _decode(json_object(item, "certificate", {"rawBytes"})["rawBytes"], source)
     try:
         return x509.load_der_x509_certificate(data)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -155,10 +155,10 @@ def _public_key(data: bytes, source: str) -> ec.EllipticCurvePublicKey:
         key = load(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"{source}: rawBytes is not a public key: {error}") from None
-    return _supported(key, source)
+    return _check_supported(key, source)
 
 
-def _supported(key: object, source: str) -> ec.EllipticCurvePublicKey:
+def _check_supported(key: object, source: str) -> ec.EllipticCurvePublicKey:
     try:
         return check_curve(key, source)
     except KeyUnusable as error:  # here it is the file that is at fault, not a key of the user's
@@ -203,11 +203,11 @@ def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> None:
         ) from None
 
 
-def _encoded(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decoded(value: object, source: str) -> bytes:
+def _decode(value: object, source: str) -> bytes:
     try:
         data = base64.b64decode(value if isinstance(value, str) else "!", validate=True)
     except (binascii.Error, ValueError):

@@ -177,15 +177,15 @@ class _RevocationList:
         if statement.predicate_type != REVOCATION_PREDICATE:
             raise Malformed(f"{source}: {statement.predicate_type!r} is no revocation list")
         entries = json_array(json_object(statement.predicate, source, {"entries"})["entries"], "entries")
-        found = []
+        roots = []
         for item in entries:
             entry = json_object(item, source, {"key", "since", "reason", "noted"}, {"rotation"})
             key = Digest.from_hex(entry["key"]).hex
             if key != envelope.keyid:
                 _check_authority(entry.get("rotation"), key, envelope, trust, source)
             parse_time(entry["noted"])
-            found.append(Revocation(key, parse_time(entry["since"]), str(entry["reason"])))
-        return cls(envelope, tuple(entries), tuple(found))
+            roots.append(Revocation(key, parse_time(entry["since"]), str(entry["reason"])))
+        return cls(envelope, tuple(entries), tuple(roots))
 
     def keep(self) -> None:
         """Put the list in the place of the one that is known; raises `Malformed` where it does not extend it."""

@@ -69,10 +69,10 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
         If the file is absent or unreadable, or holds no certificate or one that is malformed.
     """
     try:
-        found = tuple(x509.load_pem_x509_certificates(read_key(path)))
+        certificates = tuple(x509.load_pem_x509_certificates(read_key(path)))
     except (ValueError, UnsupportedAlgorithm):
         raise KeyUnusable(f"{path} holds no PEM certificates that can be read") from None
-    return found
+    return certificates
 
 
 def refuse_shared(path: Path) -> None:

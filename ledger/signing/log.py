@@ -128,7 +128,7 @@ class TransparencyLog:
                 node, level, position = leaf_hash(leaf), 0, size
                 database.execute("INSERT INTO nodes VALUES (?, ?, ?)", (0, size, node))
                 while position % 2:
-                    node = node_hash(self._stored(database, level, position - 1), node)
+                    node = node_hash(self._read_node(database, level, position - 1), node)
                     level, position = level + 1, position // 2
                     database.execute("INSERT INTO nodes VALUES (?, ?, ?)", (level, position, node))
                 size += 1
@@ -213,7 +213,7 @@ class TransparencyLog:
         SignerUnknown
             If no head is signed by anybody who is trusted.
         """
-        kept = self._kept_heads()
+        kept = self._read_heads()
         if kept and not self.file.exists():
             raise LogIncomplete(f"{self.file}: the log is not there, and {HEADS} beside it says that there was one")
         with self._database() as database:
@@ -255,14 +255,14 @@ class TransparencyLog:
                 )
         return max(heads)
 
-    def _kept_heads(self) -> list[tuple[str, bytes]]:
+    def _read_heads(self) -> list[tuple[str, bytes]]:
         """Return the copies of tree heads, by the key id of their signers."""
         return [(file.stem, read_bytes(file)) for file in sorted(self._heads.glob("*.sig"))]
 
     @property
     def exists(self) -> bool:
         """Whether there is a log, or something says that there was one."""
-        return self.file.exists() or bool(self._kept_heads())
+        return self.file.exists() or bool(self._read_heads())
 
     def inclusion_proof(self, position: int, size: int) -> list[bytes]:
         """Return the proof that an entry is in the tree of the first `size` entries (RFC 9162, 2.1.3.1)."""
@@ -364,7 +364,7 @@ class TransparencyLog:
     def _size(database: sqlite3.Connection) -> int:
         return int(database.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM entries").fetchone()[0])
 
-    def _stored(self, database: sqlite3.Connection, level: int, position: int) -> bytes:
+    def _read_node(self, database: sqlite3.Connection, level: int, position: int) -> bytes:
         row = database.execute("SELECT hash FROM nodes WHERE level = ? AND position = ?", (level, position)).fetchone()
         if row is None or not isinstance(row[0], bytes):
             raise LogBroken(f"{self.file}: node {position} of level {level} is not there")
@@ -375,7 +375,7 @@ class TransparencyLog:
         count = stop - start
         if count & (count - 1) == 0:
             level = count.bit_length() - 1
-            return self._stored(database, level, start >> level)
+            return self._read_node(database, level, start >> level)
         middle = start + split_size(count)
         return node_hash(self._range(database, start, middle), self._range(database, middle, stop))
 

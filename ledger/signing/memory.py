@@ -112,7 +112,7 @@ class Memory:
         known = own and self._by_file.get(own.file.removesuffix(".sig") + suffix)
         return known if known and known.content in _contents(content) else None
 
-    def noted(self, payload: Digest, what: str) -> str | None:
+    def time_noted(self, payload: Digest, what: str) -> str | None:
         """Return when something was made for a statement on this machine (see `TransparencyLog.note`), or None."""
         return self._notes.get((payload.hex, what))
 

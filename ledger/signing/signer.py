@@ -141,7 +141,7 @@ def load_signer(key: str | Path, password: Callable[[], str], certificate: Path 
     return Signer(private, chain or own)
 
 
-def _given(path: Path, password: Callable[[], str]) -> bytes:
+def _read_given(path: Path, password: Callable[[], str]) -> bytes:
     text = password()
     if not text:
         raise KeyUnusable(f"{path}: the password is empty, and a key under an empty one is not protected")
@@ -156,7 +156,7 @@ def _p12_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[obje
     else:
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
-        private, leaf, others = pkcs12.load_key_and_certificates(data, _given(path, password))
+        private, leaf, others = pkcs12.load_key_and_certificates(data, _read_given(path, password))
     except (ValueError, UnsupportedAlgorithm):
         raise KeyUnusable(f"{path} does not open; check the password and the file") from None
     return private, (leaf, *others) if leaf else ()
@@ -172,7 +172,7 @@ def _pem_key(path: Path, data: bytes, password: Callable[[], str]) -> tuple[obje
     else:
         raise KeyUnusable(f"{path} is not encrypted; keys without a password are refused, make a new one")
     try:
-        return serialization.load_pem_private_key(data, _given(path, password)), ()
+        return serialization.load_pem_private_key(data, _read_given(path, password)), ()
     except (ValueError, UnsupportedAlgorithm):
         raise KeyUnusable(f"{path} does not open; check the password and the file") from None
 

@@ -53,9 +53,9 @@ def time_stamp(signature: bytes, url: str) -> bytes:
         request = urllib.request.Request(url, query.as_bytes(), {"Content-Type": "application/timestamp-query"})
         with _OPENER.open(request, timeout=TIMEOUT_S) as response:
             answer = _within(response, time.monotonic() + TIMEOUT_S)
-        found = client.decode_timestamp_response(in_order(answer))
-        _check_imprint(found, signature)
-        if found.tst_info.nonce != query.nonce:
+        decoded = client.decode_timestamp_response(in_order(answer))
+        _check_imprint(decoded, signature)
+        if decoded.tst_info.nonce != query.nonce:
             raise ValueError("the nonce is another one")
     except (OSError, ValueError, SignatureInvalid) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -108,15 +108,15 @@ def check_time_stamp(signature_file: Path, signature: bytes, roots: Sequence[x50
     """
     client, file = _client(), stamp_file(signature_file)
     try:
-        found = client.decode_timestamp_response(in_order(read_bytes(file, MAX_RESPONSE)))
-        _check_imprint(found, signature)
-        moment: datetime = found.tst_info.gen_time
+        response = client.decode_timestamp_response(in_order(read_bytes(file, MAX_RESPONSE)))
+        _check_imprint(response, signature)
+        moment: datetime = response.tst_info.gen_time
     except ValueError as error:
         raise Malformed(f"{file} is no RFC 3161 time stamp: {error}") from None
     except SignatureInvalid as error:
         raise SignatureInvalid(f"{file}: {error}") from None
     try:
-        client.VerifierBuilder(roots=list(roots)).build().verify_message(found, signature)
+        client.VerifierBuilder(roots=list(roots)).build().verify_message(response, signature)
     except (ValueError, client.VerificationError):
         return None
     return moment
@@ -145,7 +145,7 @@ def in_order(answer: bytes) -> bytes:
 
 def _elements(data: bytes) -> list[tuple[int, bytes]]:
     """Return the DER elements that follow one another, as tag and content; raises `ValueError` for anything else."""
-    found, at = [], 0
+    elements, at = [], 0
     while at < len(data):
         head = data[at : at + 2]
         if len(head) < 2 or head[0] & 0x1F == 0x1F or head[1] in (0x80, 0xFF):
@@ -156,8 +156,8 @@ def _elements(data: bytes) -> list[tuple[int, bytes]]:
         at = start + length
         if at > len(data):
             raise ValueError("cut short")
-        found.append((head[0], data[start:at]))
-    return found
+        elements.append((head[0], data[start:at]))
+    return elements
 
 
 def _element(tag: int, content: bytes) -> bytes:
@@ -169,8 +169,8 @@ def _element(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(length)]) + length + content
 
 
-def _check_imprint(found: Any, signature: bytes) -> None:
-    if found.tst_info.message_imprint.message != hashlib.sha256(signature).digest():
+def _check_imprint(response: Any, signature: bytes) -> None:
+    if response.tst_info.message_imprint.message != hashlib.sha256(signature).digest():
         raise SignatureInvalid("the time stamp is about another signature")
 
 

@@ -146,8 +146,8 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
         KeyRevoked
             Otherwise.
         """
-        found = self.revoked.get(identifier)
-        if found is None or (at is not None and at < found.since):
+        revocation = self.revoked.get(identifier)
+        if revocation is None or (at is not None and at < revocation.since):
             return
         raise KeyRevoked(
             message(
@@ -155,8 +155,8 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
                 if at is None
                 else "the key {key:word}... is revoked since {day:word} ({reason}); it is known only since {time:word}",
                 key=identifier[:16],
-                day=format_time(found.since),
-                reason=found.reason,
+                day=format_time(revocation.since),
+                reason=revocation.reason,
                 time=at and format_time(at),
             )
         )
@@ -227,11 +227,11 @@ def _key_of_chain(
         .extension_policies(ca_policy=authority, ee_policy=anybody)
     )
     try:
-        found = policy.build_client_verifier().verify(leaf, list(chain[1:]))
+        verified = policy.build_client_verifier().verify(leaf, list(chain[1:]))
     except verification.VerificationError as error:
         raise SignerUnknown(f"the certificate of {name!r} does not lead to a trusted authority: {error}") from None
     try:
-        reason = _unfit(leaf, found.chain[1:], leaf in roots)
+        reason = _unfit(leaf, verified.chain[1:], leaf in roots)
     except UNREADABLE as error:
         reason = f"an extension can't be read: {error}"
     if reason:

@@ -18,7 +18,7 @@ from ledger.errors import (
 )
 from ledger.exchange.credential import credential_links
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
-from ledger.hashes.manifest import Manifest, left_out
+from ledger.hashes.manifest import Manifest, find_ignored
 from ledger.links import Link, LinkVerdict
 from ledger.paths import beside
 from ledger.provenance.contributions import contributions_file, read_contributions
@@ -55,7 +55,7 @@ DOUBTS = {
 class SignatureChecks(Walk):
     """A walk that verifies what is signed about one artefact."""
 
-    def uncovered(self, path: Path, owner: Path) -> None:
+    def say_uncovered(self, path: Path, owner: Path) -> None:
         """Say first that a file is named by nothing signed: the record beside it is anybody's word."""
         text = message("{file} lists it, and no signature that can be believed names it", file=record_path(owner).name)
         verdict: LinkVerdict = "absent" if self.allow_unsigned else "missing"
@@ -78,7 +78,7 @@ class SignatureChecks(Walk):
                 with suppress(LedgerError):  # said where it is read as a statement
                     envelope = Envelope.from_bytes(read_bytes(file, MAX_RECORD_BYTES), source=str(file))
                     self._later(signed.path, suffix, hash_bytes(envelope.payload), known)
-        revoked = self.memory.noted(hash_bytes(signed.envelope.payload), "revoked")
+        revoked = self.memory.time_noted(hash_bytes(signed.envelope.payload), "revoked")
         anchors = [link for link in self.links if (link.name, link.subject) == ("anchor", str(signed.path))]
         if revoked and not any(link.verdict in ("broken", "missing") for link in anchors):
             text = message(
@@ -124,7 +124,7 @@ class SignatureChecks(Walk):
                     count=len(manifest.files),
                     signer=by,
                 )
-                extra = left_out(path, (*manifest.method.ignored, *ignored))
+                extra = find_ignored(path, (*manifest.method.ignored, *ignored))
         except LedgerError as error:
             self.fault(name, path, error)
             return False
@@ -163,9 +163,9 @@ class SignatureChecks(Walk):
     def check_credentials(self, path: Path, signed: Signed | None = None, time: datetime | None = None) -> list[Link]:
         """Judge the credentials of an artefact; `time`: when it is known to have been there just as it is."""
         older = dict.fromkeys(signed.statement.subjects, time) if signed and time else {}
-        found = list(credential_links(path, signed.origin if signed else None, self.keys, older))
-        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in found if report]
-        return [link for link, _ in found]
+        links = list(credential_links(path, signed.origin if signed else None, self.keys, older))
+        self._reported[os.path.realpath(path)] = [(Path(link.subject), *report) for link, report in links if report]
+        return [link for link, _ in links]
 
     def check_key(
         self, signed: Signed, time: datetime | None, anchored: str | None, claimed: datetime | None, trust: Trust
@@ -268,7 +268,7 @@ class SignatureChecks(Walk):
             text = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
             self.add("contributions", path, "ok", message("{kinds}; as signed", kinds=text))
 
-    def logged(self, memory: Memory, path: Path, signed: Signed | None) -> None:
+    def check_logged(self, memory: Memory, path: Path, signed: Signed | None) -> None:
         """Look a statement up in this machine's log, and say what is wrong with that."""
         if memory.fault is not None:
             self.fault("log", path, memory.fault)

@@ -130,7 +130,7 @@ class Walk:
 
     def is_noted(self, signed: Signed, what: str, file: Path) -> bool:
         """Whether this machine's log says that something was made for a statement, and it is not there; say so."""
-        time = self.memory.noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
+        time = self.memory.time_noted(hash_bytes(signed.envelope.payload), what) if self.memory else None
         if time is None:
             return False
         text = message(NOTED[what], file=file, time=time)

@@ -71,18 +71,18 @@ def ticks_of(root: Element) -> int:
 
 def read_parts(root: Element) -> dict[str, list[Measure]]:
     """Measures of each part, in order; a score may hold parts of measures or measures of parts."""
-    found: dict[str, list[Measure]] = {}
+    parts: dict[str, list[Measure]] = {}
     if root.tag == "score-partwise":
         for part in root.findall("part"):
             for measure in part.findall("measure"):
-                found.setdefault(part.get("id", ""), []).append(_measure(measure, measure))
-        return found
+                parts.setdefault(part.get("id", ""), []).append(_measure(measure, measure))
+        return parts
     for bar, measure in enumerate(root.findall("measure")):
         for part in measure.findall("part"):
-            mine = found.setdefault(part.get("id", ""), [])
+            mine = parts.setdefault(part.get("id", ""), [])
             mine += [Measure(measure.get("number", ""), False, Element("part"))] * (bar - len(mine))
             mine.append(_measure(measure, part))
-    return found
+    return parts
 
 
 def _measure(about: Element, elements: Element) -> Measure:
@@ -102,11 +102,11 @@ def marks_in_force(bars: list[Bar]) -> Iterator[tuple[float, tuple[int, int]]]:
 
 def keep_changes(said: list[tuple[float, T]]) -> list[tuple[float, T]]:
     """Leave out what is in force already; of several at one place the last holds."""
-    found: list[tuple[float, T]] = []
+    changes: list[tuple[float, T]] = []
     for at, value in dict(said).items():
-        if not found or found[-1][1] != value:
-            found.append((at, value))
-    return found
+        if not changes or changes[-1][1] != value:
+            changes.append((at, value))
+    return changes
 
 
 def read_meter(time: Element) -> tuple[int, int] | None:

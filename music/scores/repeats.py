@@ -43,7 +43,7 @@ class Signs:
     fine: bool = False
 
 
-def played(signs: list[Signs], name: str) -> list[tuple[int, int]]:
+def unfold_bars(signs: list[Signs], name: str) -> list[tuple[int, int]]:
     """Return the bars as they are played, each with its pass, from 1.
 
     Raises
@@ -59,7 +59,7 @@ def played(signs: list[Signs], name: str) -> list[tuple[int, int]]:
         if not repeated and start != here and (bar.forward or (not bar.ending and here and signs[here - 1].ending)):
             start, turn = here, 1  # a section begins, with a sign or behind the last ending
         repeated = False
-        if bar.ending and not _entered(signs, here, turn, back):
+        if bar.ending and not _is_entered(signs, here, turn, back):
             here += 1
             continue
         order.append((here, turn))
@@ -80,7 +80,7 @@ def played(signs: list[Signs], name: str) -> list[tuple[int, int]]:
     return order
 
 
-def _entered(signs: list[Signs], here: int, turn: int, back: bool) -> bool:
+def _is_entered(signs: list[Signs], here: int, turn: int, back: bool) -> bool:
     """Whether the bar, which stands under an ending, is played in this pass."""
     if back:
         return max(signs[here].ending) == max(_group(signs, here))

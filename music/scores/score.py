@@ -36,7 +36,7 @@ from music.scores.measures import (
     read_parts,
     ticks_of,
 )
-from music.scores.repeats import played
+from music.scores.repeats import unfold_bars
 
 LEFT_OUT = {
     "grace": "grace notes before the first beat, left out: {count:d}",
@@ -91,7 +91,7 @@ class _Reader:
             _Instrument(self, track, names.get(owner)).read(measures)
         self._close()
         signs = [bar.signs for bar in self.bars]
-        order = played(signs, self.name) if unfold else [(i, 1) for i in range(len(signs))]
+        order = unfold_bars(signs, self.name) if unfold else [(i, 1) for i in range(len(signs))]
         return self._sequence(order, title)
 
     def _close(self) -> None:
@@ -157,8 +157,8 @@ class _Reader:
         """Return the note that a tie joins to this one, of its own staff or of another of its part."""
         track, end = self.parts[sound.part].track, round(64 * onset)
         staves = (i for i in self.staves[track] if i != sound.part)
-        found = next((notes for i in (sound.part, *staves) if (notes := held.get((i, sound.pitch, end)))), None)
-        return found.pop() if found else None
+        struck = next((notes for i in (sound.part, *staves) if (notes := held.get((i, sound.pitch, end)))), None)
+        return struck.pop() if struck else None
 
     def _build(
         self,

@@ -34,7 +34,7 @@ def differences(finding: Finding) -> list[Difference]:
     """List them in the order of the track; between two matched notes, unmatched ones are compared one by one."""
     track, piece = together(finding)
     there = {n.pair: k for k, n in enumerate(piece) if n.pair is not None}
-    found: list[Difference] = []
+    differences: list[Difference] = []
     alone: list[PassageNote] = []
     seen = 0  # notes of the piece that were dealt with
 
@@ -56,8 +56,8 @@ def differences(finding: Finding) -> list[Difference]:
         if place is None:
             alone.append(note)
             continue
-        found += beside(piece[seen:place])
+        differences += beside(piece[seen:place])
         alone, seen = [], max(seen, place + 1)
         if not note.in_time:
-            found.append(told(note, "rhythm", note, piece[place]))
-    return found + beside(piece[seen:])
+            differences.append(told(note, "rhythm", note, piece[place]))
+    return differences + beside(piece[seen:])

@@ -83,7 +83,7 @@ def notation(finding: Finding, key: str) -> Score | None:
     signature = _signature(key)
     staves = [_events([n for n in notes if 0 <= n.onset_beat * 8 < until], until) for notes in (track, piece)]
     svg = mei_to_svg(_mei(staves, bar, count, finding.first_bar, signature), "notation")
-    width, height, drawn, glyphs = _tidied(svg)
+    width, height, drawn, glyphs = _tidy(svg)
     return Score(Markup(drawn), width, height, glyphs, count * bar > last * 8)
 
 
@@ -188,13 +188,13 @@ def _bar(events: Sequence[_Event], start: int, length: int, signature: int) -> s
             before = k > 0 or event.start < low
             after = k + 1 < len(parts) or event.start + event.length > high
             tie = {(True, True): "m", (True, False): "t", (False, True): "i"}.get((before, after), "")
-            out.append(((at - start) // 8, dur >= 8, _written(event.notes, dur, dots, tie, signature)))
+            out.append(((at - start) // 8, dur >= 8, _write_note(event.notes, dur, dots, tie, signature)))
             at += units
     rest(end)
-    return _beamed(out) if any("<rest" not in written for _, _, written in out) else "<mRest/>"
+    return _beam(out) if any("<rest" not in written for _, _, written in out) else "<mRest/>"
 
 
-def _beamed(items: Sequence[tuple[int, bool, str]]) -> str:
+def _beam(items: Sequence[tuple[int, bool, str]]) -> str:
     groups = (list(group) for _, group in groupby(items, key=lambda item: item[:2]))
     return "".join(
         f"<beam>{''.join(w for _, _, w in group)}</beam>"
@@ -218,7 +218,7 @@ def _dots(dots: int) -> str:
     return f' dots="{dots}"' if dots else ""
 
 
-def _written(notes: Sequence[PassageNote], dur: int, dots: int, tie: str, signature: int) -> str:
+def _write_note(notes: Sequence[PassageNote], dur: int, dots: int, tie: str, signature: int) -> str:
     time = f'dur="{dur}"{_dots(dots)}'
     heads = []
     for note in {n.pitch: n for n in notes}.values():
@@ -226,7 +226,7 @@ def _written(notes: Sequence[PassageNote], dur: int, dots: int, tie: str, signat
         kind = "alone" if note.pair is None else "both" if note.in_time else "pitch"
         # Signs of the key are only sounded, others are written.
         sign = (f' accid.ges="{name[1]}"' if _in_key(name, signature) else f' accid="{name[1]}"') if name[1:] else ""
-        if not name[1:] and _altered(name, signature):
+        if not name[1:] and _is_altered(name, signature):
             sign = ' accid="n"'
         joined = f' tie="{tie}"' if tie else ""
         shape = {"pitch": ' head.mod="paren"', "alone": ' head.shape="diamond"'}.get(kind, "")
@@ -236,16 +236,16 @@ def _written(notes: Sequence[PassageNote], dur: int, dots: int, tie: str, signat
     return f"<chord {time}>{''.join(f'<note {head}/>' for head in heads)}</chord>"
 
 
-def _altered(letter: str, signature: int) -> bool:
+def _is_altered(letter: str, signature: int) -> bool:
     order = "fcgdaeb" if signature > 0 else "beadgcf"
     return letter in order[: abs(signature)]
 
 
 def _in_key(name: str, signature: int) -> bool:
-    return _altered(name[0], signature) and (name[1] == "s") == (signature > 0)
+    return _is_altered(name[0], signature) and (name[1] == "s") == (signature > 0)
 
 
-def _tidied(svg: str) -> tuple[int, int, str, dict[str, Markup]]:
+def _tidy(svg: str) -> tuple[int, int, str, dict[str, Markup]]:
     """Return width, height and content of verovio's drawing, with our classes alone, and the shapes of its signs."""
     view = re.search(r'class="definition-scale"[^>]*viewBox="0 0 (\d+) (\d+)"', svg)
     if view is None:
@@ -256,13 +256,13 @@ def _tidied(svg: str) -> tuple[int, int, str, dict[str, Markup]]:
     body = re.sub(r'<use href="#(E[0-9A-F]{3,4})-\w+"', r'<use href="#\1"', body)
     body = re.sub(r'<g [^>]*class="[^"]*placeholder[^"]*">.*?</g>', "", body, flags=re.DOTALL)
     body = re.sub(r' id="[^"]*"', "", body)
-    body = re.sub(r' class="([^"]*)"', lambda m: _classed(m[1]), body)
+    body = re.sub(r' class="([^"]*)"', lambda m: _class_attribute(m[1]), body)
     body = re.sub(r">\s+<", "><", body)
     for _ in range(3):
         body = re.sub(r"<g( class=\"[\w-]*\")?\s*/>|<g( class=\"[\w-]*\")?></g>", "", body)
     return int(view[1]), int(view[2]), body.strip(), glyphs
 
 
-def _classed(names: str) -> str:
+def _class_attribute(names: str) -> str:
     ours = [f"m-{name}" for name in names.split() if name in _KEPT]
     return f' class="{ours[0]}"' if ours and names.startswith("note") else ""

@@ -25,7 +25,7 @@ from typing import Any
 from audit.disclosure import ROLES, Disclosure
 from audit.report import AuditReport
 from reports.checks import short
-from reports.exports.markdown import escaped
+from reports.exports.markdown import escape_text
 from reports.json_report import canonical
 
 FOLDER, UNKNOWN = "disclosure", "unknown"
@@ -34,7 +34,7 @@ RECORDED = ("vocals", "instrumentation", "post-production")
 MOST = 20  # entries of a distribution; the others are counted together
 
 
-def disclosure_files(report: AuditReport, found: Disclosure) -> dict[str, bytes]:
+def disclosure_files(report: AuditReport, disclosure: Disclosure) -> dict[str, bytes]:
     """Return the files of the pack by their place beside the report; the same input gives the same bytes.
 
     Raises
@@ -43,33 +43,33 @@ def disclosure_files(report: AuditReport, found: Disclosure) -> dict[str, bytes]
         When a credential holds what JSON cannot carry.
     """
     files = {
-        "summary.md": _summary(report, found).encode(),
-        "c2pa.json": canonical({"schema": "contraste-c2pa/1", "track": _track(report), **_c2pa(found)}),
+        "summary.md": _summary(report, disclosure).encode(),
+        "c2pa.json": canonical({"schema": "contraste-c2pa/1", "track": _track(report), **_c2pa(disclosure)}),
         "spotify.json": canonical(
             {
                 "schema": "contraste-spotify-credits/1",
                 "track": _track(report),
-                "credits": [{"role": role, "ai": found.roles.get(role, UNKNOWN)} for role in ROLES],
-                "unknown": _reasons(found, "roles"),
+                "credits": [{"role": role, "ai": disclosure.roles.get(role, UNKNOWN)} for role in ROLES],
+                "unknown": _reasons(disclosure, "roles"),
             }
         ),
         "apple.json": canonical(
             {
                 "schema": "contraste-apple-transparency/1",
                 "track": _track(report),
-                "ai_transparencies": apple_tags(found.roles),
+                "ai_transparencies": apple_tags(disclosure.roles),
                 "unknown": {
-                    **_reasons(found, "roles"),
+                    **_reasons(disclosure, "roles"),
                     "artwork": "not part of what was audited",
                     "music_video": "not part of what was audited",
                 },
             }
         ),
-        "model_card.md": _model_card(found).encode(),
-        "data_sheet.md": _data_sheet(report, found).encode(),
+        "model_card.md": _model_card(disclosure).encode(),
+        "data_sheet.md": _data_sheet(report, disclosure).encode(),
     }
-    if found.ddex:
-        files["ddex.xml"] = found.ddex
+    if disclosure.ddex:
+        files["ddex.xml"] = disclosure.ddex
     return {f"{FOLDER}/{name}": content for name, content in files.items()}
 
 
@@ -90,74 +90,85 @@ def _track(report: AuditReport) -> dict[str, str]:
     return {name: str(report.track.get(name, "")) for name in ("name", "sha256")}
 
 
-def _reasons(found: Disclosure, *about: str) -> dict[str, str]:
-    return {name: short(found.unknown[name]) for name in about if name in found.unknown}
+def _reasons(disclosure: Disclosure, *about: str) -> dict[str, str]:
+    return {name: short(disclosure.unknown[name]) for name in about if name in disclosure.unknown}
 
 
-def _c2pa(found: Disclosure) -> dict[str, Any]:
+def _c2pa(disclosure: Disclosure) -> dict[str, Any]:
     files = [
-        {"file": c.file, "verdict": c.verdict, "detail": short(c.detail), "says": c.says} for c in found.credentials
+        {"file": c.file, "verdict": c.verdict, "detail": short(c.detail), "says": c.says}
+        for c in disclosure.credentials
     ]
-    return {"files": files, "unknown": _reasons(found, "credential")}
+    return {"files": files, "unknown": _reasons(disclosure, "credential")}
 
 
-def _summary(report: AuditReport, found: Disclosure) -> str:
+def _summary(report: AuditReport, disclosure: Disclosure) -> str:
     lines = [
-        f"# AI in {escaped(str(report.track.get('name', 'track')))}",
+        f"# AI in {escape_text(str(report.track.get('name', 'track')))}",
         "",
-        f"SHA-256 {escaped(str(report.track.get('sha256', UNKNOWN)))}",
+        f"SHA-256 {escape_text(str(report.track.get('sha256', UNKNOWN)))}",
         "",
         "| role | AI |",
         "| --- | --- |",
-        *(f"| {role} | {found.roles.get(role, UNKNOWN)} |" for role in ROLES),
+        *(f"| {role} | {disclosure.roles.get(role, UNKNOWN)} |" for role in ROLES),
         "",
         "## Credentials (C2PA)",
         "",
-        *(f"- {escaped(c.file)}: {escaped(c.verdict)}: {escaped(c.detail)}" for c in found.credentials),
-        *([] if found.credentials else [f"- {UNKNOWN}: {escaped(found.unknown.get('credential', ''))}"]),
+        *(
+            f"- {escape_text(c.file)}: {escape_text(c.verdict)}: {escape_text(c.detail)}"
+            for c in disclosure.credentials
+        ),
+        *([] if disclosure.credentials else [f"- {UNKNOWN}: {escape_text(disclosure.unknown.get('credential', ''))}"]),
         "",
         "## What people did",
         "",
         *(
-            f"- {escaped(e['time'])} {escaped(e['kind'])} by {escaped(e['author']) or UNKNOWN}: {escaped(e['text'])}"
-            for e in found.contributions
+            f"- {escape_text(e['time'])} {escape_text(e['kind'])} by {escape_text(e['author']) or UNKNOWN}: "
+            f"{escape_text(e['text'])}"
+            for e in disclosure.contributions
         ),
-        *([] if found.contributions else [f"- {UNKNOWN}: {escaped(found.unknown.get('contributions', ''))}"]),
+        *(
+            []
+            if disclosure.contributions
+            else [f"- {UNKNOWN}: {escape_text(disclosure.unknown.get('contributions', ''))}"]
+        ),
         "",
         "## What is not known",
         "",
-        *(f"- {name}: {escaped(reason)}" for name, reason in sorted(found.unknown.items())),
+        *(f"- {name}: {escape_text(reason)}" for name, reason in sorted(disclosure.unknown.items())),
         "- artwork, music video: not part of what was audited",
         "",
     ]
     return "\n".join(lines)
 
 
-def _model_card(found: Disclosure) -> str:
+def _model_card(disclosure: Disclosure) -> str:
     lines = ["# Model card", ""]
-    if not found.model:
-        return "\n".join([*lines, f"Nothing is known of the model: {escaped(found.unknown.get('model', ''))}.", ""])
-    component = found.model["metadata"]["component"]
+    if not disclosure.model:
+        return "\n".join(
+            [*lines, f"Nothing is known of the model: {escape_text(disclosure.unknown.get('model', ''))}.", ""]
+        )
+    component = disclosure.model["metadata"]["component"]
     card = component["modelCard"]
     metrics = card["quantitativeAnalysis"]["performanceMetrics"]
     lines += [
-        f"- name: {escaped(component['name'])}",
+        f"- name: {escape_text(component['name'])}",
         f"- digest: {component['hashes'][0]['content']} (SHA-256, OpenSSF model signing 1.0 root)",
         f"- task: {card['modelParameters']['task']}, {card['modelParameters']['architectureFamily']}",
         "",
         "## Learned from",
         "",
-        *(f"- {escaped(d['name'])} {d['hashes'][0]['content']}" for d in found.model["components"]),
-        *([] if found.model["components"] else [f"- {UNKNOWN}: the model's record names no data set"]),
+        *(f"- {escape_text(d['name'])} {d['hashes'][0]['content']}" for d in disclosure.model["components"]),
+        *([] if disclosure.model["components"] else [f"- {UNKNOWN}: the model's record names no data set"]),
         "",
         "## What it reached",
         "",
-        *(f"- {escaped(m['slice'])}: {escaped(m['type'])} {escaped(m['value'])}" for m in metrics),
+        *(f"- {escape_text(m['slice'])}: {escape_text(m['type'])} {escape_text(m['value'])}" for m in metrics),
         *([] if metrics else [f"- {UNKNOWN}: the folder holds no training report"]),
         "",
         "## Settings",
         "",
-        *(f"- {escaped(p['name'])}: {escaped(p['value']) or 'none'}" for p in component["properties"]),
+        *(f"- {escape_text(p['name'])}: {escape_text(p['value']) or 'none'}" for p in component["properties"]),
         "",
         "## Intended use and limits",
         "",
@@ -169,12 +180,13 @@ def _model_card(found: Disclosure) -> str:
     return "\n".join(lines)
 
 
-def _data_sheet(report: AuditReport, found: Disclosure) -> str:
-    census = found.census
+def _data_sheet(report: AuditReport, disclosure: Disclosure) -> str:
+    census = disclosure.census
     lines = [
-        f"# Data sheet: {escaped(str(report.store.get('name', 'store')))}",
+        f"# Data sheet: {escape_text(str(report.store.get('name', 'store')))}",
         "",
-        f"The corpus that the track was compared with. Digest: {escaped(str(report.store.get('digest', UNKNOWN)))}.",
+        "The corpus that the track was compared with. "
+        f"Digest: {escape_text(str(report.store.get('digest', UNKNOWN)))}.",
         "",
         f"- pieces: {census.pieces:,}, {census.works:,} different works ({census.duplicates:,} duplicates)",
         f"- notes: {census.notes:,}; {census.hours:.1f} hours; recordings: {census.recordings:,}",
@@ -197,7 +209,7 @@ def _data_sheet(report: AuditReport, found: Disclosure) -> str:
         shown = list(counts.items())[:MOST]
         rest = sum(counts.values()) - sum(number for _, number in shown)
         lines += [f"## {title}", "", "| | pieces |", "| --- | --- |"]
-        lines += [f"| {escaped(name, 100) or UNKNOWN} | {number:,} |" for name, number in shown]
+        lines += [f"| {escape_text(name, 100) or UNKNOWN} | {number:,} |" for name, number in shown]
         lines += [f"| {len(counts) - MOST} others | {rest:,} |"] if rest else []
         lines.append("")
     return "\n".join(lines)

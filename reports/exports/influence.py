@@ -39,7 +39,7 @@ def influence_json(report: AuditReport, ledgers: Sequence[Ledger]) -> bytes:
     report : AuditReport
         Whose track, store and tool it names.
     ledgers : sequence of Ledger
-        From `audit.measures.influence.influence`.
+        From `audit.measures.influence.share_influence`.
     """
     return canonical(
         {
@@ -53,7 +53,7 @@ def influence_json(report: AuditReport, ledgers: Sequence[Ledger]) -> bytes:
     )
 
 
-def _cut(share: float) -> int:
+def _cut_share(share: float) -> int:
     """Return a share in millionths, cut, not rounded; what cutting loses to floating point is given back."""
     return math.floor(share * MILLION + 1e-3)
 
@@ -67,7 +67,7 @@ def _interval(share: Share, millionths: int) -> dict[str, float]:
 
 
 def _ledger(ledger: Ledger) -> dict[str, Any]:
-    cut = {piece.piece: _cut(piece.share.share) for piece in ledger.pieces}
+    cut = {piece.piece: _cut_share(piece.share.share) for piece in ledger.pieces}
     by_holder: dict[str, int] = {}
     for piece in ledger.pieces:
         by_holder[piece.holder] = by_holder.get(piece.holder, 0) + cut[piece.piece]

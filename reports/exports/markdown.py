@@ -21,7 +21,7 @@ _LINKS = re.compile(r"(?i)(?<=www)\.|(?<=[a-z]):(?=//)|@")
 _LISTS = re.compile(r"^(\d+)(\.)(?!\S)|^()([-+=])")
 
 
-def escaped(text: str, longest: int = 300) -> str:
+def escape_text(text: str, longest: int = 300) -> str:
     """Return a text from outside as Markdown that shows just that text."""
     signs = _SIGNS.sub(r"\\\1", html.escape(short(text, longest), quote=False))
     signs = _LISTS.sub(lambda sign: f"{sign[1] or ''}\\{sign[2] or sign[4]}", signs)
@@ -32,11 +32,11 @@ def report_markdown(report: AuditReport, say: Language = ENGLISH) -> bytes:
     """Return report.md in a language, UTF-8."""
     every = checks(report, say)
     lines = [
-        f"# {say.fill(OUTCOMES[report.outcome])}: {escaped(str(report.track.get('name', 'track')))}",
+        f"# {say.fill(OUTCOMES[report.outcome])}: {escape_text(str(report.track.get('name', 'track')))}",
         "",
-        escaped(say.render(report.sentence), 1000),
+        escape_text(say.render(report.sentence), 1000),
         "",
-        *(f"- {escaped(say.render(reason), 1000)}" for reason in report.reasons),
+        *(f"- {escape_text(say.render(reason), 1000)}" for reason in report.reasons),
         *([""] if report.reasons else []),
         *_findings([f for f in report.findings if f.verdict != "clear"], say),
         f"## {say.fill('Checks')}",
@@ -54,7 +54,7 @@ def report_markdown(report: AuditReport, say: Language = ENGLISH) -> bytes:
         *_list(say.fill("Limits"), [say.render(limit) for limit in report.limits]),
         f"## {say.fill('To reproduce')}",
         "",
-        *(f"- {say.fill(name)}: {value}" for name, value in _made_with(report)),
+        *(f"- {say.fill(name)}: {value}" for name, value in _list_versions(report)),
         "",
     ]
     return "\n".join(lines).encode("utf-8")
@@ -66,19 +66,20 @@ def _findings(findings: list[Finding], say: Language) -> list[str]:
     for number, finding in enumerate(findings, 1):
         rights = ", ".join(f"{key} {value}" for key, value in sorted(finding.rights.items()) if value)
         lines += [
-            f"{number}. **{say.fill(finding.verdict)}** `{finding.id}` {escaped(words.finding_words(finding), 1000)}",
-            f"   {escaped(words.evalue_words(finding.evalue), 1000)} "
-            f"{escaped(words.percentile_words(finding.percentile), 1000)} "
-            f"{escaped(words.prior_art_words(finding.other_works))}",
+            f"{number}. **{say.fill(finding.verdict)}** `{finding.id}` "
+            f"{escape_text(words.finding_words(finding), 1000)}",
+            f"   {escape_text(words.evalue_words(finding.evalue), 1000)} "
+            f"{escape_text(words.percentile_words(finding.percentile), 1000)} "
+            f"{escape_text(words.prior_art_words(finding.other_works))}",
             "   "
             + say.fill(
                 "Rights of {piece}: {rights}.",
-                piece=escaped(finding.piece),
-                rights=escaped(rights) or say.fill("nothing on file"),
+                piece=escape_text(finding.piece),
+                rights=escape_text(rights) or say.fill("nothing on file"),
             ),
         ]
         if finding.waiver:
-            waiver = escaped(waiver_words(finding.waiver, say), 1000)
+            waiver = escape_text(waiver_words(finding.waiver, say), 1000)
             lines.append("   " + say.fill("Waiver: {waiver}.", waiver=waiver))
         lines.append("")
     return lines
@@ -89,18 +90,18 @@ def _row(check: Check, say: Language) -> str:
     if check.waiver and check.waived:
         text = say.fill("{text} waived: {waiver}", text=text, waiver=waiver_words(check.waiver, say))
     state = state if check.state in ("pass", "skipped") else f"**{state}**"
-    return f"| {escaped(check.rule)} | {state} | {escaped(text, 1000)} |"
+    return f"| {escape_text(check.rule)} | {state} | {escape_text(text, 1000)} |"
 
 
 def _list(title: str, texts: list[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {escaped(text, 1000)}" for text in texts), ""] if texts else []
+    return [f"## {title}", "", *(f"- {escape_text(text, 1000)}" for text in texts), ""] if texts else []
 
 
-def _made_with(report: AuditReport) -> list[tuple[str, str]]:
+def _list_versions(report: AuditReport) -> list[tuple[str, str]]:
     store, policy = report.store, report.policy
     return [
-        ("track", f"SHA-256 {escaped(str(report.track.get('sha256', 'unknown')))}"),
-        ("store", f"{escaped(str(store.get('name', '')))} {escaped(str(store.get('digest', 'unknown')))}"),
-        ("policy", f"{escaped(str(policy.get('name', '')))} {escaped(str(policy.get('digest', 'unknown')))}"),
-        ("tool", f"{escaped(str(report.tool.get('name', '')))} {escaped(str(report.tool.get('version', '')))}"),
+        ("track", f"SHA-256 {escape_text(str(report.track.get('sha256', 'unknown')))}"),
+        ("store", f"{escape_text(str(store.get('name', '')))} {escape_text(str(store.get('digest', 'unknown')))}"),
+        ("policy", f"{escape_text(str(policy.get('name', '')))} {escape_text(str(policy.get('digest', 'unknown')))}"),
+        ("tool", f"{escape_text(str(report.tool.get('name', '')))} {escape_text(str(report.tool.get('version', '')))}"),
     ]

@@ -71,7 +71,7 @@ def report_pdf(report: AuditReport, say: Language = ENGLISH) -> bytes:
         relationship="Source",
     )  # fmt: skip
     page = weasyprint.HTML(string=_html(report, say), url_fetcher=URLFetcher(allowed_protocols={"data"}))
-    with _clock_stopped():
+    with _stop_clock():
         made: bytes = page.write_pdf(
             pdf_variant="pdf/a-3b",
             attachments=[attachment],
@@ -81,7 +81,7 @@ def report_pdf(report: AuditReport, say: Language = ENGLISH) -> bytes:
 
 
 @contextlib.contextmanager
-def _clock_stopped() -> Iterator[None]:
+def _stop_clock() -> Iterator[None]:
     """Give fontTools, which cuts the fonts where HarfBuzz's subsetting is not installed, one time for all fonts."""
     before = os.environ.get("SOURCE_DATE_EPOCH")
     os.environ["SOURCE_DATE_EPOCH"] = str(int(MOMENT.replace(tzinfo=UTC).timestamp()))
@@ -105,7 +105,7 @@ def _html(report: AuditReport, say: Language) -> str:
         report=report,
         name=_breakable(str(report.track.get("name", "track")), 200),
         short=_breakable,
-        flagged=[(n, f, _drawn(f, say) if k < DRAWN else "") for k, (n, f) in enumerate(flagged)],
+        flagged=[(n, f, _draw_rolls(f, say) if k < DRAWN else "") for k, (n, f) in enumerate(flagged)],
         checks=[c for c in every if c.state not in ("open", "skipped")],
         unmade=[c for c in every if c.state in ("open", "skipped")],
         waiver_words=lambda waiver: waiver_words(waiver, say),
@@ -117,7 +117,7 @@ def _breakable(text: str, longest: int = LONGEST) -> str:
     return _WORD.sub("\\1\u200b", short(text, longest))
 
 
-def _drawn(finding: Finding, say: Language) -> Markup:
+def _draw_rolls(finding: Finding, say: Language) -> Markup:
     """Return the piano rolls with a style sheet of their own: that of a page does not reach into drawings here."""
     if not max(b - a for a, b in (finding.query_span_s, finding.piece_span_s)) <= DRAWN_SECONDS:
         return Markup("")
@@ -135,6 +135,6 @@ def streams(pdf: bytes) -> Iterator[bytes]:
         yield data
 
 
-def attached_json(pdf: bytes) -> list[bytes]:
+def read_attached_json(pdf: bytes) -> list[bytes]:
     """Return every stream of a PDF that is a JSON object: the report that was attached to it."""
     return [data for data in streams(pdf) if data.startswith(b"{") and data.endswith(b"}")]

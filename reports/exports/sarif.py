@@ -115,10 +115,10 @@ def _category(report: AuditReport) -> str:
 
 def _artifact(report: AuditReport) -> dict[str, Any]:
     name = _path(report)
-    found: dict[str, Any] = {"location": {"uri": _uri(name)}, "roles": ["analysisTarget"]}
+    artifact: dict[str, Any] = {"location": {"uri": _uri(name)}, "roles": ["analysisTarget"]}
     if "sha256" in report.track:
-        found["hashes"] = {"sha-256": str(report.track["sha256"])}
-    return found
+        artifact["hashes"] = {"sha-256": str(report.track["sha256"])}
+    return artifact
 
 
 def _uri(path: str) -> str:
@@ -128,7 +128,7 @@ def _uri(path: str) -> str:
 def _result(check: Check, index: dict[str, int], report: AuditReport) -> dict[str, Any]:
     uri = _uri(_path(report))
     place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": uri, "index": 0}}}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ruleId": check.rule,
         "ruleIndex": index[check.rule],
         "kind": "open" if check.state == "open" else "fail",
@@ -139,11 +139,11 @@ def _result(check: Check, index: dict[str, int], report: AuditReport) -> dict[st
     }
     if check.finding is not None:
         place["physicalLocation"]["properties"] = _span(check.finding, "query")
-        found["relatedLocations"] = [_piece(check.finding)]
-        found["properties"] = _evidence(check.finding)
+        result["relatedLocations"] = [_piece(check.finding)]
+        result["properties"] = _evidence(check.finding)
     if check.waiver is not None:
-        found["suppressions"] = [_suppression(check.waiver)]
-    return found
+        result["suppressions"] = [_suppression(check.waiver)]
+    return result
 
 
 def _digest(report: AuditReport) -> str:

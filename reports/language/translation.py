@@ -241,7 +241,7 @@ def merge_pages(pages: Sequence[str]) -> tuple[str, list[list[str]]]:
         if len(set(same)) == 1:
             out.append(first)
         elif "<" in {token[0] for token in same}:
-            out.append(_labelled(same, lines))
+            out.append(_label(same, lines))
         elif _alone(tokens[0], k):
             out[-1] = f'{out[-1][:-1]} data-t="{_line(same, lines)}">'
             out.append(first)
@@ -261,7 +261,7 @@ def _alone(tokens: list[str], k: int) -> bool:
     return before[:2] != "</" and before[-2:] != "/>" and after == f"</{re.split(r'[ >]', before[1:], maxsplit=1)[0]}>"
 
 
-def _labelled(tags: Sequence[str], lines: dict[tuple[str, ...], int]) -> str:
+def _label(tags: Sequence[str], lines: dict[tuple[str, ...], int]) -> str:
     if len({_ATTRIBUTE.sub(r"\1", tag) for tag in tags}) > 1:
         raise ValueError(f"the page has {tags[0][:80]} where it has {tags[1][:80]} in another language")
     labels = [

@@ -96,7 +96,7 @@ class Words:
         """Name bars, e.g. ``bars 17\u201327`` or ``bar 7``."""
         return self.say.fill("{n:bar|bars} {bars}", n=_many(numbers), bars=_range(numbers))
 
-    def counted(self, number: int, noun: str) -> str:
+    def count_noun(self, number: int, noun: str) -> str:
         """Write a number with its noun, one of `COUNTED`, e.g. ``1 note``, ``1,204 notes``."""
         return self.say.fill(COUNTED[noun], n=number)
 
@@ -174,7 +174,7 @@ class Words:
             n=abs(semitones),
         )
         octaves, rest = divmod(abs(semitones), 12)
-        octave, interval = self.counted(octaves, "octave"), self.say.fill(INTERVALS[rest])
+        octave, interval = self.count_noun(octaves, "octave"), self.say.fill(INTERVALS[rest])
         if octaves and rest:
             interval = self.say.fill("{octaves} and {interval}", octaves=octave, interval=interval)
         return steps if abs(semitones) == 1 else f"{steps} ({interval if rest else octave})"

@@ -28,7 +28,7 @@ DECODING = {
 Row = tuple[str, str, str]
 
 
-def _said(value: float | None, digits: int = 2) -> str:
+def _format_value(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -39,15 +39,17 @@ def _share(value: float | None) -> str:
 def evaluation_rows(data: dict[str, Any]) -> list[Row]:
     """Return (what, value of the model, what to hold it against) for all that was measured."""
     rows: list[Row] = []
-    for split, found in data["likelihood"].items():
-        best = min(found["ngram"], key=lambda one: one["bits_per_note"], default=None)
+    for split, likelihood in data["likelihood"].items():
+        best = min(likelihood["ngram"], key=lambda one: one["bits_per_note"], default=None)
         for name, words in (("bits_per_note", "bits a note"), ("perplexity", "perplexity a token")):
-            beside = f"best n-gram (order {best['order']}) {_said(best[name])}" if best else "no n-gram"
-            rows.append((f"{words}, {split} ({found['pieces']} pieces)", _said(found["model"][name]), beside))
+            beside = f"best n-gram (order {best['order']}) {_format_value(best[name])}" if best else "no n-gram"
+            rows.append(
+                (f"{words}, {split} ({likelihood['pieces']} pieces)", _format_value(likelihood["model"][name]), beside)
+            )
     forgotten = data["forgetting"]
     if forgotten:
-        beside = f"base {_said(forgotten['base'])}, rise {_share(forgotten['rise'])}"
-        rows.append(("bits a note on the base's store", _said(forgotten["model"]), beside))
+        beside = f"base {_format_value(forgotten['base'])}, rise {_share(forgotten['rise'])}"
+        rows.append(("bits a note on the base's store", _format_value(forgotten["model"]), beside))
     memory = data["memorisation"]
     held = memory["held_out"]
     what = f"completes {memory['completed_notes']} notes after {memory['prompt_notes']}, training pieces"
@@ -55,27 +57,37 @@ def evaluation_rows(data: dict[str, Any]) -> list[Row]:
     rows.append((what, _interval(memory["train"]), beside))
     if data["canaries"]:
         one = data["canaries"]
-        beside = f"chance {_said(one['chance'])}, most {_said(one['most'])}"
-        rows.append((f"exposure of {one['count']} canaries, bits", _said(one["mean"]), beside))
+        beside = f"chance {_format_value(one['chance'])}, most {_format_value(one['most'])}"
+        rows.append((f"exposure of {one['count']} canaries, bits", _format_value(one["mean"]), beside))
     decoding = data["decoding"]
     for name, words in DECODING.items():
         real = decoding.get("real", {}).get(name)
-        beside = f"beam 5 {_said(decoding['beam 5'].get(name))}, real {_said(real)}"
-        rows.append((words, _said(decoding["nucleus"].get(name)), beside))
+        beside = f"beam 5 {_format_value(decoding['beam 5'].get(name))}, real {_format_value(real)}"
+        rows.append((words, _format_value(decoding["nucleus"].get(name)), beside))
     if data["self_bleu"]:
-        rows.append(("self-BLEU", _said(data["self_bleu"]["tracks"], 3), f"real {_said(data['self_bleu']['real'], 3)}"))
+        rows.append(
+            (
+                "self-BLEU",
+                _format_value(data["self_bleu"]["tracks"], 3),
+                f"real {_format_value(data['self_bleu']['real'], 3)}",
+            )
+        )
     for name, value in (data["overlap"] or {}).items():
-        rows.append((f"overlap with real music, {name.replace('_', ' ')}", _said(value), "1 is as real music"))
+        rows.append((f"overlap with real music, {name.replace('_', ' ')}", _format_value(value), "1 is as real music"))
     if data["style"]:
         one = data["style"]
         shares = f"artist {_share(one['share_artist'])}, others {_share(one['share_others'])}"
-        beside = f"held-out pieces: {shares}; classifier's AUC {_said(one['auc'])}"
+        beside = f"held-out pieces: {shares}; classifier's AUC {_format_value(one['auc'])}"
         rows.append((f"tracks given to {data['settings']['artist']}", _share(one["share"]), beside))
     first = data["originality"]
     if first["tracks"]:
         human = first["human"]
-        beside = f"human {_said(human['mean'])} ({_said(human['low'])} to {_said(human['high'])})" if human else ""
-        rows.append(("originality", _said(first["tracks"]["mean"]), beside))
+        beside = (
+            f"human {_format_value(human['mean'])} ({_format_value(human['low'])} to {_format_value(human['high'])})"
+            if human
+            else ""
+        )
+        rows.append(("originality", _format_value(first["tracks"]["mean"]), beside))
     return rows
 
 
@@ -103,10 +115,10 @@ def _picture(height: float, label: str, inside: str) -> Markup:
     return Markup('<svg class="timeline" role="img" aria-label="{}" {}>{}</svg>').format(label, size, Markup(inside))
 
 
-def _bars(found: dict[str, Any]) -> Markup:
+def _bars(figures: dict[str, Any]) -> Markup:
     """Draw bits a note of the model and of the n-grams."""
-    bars = [("model", found["model"]["bits_per_note"], "o-track")]
-    bars += [(f"n-gram, order {one['order']}", one["bits_per_note"], "o-human") for one in found["ngram"]]
+    bars = [("model", figures["model"]["bits_per_note"], "o-track")]
+    bars += [(f"n-gram, order {one['order']}", one["bits_per_note"], "o-human") for one in figures["ngram"]]
     longest = max(value for _, value, _ in bars)
     drawn = ""
     for i, (name, value, kind) in enumerate(bars):
@@ -114,7 +126,7 @@ def _bars(found: dict[str, Any]) -> Markup:
         drawn += (
             f'<g class="tick end"><text x="{number(LEFT - 8)}" y="{number(y + 15)}">{name}</text></g>'
             f'<path class="{kind} line" d="M{number(LEFT)} {number(y + 11)}H{number(end)}"/>'
-            f'<g class="tick"><text x="{number(end + 26)}" y="{number(y + 15)}">{_said(value)}</text></g>'
+            f'<g class="tick"><text x="{number(end + 26)}" y="{number(y + 15)}">{_format_value(value)}</text></g>'
         )
     return _picture(2 * TOP + ROW * len(bars), "Bits a note of the model and of n-grams", drawn)
 

@@ -12,7 +12,7 @@ from audit.findings import Finding, SoundMatch
 from audit.originality.report import OriginalityReport
 from audit.report import AuditReport, Outcome
 from reports.language.translation import ENGLISH, Language
-from reports.pages.originality import drawn_curves, originality_sentence
+from reports.pages.originality import draw_curves, originality_sentence
 from reports.pages.page import LINK_WORDS, OUTCOME_WORDS, page
 from reports.pages.report import anchor_word, provenance_summary
 
@@ -61,12 +61,12 @@ def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> Inde
     links, anchor = provenance_summary(report)
     name = str(report.track.get("name", folder))
     row = IndexRow(name, report.outcome, folder, provenance=links, anchor=anchor)
-    found: tuple[Finding | SoundMatch, ...] = report.findings or report.sound_matches
-    if not found:
+    matches: tuple[Finding | SoundMatch, ...] = report.findings or report.sound_matches
+    if not matches:
         return row
-    best = found[0]
+    best = matches[0]
     if isinstance(best, Finding):
-        match = say("{k} of {notes}", k=best.matched, notes=say.words.counted(best.notes, "note")).unescape()
+        match = say("{k} of {notes}", k=best.matched, notes=say.words.count_noun(best.notes, "note")).unescape()
         where = f"{say.words.bars(best.query_shown)} \u2194 {say.words.bars(best.piece_shown)}"
     else:
         match = say("{k} of {n} bits differ", k=best.distance, n=best.bits).unescape()
@@ -76,8 +76,8 @@ def index_row(report: AuditReport, folder: str, say: Language = ENGLISH) -> Inde
         match=f"{best.title or best.piece}, {match}",
         where=where,
         evalue=best.evalue,
-        flagged=sum(f.verdict != "clear" for f in found),
-        waived=sum(f.verdict != "clear" and f.waived for f in found),
+        flagged=sum(f.verdict != "clear" for f in matches),
+        waived=sum(f.verdict != "clear" and f.waived for f in matches),
     )
 
 
@@ -111,7 +111,7 @@ def index_html(
         lang=say.code,
         total=len(rows),
         unread=unread,
-        curves=drawn_curves(release.group, release.baseline, say) if release and release.group else "",
+        curves=draw_curves(release.group, release.baseline, say) if release and release.group else "",
         baseline=release.baseline if release else None,
         originality=originality_sentence(release, say) if release else "",
         no_baseline=next((s.reason for s in release.skipped if s.check == "baseline"), "") if release else "",

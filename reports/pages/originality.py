@@ -52,7 +52,7 @@ def originality_html(report: OriginalityReport, say: Language = ENGLISH) -> str:
         edge=EDGE,
         resamples=RESAMPLES,
         sentence=originality_sentence(report, say),
-        curves=drawn_curves(report.group, report.baseline, say) if report.group else "",
+        curves=draw_curves(report.group, report.baseline, say) if report.group else "",
         strip=_strip(report.tracks, report.baseline, say) if report.tracks else "",
         facts=_facts(report, say),
         rows=[_row(track, report.baseline, say) for track in report.tracks],
@@ -123,7 +123,7 @@ def _facts(report: OriginalityReport, say: Language) -> list[tuple[str, str, str
         return facts
     low = sum(track.mean < base.piece_edge for track in report.tracks)
     windows = sum(track.low_windows(base.window_edge) for track in report.tracks)
-    human, found = base.group.originality, base.group.found_share
+    human, share = base.group.originality, base.group.found_share
     return [
         *facts,
         (
@@ -134,7 +134,7 @@ def _facts(report: OriginalityReport, say: Language) -> list[tuple[str, str, str
         (
             say.fill("Notes found in the corpus"),
             f"{100 * group.found_share.mean:.0f} %",
-            say.fill("human music: {share:.0f} %", share=100 * found.mean),
+            say.fill("human music: {share:.0f} %", share=100 * share.mean),
         ),
         (
             say.fill("Tracks of low originality"),
@@ -174,7 +174,7 @@ def _window_words(window: Window, say: Language) -> str:
         bars=say.words.bars(window.bars),
         part=window.part,
         k=window.found,
-        notes=say.words.counted(window.notes, "note"),
+        notes=say.words.count_noun(window.notes, "note"),
     )
 
 
@@ -191,7 +191,7 @@ def _panel(height: float) -> str:
     return f'<rect class="panel" x="{number(LEFT)}" y="{number(TOP)}" width="{width}" height="{number(height)}"/>'
 
 
-def drawn_curves(group: Group, base: Baseline | None, say: Language = ENGLISH) -> Markup:
+def draw_curves(group: Group, base: Baseline | None, say: Language = ENGLISH) -> Markup:
     """Draw the mean curves over the course of a track, each with its confidence band."""
     both = [("o-human", base.group), ("o-track", group)] if base else [("o-track", group)]
     values = [v for _, one in both for point in one.curve for v in (point.low, point.high)]
@@ -214,9 +214,9 @@ def drawn_curves(group: Group, base: Baseline | None, say: Language = ENGLISH) -
         edges = ([y(p.low) for p in one.curve], [y(p.high) for p in one.curve])
         drawn += f'<path class="{name} area" d="{_band(xs, *edges)}"/>'
         drawn += f'<path class="{name} line" d="{_path(xs, [y(p.mean) for p in one.curve])}"/>'
-    label = say("Mean originality over the course of {tracks}", tracks=say.words.counted(group.members, "track"))
+    label = say("Mean originality over the course of {tracks}", tracks=say.words.count_noun(group.members, "track"))
     if base:
-        label += say(", beside {pieces}", pieces=say.words.counted(base.group.members, "human piece"))
+        label += say(", beside {pieces}", pieces=say.words.count_noun(base.group.members, "human piece"))
     size = Markup('viewBox="0 0 {0} {1}" width="{0}" height="{1}"').format(number(WIDTH), number(TOP + HEIGHT + 26))
     ground = _panel(HEIGHT)
     inside = (

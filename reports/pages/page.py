@@ -61,7 +61,7 @@ RULE_WORDS = {"pass": "Pass", "review": "Review", "fail": "Fail", "skipped": "No
 
 
 @functools.cache
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -92,13 +92,13 @@ def page(template: str, script: str, **values: Any) -> str:
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'; "
         "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
     )
-    html = _environment().get_template(template)
+    html = _make_environment().get_template(template)
     return html.render(policy=Markup(policy), style=Markup(style), script=Markup(code), **values)
 
 
 def document(template: str, **values: Any) -> str:
     """Render `template` as it is, without the pages' style, script and policy."""
-    return _environment().get_template(template).render(**values)
+    return _make_environment().get_template(template).render(**values)
 
 
 def script_data(value: Any) -> Markup:

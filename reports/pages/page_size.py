@@ -54,7 +54,7 @@ class Kept:
         return self.drawn == self.listed and not self.short
 
 
-def kept(
+def choose_evidence(
     findings: tuple[Finding, ...],
     sounds: Sounds,
     drawing: Callable[[int], Drawing],

@@ -22,12 +22,12 @@ from reports.drawings.notation import BARS, Score, notation
 from reports.drawings.pictures import chord_strips, hash_grid, sound_pictures
 from reports.drawings.provenance_graph import by_hand, chain
 from reports.drawings.svg import DRAWN_SECONDS, Drawing, chance_line, course_picture, rolls, timeline
-from reports.json_report import plain, rounded
+from reports.json_report import plain, round_digits
 from reports.language.translation import Language, language, languages, merge_pages
 from reports.language.words import clean
 from reports.pages.crosswalk import crosswalk
 from reports.pages.page import LINK_WORDS, page, script_data
-from reports.pages.page_size import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, kept
+from reports.pages.page_size import FIXED, NO_SOUNDS, PAGE_BYTES, Kept, Sounds, choose_evidence
 
 RIGHTS = {"licence": "Licence", "consent": "Consent", "source": "Source", "isrc": "ISRC", "iswc": "ISWC"}
 CONSENT_WORDS = {
@@ -116,18 +116,18 @@ def report_html(
     language(lang)
     key = str(report.track.get("key", ""))
     drawing = functools.cache(lambda number: rolls(report.findings[number - 1]))
-    engraved = functools.cache(lambda number: _engraved(report.findings[number - 1], key))
+    engraved = functools.cache(lambda number: _engrave(report.findings[number - 1], key))
     room = EVERYTHING if whole else PAGE_BYTES
     while True:
-        chosen = kept(report.findings, sounds, drawing, engraved, _notes, room)
-        html = _rendered(report, chosen, drawing, lang, silent)
+        chosen = choose_evidence(report.findings, sounds, drawing, engraved, _notes, room)
+        html = _render(report, chosen, drawing, lang, silent)
         over = len(html.encode()) - PAGE_BYTES
         if whole or over <= 0 or room <= FIXED:
             return html
         room -= chosen.unspent + over
 
 
-def _rendered(report: AuditReport, chosen: Kept, drawing: Callable[[int], Drawing], lang: str, silent: str) -> str:
+def _render(report: AuditReport, chosen: Kept, drawing: Callable[[int], Drawing], lang: str, silent: str) -> str:
     codes = [lang, *(code for code in languages() if code != lang)]
     shared: dict[str, Any] = {
         "data": script_data(_data(report, chosen)),
@@ -157,7 +157,7 @@ def _script_words(code: str) -> dict[str, str]:
     return {name: say.fill(text) for name, text in SCRIPT_WORDS.items()} | {"decimal": say.numerals(".")}
 
 
-def _engraved(finding: Finding, key: str) -> Score | None:
+def _engrave(finding: Finding, key: str) -> Score | None:
     """Engrave a finding, or leave the notation out where verovio does not do it: the piano roll shows the same."""
     try:
         return notation(finding, key)
@@ -179,7 +179,7 @@ def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]
         "flagged": sum(f.verdict != "clear" for f in report.findings),
         "timeline": timeline(numbered, _duration(report), say),
         "course": course_picture(report.course, _duration(report), say) if report.course else "",
-        "findings": [_shown(number, f, report, chosen, say) for number, f in numbered],
+        "findings": [_show_finding(number, f, report, chosen, say) for number, f in numbered],
         "human_pieces": _whole(report.store.get("human_pieces")),
         "rights_of": lambda match: _rights(match.rights, say),
         "metrics": [
@@ -204,7 +204,7 @@ def _context(report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]
 def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
     """Give what the page's script needs: notes and sounds of the findings."""
     return {
-        "duration": rounded(_duration(report)) or 0.0,
+        "duration": round_digits(_duration(report)) or 0.0,
         "findings": {
             str(number): _notes(f)
             for number, f in enumerate(report.findings[: chosen.drawn], 1)
@@ -214,14 +214,14 @@ def _data(report: AuditReport, chosen: Kept) -> dict[str, Any]:
             str(number): [base64.b64encode(sound).decode("ascii") for sound in pair]
             for number, pair in chosen.sounds.items()
         },
-        "track": _track_named(report),
+        "track": _name_track(report),
     }
 
 
 def gravest(verdicts: list[str]) -> str:
     """Return the link verdict that people must know of first; "" for no verdicts."""
-    found = [v if v in GRAVEST else "unchecked" for v in verdicts]
-    return min(found, key=GRAVEST.index, default="")
+    ranked = [v if v in GRAVEST else "unchecked" for v in verdicts]
+    return min(ranked, key=GRAVEST.index, default="")
 
 
 def provenance_summary(report: AuditReport) -> tuple[str, str]:
@@ -249,7 +249,7 @@ def _command(report: AuditReport) -> str:
     return shlex.join([*words, "--out", "report"])
 
 
-def _track_named(report: AuditReport) -> str:
+def _name_track(report: AuditReport) -> str:
     """Name the track as a waiver does: by its file, or by its notes where that would be read as a pattern."""
     name = str(report.track.get("name", "track"))
     return clean(str(report.track.get("notes_sha256", name)) if set("*?[") & set(name) else name)
@@ -262,7 +262,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
     missing = sum(s.required for s in report.skipped)
     match = {"name": say("Closest match"), "verdict": "", "word": say("none"), "detail": ""}
     if strongest:
-        here = {"k": strongest.matched, "notes": say.words.counted(strongest.notes, "note")}
+        here = {"k": strongest.matched, "notes": say.words.count_noun(strongest.notes, "note")}
         title = strongest.title or strongest.piece
         match["word"] = say("{k} of {notes}", **here)
         match["detail"] = say("{bars} of {title}", bars=say.words.bars(strongest.piece_shown), title=title)
@@ -279,7 +279,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
             "name": say("Provenance"),
             "verdict": links or "unchecked",
             "word": say(LINK_WORDS[links or "unchecked"]),
-            "detail": say.words.counted(len(report.provenance), "link") if links else "",
+            "detail": say.words.count_noun(len(report.provenance), "link") if links else "",
         },
         {
             "name": say("Anchor"),
@@ -298,7 +298,7 @@ def _facts(report: AuditReport, say: Language) -> list[dict[str, str]]:
     ]
 
 
-def _shown(number: int, finding: Finding, report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
+def _show_finding(number: int, finding: Finding, report: AuditReport, chosen: Kept, say: Language) -> dict[str, Any]:
     sentence = say.words.finding_words(finding)
     first, last = finding.query_bars
     drawn = number <= chosen.drawn
@@ -337,7 +337,7 @@ def _notes(finding: Finding) -> dict[str, Any]:
         ]
 
     return {
-        "ratio": rounded(finding.tempo_ratio) or 1.0,
+        "ratio": round_digits(finding.tempo_ratio) or 1.0,
         "shift": finding.transposition,
         "track": triples(finding.query_notes, finding.query_span_s[0]),
         "piece": triples(finding.piece_notes, finding.piece_span_s[0]),

@@ -444,7 +444,7 @@ def _rights() -> list[bytes]:
 def _read_rights(file: Path) -> None:
     table = read_rights(file)
     table.look_up("a/b.mid")
-    table.unmatched(["a.mid", "b/c.mid"])
+    table.find_unmatched(["a.mid", "b/c.mid"])
 
 
 def _waivers() -> list[bytes]:
