@@ -148,24 +148,26 @@ def _says(credential: Credential) -> dict[str, Any]:
     if credential.verdict != "trusted":
         return {}
     source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
-    said = {
+    words = {
         "digital_source_type": source,
         "training_mining": credential.assertion(MINING),
         "provenance": credential.assertion(PROVENANCE),
         "time_stamp": credential.time.isoformat() if credential.time else "",
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in words.items() if value}
 
 
 def _model(record: Record | None, folder: Path | None, digests: Digests) -> tuple[Mapping[str, Any], str]:
     """Return the bill of materials of a model, or why there is none."""
     named = [m for m in record.origin.materials if m.kind == "model"] if record else []
-    said = f"the track's record names {named[0].name} {named[0].digest.hex}" if named else "no record names a model"
+    statement = (
+        f"the track's record names {named[0].name} {named[0].digest.hex}" if named else "no record names a model"
+    )
     if folder is None:
-        return {}, f"the model's folder was not given (--model); {said}"
+        return {}, f"the model's folder was not given (--model); {statement}"
     try:
         if named and digests.of(folder) != named[0].digest:
-            return {}, f"{folder.name} is not the model that made the track: {said}"
+            return {}, f"{folder.name} is not the model that made the track: {statement}"
         bom: Mapping[str, Any] = json.loads(model_bom(folder, digests))
     except LedgerError as error:
         return {}, str(error).replace(f"{folder.parent}/", "")

@@ -225,10 +225,10 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _fill_in(said: dict[str, Any]) -> dict[str, Any]:
+def _fill_in(values: dict[str, Any]) -> dict[str, Any]:
     """Return every effective value: that of the policy, or the default."""
     order = ("schema", "name", *DEFAULTS)
-    filled = _merge(DEFAULTS, said)
+    filled = _merge(DEFAULTS, values)
     return {key: filled[key] for key in order if key in filled}
 
 

@@ -67,30 +67,28 @@ def audit(
     model: Annotated[Path | None, typer.Option("--model", help="The model that wrote the tracks.")] = None,
     policy: PolicyFile = None,
     waivers: Annotated[
-        Path | None, typer.Option("--waivers", help="TOML file of findings that people let pass.")
+        Path | None, typer.Option("--waivers", help="TOML file of waivers: findings that a person has accepted.")
     ] = None,
     today: Annotated[
         str | None,
-        typer.Option(
-            help="Day with which the expiry of waivers is compared, such as 2027-01-31; today (UTC) by default."
-        ),
+        typer.Option(help="Day on which waivers must still be valid, e.g. 2027-01-31; by default today (UTC)."),
     ] = None,
     partial: Partial = False,
     formats: Annotated[
         str,
         typer.Option(
             "--format",
-            help=f"Any of {', '.join(FORMS)}, separated by commas; json is always written.",
+            help=f"Comma-separated: {', '.join(FORMS)}; json is always written.",
         ),
     ] = "html,json",
     sign_key: Annotated[
-        str | None, typer.Option("--sign-key", help="Sign each report by this key; as --key of 'contraste sign'.")
+        str | None, typer.Option("--sign-key", help="Sign each report with this key; see --key of 'contraste sign'.")
     ] = None,
     password_fd: PasswordFd = None,
     lang: Lang = "en",
     whole_page: Annotated[
         bool,
-        typer.Option("--whole-page", help="Leave nothing out of report.html, also where that takes many megabytes."),
+        typer.Option("--whole-page", help="Leave nothing out of report.html, even if it takes many megabytes."),
     ] = False,
     key: Trusted = None,
 ) -> None:
@@ -249,7 +247,7 @@ def _waivers(file: Path | None, today: str | None) -> Waivers | None:
     """Read a file of waivers as of a day."""
     if file is None:
         if today is not None:
-            stop("--today is what the expiry of waivers is compared with; name them with --waivers", USAGE)
+            stop("--today is the day on which waivers must be valid; name their file with --waivers", USAGE)
         return None
     try:
         day = parse_day(today) if today is not None else datetime.now(UTC).date()
@@ -319,8 +317,8 @@ def _keep_report(
 
 def _record_index(index: Path, reports: dict[str, str], signer: Signer | None) -> None:
     """Write the record of the page of several reports, which names them by digest, and sign it."""
-    said = {"files": {index.name: hash_file(index).hex}, "reports": reports}
-    write_record(index, "report", parameters=said, environment=describe_environment())
+    parameters = {"files": {index.name: hash_file(index).hex}, "reports": reports}
+    write_record(index, "report", parameters=parameters, environment=describe_environment())
     if signer:
         sign_report(signer, index)
 
@@ -337,11 +335,11 @@ def _record_report(
     used = {**made_from, "policy": file.with_name("policy.toml")}
     materials = [material_of(kind, path, artefact=file, digest=digests.of(path)) for kind, path in used.items()]
     named = {name: hash_bytes(content).hex for name, content in sorted(files.items())}
-    said = {
+    parameters = {
         "outcome": report.outcome, "sentence": report.sentence, "files": named,
         "folder": file.resolve().parent.name, "index": index,
     }  # fmt: skip
-    write_record(file, "report", materials=materials, parameters=said, environment=describe_environment())
+    write_record(file, "report", materials=materials, parameters=parameters, environment=describe_environment())
 
 
 def _report_names(files: list[Path]) -> list[str]:

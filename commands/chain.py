@@ -21,15 +21,15 @@ def anchor(
     paths: Annotated[list[Path], typer.Argument(help="Signed stores, models, tracks, reports.")],
     target: ChainToWrite,
     again: Annotated[
-        bool, typer.Option("--again", help="Write the roots in the anchor files once more, after a reorganisation.")
+        bool, typer.Option("--again", help="Write the roots of the anchor files again, after a chain reorganisation.")
     ] = False,
     key: Trusted = None,
 ) -> None:
     """Write one Merkle root for all paths to a chain, and its proof beside each."""
     chain = open_chain_to_write(target)
     trusted = open_trust(key)
-    made = anchor_again if again else anchor_paths
-    receipts = made(paths, chain, trust=trusted, log=open_log())
+    anchor_all = anchor_again if again else anchor_paths
+    receipts = anchor_all(paths, chain, trust=trusted, log=open_log())
     for receipt in receipts if isinstance(receipts, tuple) else (receipts,):
         tell(f"0x{receipt.root.hex()}")
         state = "simulated" if receipt.simulated else f"chain {receipt.chain.chain_id}, pending until it is finalized"
@@ -47,9 +47,9 @@ def revoke(
     paths: Annotated[list[Path], typer.Argument(help="Anchored paths.")],
     target: ChainToWrite,
     whole_root: Annotated[
-        bool, typer.Option("--root", help="Revoke the whole root, and with it all paths that were anchored together.")
+        bool, typer.Option("--root", help="Revoke the whole root, with all paths that were anchored together.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; it is published.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason; it is published on the chain.")] = "",
 ) -> None:
     """Revoke anchors on their chain; only the account that anchored them can."""
     chain = open_chain_to_write(target)
@@ -66,24 +66,27 @@ def mint(
     report: Annotated[
         Path | None, typer.Option(help="The track's signed report.json, or the folder of 'contraste audit'.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the token; the file's by default.")] = "",
-    description: Annotated[str, typer.Option(help="Description of the token.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the token; by default that of the file.")] = "",
+    description: Annotated[str, typer.Option(help="Description of the track.")] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier or URL.")] = "",
     ai: Shares = None,
-    media: Annotated[Path | None, typer.Option(help="Audio to play; that of the same name by default.")] = None,
-    image: Annotated[str, typer.Option(help="Cover: a file or a URI.")] = "",
-    external_url: Annotated[str, typer.Option(help="Page about the track.")] = "",
-    to: Annotated[str | None, typer.Option(help="Address of the owner; the paying account by default.")] = None,
-    locked: Annotated[bool, typer.Option("--locked", help="The tokens can never be transferred (ERC-5192).")] = False,
+    media: Annotated[Path | None, typer.Option(help="Audio to play; by default the file of the same name.")] = None,
+    image: Annotated[str, typer.Option(help="Cover picture: a file or a URI.")] = "",
+    external_url: Annotated[str, typer.Option(help="URL of a page about the track.")] = "",
+    to: Annotated[str | None, typer.Option(help="Address of the owner; by default the paying account.")] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Make tokens that can never be transferred (ERC-5192).")
+    ] = False,
     royalty: Annotated[
-        int | None, typer.Option(min=0, max=10_000, help="Share of every sale in 1/10,000, to the paying account.")
+        int | None,
+        typer.Option(min=0, max=10_000, help="Royalty for the paying account, in 1/10,000 of every sale price."),
     ] = None,
     on_chain: Annotated[
-        bool, typer.Option("--on-chain", help="Store the metadata on the chain too; its URI is a data: URI then.")
+        bool, typer.Option("--on-chain", help="Store the metadata on the chain too, as a data: URI.")
     ] = False,
     key: Trusted = None,
 ) -> None:
-    """Mint ERC-721 tokens; writes TRACK.nft.json, the metadata, and TRACK.token.json, where the token is."""
+    """Mint ERC-721 tokens; writes the metadata (TRACK.nft.json) and where the token is (TRACK.token.json)."""
     listing = Listing(name, description, licence, external_url, image, split_shares(ai))
     chain = open_chain_to_write(target)
     tokens = mint_tracks(

@@ -16,7 +16,7 @@ from commands.shared.terminal import FAILED, OK, say, stop
 
 
 def setup() -> None:
-    """Compile what search and sampling need, once after installing; without it, the first command does."""
+    """Compile the search and the sampler once after installing; otherwise the first command compiles them."""
     from audit.compiled import compile_search
 
     compile_search()

@@ -19,23 +19,21 @@ from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder made by 'contraste train' or 'finetune'.")],
-    store: Annotated[
-        Path, typer.Option("--store", help="The corpus to measure on, usually the one from which it learned.")
-    ],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
-    base: Annotated[Path | None, typer.Option("--base", help="The model that it was tuned from.")] = None,
+    model: Annotated[Path, typer.Argument(help="Folder made by 'contraste train' or 'finetune'.")],
+    store: Annotated[Path, typer.Option("--store", help="The corpus to measure on: the one the model learned from.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts to this file.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="The model that this one was tuned from.")] = None,
     base_store: Annotated[Path | None, typer.Option("--base-store", help="The corpus of that model.")] = None,
     artist: Annotated[
-        str, typer.Option(help="Artist whose style to look for; by default the one to whom it was tuned.")
+        str, typer.Option(help="Artist whose style to look for; by default the one the model was tuned to.")
     ] = "",
-    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="How many tracks to write and measure.")] = 16,
-    bars: Annotated[int, typer.Option(min=4, max=1024, help="Least number of bars per track.")] = 16,
+    n: Annotated[int, typer.Option("-n", min=2, max=4096, help="Number of tracks to write and measure.")] = 16,
+    bars: Annotated[int, typer.Option(min=4, max=1024, help="Minimum number of bars per track.")] = 16,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure a model: likelihood, variety, style, originality, and whether it knows pieces by heart."""
+    """Measure a model: likelihood, variety, style, originality, and whether it has memorised pieces."""
     from audit.measures.likeness import Sides, model_likeness
 
     with needing_extra("generator"):
@@ -43,16 +41,16 @@ def evaluate(
         from generator.network.checkpoint import read_training
 
     if (base is None) != (base_store is None):
-        stop("--base and --base-store: the base is measured on its own store, so name both or none", USAGE)
+        stop("--base and --base-store belong together: the base is measured on its own store", USAGE)
     opened = open_store(store, partial=False)
     broad = Store.open(base_store) if base_store else opened
     artist = artist or str(read_training(model).get("settings", {}).get("artist", ""))
     say(f"{model}: measured on {store}; this takes minutes")
-    figures, made = evaluate_model(
+    figures, drafts = evaluate_model(
         model, opened, n, seed=seed, bars=bars, base=(base, broad) if base else None, device=device
     )
     corpus = open_search(opened, partial=False)
-    tracks = [track.sequence for track in made]
+    tracks = [track.sequence for track in drafts]
 
     def sides(*splits: str) -> Sides:
         others = excerpts(broad, bars, splits, lambda name: name != artist)

@@ -49,13 +49,13 @@ def keys_trust(
         Path, typer.Argument(help="Public key, its folder, certificate authority, or a statement about keys (.sig).")
     ],
 ) -> None:
-    """Trust a key or an authority, or take in a rotation, a revocation list or the account of a key."""
+    """Trust a key or an authority, or import a rotation, a revocation list or the account of a key."""
     tell(keyring.import_trusted(file))
 
 
 @keys.command("list")
 def keys_list() -> None:
-    """List the keys trusted on this machine, with what is known of them."""
+    """List the keys trusted on this machine, with their revocations and accounts."""
     trust = keyring.trusted_keys()
     for identity in trust:
         revoked, account = trust.revoked.get(identity), trust.accounts.get(identity)
@@ -82,13 +82,12 @@ def keys_rotate(
 @keys.command("revoke")
 def keys_revoke(
     key: SigningKey,
-    revoked: Annotated[str | None, typer.Argument(help="Key id; the signing key itself where it is left out.")] = None,
+    revoked: Annotated[str | None, typer.Argument(help="Key id; by default the signing key itself.")] = None,
     since: Annotated[
-        str | None,
-        typer.Option(help="Time from which the key is revoked, such as 2026-05-01T12:00:00Z; now by default."),
+        str | None, typer.Option(help="Time of the revocation, like 2026-05-01T12:00:00Z; by default now.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for people to read.")] = "unspecified",
-    out: Annotated[Path, typer.Option("--out", help="File for the list, to be given to others.")] = Path(
+    reason: Annotated[str, typer.Option(help="Reason, for people.")] = "unspecified",
+    out: Annotated[Path, typer.Option("--out", help="File to write the list to; give it to others.")] = Path(
         "revocations.sig"
     ),
     password_fd: PasswordFd = None,
@@ -111,7 +110,7 @@ def keys_revoke(
 def keys_bind(
     key: SigningKey,
     account: Annotated[Path, typer.Option("--account", help="Ethereum keystore (version 3).")],
-    out: Annotated[Path, typer.Option("--out", help="File for the statement, to be given to others.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="File to write the statement to; give it to others.")] = Path(
         "account.sig"
     ),
     password_fd: PasswordFd = None,

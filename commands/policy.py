@@ -20,7 +20,7 @@ policy = typer.Typer(help="Check and explain the rules of the gate.", no_args_is
 
 @policy.command("check")
 def policy_check(files: Annotated[list[Path], typer.Argument(help="Policies, and files of waivers.")]) -> None:
-    """Say whether policies and files of waivers are valid, and name what is wrong, by line."""
+    """Check whether policies and files of waivers are valid, and name each problem with its line."""
     wrong = False
     for file in files:
         try:
@@ -44,7 +44,7 @@ def policy_explain(
     policy: Annotated[str, typer.Argument(help="A profile's name, or a TOML file.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say every value that a policy has in effect, where it comes from, and what it does."""
+    """Print every effective value of a policy, where it comes from, and what it does."""
     rules = read_policy(policy)
     entries = [
         {"key": ".".join(map(str, path)), "value": value, "from": origin, "about": about}

@@ -30,10 +30,10 @@ report = typer.Typer(help="Compare and verify audit reports.", no_args_is_help=T
 @report.command("diff")
 def report_diff(
     old: Annotated[Path, typer.Argument(help="report.json, or a folder of reports.")],
-    new: Annotated[Path, typer.Argument(help="The later report.json, or folder of reports.")],
+    new: Annotated[Path, typer.Argument(help="The later report or folder.")],
     as_json: Json = False,
 ) -> None:
-    """Say what is new, fixed and unchanged between two reports; 1 where something new is not clear."""
+    """Print what is new, fixed and unchanged between two reports; exit with 1 if something new is not clear."""
     diffs = compare_paths(old, new)
     summary = diff_json(diffs)
     if as_json:
@@ -51,7 +51,7 @@ def report_verify(
     as_json: Json = False,
     allow_unsigned: AllowUnsigned = False,
 ) -> None:
-    """Check that reports and the files beside them are as the audit wrote and a trusted key signed them."""
+    """Check that reports and their files are as the audit wrote them and as a trusted key signed them."""
     trusted = open_trust(key)
     verdicts, printed, memory = [], [], Memory(open_log(), trusted)
     results = [(file, _verify_report(file, trusted, memory, allow_unsigned)) for file in report_files(path)]

@@ -26,8 +26,8 @@ from reports.search_result import SearchResult
 def search(
     store: Annotated[Path, typer.Argument(help="The store to search.")],
     queries: Annotated[list[Path], typer.Argument(help="Files or folders.")],
-    top: Annotated[int, typer.Option(min=1, max=1000, help="Pieces to list for each query.")] = 10,
-    jsonl: Annotated[Path | None, typer.Option(help="File for one JSON object per query, one per line.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Number of pieces to list per query.")] = 10,
+    jsonl: Annotated[Path | None, typer.Option(help="Write one JSON object per query and line to this file.")] = None,
     policy: PolicyFile = None,
     partial: Partial = False,
 ) -> None:
@@ -85,12 +85,12 @@ def originality(
     store: Annotated[Path, typer.Argument(help="The store to compare with.")],
     tracks: Tracks,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for originality.html and .json.")] = None,
-    window: Annotated[str, typer.Option(help="Length of a window: '24 notes', '8 bars'.")] = "24 notes",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+    window: Annotated[str, typer.Option(help="Length of a window, like '24 notes' or '8 bars'.")] = "24 notes",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON to this file.")] = None,
     lang: Lang = "en",
     partial: Partial = False,
 ) -> None:
-    """Say how much of a folder of tracks the store holds, beside what human pieces share with one another."""
+    """Say how much of some tracks the store holds, compared with what human pieces share with one another."""
     from audit.originality import baseline, report, windows
     from reports.pages.originality import originality_html, originality_json, originality_lines, originality_sentence
 
@@ -133,7 +133,7 @@ def compare(
     candidate: Annotated[Path, typer.Argument(help="The track.")],
     as_json: Json = False,
 ) -> None:
-    """Print every similarity metric of two pieces, each beside what unrelated pieces score."""
+    """Print every similarity metric of two pieces, each with the score of unrelated pieces."""
     from audit.measures.metrics import render_features
 
     rows = comparison.compare(render_features(read_music(reference)), render_features(read_music(candidate)))

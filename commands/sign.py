@@ -31,11 +31,11 @@ contribution = typer.Typer(help="Log human contributions to an artefact.", no_ar
 @contribution.command("add")
 def contribution_add(
     path: Annotated[Path, typer.Argument(help="A track, a model, a data set, a report.")],
-    kind: Annotated[str, typer.Option(help="prompt, edit or selection.")],
+    kind: Annotated[str, typer.Option(help="Kind of contribution: prompt, edit or selection.")],
     text: Annotated[str, typer.Option(help="What was done.")],
     author: Annotated[str, typer.Option(help="Who did it.")] = "",
 ) -> None:
-    """Add to the log of what people did; 'contraste sign' signs it with the artefact."""
+    """Add an entry to the log of human contributions; 'contraste sign' signs the log with the artefact."""
     read_contributions(path)  # what is wrong with the file is no fault of the options
     content = digest_of(path)
     with blaming_option("--kind, --text, --author"):
@@ -46,7 +46,7 @@ def contribution_add(
 
 @contribution.command("list")
 def contribution_list(path: Annotated[Path, typer.Argument(help="An artefact.")]) -> None:
-    """List what people did."""
+    """List the human contributions to an artefact."""
     entries = read_contributions(path)
     if not entries and not path.exists():
         stop(f"cannot read {path}: no such file or folder", UNREADABLE)
@@ -62,24 +62,24 @@ def sign(
     certificate: Annotated[
         Path | None,
         typer.Option(
-            "--certificate", help="PEM chain of the key, leaf first, to sign by certificate; also for credentials."
+            "--certificate", help="PEM certificate chain of the key, leaf first, for signatures and credentials."
         ),
     ] = None,
     source_type: Annotated[
         Literal["trained", "composite"] | None,
         typer.Option(
-            help="How tracks were made: by a model alone, or as human work with parts by one; by default as recorded."
+            help="Origin of tracks: made by a model, or human work with parts by one; by default from the record."
         ),
     ] = None,
     mining: Annotated[
-        Literal["allowed", "notAllowed"], typer.Option(help="Whether others may learn from the tracks.")
+        Literal["allowed", "notAllowed"], typer.Option(help="Whether others may train on the tracks.")
     ] = "notAllowed",
-    report: Annotated[Path | None, typer.Option(help="Audit report of the one track, to be named in it.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Audit report to name in the credential of the track.")] = None,
     tsa: Annotated[str | None, typer.Option(help="URL of an RFC 3161 time stamping authority.")] = None,
-    credential: Annotated[bool, typer.Option(help="Give tracks C2PA credentials.")] = True,
+    credential: Annotated[bool, typer.Option(help="Add C2PA credentials to tracks.")] = True,
     shard_size: Annotated[
         int | None,
-        typer.Option("--shard-size", min=1, help="Cut files of stores and models into shards of this many bytes."),
+        typer.Option("--shard-size", min=1, help="Hash files of folders and models in shards of this many bytes."),
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hash every file again, even unchanged ones.")] = False,
     password_fd: PasswordFd = None,

@@ -25,21 +25,21 @@ from music.midi import write_atomically
 
 def ingest(
     sources: Annotated[list[Path], typer.Argument(help="Files or folders of MIDI, MusicXML and sound.")],
-    into: Annotated[Path, typer.Option("--into", help="The store; made when it is not there.")],
+    into: Annotated[Path, typer.Option("--into", help="The store; it is created if it does not exist.")],
     rights: Annotated[
         Path | None, typer.Option(help="CSV with path, licence, source, consent, isrc, iswc, title, artist.")
     ] = None,
     require_rights: Annotated[
-        bool, typer.Option("--require-rights", help="Refuse pieces without a licence and a consent.")
+        bool, typer.Option("--require-rights", help="Refuse pieces that have no licence or no consent on file.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Number of reading processes; one per CPU by default.")
+        int | None, typer.Option(min=1, max=256, help="Number of reading processes; by default one per CPU.")
     ] = None,
     engine: Annotated[
         str, typer.Option(help='"local": processes of this machine; "ray": a Ray cluster, RAY_ADDRESS or a local one.')
     ] = "local",
 ) -> None:
-    """Read scores and recordings into a store and build its index; what is there already is left alone."""
+    """Read scores and recordings into a store and build its index; pieces that it holds already stay as they are."""
     from audit.opening import open_audit_corpus
 
     table = read_rights(rights) if rights else None
@@ -69,7 +69,7 @@ def ingest(
         f"{len(report.refused)} refused; {count_noun(len(store.pieces), 'piece')}{recordings} in all"
     )
     if not store.pieces and not len(sounds):
-        stop(f"{into}: the store is empty; none of the files could be taken", UNREADABLE)
+        stop(f"{into}: the store is empty; no file could be added", UNREADABLE)
     if store.pieces:
         open_audit_corpus(store, progress, engine, workers, repair=True)
     held = {"pieces": len(store.pieces), "manifest_sha256": store.digest}
@@ -80,11 +80,11 @@ def ingest(
 
 def export(
     path: Annotated[Path, typer.Argument(help="A store for croissant, a model for cyclonedx, a track for ddex.")],
-    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="Format to write.")],
+    format: Annotated[Literal["croissant", "cyclonedx", "ddex"], typer.Option(help="The format to write.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     ai: Shares = None,
 ) -> None:
-    """Describe a store, a model or a track for other people's tools."""
+    """Describe a store, a model or a track for other programs."""
     if ai and format != "ddex":
         raise typer.BadParameter(f"{format} says nothing of the sort; only ddex does", param_hint="--ai")
     if format == "croissant":

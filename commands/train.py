@@ -37,7 +37,7 @@ def train(
     """Train a model on a store's training split; under torchrun, with all its processes."""
     if spectrogram:
         if training.precision != "auto":
-            stop("--precision: is not chosen for spectrograms: bfloat16 on CUDA, float32 on a CPU", USAGE)
+            stop("--precision is not for spectrograms: they use bfloat16 on CUDA and float32 on a CPU", USAGE)
         minutes = 10.0 if training.minutes is None and training.steps is None else training.minutes
         return _train_spectrogram(
             store, out, size=size, minutes=minutes, steps=training.steps, batch=training.batch or 16,
@@ -56,7 +56,9 @@ def finetune(
     model: Annotated[
         Path | None, typer.Option("--model", help="The model to begin with; the shipped one by default.")
     ] = None,
-    artist: Annotated[str, typer.Option(help="Learn from this artist's pieces alone, as named in the rights.")] = "",
+    artist: Annotated[
+        str, typer.Option(help="Learn only from this artist's pieces, by the name in the rights file.")
+    ] = "",
     lora: Annotated[int, typer.Option(min=0, help="Rank of low-rank adapters; 0: all weights learn.")] = 0,
     rate: Annotated[
         float, typer.Option(min=1e-6, max=0.1, help="Learning rate at the start; a tenth of it at the end.")
@@ -83,17 +85,19 @@ def _train(store: Path, out: Path, settings: Settings, *, base: Path | None = No
         out, "model", materials=[material_of(kind, path, artefact=out) for kind, path in used.items() if path],
         parameters=report.settings, environment=describe_run(str(report.settings["device"])),
     )  # fmt: skip
-    ended = {"patience": "; no better for a while", "interrupted": "; interrupted, go on with --resume"}
+    ended = {"patience": "; stopped early, no improvement", "interrupted": "; interrupted, go on with --resume"}
     say(f"{out}: {report.steps} steps, {report.tokens_per_s:.0f} tokens/s{ended.get(report.ended, '')}")
     for name, scored in (("model", report.validation), ("count n-gram", report.baseline)):
         if scored:
-            say(
-                f"  {name:13s} perplexity {scored['perplexity']:.3f}, {scored['bits_per_note']:.3f} bits a note (valid)"
-            )
+            bits = f"{scored['bits_per_note']:.3f} bits per note (validation)"
+            say(f"  {name:13s} perplexity {scored['perplexity']:.3f}, {bits}")
     for file, scored in encoders.items():
-        name = "words, MiniLM" if file == MINILM else "words"
-        share = f"{scored['r_at_1']:.0%} first, {scored['r_at_10']:.0%} among ten"
-        say(f"  {name:13s} of {scored['candidates']} pieces (valid) a caption finds its own: {share}")
+        name = "captions, MiniLM" if file == MINILM else "captions"
+        first, ten = scored["r_at_1"], scored["r_at_10"]
+        say(
+            f"  {name:13s} own piece ranked first for {first:.0%} of {scored['candidates']} validation pieces, "
+            f"among the first ten for {ten:.0%}"
+        )
     if report.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
@@ -113,7 +117,7 @@ def _train_spectrogram(store: Path, out: Path, **settings: Any) -> None:
     ended = "; interrupted, go on with --resume" if report.interrupted else ""
     say(f"{out}: {report.steps} steps on {report.windows['train']} windows of {report.kind}{ended}")
     say(
-        f"  critic's gradient norm {report.gradient_norm['mean']:.2f}, wanted 1; samples differ by "
+        f"  critic's gradient norm {report.gradient_norm['mean']:.2f} (target 1); samples differ by "
         f"{report.variety:.2f} of what real windows do"
     )
     if report.interrupted:

@@ -32,29 +32,30 @@ def verify(
     paths: Paths,
     source: ChainToRead,
     key: Trusted = None,
-    search: Annotated[list[Path] | None, typer.Option(help="Folder in which to look for what a path names.")] = None,
+    search: Annotated[list[Path] | None, typer.Option(help="Folder to search for files that a path names.")] = None,
     short: Annotated[bool, typer.Option("--short", help="Print one line per path, without its links.")] = False,
     as_json: Json = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no chain, and say which links need one.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse signatures that leave files out.")] = False,
-    signature: Annotated[Path | None, typer.Option(help="Signature of the one path, if not PATH.sig.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no chain; name the links that need one.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse signatures that do not cover every file.")] = False,
+    signature: Annotated[Path | None, typer.Option(help="Signature of the path, if it is not PATH.sig.")] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(help="Name below the path that an old signature left out.")
+        list[str] | None, typer.Option(help="Name below the path that an old signature did not cover.")
     ] = None,
     allow_unsigned: AllowUnsigned = False,
     require_anchor: Annotated[
-        bool, typer.Option("--require-anchor", help="Each path must be anchored on the chain.")
+        bool, typer.Option("--require-anchor", help="Fail unless each path is anchored on the chain.")
     ] = False,
-    track: Annotated[Path | None, typer.Option(help="The track that the one report must be about.")] = None,
+    track: Annotated[Path | None, typer.Option(help="The track that the report must be about.")] = None,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Trust the cached digests of files that look unchanged.")
+        bool,
+        typer.Option("--cache/--no-cache", help="Trust stored digests of files whose size and times are unchanged."),
     ] = False,
 ) -> None:
-    """Walk from each path back to the data set and the anchor; say what is assured, and at which link it breaks."""
+    """Verify each path back to the data set and the anchor; say what is assured, and which link is broken."""
     if offline and (source.rpc or source.chain_dir):
         stop("--offline asks no chain, so it does not go with --rpc or --chain-dir", USAGE)
     if (signature or ignore or track) and len(paths) > 1:
-        stop("--signature, --ignore and --track are about one path", USAGE)
+        stop("--signature, --ignore and --track need exactly one path", USAGE)
     with blaming_option("--ignore"):
         Method(None, tuple(ignore or ()))
     trusted, chain = open_trust(key), None if offline else open_chain_to_read(source)
@@ -119,7 +120,7 @@ def ledger_show(
 @ledger.command("log")
 def ledger_log(
     since: Annotated[
-        str | None, typer.Option(help="SIZE:ROOT of an older state, to be shown to be the beginning of this one.")
+        str | None, typer.Option(help="SIZE:ROOT of an older state; check that the log begins with it.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -196,12 +196,14 @@ def _amend(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> t
             continue
         span = segment.offsets["note"]
         notes = [segment.notes[span[k] : span[k + 1]] for k in stay]
-        kept = [with_rights(lines[k], rows[lines[k]["path"]]) if lines[k]["path"] in rows else lines[k] for k in stay]
+        lines_kept = [
+            with_rights(lines[k], rows[lines[k]["path"]]) if lines[k]["path"] in rows else lines[k] for k in stay
+        ]
         whole = Chunk(
             np.concatenate(notes),
             segment.keys[stay],
             [len(n) for n in notes],
-            [_json_line(line) for line in kept],
+            [_json_line(line) for line in lines_kept],
             [],
             [],
             [],
@@ -217,9 +219,9 @@ def _amend(store: Store, sounds: Recordings, rows: Mapping[str, RightsRow]) -> t
 
 def _prepare_all(chunks: Sequence[list[Job]], engine: str, workers: int) -> Generator[Chunk]:
     """Prepare in parallel; a file on which a reader process dies is refused, the others are read."""
-    for jobs, made in zip(chunks, map_jobs(prepare_chunk, chunks, engine, workers), strict=True):
-        if not isinstance(made, Crashed):
-            yield made
+    for jobs, chunk in zip(chunks, map_jobs(prepare_chunk, chunks, engine, workers), strict=True):
+        if not isinstance(chunk, Crashed):
+            yield chunk
         elif len(jobs) == 1:
             yield _chunk([Refused(jobs[0][1], f"{jobs[0][0]}: the reader crashed on this file")])
         else:
@@ -230,8 +232,8 @@ def _hear_in_batches(
     jobs: Sequence[RecordingJob], store: Store, engine: str, workers: int
 ) -> Iterator[list[Heard | Refused]]:
     """Prepare recordings, those with a score in the store beside it; as many at a time as a segment holds."""
-    with closing(_hear_all((with_score(job, store) for job in jobs), engine, workers)) as made:
-        while batch := list(islice(made, RECORDINGS)):
+    with closing(_hear_all((with_score(job, store) for job in jobs), engine, workers)) as results:
+        while batch := list(islice(results, RECORDINGS)):
             yield batch
 
 
@@ -244,9 +246,11 @@ def _hear_all(jobs: Iterable[RecordingJob], engine: str, workers: int) -> Genera
             under_way.append(job)
             yield job
 
-    for made in map_jobs(prepare_recording, started(), engine, workers):
+    for result in map_jobs(prepare_recording, started(), engine, workers):
         job = under_way.popleft()
-        yield Refused(job.name, f"{job.file}: the reader crashed on this file") if isinstance(made, Crashed) else made
+        yield (
+            Refused(job.name, f"{job.file}: the reader crashed on this file") if isinstance(result, Crashed) else result
+        )
 
 
 def prepare_chunk(jobs: Sequence[Job]) -> Chunk:
@@ -254,8 +258,8 @@ def prepare_chunk(jobs: Sequence[Job]) -> Chunk:
     return _chunk([prepare(*job) for job in jobs])
 
 
-def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
-    pieces = [one for one in made if isinstance(one, Prepared)]
+def _chunk(results: Sequence[Prepared | Refused]) -> Chunk:
+    pieces = [one for one in results if isinstance(one, Prepared)]
     records = [piece.record for piece in pieces]
     keys = np.zeros(len(records), KEYS)
     keys["path"] = np.array([path_hash(r.path) for r in records], np.uint64)
@@ -268,7 +272,7 @@ def _chunk(made: Sequence[Prepared | Refused]) -> Chunk:
         keys,
         [len(piece.sequence) for piece in pieces],
         [_line(piece) for piece in pieces],
-        [one for one in made if isinstance(one, Refused)],
+        [one for one in results if isinstance(one, Refused)],
         [Refused(piece.record.path, reason) for piece in pieces for reason in piece.sequence.unread],
         [Refused(p.record.path, "; ".join(p.sequence.remarks)) for p in pieces if p.sequence.remarks],
     )

@@ -207,8 +207,8 @@ class Recordings(Sequence[Recording]):
         for entry in self.segments:
             for line in self._lines(entry):
                 try:
-                    for what, said in ((Recording, line), (Rights, line["rights"])):
-                        check_types(what, said)
+                    for what, values in ((Recording, line), (Rights, line["rights"])):
+                        check_types(what, values)
                     about = {
                         **line,
                         "beat_s": tuple(line["beat_s"]),

@@ -120,9 +120,9 @@ class RightsTable:
 
 def with_rights(line: dict[str, Any], row: RightsRow) -> dict[str, Any]:
     """Return what a store says of a piece, with what a row says of the work and its rights; empty cells say nothing."""
-    said = {name: value for name, value in asdict(row.rights).items() if value}
+    values = {name: value for name, value in asdict(row.rights).items() if value}
     about = {name: value for name, value in (("title", row.title), ("artist", row.artist)) if value}
-    return {**line, **about, "rights": {**line["rights"], **said}}
+    return {**line, **about, "rights": {**line["rights"], **values}}
 
 
 def normal(text: str) -> str:

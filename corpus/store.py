@@ -307,8 +307,8 @@ class Store:
         group = line if oldest == index else self._line(oldest)
         try:
             about = {name: line[name] for name in LINE_FIELDS}
-            for what, said in ((PieceRecord, line), (PieceRecord, group), (Rights, line["rights"])):
-                check_types(what, said)
+            for what, values in ((PieceRecord, line), (PieceRecord, group), (Rights, line["rights"])):
+                check_types(what, values)
             split = split_of(group["content_key"])
             return PieceRecord(**about, rights=Rights(**line["rights"]), group=group["path"], split=split)
         except (AttributeError, KeyError, TypeError) as error:

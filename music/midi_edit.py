@@ -32,15 +32,15 @@ def rewritten(data: bytes, name: str, span: tuple[int, int], notes: Sequence[New
     MusicError
         As `music.midi_events.read_events`.
     """
-    made, copied = [], 0
+    chunks, copied = [], 0
     for number, track in enumerate(read_events(data, name).tracks):
         new = [note for note in notes if note.track == number]
         events = _edit_track(track.events, span, new)
         if events != track.events:
             body = _encode(events)
-            made += [data[copied : track.begin], b"MTrk", len(body).to_bytes(4, "big"), body]
+            chunks += [data[copied : track.begin], b"MTrk", len(body).to_bytes(4, "big"), body]
             copied = track.end
-    return b"".join([*made, data[copied:]])
+    return b"".join([*chunks, data[copied:]])
 
 
 def _edit_track(events: list[Event], span: tuple[int, int], notes: list[NewNote]) -> list[Event]:  # noqa: PLR0912

@@ -187,8 +187,8 @@ def renderer_info(*, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | Non
     """
     program = shutil.which("fluidsynth")
     if program:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
-        version = next((w for w in said.stdout.split() if w[:1].isdigit()), "unknown")
+        ran = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
+        version = next((w for w in ran.stdout.split() if w[:1].isdigit()), "unknown")
     else:
         version = importlib.metadata.version("midirenderer")
     font = _soundfont(soundfont)
@@ -256,7 +256,7 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
         score.write_bytes(midi)
         command = [program, "-ni", "-O", "float", "-T", "wav", "-r", str(sample_rate), "-F", str(wav)]
         try:
-            said = subprocess.run(
+            ran = subprocess.run(
                 [*command, str(font), str(score)],
                 capture_output=True,
                 timeout=FLUIDSYNTH_SECONDS,
@@ -266,12 +266,12 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
             raise MusicError(
                 message("fluidsynth took longer than {seconds:.0f} s", seconds=FLUIDSYNTH_SECONDS)
             ) from error
-        if said.returncode or not wav.is_file():
-            reason = said.stderr.decode(errors="replace").strip()[-200:]
+        if ran.returncode or not wav.is_file():
+            reason = ran.stderr.decode(errors="replace").strip()[-200:]
             raise MusicError(
                 message(
                     "fluidsynth ended with code {code:d} and {font}: {error}",
-                    code=said.returncode,
+                    code=ran.returncode,
                     font=font,
                     error=reason,
                 )

@@ -82,8 +82,8 @@ def beside_index(
     below = (some for file, some in results if file.resolve().parent.parent == path.resolve())
     if not index.is_file() or any(one.file == INDEX for some in below for one in some):
         return []
-    said = "no report here says that it belongs to it: whoever can write here could have made it"
-    return [(index, [Found(INDEX, "absent" if allow_unsigned else "missing", said)])]
+    reason = "no report here says that it belongs to it: whoever can write here could have made it"
+    return [(index, [Found(INDEX, "absent" if allow_unsigned else "missing", reason)])]
 
 
 def _digest(name: str, content: bytes, digests: Mapping[str, str], well: str) -> Found:

@@ -114,11 +114,11 @@ def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
         shares = join_roles(stated_roles(file), by_model=by_model)
     except LedgerError as error:
         return False, str(error)
-    said = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
+    shown = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")
     missing = [role for role in wanted if role not in shares]
     if missing and shares:
-        said = message("{roles}; nothing of {names}", roles=said, names=", ".join(missing))
-    return not missing, said
+        shown = message("{roles}; nothing of {names}", roles=shown, names=", ".join(missing))
+    return not missing, shown
 
 
 class _Usual(NamedTuple):

@@ -195,10 +195,12 @@ def _judge_provenance(
         yield judge_rule(policy, "provenance.signed_by", signer in asked.signed_by, detail)
     if asked.require_anchor or asked.require_final:
         anchor = next((link for link in own if link.name == "anchor"), None)
-        said = anchor.verdict if anchor else "absent"
+        verdict = anchor.verdict if anchor else "absent"
         detail = message("not anchored")
         if anchor:
-            detail = message("{verdict:text}: {detail:text}", verdict=said, detail=anchor.detail)
+            detail = message("{verdict:text}: {detail:text}", verdict=verdict, detail=anchor.detail)
         for rule, enough in (("require_anchor", ("ok", "simulated", "pending")), ("require_final", ("ok",))):
             if getattr(asked, rule):
-                yield judge_rule(policy, f"provenance.{rule}", None if said == "unchecked" else said in enough, detail)
+                yield judge_rule(
+                    policy, f"provenance.{rule}", None if verdict == "unchecked" else verdict in enough, detail
+                )

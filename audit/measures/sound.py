@@ -223,7 +223,7 @@ def _opening(store: Store, row: int) -> Bits:
     return hashes[:1] if len(hashes) else np.zeros((1, BITS), bool)
 
 
-def _keep_hashes(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> Bits:
+def _keep_hashes(name: str, count: int, make: Callable[[], Iterable[Bits]]) -> Bits:
     """Return `count` hashes, and keep them in the user's folder: a signed store must stay as it was signed."""
     file = data_folder() / "sounds" / f"{name}.npy"
     try:
@@ -232,7 +232,7 @@ def _keep_hashes(name: str, count: int, made: Callable[[], Iterable[Bits]]) -> B
             return np.unpackbits(packed, axis=1).astype(bool)
     except (OSError, ValueError, EOFError):
         pass  # not there, or cut off: they are made again
-    hashes = np.concatenate([np.zeros((0, BITS), bool), *made()])
+    hashes = np.concatenate([np.zeros((0, BITS), bool), *make()])
     buffer = io.BytesIO()
     np.save(buffer, np.packbits(hashes, axis=1))
     with suppress(OSError):  # in a folder that can't be written they are made each time

@@ -132,9 +132,9 @@ def measure_baseline(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Baseline | None:
     """Measure as `human_baseline`, whatever was measured before, and write it."""
-    made = _measure_baseline(store, index, setting, progress)
-    index.write(_file_name(setting), asdict(made) if made else {})
-    return made
+    baseline = _measure_baseline(store, index, setting, progress)
+    index.write(_file_name(setting), asdict(baseline) if baseline else {})
+    return baseline
 
 
 def _file_name(setting: Setting) -> str:

@@ -40,10 +40,10 @@ class Setting:
         match = re.fullmatch(r"\s*(\d{1,6})\s*(bars?|notes?|)\s*", text)
         if not match or int(match[1]) < 1:
             raise ValueError(f"{text!r} is no length of a window; write for example '8 bars' or '24 notes'")
-        made = cls(int(match[1]), "notes" if match[2].startswith("note") else "bars")
-        if made.unit == "notes" and made.size < MIN_NOTES:
+        setting = cls(int(match[1]), "notes" if match[2].startswith("note") else "bars")
+        if setting.unit == "notes" and setting.size < MIN_NOTES:
             raise ValueError(f"{text!r}: a window has at least {MIN_NOTES} notes")
-        return made
+        return setting
 
     def __str__(self) -> str:
         """Return for example ``8 bars``."""

@@ -109,34 +109,36 @@ def build_index(
         )
     root = store.path / "index" / "segments"
     before = newest_indexed(store)
-    kept = _usable(before) if before else []
-    covered = sum(len(segment.covers) for segment in kept)
+    segments = _usable(before) if before else []
+    covered = sum(len(segment.covers) for segment in segments)
     try:
         for names, columns in _read_lots(store, covered, progress, engine, workers):
             merged: list[IndexSegment] = []
-            while kept and _mergeable(len(kept[-1].pitch), len(columns.pitch) + sum(len(s.pitch) for s in merged)):
-                merged.insert(0, kept.pop())
+            while segments and _mergeable(
+                len(segments[-1].pitch), len(columns.pitch) + sum(len(s.pitch) for s in merged)
+            ):
+                merged.insert(0, segments.pop())
             covers = (*(name for s in merged for name in s.covers), *names)
-            kept.append(write_segment(root, covers, _join([*map(_columns_of, merged), columns])))
+            segments.append(write_segment(root, covers, _join([*map(_columns_of, merged), columns])))
         state = state_folder(store)
-        works = works_of(kept, store.groups)
-        style = _style_of_works(kept, works)
-        _write_state(state, store, kept, style, works)
+        works = works_of(segments, store.groups)
+        style = _style_of_works(segments, works)
+        _write_state(state, store, segments, style, works)
         _clean_up(state, newest_indexed(store.prefix(len(store.segments) - 1)))
     except OSError as error:
         raise StoreError(f"{root.parent}: the index can't be written: {error.strerror or error}") from error
-    return Index(state, tuple(kept), style, works)
+    return Index(state, tuple(segments), style, works)
 
 
 def _usable(store: Store) -> list[IndexSegment]:
     """Return the segments of an earlier state up to the first damaged one."""
-    kept = []
+    segments = []
     try:
         for name in read_state(state_folder(store), store.music_digest) or ():
-            kept.append(open_segment(store.path / "index" / "segments" / name))
+            segments.append(open_segment(store.path / "index" / "segments" / name))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # what can't be used is made again
-    return kept
+    return segments
 
 
 def _mergeable(last: int, new: int) -> bool:

@@ -207,9 +207,9 @@ def calibrate(
         slope, log2_k = fit(
             chance[scored], np.array([count_places(int(m)) * float(index.notes) for m in lengths[scored]])
         )
-    made = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
-    index.write(CALIBRATION, asdict(made))
-    return made
+    calibration = Calibration(slope, log2_k, index.notes, tuple(sorted(human)))
+    index.write(CALIBRATION, asdict(calibration))
+    return calibration
 
 
 def fit(bits: FloatArray, space: FloatArray) -> tuple[float, float]:

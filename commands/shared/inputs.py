@@ -28,7 +28,7 @@ def explain_error(file: Path, error: Exception) -> str:
         raise error
     if isinstance(error, MusicError | LedgerError):
         return str(error)
-    return f"{file}: it can't be dealt with: {type(error).__name__}: {error}"
+    return f"{file}: it cannot be processed: {type(error).__name__}: {error}"
 
 
 def open_store(path: Path, partial: bool = False) -> Store:

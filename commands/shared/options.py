@@ -47,7 +47,7 @@ Shares = Annotated[
         "post-production = none, partly or all."
     ),
 ]
-Partial = Annotated[bool, typer.Option("--partial", help="Leave damaged segments of the store out, and name them.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Leave out damaged segments of the store, and name them.")]
 
 
 def _known_language(code: str) -> str:

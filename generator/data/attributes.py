@@ -208,8 +208,8 @@ def caption(traits: Attributes, random: np.random.Generator, chance: float = 1.0
         (f"for {' and '.join(names)}", f"with {', '.join(names)}", f"played by {', '.join(names)}") if names else (),
         register,
     ]
-    said = [str(random.choice(wordings)) for wordings in sayings if wordings and random.random() < chance]
-    return ", ".join([article, *(said[i] for i in random.permutation(len(said)))])
+    phrases = [str(random.choice(wordings)) for wordings in sayings if wordings and random.random() < chance]
+    return ", ".join([article, *(phrases[i] for i in random.permutation(len(phrases)))])
 
 
 _TEMPO_SAYINGS = {

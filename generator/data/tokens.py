@@ -272,14 +272,14 @@ def encode(sequence: NoteSequence, controls: Sequence[int] = (), plan: Plan | No
         duration, velocity = 0, DEFAULT_VELOCITY_STEP
         while i < len(ticks) and ticks[i] < end:
             tick = int(ticks[i])
-            said = [POSITION + tick - start]
+            place = [POSITION + tick - start]
             if chords.get(tick, chord) != chord:
                 chord = chords[tick]
-                said.append(chord)
+                place.append(chord)
             if tick in tempos:
-                said.append(TEMPO + tempos[tick])
-            if len(said) > 1 or first_note[i] < first_note[i + 1]:
-                tokens += said
+                place.append(TEMPO + tempos[tick])
+            if len(place) > 1 or first_note[i] < first_note[i + 1]:
+                tokens += place
             part = 0
             for j in range(first_note[i], first_note[i + 1]):
                 note_part, pitch, note_duration, note_velocity = (column[j] for column in columns)
@@ -360,9 +360,9 @@ def window(tokens: IntArray, start: int, length: int) -> tuple[IntArray, int]:
         How many tokens of `cut` are header.
     """
     first_bar = int(bar_starts(tokens[: start + 1])[0])
-    said = tokens[:start]
+    before = tokens[:start]
     header = tokens[:first_bar].copy()
-    header[(header >= TEMPO) & (header < PROGRAM)] = said[(said >= TEMPO) & (said < PROGRAM)][-1]
+    header[(header >= TEMPO) & (header < PROGRAM)] = before[(before >= TEMPO) & (before < PROGRAM)][-1]
     header[0] = tokens[0] if start == first_bar else MID
     return np.concatenate([header, tokens[start : start + length - len(header)]]), len(header)
 
@@ -372,8 +372,8 @@ def movable(tokens: IntArray) -> BoolArray:
     header = tokens[: int(bar_starts(tokens)[0])]
     drums = header[(header >= PROGRAM) & (header <= DRUMS)] == DRUMS
     says_part = (tokens > PART) & (tokens < BAR) | (tokens >= POSITION) & (tokens < VELOCITY)
-    said = np.maximum.accumulate(np.where(says_part, np.arange(len(tokens)), 0))
-    part = np.where((tokens[said] > PART) & (tokens[said] < BAR), tokens[said] - PART, 0)
+    part_at = np.maximum.accumulate(np.where(says_part, np.arange(len(tokens)), 0))
+    part = np.where((tokens[part_at] > PART) & (tokens[part_at] < BAR), tokens[part_at] - PART, 0)
     return np.asarray((tokens >= PITCH) & ~drums[part], dtype=bool)
 
 

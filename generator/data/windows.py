@@ -158,13 +158,13 @@ class Windows:
         bar = 0 if random.random() < WHOLE_PIECE_CHANCE else int(random.integers(len(starts)))
         varied = len(self.variations) > 1 and random.random() < VARIED_CHANCE
         version = self.version(i, str(random.choice(self.variations[1:])) if varied else "")
-        told = self.conditions and random.random() >= PLAIN_CHANCE
-        planned = int(told and random.random() < PLAN_CHANCE)
+        headed = self.conditions and random.random() >= PLAIN_CHANCE
+        planned = int(headed and random.random() < PLAN_CHANCE)
         line = version.lines[planned]
         shift = int(random.choice(version.shifts))
         first = int(bar_starts(line)[bar])
         cut, _ = window(line, first, self.context + 1)
-        if told:
+        if headed:
             length = int(((cut >= BAR) & (cut < POSITION)).sum())
             controls = self._controls(i, version.figures[bar : bar + length], random)
             cut = np.insert(cut, 1, controls)[: self.context + 1]
@@ -175,14 +175,14 @@ class Windows:
     def _controls(self, i: int, figures: FloatArray, random: np.random.Generator) -> list[int]:
         density, polyphony = classes(figures)
         key = key_of(figures)
-        said = [
+        controls = [
             ARTIST + self.artists[i] if self.artists[i] >= 0 else None,
             key_token(key) if key else None,
             DENSITY + density,
             POLYPHONY + polyphony,
         ]
-        drawn = random.random(len(said)) < CONTROL_CHANCE
-        return [token for token, given in zip(said, drawn, strict=True) if given and token is not None]
+        drawn = random.random(len(controls)) < CONTROL_CHANCE
+        return [token for token, given in zip(controls, drawn, strict=True) if given and token is not None]
 
     def _version(self, i: int, variation: str) -> _Version:
         """Work out a version of a piece; the same whenever it is asked for."""

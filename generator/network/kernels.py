@@ -61,7 +61,7 @@ def read_token(
     places: Integers,
 ) -> None:  # pragma: no cover
     """Do what `Transformer._read` does, for one token of each line; `held` and `lines` are brought up to date."""
-    table, said, line, gap, degree, _, _ = ends
+    table, held_weights, line, gap, degree, _, _ = ends
     says, parts, slots, roots = numbers
     for b in range(len(tokens)):
         token = tokens[b]
@@ -78,7 +78,7 @@ def read_token(
             references[k, b] = held[holds[1 + k], b, 0]
         x[b] = table[token]
         for hold in range(len(held)):
-            x[b] += said[held[hold, b, 0]]
+            x[b] += held_weights[held[hold, b, 0]]
         x[b] += line[last - PITCH if last > 0 else len(line) - 1]
         far = last - references[1, b] + (len(gap) - 1) // 2
         x[b] += gap[far if last > 0 and references[1, b] > 0 else len(gap) - 1]

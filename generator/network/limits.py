@@ -73,10 +73,12 @@ def limits_of(pieces: Sequence[IntArray]) -> Limits:
 
 def read_limits(folder: str | Path) -> Limits:
     """Read what training wrote down; the defaults where it wrote nothing, or nothing that can be used."""
-    said = read_training(folder).get("limits")
+    limits = read_training(folder).get("limits")
     try:
         return (
-            Limits(float(said["densest"]), int(said["thickest"]), tuple(map(str, said["meters"]))) if said else Limits()
+            Limits(float(limits["densest"]), int(limits["thickest"]), tuple(map(str, limits["meters"])))
+            if limits
+            else Limits()
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return Limits()

@@ -117,8 +117,8 @@ def cross_entropy(logits: Tensor, rows: Tensor, reduction: str) -> Tensor:
 
 def targets(rows: Tensor) -> Tensor:
     """Return what is to be foretold of rows (B, T + 1): (B, T), ``PAD`` for padding and for controls."""
-    said = rows[:, 1:]
-    return said.masked_fill((said >= ARTIST) & (said < TEMPO), PAD)
+    targets_of = rows[:, 1:]
+    return targets_of.masked_fill((targets_of >= ARTIST) & (targets_of < TEMPO), PAD)
 
 
 def latents_at(z: Tensor, bars: Tensor) -> Tensor:

@@ -282,8 +282,8 @@ class _Run:
                 if recent and (len(recent) == 10 or done >= 1 or asked):
                     self.note(recent, log)
                     recent = []
-                    said = f"step {self.step}  loss {self.curve[-1]['cross_entropy']:.3f}  {self.speed():,.0f} tok/s"
-                    show(done, said)
+                    status = f"step {self.step}  loss {self.curve[-1]['cross_entropy']:.3f}  {self.speed():,.0f} tok/s"
+                    show(done, status)
                 if asked and done < 1:
                     ended = "interrupted"
                 if done >= 1 or asked:

@@ -134,10 +134,10 @@ class Conditions:
 
     def as_settings(self) -> dict[str, object]:
         """Return what is asked for, as plain values for a record."""
-        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
         if self.chords:
-            said["chords"] = [VOCABULARY[token].removeprefix("Chord ") for token in self.chords]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+            settings["chords"] = [VOCABULARY[token].removeprefix("Chord ") for token in self.chords]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
     def controls(self, artists: Sequence[str], attempt: int = 0) -> list[int]:
         """Return the tokens that head a line of a model that knows `artists`.
@@ -149,19 +149,19 @@ class Conditions:
         SettingError
             When the artist is none of them.
         """
-        said = []
+        tokens = []
         if self.artist:
             known = [name.casefold() for name in artists]
             if self.artist.casefold() not in known:
                 raise refuse_artist(self.artist, artists)
-            said.append(ARTIST + known.index(self.artist.casefold()))
+            tokens.append(ARTIST + known.index(self.artist.casefold()))
         if self.key:
-            said.append(key_token(self.key))
+            tokens.append(key_token(self.key))
         for first, asked in ((DENSITY, self.density), (POLYPHONY, self.polyphony)):
             if asked:
                 middle_out = sorted(range(asked[0], asked[1] + 1), key=lambda c: abs(c - (CLASSES - 1) / 2))
-                said.append(first + middle_out[attempt % len(middle_out)])
-        return said
+                tokens.append(first + middle_out[attempt % len(middle_out)])
+        return tokens
 
     def keep(self, state: Grammar, mask: BoolArray) -> None:
         """Take out of `mask` (vocabulary,) what may not follow `state` under these conditions."""
@@ -197,14 +197,14 @@ class Conditions:
         the thinnest has a quarter before. Nothing is taken out where nothing would be left.
         """
         least, most = _paces(density, meter_ticks(state.meter), state.begun)
-        kept = mask.copy()
-        kept[POSITION : POSITION + len(most)] &= (state.notes < most) & (state.notes >= least[:-1])
+        paced = mask.copy()
+        paced[POSITION : POSITION + len(most)] &= (state.notes < most) & (state.notes >= least[:-1])
         if state.position >= 0 and state.notes >= most[state.position]:
-            kept[PART + 1 : BAR] = kept[VELOCITY:] = False
+            paced[PART + 1 : BAR] = paced[VELOCITY:] = False
         if state.notes < min(least[-1], most[-1]):
-            kept[BAR:POSITION] = kept[EOS] = False
-        if kept.any():
-            mask[:] = kept
+            paced[BAR:POSITION] = paced[EOS] = False
+        if paced.any():
+            mask[:] = paced
 
     def tilt(self) -> FloatArray | None:
         """Return what to add to the logits of the pitches (128,), so that the music leans to the key asked for.

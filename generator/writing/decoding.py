@@ -197,8 +197,8 @@ class Line:
         last = self.state.last
         if not (BAR <= last < VELOCITY or last == EOS):
             return False
-        said = self.tokens[self.onset_at : -1]
-        onset = tuple(token for token in said if token >= PITCH or PART < token < BAR)
+        tokens = self.tokens[self.onset_at : -1]
+        onset = tuple(token for token in tokens if token >= PITCH or PART < token < BAR)
         self.onset_at = len(self.tokens)
         if not onset:  # a position right behind a bar line
             return False
@@ -287,8 +287,8 @@ def _draw(log_chances: FloatArray, settings: SamplingSettings, random: np.random
     order = open_[np.argsort(-log_chances[open_], kind="stable")][: settings.top_k]
     chances = np.exp((log_chances[order] - log_chances[order[0]]) / settings.temperature)
     total = np.cumsum(chances / chances.sum())
-    kept = min(int(np.searchsorted(total, settings.top_p)) + 1, len(order))
-    return int(order[min(int(np.searchsorted(total, random.random() * total[kept - 1])), kept - 1)])
+    likeliest = min(int(np.searchsorted(total, settings.top_p)) + 1, len(order))
+    return int(order[min(int(np.searchsorted(total, random.random() * total[likeliest - 1])), likeliest - 1)])
 
 
 def has_begun(bars: int) -> Callable[[Line], bool]:

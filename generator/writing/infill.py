@@ -99,7 +99,7 @@ def infill(
     given = tokens[: starts[first] + 1].tolist()
     ends = np.append(starts, len(tokens) - 1)
     behind = tokens[ends[last + 1] : ends[min(last + 1 + LOOK_AHEAD, len(starts))]][: model.config.context // 2]
-    made = []
+    versions = []
     with torch.inference_mode(), threads(1):
         for number in range(n):
             drawn = [Line(given, settings.bars, meters=meters) for _ in range(candidates)]
@@ -121,8 +121,8 @@ def infill(
                 **statistics(quantise(sequence)),
             }
             drawn_from = Drawn(settings, number, n, infilled=bars, candidates=candidates)
-            made.append(Generated(sequence, tuple(written[best].tolist()), seed, drawn_from, figures, new))
-    return made
+            versions.append(Generated(sequence, tuple(written[best].tolist()), seed, drawn_from, figures, new))
+    return versions
 
 
 def following_nats(model: Transformer, tokens: IntArray, behind: IntArray) -> float:

@@ -104,10 +104,10 @@ def interpolate(
             style = Style((1 - share) * ends[0].latents + share * ends[1].latents, ends[near].meters)
             p = top_p if 0 < share < 1 else min(top_p, ENDS_TOP_P)
             settings = SamplingSettings(seed=seed, temperature=1.0, top_p=p, beam=None, bars=bars)
-            made = write_styled(model, [(headers[near], style)] * draws, settings)
+            drafts = write_styled(model, [(headers[near], style)] * draws, settings)
             aim = (1 - share) * sought[0] + share * sought[1]
-            kept = min(made, key=lambda track: float(np.square(describe_pace(track.sequence) - aim).sum()))
-            drawn = replace(kept.drawn, draw=kept.drawn.index, draws=draws, index=step, count=steps)
-            walk.append(replace(kept, drawn=drawn))
+            nearest = min(drafts, key=lambda track: float(np.square(describe_pace(track.sequence) - aim).sum()))
+            drawn = replace(nearest.drawn, draw=nearest.drawn.index, draws=draws, index=step, count=steps)
+            walk.append(replace(nearest, drawn=drawn))
             progress(len(walk), steps)
     return walk

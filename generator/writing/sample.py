@@ -217,18 +217,18 @@ def generate(
     require_learned(model, limits, conditions.meter)
     artists = read_description(model_dir).artists
     typical = held_out_nats(model_dir) if best_of > 1 else None
-    made: dict[int, Generated] = {}
+    tracks: dict[int, Generated] = {}
     fits: dict[int, tuple[float, float, float]] = {}
     with torch.inference_mode(), threads(1):
         for attempt in range(max(tries, best_of)):
-            short = [i for i in range(n) if rank or attempt < best_of or made[i].poor]
+            short = [i for i in range(n) if rank or attempt < best_of or tracks[i].poor]
             if not short:
                 break
             opening = _opening(prime, conditions, conditions.controls(artists, attempt))
             lines = [Line(opening, bars, conditions) for _ in short]
             randoms = [np.random.default_rng([seed, i, attempt] if attempt else [seed, i]) for i in short]
-            lines, kept = _grow(model, lines, randoms, settings, guard)
-            for i, line, report in zip(short, lines, kept, strict=True):
+            lines, reports = _grow(model, lines, randoms, settings, guard)
+            for i, line, report in zip(short, lines, reports, strict=True):
                 track, unlike = finish_track(line, settings, i, n, attempt + 1), 0.0
                 degenerate = tuple(limits.degenerate(track.sequence)) or None
                 drawn = replace(track.drawn, guard=report, degenerate=degenerate)
@@ -238,9 +238,9 @@ def generate(
                     drawn = replace(drawn, best_of=best_of, typical_nats=aim)
                 track = replace(track, drawn=drawn)
                 fit = (-track.poor, rank(track.sequence) if rank else 0.0, -unlike)
-                if i not in made or fit > fits[i]:
-                    made[i], fits[i] = track, fit
-    return [made[i] for i in range(n)]
+                if i not in tracks or fit > fits[i]:
+                    tracks[i], fits[i] = track, fit
+    return [tracks[i] for i in range(n)]
 
 
 def _grow(

@@ -61,8 +61,8 @@ def judge_anchor(
 
 def _code(what: str, verdict: ChainVerdict) -> str:
     """Return the code of what a chain said of an anchor or a token."""
-    said = {"broken": f"{what}-refuted", "missing": f"{what}-gone", "unchecked": "other-chain"}
-    return said.get(verdict, verdict)
+    codes = {"broken": f"{what}-refuted", "missing": f"{what}-gone", "unchecked": "other-chain"}
+    return codes.get(verdict, verdict)
 
 
 def _verdict(error: LedgerError) -> ChainVerdict:

@@ -131,8 +131,8 @@ def metadata_json(
     }
     links = {"audio": "animation_url", "cover": "image"}
     metadata |= {links[m.role]: f"ipfs://{m.cid}" for m in reversed(media) if m.role in links}
-    said = {"licence": listing.licence, "external_url": listing.external_url, "image": listing.image}
-    metadata |= {key: value for key, value in said.items() if value and key not in metadata}
+    texts = {"licence": listing.licence, "external_url": listing.external_url, "image": listing.image}
+    metadata |= {key: value for key, value in texts.items() if value and key not in metadata}
     data = canonical_json(metadata)
     if len(data) > CHUNK:
         raise Malformed(f"the metadata of {metadata['name']} has {len(data)} bytes, more than the limit of {CHUNK}")
@@ -153,10 +153,10 @@ def metadata_file(path: Path) -> Path:
 def anchor_in(file: Path) -> bool:
     """Whether a metadata file names an anchor; raises nothing, since what else is wrong with it is said elsewhere."""
     try:
-        said = read_json(file)
+        metadata = read_json(file)
     except LedgerError:
         return False
-    provenance = said.get("provenance") if isinstance(said, dict) else None
+    provenance = metadata.get("provenance") if isinstance(metadata, dict) else None
     return isinstance(provenance, dict) and "anchor" in provenance
 
 

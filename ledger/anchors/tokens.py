@@ -94,8 +94,8 @@ class TokenFile:
             raise Malformed(
                 f"the metadata beside it is {digest.hex[:16]}..., and {self.metadata.hex[:16]}... was minted"
             )
-        said = parse_json(metadata, source="the metadata")
-        provenance = said.get("provenance") if isinstance(said, dict) else None
+        fields = parse_json(metadata, source="the metadata")
+        provenance = fields.get("provenance") if isinstance(fields, dict) else None
         if not isinstance(provenance, dict) or provenance.get("track") != {"sha256": content.hex}:
             raise Malformed("the metadata is about another track")
         if self.evidence is not None and self.mined is not None:

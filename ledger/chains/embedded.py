@@ -266,8 +266,8 @@ class EmbeddedChain(Chain):
             return bytes(evm.get_transaction_result(spoofed, evm.get_canonical_head()))
         except VMError as error:
             reason = error.args[0] if error.args and isinstance(error.args[0], bytes) else None
-            said = str(error) if reason is None else revert_reason(reason)
-            raise ChainRefused(f"the contract at {to} refused the call: {said}") from None
+            reason_text = str(error) if reason is None else revert_reason(reason)
+            raise ChainRefused(f"the contract at {to} refused the call: {reason_text}") from None
 
 
 def _import_evm() -> None:

@@ -111,8 +111,8 @@ class Credential:
 
     def assertion(self, label: str) -> Any:
         """Return the data of the first assertion with a label, or None."""
-        said = self.manifest.get("assertions")
-        found = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        assertions = self.manifest.get("assertions")
+        found = [one for one in assertions if isinstance(one, dict)] if isinstance(assertions, list) else []
         return next((one.get("data") for one in found if one.get("label") == label), None)
 
     @property
@@ -155,28 +155,31 @@ def credential_links(
         Times at which files, by name, are known to have been there as they are, from somebody other than the signer.
     """
     try:
-        said = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
+        names = [check_name(name) for name in origin.parameters.get("credentials", ())] if origin else []
     except (Malformed, TypeError) as error:
         text = f"the signed statement names no files with credentials: {error}"
         yield Link("credential", str(path), "broken", text, "malformed"), None
         return
-    for name in dict.fromkeys([*said, *([path.name] if carries(path) else [])]):
+    for name in dict.fromkeys([*names, *([path.name] if carries(path) else [])]):
         file = path.parent / name
         at = (older or {}).get(credential_file(file).relative_to(path.parent).as_posix())
         try:
             credential = read_credential(file, trust, at)
         except ExtraMissing as error:
-            yield Link("credential", str(file), "unchecked" if name in said else "absent", str(error), error.code), None
+            yield (
+                Link("credential", str(file), "unchecked" if name in names else "absent", str(error), error.code),
+                None,
+            )
             continue
         except PathRefused as error:
             verdict: LinkVerdict = "unchecked" if isinstance(error, LinkRefused) else "missing"
             yield Link("credential", str(file), verdict, str(error), error.code), None
             continue
-        claims = credential.assertion(PROVENANCE) if credential.verdict == "trusted" and name in said else None
-        if credential.verdict == "none" and name in said:
+        claims = credential.assertion(PROVENANCE) if credential.verdict == "trusted" and name in names else None
+        if credential.verdict == "none" and name in names:
             text = message("no credential, and the signed statement says that it had one: it was stripped")
             yield Link("credential", str(file), "missing", text, "credential-stripped"), None
-        elif credential.verdict == "unreadable" and origin is not None and name not in said:
+        elif credential.verdict == "unreadable" and origin is not None and name not in names:
             text = message("{what:text}; the signed statement names none", what=credential.detail)
             yield Link("credential", str(file), "absent", text, "no-credential"), None
         elif credential.verdict == "none":
@@ -199,9 +202,9 @@ def _report_in(claims: object) -> tuple[str, str] | None:
 
 def run_digest(origin: Origin) -> Digest:
     """Return the digest of what a record says of the making of its track: kind, materials and parameters."""
-    said = origin.to_json()
-    said["parameters"].pop("credentials", None)  # written down after the credentials, which hold this digest
-    return hash_bytes(canonical_json(said))
+    fields = origin.to_json()
+    fields["parameters"].pop("credentials", None)  # written down after the credentials, which hold this digest
+    return hash_bytes(canonical_json(fields))
 
 
 def read_credential(path: Path, trust: Trust, at: datetime | None = None) -> Credential:
@@ -334,11 +337,11 @@ def _with_what_it_says(credential: Credential) -> Credential:
     claims = credential.assertion(PROVENANCE)
     source = str(credential.action.get("digitalSourceType", "")).rpartition("/")[2]
     model = claims.get("model") if isinstance(claims, dict) else None
-    said = [repr(source)[1:-1]] if source else []
+    sentences = [repr(source)[1:-1]] if source else []
     if isinstance(model, dict):
         digest = repr(str(model.get("sha256"))[:16])[1:-1]
-        said.append(f"model {model.get('name')!r} {digest}...")
-    return replace(credential, detail=f"{credential.detail}; {', '.join(said)}") if said else credential
+        sentences.append(f"model {model.get('name')!r} {digest}...")
+    return replace(credential, detail=f"{credential.detail}; {', '.join(sentences)}") if sentences else credential
 
 
 def _certificates(store: bytes) -> Iterator[x509.Certificate]:

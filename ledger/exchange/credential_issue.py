@@ -148,16 +148,16 @@ class Issuer:
         claims = self._claims(path, origin, report)
         made = [self._credential(file, claims) for file in files]
         holders = {holder: why for holder, _, why in made}
-        kept = staged or Staged()
+        staging = staged or Staged()
         for holder, content, _ in made:
             if content is not None:
-                kept.put(holder, content, holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
+                staging.put(holder, content, holder.stat().st_mode & 0o777 if holder.exists() else 0o644)
         named = [file.relative_to(path.parent).as_posix() for file in files]
         beside_them = [holder.relative_to(path.parent).as_posix() for holder in holders if holder not in files]
-        said = replace(origin, parameters={**origin.parameters, "credentials": named})
-        kept.put(record_path(path), Record(said, (*also, *beside_them)).to_bytes())
+        signed_origin = replace(origin, parameters={**origin.parameters, "credentials": named})
+        staging.put(record_path(path), Record(signed_origin, (*also, *beside_them)).to_bytes())
         if staged is None:
-            kept.commit()
+            staging.commit()
         return holders
 
     def _claims(self, path: Path, origin: Origin, report: Path | None) -> dict[str, Any]:

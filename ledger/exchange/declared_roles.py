@@ -24,14 +24,14 @@ def stated_roles(path: Path) -> dict[str, str]:
     LedgerError
         Where a file breaks its format, or the two contradict one another.
     """
-    said: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for file, read in ((metadata_file(path), _metadata), (beside(path, DDEX_SUFFIX), _ddex)):
         if not os.path.lexists(file):
             continue
         for role, share in read(file).items():
-            if said.setdefault(role, share) != share:
-                raise LedgerError(f"{file}: AI {role} is {share}, and {metadata_file(path).name} says {said[role]}")
-    return said
+            if roles.setdefault(role, share) != share:
+                raise LedgerError(f"{file}: AI {role} is {share}, and {metadata_file(path).name} says {roles[role]}")
+    return roles
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -57,10 +57,10 @@ def _ddex(file: Path) -> dict[str, str]:
         check_ai_fields(recording)
     except Malformed as error:
         raise Malformed(f"{file}: {error}") from None
-    said = {}
+    roles = {}
     for contributor in recording.iter("Contributor"):
         role = _ROLES.get(contributor.findtext("Role") or "")
         generative = contributor.find("SpecialContributor") is not None
         if role is not None:
-            said[role] = (contributor.findtext("AiContribution") or ("All" if generative else "None")).lower()
-    return said
+            roles[role] = (contributor.findtext("AiContribution") or ("All" if generative else "None")).lower()
+    return roles

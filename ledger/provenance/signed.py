@@ -242,12 +242,12 @@ def check_pages(path: Path, origin: Origin, what: str = "files") -> None:
     Malformed, PathRefused
         If the names are none, or a file can't be read.
     """
-    told = origin.parameters.get(what, {}) if origin.kind == "report" else {}
-    if not isinstance(told, Mapping):
+    digests = origin.parameters.get(what, {}) if origin.kind == "report" else {}
+    if not isinstance(digests, Mapping):
         raise Malformed(f"{path}: {what} is no JSON object")
     folder = give_name(path).parent
-    there = [name for name in told if os.path.lexists(folder / check_name(name))]
-    if changed := tuple(name for name in there if hash_file(folder / name).hex != told[name]):
+    there = [name for name in digests if os.path.lexists(folder / check_name(name))]
+    if changed := tuple(name for name in there if hash_file(folder / name).hex != digests[name]):
         raise ManifestMismatch(
             message("files of {path} are not as it names them", path=path), ManifestDiff(changed=changed)
         )

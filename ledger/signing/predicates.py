@@ -127,8 +127,8 @@ def origin_of(statement: Statement) -> Origin | None:
     """
     predicate = statement.predicate
     if statement.predicate_type == CONTENT_PREDICATE:
-        said = [notes[ORIGIN_KEY] for notes in statement.annotations.values() if ORIGIN_KEY in notes]
-        return Origin.from_json(said[0]) if said else None
+        origins = [notes[ORIGIN_KEY] for notes in statement.annotations.values() if ORIGIN_KEY in notes]
+        return Origin.from_json(origins[0]) if origins else None
     if statement.predicate_type == REPORT_PREDICATE:
         validate(REPORT_PREDICATE, predicate)
         return Origin.from_json(predicate)

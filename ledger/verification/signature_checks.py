@@ -245,21 +245,21 @@ class SignatureChecks(Walk):
         path = signed.path
         try:
             statement = self.read_beside(signed, content, ".contributions.sig", CONTRIBUTIONS_PREDICATE)
-            told, entries = statement.predicate["entries"], read_contributions(path)
+            stated, entries = statement.predicate["entries"], read_contributions(path)
         except LedgerError as error:
             self.fault("contributions", path, error)
             return
-        if entries[: len(told)] != told:
+        if entries[: len(stated)] != stated:
             text = message(
                 "{file} does not begin with the {count:d} entries that were signed",
                 file=contributions_file(path),
-                count=len(told),
+                count=len(stated),
             )
             self.add("contributions", path, "broken", text, "content-changed")
-        elif len(entries) > len(told):
+        elif len(entries) > len(stated):
             text = message(
                 "{count:d} of {total:d} entries are not signed yet; sign again",
-                count=len(entries) - len(told),
+                count=len(entries) - len(stated),
                 total=len(entries),
             )
             self.add("contributions", path, "missing", text, "unsigned")

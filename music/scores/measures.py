@@ -100,10 +100,10 @@ def marks_in_force(bars: list[Bar]) -> Iterator[tuple[float, tuple[int, int]]]:
         meter = bar.meters[-1][1:] if bar.meters else meter
 
 
-def keep_changes(said: list[tuple[float, T]]) -> list[tuple[float, T]]:
+def keep_changes(marks: list[tuple[float, T]]) -> list[tuple[float, T]]:
     """Leave out what is in force already; of several at one place the last holds."""
     changes: list[tuple[float, T]] = []
-    for at, value in dict(said).items():
+    for at, value in dict(marks).items():
         if not changes or changes[-1][1] != value:
             changes.append((at, value))
     return changes

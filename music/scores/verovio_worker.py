@@ -36,9 +36,9 @@ def main() -> None:
         signal.alarm(LAST_RESORT_SECONDS)
         toolkit = verovio.toolkit()
         toolkit.setOptions(OPTIONS)
-        made = toolkit.renderToSVG(1).encode() if toolkit.loadData(score) else b""
+        drawing = toolkit.renderToSVG(1).encode() if toolkit.loadData(score) else b""
         signal.alarm(0)
-        send.write((b"S" if made else b"E") + len(made).to_bytes(4, "big") + made)
+        send.write((b"S" if drawing else b"E") + len(drawing).to_bytes(4, "big") + drawing)
         send.flush()
 
 

@@ -33,8 +33,8 @@ def report_junit(report: AuditReport) -> bytes:
             counts[kind] += 1
     for element in (root, suite):
         element.attrib.update({key: str(value) for key, value in counts.items()})
-    said = ElementTree.SubElement(suite, "system-out")
-    said.text = short(f"{report.outcome}: {report.sentence}")
+    output = ElementTree.SubElement(suite, "system-out")
+    output.text = short(f"{report.outcome}: {report.sentence}")
     ElementTree.indent(root, " ")
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"

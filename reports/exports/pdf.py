@@ -72,12 +72,12 @@ def report_pdf(report: AuditReport, say: Language = ENGLISH) -> bytes:
     )  # fmt: skip
     page = weasyprint.HTML(string=_html(report, say), url_fetcher=URLFetcher(allowed_protocols={"data"}))
     with _stop_clock():
-        made: bytes = page.write_pdf(
+        pdf: bytes = page.write_pdf(
             pdf_variant="pdf/a-3b",
             attachments=[attachment],
             pdf_identifier=hashlib.sha256(content).hexdigest()[:32].encode(),
         )
-    return made
+    return pdf
 
 
 @contextlib.contextmanager

@@ -149,14 +149,14 @@ class Language(Slots):
 
     def render(self, sentence: str) -> str:
         """Return a message in this language, or as it is where no template explains it."""
-        said = self.translate(sentence)
-        return sentence if said is None else said
+        translation = self.translate(sentence)
+        return sentence if translation is None else translation
 
     def mark(self, text: str) -> Markup:
         """Return a message, marked with the language that it is in; figures are in any."""
-        said = self.translate(text)
-        code = "en" if said is None and re.search("[A-Za-z]", text) else self.code
-        return Markup('<span lang="{}">{}</span>').format(code, clean(text if said is None else said))
+        translation = self.translate(text)
+        code = "en" if translation is None and re.search("[A-Za-z]", text) else self.code
+        return Markup('<span lang="{}">{}</span>').format(code, clean(text if translation is None else translation))
 
     def _recognise(self, sentence: str, depth: int = 0) -> Known | None:
         """Translate a message by the template that explains most of it."""

@@ -321,9 +321,9 @@ def _show_finding(number: int, finding: Finding, report: AuditReport, chosen: Ke
 
 def _rights(rights: Mapping[str, str], say: Language) -> list[tuple[str, str]]:
     consent = rights.get("consent", "")
-    said = {**rights, "consent": say(CONSENT_WORDS[consent]) if consent in CONSENT_WORDS else consent}
-    others = [(key, value) for key, value in sorted(said.items()) if key not in RIGHTS]
-    return [(say(label), said.get(key, "")) for key, label in RIGHTS.items()] + others
+    shown = {**rights, "consent": say(CONSENT_WORDS[consent]) if consent in CONSENT_WORDS else consent}
+    others = [(key, value) for key, value in sorted(shown.items()) if key not in RIGHTS]
+    return [(say(label), shown.get(key, "")) for key, label in RIGHTS.items()] + others
 
 
 def _notes(finding: Finding) -> dict[str, Any]:
@@ -358,8 +358,8 @@ def _whole(value: object) -> int | None:
 def _repeat(report: AuditReport) -> Iterator[tuple[str, str]]:
     """Everything the verdict rests on, flattened: tool, track, store, policy and its effective values."""
     for group in ("tool", "track", "store", "policy"):
-        said = {name: value for name, value in getattr(report, group).items() if (group, name) != ("store", "card")}
-        yield from _flat(group, plain(said))
+        fields = {name: value for name, value in getattr(report, group).items() if (group, name) != ("store", "card")}
+        yield from _flat(group, plain(fields))
     yield "report schema", report.schema
 
 
