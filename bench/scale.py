@@ -31,9 +31,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -46,178 +45,19 @@ from audit.opening import open_audit_corpus
 from audit.policy import read_policy
 from audit.search.corpus import SearchCorpus
 from audit.search.lines import voice_table
+from bench.scale_queries import CASES, OTHERS, SEED, Query, intervals, make_queries, music, share, shuffled
+from bench.scale_tables import picture, tables
 from corpus.chorales import scores
 from corpus.ingest import ingest
 from corpus.store import Store, write_synced
 from music.midi import midi_bytes
-from music.notes import MusicError, NoteSequence, Part, build
-from music.read import listing, read_music
-from music.voices import melody, melody_rows
+from music.notes import NoteSequence, build
+from music.read import listing
+from music.voices import melody
 
 ROOT = Path(__file__).parents[1]
-OTHERS = ("monteverdi", "mozart", "haydn", "beethoven", "handel", "joplin", "trecento")
-SEED = 1
 FOLDER = 1000  # fillers a folder
 LEARNT = 400  # pieces that the Markov chain is learnt from
-TABLE = ("n", "R@1", "R@10", "flagged", "failed", "IoU")
-
-
-class Query(NamedTuple):
-    """A query and its truth: the piece it copies, the copied intervals, and where they lie (None: all of it)."""
-
-    notes: NoteSequence
-    source: str | None
-    copied: bytes
-    span_s: tuple[float, float] | None
-
-
-# Queries
-
-
-def intervals(pitch: Any) -> bytes:
-    return bytes(np.diff(pitch).astype(np.int8).tobytes())
-
-
-def shifted(piece: NoteSequence, rng: np.random.Generator) -> NoteSequence:
-    return piece.transpose(int(rng.choice([-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7])))
-
-
-def stretched(piece: NoteSequence, rng: np.random.Generator) -> NoteSequence:
-    by = float(rng.choice([0.5, 0.6, 0.75, 0.8, 1.25, 4 / 3, 1.5, 1.7, 2.0]))
-    onset, length = piece.onset_beat * by, piece.duration_beat * by
-    return build(onset, length, piece.pitch, piece.velocity, piece.part, parts=piece.parts)
-
-
-def ornamented(line: NoteSequence, rng: np.random.Generator, share: float) -> NoteSequence:
-    """Edit that share of the notes: substitute, drop, split in two, or shorten."""
-    notes: list[tuple[float, float, int]] = []
-    for onset, length, pitch in zip(line.onset_beat, line.duration_beat, line.pitch, strict=True):
-        edit = int(rng.integers(4)) if rng.random() < share else None
-        near = int(np.clip(pitch + rng.choice([-2, -1, 1, 2]), 0, 127))
-        if edit is None:
-            notes.append((onset, length, pitch))
-        elif edit == 0:
-            notes.append((onset, length, near))
-        elif edit == 1:
-            notes += [(onset, length / 2, pitch), (onset + length / 2, length / 2, near)]
-        elif edit == 2:
-            notes.append((onset, length * rng.choice([0.5, 0.75]), pitch))
-    return build(*np.array(notes).T)
-
-
-def reharmonised(piece: NoteSequence, host: NoteSequence) -> NoteSequence:
-    """Set the melody over the parts of other music."""
-    line = melody(piece)
-    under = host.select(np.setdiff1d(np.flatnonzero(host.onset_beat < line.end_beat), melody_rows(host)))
-    return build(
-        np.concatenate([line.onset_beat, under.onset_beat]),
-        np.concatenate([line.duration_beat, under.duration_beat]),
-        np.concatenate([line.pitch, np.maximum(under.pitch - 12, 0)]),
-        part=np.concatenate([np.zeros(len(line), int), 1 + under.part]),
-        parts=(Part("lead"), *(Part(f"under {i}") for i in range(len(under.parts)))),
-    )
-
-
-def reduced(piece: NoteSequence) -> NoteSequence:
-    """Put all parts into one, as a piano reduction does."""
-    pitched = piece.select(~piece.is_drum)
-    _, first = np.unique(np.stack([pitched.onset_beat, pitched.pitch]), axis=1, return_index=True)
-    return build(pitched.onset_beat[first], pitched.duration_beat[first], pitched.pitch[first])
-
-
-def fragment(piece: NoteSequence, bars: int, rng: np.random.Generator) -> tuple[NoteSequence, float] | None:
-    """Cut some bars out of the melody, with 2.5 notes a bar and four pitches at least; None where there are none."""
-    line, length = melody(piece), bars * piece.time_signatures[0].bar_beats
-    for start in rng.permutation(line.onset_beat[line.onset_beat <= line.end_beat - length])[:20]:
-        cut = line.select((line.onset_beat >= start - 1e-6) & (line.onset_beat < start + length - 1e-6))
-        if len(cut) >= 2.5 * bars and len(np.unique(cut.pitch)) >= 4:
-            return build(cut.onset_beat - start, cut.duration_beat, cut.pitch), length
-    return None
-
-
-def embedded(
-    piece: NoteSequence, host: NoteSequence, bars: int, rng: np.random.Generator, share: float = 0.0
-) -> tuple[NoteSequence, bytes, tuple[float, float]] | None:
-    """Put some bars of the melody, transposed and ornamented, into the melody of other music."""
-    found = fragment(piece, bars, rng)
-    if found is None:
-        return None
-    cut, length = found
-    placed = ornamented(shifted(cut, rng), rng, share)
-    if not len(placed):
-        return None
-    around = melody(host)
-    at = round(float(rng.uniform(0.2, 0.6)) * around.end_beat)
-    near = int(around.pitch[np.argmin(np.abs(around.onset_beat - at))])
-    octave = 12 * round((near - float(placed.pitch.mean())) / 12)
-    later = around.onset_beat >= at
-    query = build(
-        np.concatenate([around.onset_beat + np.where(later, length, 0.0), placed.onset_beat + at]),
-        np.concatenate([around.duration_beat, placed.duration_beat]),
-        np.clip(np.concatenate([around.pitch, placed.pitch + octave]), 0, 127),
-    )
-    start, end = query.seconds_at([at, at + length])
-    return query, intervals(cut.pitch), (float(start), float(end))
-
-
-Change = Callable[[NoteSequence, NoteSequence, np.random.Generator], NoteSequence]
-WHOLE: dict[str, Change] = {
-    "exact": lambda piece, host, rng: piece,
-    "transposed": lambda piece, host, rng: shifted(piece, rng),
-    "stretched": lambda piece, host, rng: stretched(piece, rng),
-    "ornament 20 %": lambda piece, host, rng: shifted(ornamented(melody(piece), rng, 0.2), rng),
-    "ornament 30 %": lambda piece, host, rng: shifted(ornamented(melody(piece), rng, 0.3), rng),
-    "ornament 40 %": lambda piece, host, rng: shifted(ornamented(melody(piece), rng, 0.4), rng),
-    "melody alone": lambda piece, host, rng: shifted(melody(piece), rng),
-    "reharmonised": lambda piece, host, rng: reharmonised(shifted(piece, rng), host),
-    "piano reduction": lambda piece, host, rng: reduced(piece),
-}
-EMBEDDED = {
-    "8 bars embedded": (8, 0.0),
-    "8 bars ornamented": (8, 0.2),
-    "4 bars embedded": (4, 0.0),
-    "2 bars embedded": (2, 0.0),
-}
-NEGATIVES = "other music"
-CASES = (*WHOLE, *EMBEDDED, NEGATIVES)
-
-
-@cache
-def music(path: Path) -> NoteSequence | None:
-    """Read a file; None for what can't be read or has hardly a melody."""
-    try:
-        sequence = read_music(path)
-    except MusicError:
-        return None
-    return sequence if len(melody_rows(sequence)) >= 24 else None
-
-
-def make_queries(
-    case: str, sources: Sequence[tuple[Path, str]], hosts: Sequence[Path], negatives: Sequence[Path], n: int
-) -> list[Query]:
-    """Up to n queries of a case, from sources (path, name in the store) in a seeded order."""
-    rng = np.random.default_rng([SEED, CASES.index(case)])
-    if case == NEGATIVES:
-        return [Query(m, None, b"", None) for m in map(music, _shuffled(negatives, rng)) if m is not None][:n]
-    made: list[Query] = []
-    around = [m for m in map(music, hosts) if m is not None]
-    for i in rng.permutation(len(sources)):
-        piece, host = music(sources[i][0]), around[int(rng.integers(len(around)))]
-        if piece is None or len(made) == n:
-            continue
-        if case in WHOLE:
-            changed = WHOLE[case](piece, host, rng)
-            made.append(Query(changed, sources[i][1], intervals(melody(piece).pitch), None))
-        elif (cut := embedded(piece, host, *EMBEDDED[case][:1], rng, EMBEDDED[case][1])) is not None:
-            made.append(Query(cut[0], sources[i][1], cut[1], cut[2]))
-    return made
-
-
-def _shuffled(files: Sequence[Path], rng: np.random.Generator) -> list[Path]:
-    return [files[i] for i in rng.permutation(len(files))]
-
-
-# Stores
 
 
 def markov(pieces: Sequence[NoteSequence]) -> dict[Any, list[Any]]:
@@ -315,9 +155,6 @@ def build_store(path: Path, before: Path | None, corpus: Sequence[Path], filling
     return times
 
 
-# Measuring, in a process of its own
-
-
 def anonymous_mib() -> float:
     """Memory of this process that no file backs, in MiB."""
     status = Path("/proc/self/status").read_text()
@@ -377,14 +214,6 @@ def score(corpus: SearchCorpus, asked: Sequence[Query], policy: Any) -> dict[str
     }
 
 
-def share(k: int, n: int) -> list[float]:
-    """Share k / n with its 95 % Wilson interval."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(k, n).proportion_ci(method="wilson")
-    return [k / n, float(interval.low), float(interval.high)]
-
-
 def right_piece(store: Store, query: Query, path: str) -> bool:
     if path == query.source:
         return True
@@ -425,111 +254,6 @@ def scan(corpus: SearchCorpus, cases: dict[str, list[Query]]) -> dict[str, Any]:
         if asked[0].source:
             first[case] = share(hits, len(asked))
     return {"ms": milliseconds, "R@1": first}
-
-
-# What comes out
-
-
-def spread(milliseconds: Sequence[float]) -> tuple[float, float]:
-    """Median and 95th percentile."""
-    return float(np.median(milliseconds)), float(np.percentile(milliseconds, 95))
-
-
-def all_ms(result: dict[str, Any]) -> list[float]:
-    return [ms for case in result["cases"].values() for ms in case["ms"]]
-
-
-def tables(results: dict[int, dict[str, Any]]) -> Iterator[str]:
-    """Markdown: cost by size, then what was found in each store."""
-    cost = ("pieces", "notes", "ms a query: median / p95", "Levenshtein scan, ms", "first answer, s", "memory, MiB")
-    yield _row(*cost, "index, bytes a note", "ms a file: read + indexed")
-    yield "|---" * 8 + "|"
-    for size, r in results.items():
-        median, late = spread(all_ms(r))
-        store = r["store"]
-        yield _row(
-            f"{size:,}",
-            f"{store['notes']:,}",
-            f"{median:.0f} / {late:.0f}",
-            f"{spread(r['levenshtein']['ms'])[0]:.0f}",
-            f"{r['start']['first_answer_s']:.1f}",
-            f"{r['memory_mib']['most']:.0f}",
-            f"{store['index_bytes_a_note']:.1f}",
-            f"{store['filler_ms'] or store['corpus_ms']:.1f} + {store['index_ms']:.1f}",
-        )
-    for size, r in results.items():
-        yield f"\n{size:,} pieces:\n"
-        yield _row("query", *TABLE, "ms: median / p95", "Levenshtein R@1")
-        yield "|---" * (len(TABLE) + 3) + "|"
-        for case, row in r["cases"].items():
-            median, late = spread(row["ms"])
-            scanned = _cell(r["levenshtein"]["R@1"].get(case))
-            yield _row(case, *(_cell(row.get(name)) for name in TABLE), f"{median:.0f} / {late:.0f}", scanned)
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{value[0]:.2f} ({value[1]:.2f}\u2013{value[2]:.2f})"
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def picture(results: dict[int, dict[str, Any]]) -> str:
-    """Draw the cost of a query against the number of pieces, both logarithmic, as one SVG file."""
-    width, height, left, right, top, bottom = 760, 420, 74, 560, 24, 366
-    lines = {
-        "Levenshtein scan": ("scan", [(n, *spread(r["levenshtein"]["ms"])) for n, r in results.items()]),
-        "contraste": ("own", [(n, *spread(all_ms(r))) for n, r in results.items()]),
-    }
-    sizes, costs = list(results), [ms for _, points in lines.values() for point in points for ms in point[1:]]
-    x0, x1 = np.floor(np.log10(min(sizes))), max(np.ceil(np.log10(max(sizes))), np.floor(np.log10(min(sizes))) + 1)
-    y0, y1 = np.floor(np.log10(min(costs))), max(np.ceil(np.log10(max(costs))), np.floor(np.log10(min(costs))) + 1)
-
-    def x(pieces: float) -> float:
-        return round(left + float((np.log10(pieces) - x0) / (x1 - x0)) * (right - left), 1)
-
-    def y(ms: float) -> float:
-        return round(bottom - float((np.log10(ms) - y0) / (y1 - y0)) * (bottom - top), 1)
-
-    def power(exponent: int) -> str:
-        ms = 10.0**exponent
-        return f"{ms / 1000:g} s" if ms >= 1000 else f"{ms:g} ms"
-
-    drawn = [f'<rect class="panel" x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>']
-    for k in range(int(y0), int(y1) + 1):
-        drawn.append(f'<path class="grid" d="M{left} {y(10.0**k)}H{right}"/>')
-        drawn.append(f'<text class="end" x="{left - 8}" y="{y(10.0**k) + 4}">{power(k)}</text>')
-    for k in range(int(x0), int(x1) + 1):
-        drawn.append(f'<path class="grid" d="M{x(10.0**k)} {top}V{bottom}"/>')
-        drawn.append(f'<text class="mid" x="{x(10.0**k)}" y="{bottom + 18}">{10**k:,}</text>')
-    for name, (style, points) in lines.items():
-        path = "L".join(f"{x(n)} {y(ms)}" for n, ms, _ in points)
-        drawn.append(f'<path class="{style}" d="M{path}"/>')
-        for n, ms, late in points:
-            drawn.append(f'<path class="{style}" d="M{x(n)} {y(ms)}V{y(late)}m-4 0h8"/>')
-            drawn.append(f'<circle class="{style}" cx="{x(n)}" cy="{y(ms)}" r="4.5"/>')
-        n, ms, _ = points[-1]
-        shown = f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
-        at = min(x(n) + 12, right + 10)
-        drawn.append(f'<text class="name" x="{at}" y="{y(ms) + 4}">{name}: {shown}</text>')
-    drawn.append(f'<text class="mid" x="{(left + right) / 2}" y="{bottom + 42}">pieces in the store</text>')
-    drawn.append(f'<text x="{left}" y="{top - 9}">time a query: median, and bar to the 95th percentile</text>')
-    style = (
-        "text{font:12px system-ui,sans-serif;fill:#566070}.end{text-anchor:end}.mid{text-anchor:middle}"
-        ".name{font-weight:600}.panel{fill:#f4f2ec}.grid{stroke:#dcdad3;fill:none}"
-        "path.own,path.scan{fill:none;stroke-width:2}path.own{stroke:#1f62ad}path.scan{stroke:#c05f00;"
-        "stroke-dasharray:6 3}circle.own{fill:#1f62ad}circle.scan{fill:#c05f00}"
-        "@media (prefers-color-scheme:dark){text{fill:#a2abb8}.panel{fill:#12161b}.grid{stroke:#343c47}"
-        "path.own{stroke:#69a9f0}path.scan{stroke:#f0a04b}circle.own{fill:#69a9f0}circle.scan{fill:#f0a04b}}"
-    )
-    label = "Time a query against the number of pieces, of contraste and of a Levenshtein scan; both axes logarithmic"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        f' role="img" aria-label="{label}"><style>{style}</style>{"".join(drawn)}</svg>\n'
-    )
 
 
 def say(what: str) -> None:
@@ -578,12 +302,13 @@ def main() -> None:
     random.Random(SEED).shuffle(order)
     sources = [(file, file.name) for file in order[: options.pieces[0]]]  # in every store
     others = [f for name in OTHERS for f in sorted((scores() / name).rglob("*.mxl"))]
-    hosts = _shuffled(listing(options.hosts).notes if options.hosts else others, np.random.default_rng(SEED))[:300]
+    hosts = shuffled(listing(options.hosts).notes if options.hosts else others, np.random.default_rng(SEED))[:300]
     negatives = listing(options.negatives).notes if options.negatives else others
     key = json.dumps([str(p and p.resolve()) for p in (options.corpus, options.hosts, options.negatives)])
     work = options.work / hashlib.sha256(key.encode()).hexdigest()[:8]
     (work / "stores").mkdir(parents=True, exist_ok=True)
-    code = hashlib.sha256((code_digest("corpus", "music", "audit") + Path(__file__).read_text()).encode()).hexdigest()
+    own = "".join(file.read_text() for file in sorted(Path(__file__).parent.glob("scale*.py")))
+    code = hashlib.sha256((code_digest("corpus", "music", "audit") + own).encode()).hexdigest()
     name = f"{options.n}-of-{len(sources)}-{code[:16]}"
     asked = work / f"queries-{name}.pickle"
     if not asked.exists():

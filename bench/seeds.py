@@ -30,6 +30,8 @@ import scale
 
 from audit.search.lines import voice_table
 from audit.search.seeds import HITS_A_NOTE, PIECES, SHORT, SHORT_HOP
+from bench.scale_queries import OTHERS, SEED, make_queries
+from corpus.chorales import scores
 from corpus.ingest import ingest
 from corpus.store import Store
 from music.notes import NoteSequence
@@ -174,10 +176,10 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table in Markdown."""
     options = arguments()
-    found = listing(options.corpus).notes if options.corpus else sorted((scale.scores() / "bach").glob("*.mxl"))
-    others = [f for name in scale.OTHERS for f in sorted((scale.scores() / name).rglob("*.mxl"))]
+    found = listing(options.corpus).notes if options.corpus else sorted((scores() / "bach").glob("*.mxl"))
+    others = [f for name in OTHERS for f in sorted((scores() / name).rglob("*.mxl"))]
     order = list({file.name: file for file in found}.values())
-    random.Random(scale.SEED).shuffle(order)
+    random.Random(SEED).shuffle(order)
     order = order[: options.pieces]
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / f"store-{options.pieces}"
@@ -186,7 +188,7 @@ def main() -> None:
     store = Store.open(path)
     hosts = (listing(options.hosts).notes if options.hosts else others)[:300]
     sources = [(file, file.name) for file in order]
-    asked = {case: scale.make_queries(case, sources, hosts, (), options.n) for case in CASES}
+    asked = {case: make_queries(case, sources, hosts, (), options.n) for case in CASES}
     print("| figure | a note of the corpus | places a note |", " | ".join(CASES), "|")
     print("|---" * (3 + len(CASES)) + "|")
     for name, (kind, whole) in KINDS.items():

@@ -20,7 +20,7 @@ from corpus.store import Store
 from generator.data.tokens import quantise
 from generator.data.windows import read_split
 from generator.network.checkpoint import load_model
-from generator.training.train import active_latents
+from generator.training.objective import active_latents
 from generator.writing.interpolate import describe_pace, interpolate
 from music.notes import NoteSequence
 

@@ -33,7 +33,6 @@ from ledger.provenance.signed import Signed, check_content, check_pages, read_si
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
 from ledger.signing.predicates import (
-    CONTENT_PREDICATE,
     signed_manifest,
 )
 from ledger.signing.statement import Material
@@ -42,6 +41,7 @@ from messages import message
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     from ledger.chains.chain import Chain
+from ledger.provenance.signed import names_file
 from ledger.verification.signature_checks import SignatureChecks
 from ledger.verification.walk import (
     ANCHOR_SUFFIX,
@@ -121,20 +121,13 @@ def verify_path(
         walk.check_listed(signed)
     if about is not None:
         walk.about(owner, signed, about)
-    if owner != path and (signed is None or not _names(signed, path)):
+    if owner != path and (signed is None or not names_file(signed, path)):
         walk.say_uncovered(path, owner)
     if not any(link.name == "anchor" and link.subject == str(owner) for link in walk.links):
         walk.add("anchor", owner, "missing" if require_anchor else "absent", message("not anchored"), "not-anchored")
     if memory is not None:
         walk.check_logged(memory, owner, signed)
     return Verification(path, tuple(walk.links), tuple(walk.assured), signed.envelope.keyid if signed else "")
-
-
-def _names(signed: Signed, path: Path) -> bool:
-    """Whether a statement names a file beside its artefact; `check_content` has compared all that it names."""
-    folder, place = (os.path.realpath(of) for of in (give_name(signed.path).parent, path.parent))
-    name = Path(os.path.relpath(os.path.join(place, path.name), folder)).as_posix()
-    return name in signed.statement.subjects and signed.statement.predicate_type != CONTENT_PREDICATE
 
 
 class _Walk(SignatureChecks):

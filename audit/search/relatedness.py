@@ -49,6 +49,7 @@ from audit.search.tune_features import (
     SHARE_ROW,
     TURN,
     TURN_ROW,
+    features_at,
     line_features,
     unit_step,
 )
@@ -262,7 +263,7 @@ def tunes_of(index: Index) -> Tunes | None:
         return None
     segment = np.repeat(np.arange(len(short)), [len(k) for k in short])
     number = np.concatenate(short)
-    features = [_features_at(index, int(s), int(k)) for s, k in zip(segment, number, strict=True)]
+    features = [features_at(index, int(s), int(k)) for s, k in zip(segment, number, strict=True)]
     usual = np.full(len(piece), USUAL, np.float32)
     return Tunes(np.concatenate(features, axis=1), start, segment, number, piece.astype(np.int64), usual)
 
@@ -392,12 +393,6 @@ def _compare_named(
             notes = int(segment.voice_start[number + 1]) - int(segment.voice_start[number])
             left -= notes * own[line].shape[1]
             if notes <= LONGEST and left >= 0:
-                degree, shift = relatedness(own[line], _features_at(index, s, number), -passage.transposition)
+                degree, shift = relatedness(own[line], features_at(index, s, number), -passage.transposition)
                 relatives[passage.piece] = Relative(degree - USUAL, line, s, number, shift)
     return relatives
-
-
-def _features_at(index: Index, segment: int, number: int) -> Floats:
-    here = index.segments[segment]
-    part = slice(int(here.voice_start[number]), int(here.voice_start[number + 1]))
-    return line_features(here.pitch[part], here.step[part])

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from audit.search.index import Index
 from audit.search.lines import STEPS_AN_OCTAVE, Bytes
 from audit.search.surprise import Floats
 
@@ -131,3 +132,10 @@ def phrase_places(length: Any) -> Any:
             place[k] = (k - begin) / max(end - begin - 1, 1)
         end = begin
     return place
+
+
+def features_at(index: Index, segment: int, number: int) -> Floats:
+    """Return the features of a voice of an index segment."""
+    here = index.segments[segment]
+    part = slice(int(here.voice_start[number]), int(here.voice_start[number + 1]))
+    return line_features(here.pitch[part], here.step[part])

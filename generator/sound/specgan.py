@@ -24,7 +24,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from corpus.store import Store
-from generator.data.vocabulary import GeneratorError, SettingError, check_settings
+from generator.data.vocabulary import GeneratorError, SettingError
 from generator.network.checkpoint import (
     CONFIG,
     SPECTROGRAMS,
@@ -50,14 +50,13 @@ from generator.network.checkpoint import (
 from generator.network.stack import threads as torch_threads
 from generator.sound.networks import LATENT, Critic, Generator, Spectrum
 from generator.sound.sampling import STATE, WINDOWS, check_sizes
+from generator.sound.settings import WIDTHS, SpectrogramReport, SpectrogramSettings
 from generator.sound.windows import SoundWindows, read_sounds, require_windows, sound_of
 from generator.training.logs import board, interruptible, training_bar
 from music.audio import grey_mel
 from music.midi import write_atomically
 from music.notes import FloatArray
 
-WIDTHS = {"tiny": 16, "base": 64}
-"""Channels of the widest picture; 64 is the paper's (19 M parameters, for a GPU)."""
 CRITIC_STEPS = 5
 PENALTY = 10.0
 RATE, BETAS = 1e-4, (0.5, 0.9)
@@ -66,74 +65,6 @@ FIGURE_WINDOWS = 128  # real windows and samples that the final figures rest on
 REAL_WINDOWS = 4096  # that mean and deviation of the bands are taken from
 Hasher = Callable[[FloatArray], NDArray[np.bool_]]
 """Hashes a mel spectrogram (128, frames) in decibels to bits; given by the caller, as metrics are no part of this."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpectrogramSettings:
-    """What decides a training run, beside the store; see `train_spectrogram`."""
-
-    size: str = "tiny"
-    minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    batch: int = 16
-    device: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        rules = {
-            "size": self.size in WIDTHS,
-            "minutes": self.minutes is None or self.minutes > 0,
-            "steps": self.steps is None or self.steps > 0,
-            "seed": 0 <= self.seed < 2**32,
-            "batch": 1 <= self.batch <= 4096,
-            "threads": self.threads is None or self.threads > 0,
-        }
-        check_settings("training", self, rules)
-        if self.minutes is None and self.steps is None:
-            raise SettingError("training needs an end: give minutes, steps or both")
-
-
-@dataclass(frozen=True, slots=True)
-class SpectrogramReport:
-    """What ``training.json`` holds.
-
-    Attributes
-    ----------
-    settings : dict
-        As given, with `device` and `threads` as chosen.
-    kind : str
-        "recordings" or "renders": what the windows were cut from.
-    windows : dict
-        Number of windows, by split.
-    skipped : list of (path, reason)
-    steps, seconds, steps_per_s : numbers
-        Steps of the generator, each with five of the critic; over all resumed runs.
-    curve : list of (step, distance, gradient norm)
-        The critic's estimate of the Wasserstein distance, and the mean norm of its gradient at interpolates.
-    gradient_norm : dict
-        ``mean`` and ``deviation`` at the end, at interpolates of windows held out (of training ones where none are)
-        and samples; the penalty wants 1.
-    variety : float
-        Mean distance of two samples over the mean distance of two real windows: 0 is collapse, 1 as varied as real.
-    interrupted : bool
-    versions : dict
-    """
-
-    settings: dict[str, Any]
-    store_digest: str
-    kind: str
-    windows: dict[str, int]
-    skipped: list[tuple[str, str]]
-    steps: int
-    seconds: float
-    steps_per_s: float
-    curve: list[tuple[int, float, float]]
-    gradient_norm: dict[str, float]
-    variety: float
-    interrupted: bool
-    versions: dict[str, str]
 
 
 def gradient_norms(critic: nn.Module, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:

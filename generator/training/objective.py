@@ -231,3 +231,14 @@ def baseline(train_pieces: Sequence[IntArray], valid_pieces: Sequence[IntArray],
     scores = orders(train_pieces, valid_pieces, transpose)
     best = min(range(len(scores)), key=lambda i: scores[i].perplexity)
     return {"order": best + 1, **asdict(scores[best])}
+
+
+def active_latents(model: Transformer, pieces: Sequence[IntArray]) -> int:
+    """Count the latent numbers whose mean varies over the first bars of `pieces` by more than 0.01."""
+    model.eval()
+    rows = torch.from_numpy(pad_rows([piece[: model.config.context] for piece in pieces[:32]]))
+    with torch.inference_mode():
+        rows = rows.to(next(model.parameters()).device)
+        there = members(bars_of(rows)).amax(dim=-1) > 0  # (B, N)
+        means = model.encode_style(rows)[0][there]  # (bars, Z)
+    return int((means.var(dim=0) > 0.01).sum())

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from corpus.store import Store
 from generator.data.vocabulary import GeneratorError, IntArray, SettingError
-from generator.data.windows import Windows, pad_rows, read_artists, read_split
+from generator.data.windows import Windows, read_artists, read_split
 from generator.network.checkpoint import (
     CONFIG,
     TRAINING,
@@ -42,11 +42,11 @@ from generator.network.checkpoint import (
 )
 from generator.network.limits import limits_of
 from generator.network.lora import add_adapters, merged_weights
-from generator.network.model import SIZES, Transformer, bars_of, members
+from generator.network.model import SIZES, Transformer
 from generator.network.stack import threads
 from generator.training.canaries import canaries, write_canaries
 from generator.training.logs import Log, board, interruptible, training_bar
-from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, baseline
+from generator.training.objective import KL_WARM_UP, KL_WEIGHT, Losses, Team, active_latents, baseline
 from generator.training.processes import Fleet, fleet, leads
 from generator.training.settings import Settings, TrainingReport
 from generator.writing.text_encoder import train_text
@@ -392,14 +392,3 @@ def _to_lower(score: dict[str, Any]) -> float:
     """Return what the best weights have least of: bits a note, with a style encoder the mean of without and with it."""
     bits = float(score["bits_per_note"])
     return (bits + float(score.get("styled_bits_per_note", bits))) / 2
-
-
-def active_latents(model: Transformer, pieces: Sequence[IntArray]) -> int:
-    """Count the latent numbers whose mean varies over the first bars of `pieces` by more than 0.01."""
-    model.eval()
-    rows = torch.from_numpy(pad_rows([piece[: model.config.context] for piece in pieces[:32]]))
-    with torch.inference_mode():
-        rows = rows.to(next(model.parameters()).device)
-        there = members(bars_of(rows)).amax(dim=-1) > 0  # (B, N)
-        means = model.encode_style(rows)[0][there]  # (bars, Z)
-    return int((means.var(dim=0) > 0.01).sum())
