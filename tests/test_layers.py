@@ -27,8 +27,7 @@ FLOORS = {
     "audit": "findings checked_toml | report | policy_tables | policy | search | originality | corpus find | "
     "measures | gate opening disclosure | track compiled",
     "reports": "language json_report | drawings checks search_result | pages | exports | formats | verify diff",
-    "commands": "shared | store search audit policy report train generate evaluate keys sign verify chain demo_steps "
-    "| demo",
+    "commands": "shared | store search audit policy report train generate keys sign verify chain demo| demo",
 }
 """Rooms and files of a folder, floor by floor: each imports from lower floors alone."""
 
