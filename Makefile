@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := tests/contracts/node_modules/.installed
 BROWSER_STAMP := tests/browser/node_modules/.installed
 
-.PHONY: venv node-tools demo test contracts lint bench checkpoint fuzz interop interop-c2pa minilm clean
+.PHONY: venv node-tools demo test docs contracts lint bench checkpoint fuzz interop interop-c2pa minilm clean
 
 venv: $(STAMP)
 
@@ -40,6 +40,11 @@ lint: venv
 
 test: lint node-tools
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What the pages of docs/commands and docs/policy.md take from the program: synopses, options, rules, keys
+docs: venv
+	PYTHONPATH=. $(BIN)/python tests/test_docs_commands.py
+	PYTHONPATH=. $(BIN)/python tests/test_docs_policy.py
 
 # Development tools of npm: anvil, forge, solc, OpenZeppelin; playwright-core and axe-core, which drive the Chromium that is
 # installed. Without them the tests say which of them were skipped.

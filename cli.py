@@ -37,7 +37,7 @@ COMMANDS = {
     "generate": ("generate", "Write new tracks, as MIDI and WAV, with a record of how each was made."),
     "infill": ("generate", "Write some bars of a piece anew, and keep the rest."),
     "interpolate": ("generate", "Write the tracks on the way from one piece to another."),
-    "evaluate": ("evaluate", "Measure a model: likelihood, variety, style, originality, memorisation."),
+    "evaluate": ("train", "Measure a model: likelihood, variety, style, originality, memorisation."),
     "keys": ("keys", "Make, trust, replace and revoke signing keys."),
     "contribution": ("sign", "Log human contributions to an artefact."),
     "sign": ("sign", "Sign artefacts and what they were made from; add C2PA credentials to tracks."),

@@ -1,7 +1,7 @@
 """Messages for people: one template each, whose named slots are filled here.
 
 A template is written once, as a literal in the code that says it, and is the key under which the catalogue of another
-language (`reports.languages`) holds it. Its slots are
+language (`reports.language.translation`) holds it. Its slots are
 
 - ``{name}``: any text, which is the same in every language;
 - ``{name:word}``: the same, without spaces and of at most 80 signs;

@@ -107,7 +107,7 @@ class CopyRules:
     allow: Allowed = field(default_factory=Allowed)
 
     def is_common(self, commonplace: str, other_works: int) -> bool:
-        """Whether a passage is a common figure: by its shape (`audit.figures`), or as so many works hold it."""
+        """Whether a passage is a common figure: by its shape (`audit.search.commonplace`), or as many works hold it."""
         return bool(commonplace) or other_works >= self.common_works
 
     def count_evalue(self, evalue: float, common: bool) -> float:

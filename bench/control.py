@@ -2,7 +2,9 @@
 
     PYTHONPATH=. python bench/control.py MODEL [-n 10] [--each 4] [--bars 16] [--tries 8] [--seed 1]
 
-Protocol -------- Request i, for `--each` tracks, asks for one value of each line of `ASKED`, drawn with (seed, i), all
+Protocol
+--------
+Request i, for `--each` tracks, asks for one value of each line of `ASKED`, drawn with (seed, i), all
 at once. What a track is gets worked out from its notes alone (`generator.data.attributes`): the key by correlation
 with key profiles, the class of density from notes and quarters, the programs of the parts that have notes; the meter
 is what its MIDI file says. A track that misses something is drawn again, up to `--tries` times in all, and the one

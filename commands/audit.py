@@ -29,7 +29,7 @@ from ledger.signing.memory import Memory
 from music.midi import write_atomically
 from music.notes import NoteSequence
 from music.read import read_music
-from reports.formats import Source, report_files, unknown_or_unavailable
+from reports.formats import FORMS, Source, report_files, unknown_or_unavailable
 from reports.language.translation import language
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def audit(
         str,
         typer.Option(
             "--format",
-            help="Comma-separated: html, pdf, json (always), sarif, junit, md, influence, disclosure.",
+            help=f"Comma-separated: {', '.join(FORMS)}; json is always written.",
         ),
     ] = "html,json",
     sign_key: Annotated[

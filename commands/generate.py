@@ -40,7 +40,9 @@ def generate(
     n: Annotated[int, typer.Option("-n", min=1, max=4096, help="How many tracks.")] = 8,
     bars: Annotated[int, typer.Option(min=1, max=1024, help="Minimum number of bars.")] = 16,
     sampling: SamplingOptions = LIVELY,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from at most so many of the likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Draw from at most this many of the likeliest tokens.")
+    ] = None,
     best_of: Annotated[
         int, typer.Option("--best-of", min=1, max=64, help="Drafts per track; the most typical is kept.")
     ] = 1,

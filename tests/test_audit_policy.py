@@ -352,28 +352,3 @@ def test_entries_that_name_nothing_are_said_with_what_they_may_be_meant_for() ->
     assert policy.opted_out({"piece": "x.mid", "artist": "Jose\u0301"})
     assert read_policy("label-release").gate.entries_must_match
     assert not read_policy().gate.entries_must_match
-
-
-def rows_of_rules() -> list[str]:
-    """Write the table of rules of docs/policy.md."""
-    rows = []
-    for rule in RULES.values():
-        default = check_policy(LEAST, "least").level(rule.id) if rule.key and "." in rule.id else ""
-        waivable = "yes" if rule.waivable else "no"
-        rows.append(f"| `{rule.id}` | {rule.title} | {', '.join(rule.levels)} | {default} | {waivable} |")
-    return rows
-
-
-def rows_of_keys() -> list[str]:
-    """Write the table of keys of docs/policy.md: each value that holds where a policy says nothing."""
-    rows = []
-    for path, value, origin, about in explain_policy(check_policy(LEAST, "least")):
-        default = f"`{json.dumps(value)}`" if origin == BUILT_IN else "must be given"
-        rows.append(f"| `{'.'.join(map(str, path))}` | {default} | {about} |")
-    return rows
-
-
-def test_the_page_of_the_policy_has_every_rule_and_every_key() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "policy.md").read_text()
-    assert "\n".join(rows_of_rules()) in page
-    assert "\n".join(rows_of_keys()) in page

@@ -165,7 +165,7 @@ def test_a_signature_elsewhere_and_names_to_leave_out(house: House, tmp_path: Pa
     ran = done("verify", folder, "--signature", sig, "--ignore", "notes.txt")
     assert "leaves out notes.txt" in ran.out
     assert contraste("verify", folder, "--signature", sig, "--ignore", "notes.txt", "--strict").code == 1
-    refused(contraste("verify", folder, house / "store", "--signature", sig), 2, "about one path")
+    refused(contraste("verify", folder, house / "store", "--signature", sig), 2, "exactly one path")
     refused(contraste("verify", folder, "--signature", sig, "--ignore", "../x"), 2, "--ignore", "relative POSIX path")
 
 
@@ -207,7 +207,7 @@ def test_the_exceptions_from_missing_is_not_ok_are_named(house: House, tmp_path:
     done("verify", house.report, "--track", house.first)
     ran = contraste("verify", house.report, "--track", file)
     assert (ran.code, "it is not about" in ran.out) == (1, True)
-    refused(contraste("verify", house.report, file, "--track", file), 2, "about one path")
+    refused(contraste("verify", house.report, file, "--track", file), 2, "exactly one path")
 
 
 def test_the_ledger_shows_statements_and_the_log(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

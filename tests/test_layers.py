@@ -27,8 +27,7 @@ FLOORS = {
     "audit": "findings checked_toml | report | policy_tables | policy | search | originality | corpus find | "
     "measures | gate opening disclosure | track compiled",
     "reports": "language json_report | drawings checks search_result | pages | exports | formats | verify diff",
-    "commands": "shared | store search audit policy report train generate evaluate keys sign verify chain demo_steps "
-    "| demo",
+    "commands": "shared | store search audit policy report train generate keys sign verify chain demo| demo",
 }
 """Rooms and files of a folder, floor by floor: each imports from lower floors alone."""
 
@@ -86,7 +85,8 @@ def climbs(folder: str, floors: str, modules: Mapping[str, set[str]]) -> list[st
     floor = {name: k for k, names in enumerate(floors.split("|")) for name in names.split()}
     own = {name: name.split(".")[1] for name in modules if name.startswith(f"{folder}.")}
     unknown = {room for room in own.values() if room not in floor}
-    pairs = ((name, other) for name in own for other in modules[name] if other in own and own[name] != own[other])
+    known = {name: room for name, room in own.items() if room in floor}
+    pairs = ((name, other) for name in known for other in modules[name] if other in known and own[name] != own[other])
     return sorted(unknown) + [f"{a} -> {b}" for a, b in pairs if floor[own[a]] <= floor[own[b]]]
 
 

@@ -14,6 +14,8 @@ import soundfile
 from music.audio import Decoded, Samples, decode, loudness
 from music.containers import sniff, streams
 from music.notes import MusicError
+from music.read import AUDIO_SUFFIXES
+from tests.cases.credentials import FILES
 
 RATE = 22_050
 KINDS = {
@@ -63,6 +65,13 @@ def test_a_whole_file_is_read_without_a_remark_whatever_it_is_called(kind: str, 
     found = read(tmp_path, encoded(kind, tone(3.0)), "x.mp3" if kind != "mp3" else "x.wav")
     assert abs(seconds(found) - 3.0) < LOSSY
     assert found.unread == ()
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if f".{name}" in AUDIO_SUFFIXES])
+def test_every_kind_that_is_read_is_recognised_and_walked(name: str) -> None:
+    found, unread = streams(FILES[name]())
+    assert (len(found), unread) == (1, [])
+    assert found[0].kind == sniff(FILES[name]())
 
 
 @pytest.mark.parametrize("form", ["ipod", "adts"])

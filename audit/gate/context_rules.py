@@ -1,6 +1,8 @@
 """Rules on what lies around a track: the corpus it was searched in, and what is said beside it.
 
-Style ----- Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
+Style
+-----
+Two pieces are as far apart as the square roots of their histograms (pitch classes, intervals, onset times:
 Hellinger's distance) and their density and height (`audit.measures.likeness.describe_piece`), each of these blocks in
 units of its spread in the corpus; single bins are not scaled, since one that is rare would set its piece apart from
 all others. How far a track lies from the nearest piece is said as the share of pieces that lie nearer to their own

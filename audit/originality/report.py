@@ -72,7 +72,7 @@ class OriginalityReport:
     tool: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON carries it; docs/cli.md describes the fields."""
+        """Return the report as JSON carries it; docs/commands/search.md describes the fields."""
         base = self.baseline
         return {
             "schema": SCHEMA,

@@ -1,15 +1,15 @@
 """What training lowers, and the likelihood that says what was learned.
 
-Objective
----------
-Of a batch of windows: the cross-entropy of every token (nats, summed, over the number of tokens), and for a
-model with a style encoder the divergence of the bars' latents from a standard normal and the squared error of
-`model.counted_in_bars` foretold from them. Half the windows, drawn anew each step, are decoded without their
-latents, so that the model also writes without. A latent number costs nothing until its mean divergence in the batch
-exceeds `FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over the first
-`KL_WARM_UP` of the run (Bowman et al. 2016); both keep the latents from being ignored.
+Objective --------- Of a batch of windows: the cross-entropy of every token (nats, summed, over the number of tokens),
+and for a model with a style encoder the divergence of the bars' latents from a standard normal and the squared error
+of `generator.network.model.count_in_bars` foretold from them. Half the windows, drawn anew each step, are decoded
+without their latents, so that the model also writes without. A latent number costs nothing until its mean divergence
+in the batch exceeds `FREE_NATS` (free bits; Kingma et al. 2016), and the weight of the divergence rises from 0 over
+the first `KL_WARM_UP` of the run (Bowman et al. 2016); both keep the latents from being ignored.
 
-Protocol of the figures ----------------------- Every token of every piece of a split is predicted once, ``BOS`` apart,
+Protocol of the figures
+-----------------------
+Every token of every piece of a split is predicted once, ``BOS`` apart,
 ``EOS`` included. The network reads a piece in windows of its context that start at a bar and advance by about half; a
 token counts in the first window that reaches it. The split is scored plain: no latents, no controls and no plans
 (`generator.data.tokens`); in training controls are given and never foretold, so they are no part of the loss; plans

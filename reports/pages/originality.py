@@ -35,7 +35,7 @@ LEVELS = {
 
 
 def originality_json(report: OriginalityReport) -> bytes:
-    """Return originality.json; docs/cli.md describes its fields."""
+    """Return originality.json; docs/commands/search.md describes its fields."""
     return canonical(report.to_dict())
 
 
