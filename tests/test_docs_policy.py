@@ -8,7 +8,7 @@ from pathlib import Path
 
 from audit.policy import BUILT_IN, check_policy, explain_policy
 from audit.policy_tables import RULES
-from tests.test_audit_policy import LEAST
+from tests.cases.policies import LEAST
 
 PAGE = Path(__file__).parent.parent / "docs" / "policy.md"
 
