@@ -22,12 +22,6 @@ from audit.policy import (
 from audit.policy_tables import LEVELS, RULES
 from metrics.measure import SPECS
 
-LEAST = {
-    "schema": "contraste-policy/1",
-    "name": "least",
-    "copy": {"fail_evalue": 1e-5, "fail_percentile": 0.9, "review_evalue": 0.03},
-}
-
 
 def changed(**copy: object) -> Policy:
     """Return the default policy with other values in its table ``copy``."""

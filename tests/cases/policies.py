@@ -36,6 +36,11 @@ ENTRY = {
     "expires": "2027-01-31",
     "evidence": '"contracts/17.pdf"',
 }
+LEAST = {
+    "schema": "contraste-policy/1",
+    "name": "least",
+    "copy": {"fail_evalue": 1e-5, "fail_percentile": 0.9, "review_evalue": 0.03},
+}
 
 
 def write_policy(path: Path, **changes: object) -> Path:
