@@ -283,10 +283,7 @@ def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def _all_parts(
-    track: NoteSequence,
-    notes: NoteSequence,
-    passage: Passage,
-    piece_rows: Any,
+    track: NoteSequence, notes: NoteSequence, passage: Passage, piece_rows: Any
 ) -> list[tuple[int, int, bool]]:
     """Pair the notes of all parts, not only of the aligned voice: equal pitch at the moment the alignment gives.
 

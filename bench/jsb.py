@@ -124,12 +124,7 @@ class Chorales(nn.Module):
 
 
 def batch(
-    pieces: Sequence[IntArray],
-    context: int,
-    rows: int,
-    random: np.random.Generator,
-    spans: IntArray,
-    shuffled: float,
+    pieces: Sequence[IntArray], context: int, rows: int, random: np.random.Generator, spans: IntArray, shuffled: float
 ) -> tuple[Tensor, Tensor]:
     """Draw windows (rows, <= context + 1) that start at a 16th, each moved within the range of the set.
 

@@ -75,11 +75,7 @@ def audit(
     ] = None,
     partial: Partial = False,
     formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help=f"Comma-separated: {', '.join(FORMS)}; json is always written.",
-        ),
+        str, typer.Option("--format", help=f"Comma-separated: {', '.join(FORMS)}; json is always written.")
     ] = "html,json",
     sign_key: Annotated[
         str | None, typer.Option("--sign-key", help="Sign each report with this key; see --key of 'contraste sign'.")
@@ -87,8 +83,7 @@ def audit(
     password_fd: PasswordFd = None,
     lang: Lang = "en",
     whole_page: Annotated[
-        bool,
-        typer.Option("--whole-page", help="Leave nothing out of report.html, even if it takes many megabytes."),
+        bool, typer.Option("--whole-page", help="Leave nothing out of report.html, even if it takes many megabytes.")
     ] = False,
     key: Trusted = None,
 ) -> None:

@@ -18,11 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger.errors import (
-    LedgerError,
-    PathRefused,
-    Unsigned,
-)
+from ledger.errors import LedgerError, PathRefused, Unsigned
 from ledger.hashes.digest import Digest, hash_bytes
 from ledger.hashes.manifest import Manifest
 from ledger.links import Assured, Verification
@@ -32,9 +28,7 @@ from ledger.provenance.record import artefact_of, place_of
 from ledger.provenance.signed import Signed, check_content, check_pages, read_signed
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
-from ledger.signing.predicates import (
-    signed_manifest,
-)
+from ledger.signing.predicates import signed_manifest
 from ledger.signing.statement import Material
 from ledger.signing.trust import Trust, format_time
 from messages import message

@@ -44,10 +44,7 @@ def tonic(key: str) -> int | None:
 
 
 def chord_f1_time(
-    reference: Sequence[ChordSpan],
-    candidate: Sequence[ChordSpan],
-    reference_tonic: int = 0,
-    candidate_tonic: int = 0,
+    reference: Sequence[ChordSpan], candidate: Sequence[ChordSpan], reference_tonic: int = 0, candidate_tonic: int = 0
 ) -> float:
     """F1 of the beats on which both have the same chord, both counted from their first chord on.
 
@@ -81,10 +78,7 @@ def chord_f1_time(
 
 
 def chord_f1_lcs(
-    reference: Sequence[ChordSpan],
-    candidate: Sequence[ChordSpan],
-    reference_tonic: int = 0,
-    candidate_tonic: int = 0,
+    reference: Sequence[ChordSpan], candidate: Sequence[ChordSpan], reference_tonic: int = 0, candidate_tonic: int = 0
 ) -> float:
     """F1 of the longest common subsequence of chord changes: ``2 * LCS / (n + m)``, in 0..1.
 

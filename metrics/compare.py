@@ -51,9 +51,7 @@ class MetricValue:
 
 
 def compare(
-    reference: NoteSequence | Features,
-    candidate: NoteSequence | Features,
-    chance: Mapping[str, Chance] | None = None,
+    reference: NoteSequence | Features, candidate: NoteSequence | Features, chance: Mapping[str, Chance] | None = None
 ) -> list[MetricValue | MetricSkipped]:
     """Measure all metrics on two pieces.
 

@@ -73,11 +73,7 @@ def features(sequence: NoteSequence, mel: FloatArray | None = None) -> Features:
     """Compute what the metrics need of `sequence`; `mel` is its opening if the caller rendered it."""
     key = chord_f1.tonic(estimate_key(sequence))
     return Features(
-        melody_tokens(sequence),
-        chord_labels(sequence),
-        key,
-        distributions.pitch_classes(sequence, key or 0),
-        mel,
+        melody_tokens(sequence), chord_labels(sequence), key, distributions.pitch_classes(sequence, key or 0), mel
     )
 
 
@@ -169,11 +165,7 @@ SPECS = (
         "same degrees of the key in the same order",
     ),
     _share("overlap_pitch_class", _pitch_classes, "shared area of pitch classes above the tonic"),
-    _share(
-        "overlap_interval",
-        partial(_token_overlap, distributions.intervals),
-        "shared area of melody intervals",
-    ),
+    _share("overlap_interval", partial(_token_overlap, distributions.intervals), "shared area of melody intervals"),
     _share(
         "overlap_onset_time",
         partial(_token_overlap, distributions.onset_times),

@@ -295,12 +295,7 @@ def build(
     pitches = np.asarray(pitch, dtype=np.int64).reshape(-1)
     velocities = np.full(n, 80) if velocity is None else np.asarray(velocity, dtype=np.int64).reshape(-1)
     owners = np.zeros(n, np.int64) if part is None else np.asarray(part, dtype=np.int64).reshape(-1)
-    for name, column in (
-        ("duration", duration),
-        ("pitch", pitches),
-        ("velocity", velocities),
-        ("part", owners),
-    ):
+    for name, column in (("duration", duration), ("pitch", pitches), ("velocity", velocities), ("part", owners)):
         if len(column) != n:
             raise MusicError(f"column {name} has {len(column)} values where onset has {n}")
     if n:

@@ -88,11 +88,7 @@ def _play(sequence: NoteSequence, sample_rate: int, soundfont: str | Path | None
 
 
 def render_wav(
-    sequence: NoteSequence,
-    path: str | Path,
-    *,
-    sample_rate: int = SAMPLE_RATE,
-    soundfont: str | Path | None = None,
+    sequence: NoteSequence, path: str | Path, *, sample_rate: int = SAMPLE_RATE, soundfont: str | Path | None = None
 ) -> None:
     """Render to a 16-bit PCM WAV file, which appears whole or not at all.
 
@@ -257,10 +253,7 @@ def _fluidsynth(program: str, font: Path, midi: bytes, sample_rate: int) -> Samp
         command = [program, "-ni", "-O", "float", "-T", "wav", "-r", str(sample_rate), "-F", str(wav)]
         try:
             ran = subprocess.run(
-                [*command, str(font), str(score)],
-                capture_output=True,
-                timeout=FLUIDSYNTH_SECONDS,
-                check=False,
+                [*command, str(font), str(score)], capture_output=True, timeout=FLUIDSYNTH_SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise MusicError(

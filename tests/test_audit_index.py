@@ -22,14 +22,7 @@ import audit.search.index_build
 from audit.opening import open_audit_corpus
 from audit.search import index_build
 from audit.search.corpus import SearchCorpus
-from audit.search.index import (
-    Index,
-    IndexDamagedError,
-    newest_indexed,
-    open_index,
-    state_folder,
-    verify_index,
-)
+from audit.search.index import Index, IndexDamagedError, newest_indexed, open_index, state_folder, verify_index
 from audit.search.index_build import Columns, build_index, write_segment
 from audit.search.lines import FIGURE, REACH, hash_figures, onsets, time_steps
 from audit.search.passages import search

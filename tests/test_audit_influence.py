@@ -75,8 +75,7 @@ def test_two_passages_of_one_piece_count_a_note_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "findings",
-    [(), (passage(0, 16, evalue=1.0),), (passage(0, 16, evalue=0.02),), (passage(0, 16, evalue=3.0),)],
+    "findings", [(), (passage(0, 16, evalue=1.0),), (passage(0, 16, evalue=0.02),), (passage(0, 16, evalue=3.0),)]
 )
 def test_what_chance_explains_is_nobodys(findings: tuple[Finding, ...]) -> None:
     found, recording = share_influence(track(), findings, SLOPE, RULES)

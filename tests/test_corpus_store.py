@@ -375,11 +375,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path, folder: Path) -> N
         "except StoreError as e: sys.exit(str(e))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
     )
     assert "writing failed" in done.stderr
     assert "the store is whole" in done.stderr

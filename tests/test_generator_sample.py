@@ -174,10 +174,7 @@ def test_bars_that_are_not_there_are_refused(folder: Path, bars: tuple[int, int]
 def greedy(model: Transformer, bars: int) -> list[int]:
     line = Line([BOS], bars)
     sample_lines(
-        model,
-        [line],
-        [np.random.default_rng()],
-        Settings(seed=0, temperature=1.0, top_p=1e-9, beam=None, bars=bars),
+        model, [line], [np.random.default_rng()], Settings(seed=0, temperature=1.0, top_p=1e-9, beam=None, bars=bars)
     )
     return line.tokens
 
@@ -285,10 +282,7 @@ def foreign(folder: Path) -> None:
             r"model\.safetensors: weight .* asks for",
         ),
         (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: .*No such file"),
-        (
-            lambda f: (f / "model.safetensors").write_bytes(b"RIFF"),
-            r"model\.safetensors: is no whole safetensors",
-        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b"RIFF"), r"model\.safetensors: is no whole safetensors"),
         (cut, r"model\.safetensors: is no whole safetensors"),
         (foreign, r"model\.safetensors: weight .* has shape None"),
         (not_finite, r"model\.safetensors: weight 'stack\.norm\.weight' .* finite float32"),

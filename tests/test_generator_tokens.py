@@ -140,13 +140,7 @@ def test_32nds_and_triplets_of_16ths_lie_on_the_grid() -> None:
 
 
 def test_drums_stay_drums_and_do_not_move() -> None:
-    band = build(
-        [0, 0, 1],
-        [1, 1, 1],
-        [36, 60, 38],
-        part=[0, 1, 0],
-        parts=[Part(is_drum=True), Part(program=5)],
-    )
+    band = build([0, 0, 1], [1, 1, 1], [36, 60, 38], part=[0, 1, 0], parts=[Part(is_drum=True), Part(program=5)])
     tokens = np.array(encode(band))
     assert decode(tokens).parts == (Part(is_drum=True), Part(program=5))
     assert [VOCABULARY[t] for t in tokens[movable(tokens)]] == ["Pitch 60"]

@@ -33,9 +33,7 @@ SMALL = ModelConfig(width=128, layers=1, heads=2, context=64)
 def store_of(count: int = 6, valid: int = 2, digest: str = "d" * 64) -> FakeStore:
     splits = ["valid" if i < valid else "train" for i in range(count)]
     return FakeStore(
-        [duet(i) for i in range(count)],
-        tuple(piece(f"{i}.mid", s) for i, s in enumerate(splits)),
-        digest=digest,
+        [duet(i) for i in range(count)], tuple(piece(f"{i}.mid", s) for i, s in enumerate(splits)), digest=digest
     )
 
 

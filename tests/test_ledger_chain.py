@@ -111,9 +111,7 @@ def test_the_contract_accepts_our_proofs_and_no_others(chain: Chain, leaves: int
     assert not proves(tree.root, leaf, proof)
 
 
-def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the_root(
-    chain: Chain,
-) -> None:
+def test_a_proof_of_65_hashes_is_refused_by_the_contract_even_if_it_leads_to_the_root(chain: Chain) -> None:
     leaf = os.urandom(32)
     node, proof = leaf, [os.urandom(32) for _ in range(65)]
     for length, sibling in enumerate(proof, 1):

@@ -51,23 +51,13 @@ def test_hash_file_refuses_links_pipes_folders_and_nothing(tmp_path: Path) -> No
     (tmp_path / "f").write_bytes(b"x")
     (tmp_path / "link").symlink_to("f")
     os.mkfifo(tmp_path / "pipe")
-    for name, message in (
-        ("link", "symlink"),
-        ("pipe", "regular"),
-        ("", "regular"),
-        ("no", "No such"),
-    ):
+    for name, message in (("link", "symlink"), ("pipe", "regular"), ("", "regular"), ("no", "No such")):
         with pytest.raises(PathRefused, match=message):
             hash_file(tmp_path / name)
 
 
 def test_canonical_json_is_rfc_8785() -> None:
-    value = {
-        "b": [1e21, 1.5, -0.0, 333333333.33333329],
-        "a": "\u20ac$\u000f\nA'B\"\\",
-        "\u00e9": None,
-        "A": True,
-    }
+    value = {"b": [1e21, 1.5, -0.0, 333333333.33333329], "a": "\u20ac$\u000f\nA'B\"\\", "\u00e9": None, "A": True}
     expected = '{"A":true,"a":"\u20ac$\\u000f\\nA\'B\\"\\\\","b":[1e+21,1.5,0,333333333.3333333],"\u00e9":null}'
     assert canonical_json(value).decode() == expected
 

@@ -78,11 +78,7 @@ def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
 def test_empty_absent_and_linked_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing" / "inside").mkdir(parents=True)
     (tmp_path / "link").symlink_to(folder)
-    for name, message in (
-        ("nothing", "no files"),
-        ("absent", "no such file"),
-        ("link", "is a symlink"),
-    ):
+    for name, message in (("nothing", "no files"), ("absent", "no such file"), ("link", "is a symlink")):
         with pytest.raises(PathRefused, match=message):
             Manifest.of_path(tmp_path / name)
 

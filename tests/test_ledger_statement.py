@@ -49,12 +49,7 @@ def test_signing_is_deterministic_and_verifies_with_the_library_alone() -> None:
     assert bundle["verificationMaterial"] == {"publicKey": {"hint": next(iter(KEYS))}, "tlogEntries": []}
     body = bundle["dsseEnvelope"]
     payload = base64.b64decode(body["payload"])
-    pae = b"DSSEv1 %d %s %d %s" % (
-        len(body["payloadType"]),
-        body["payloadType"].encode(),
-        len(payload),
-        payload,
-    )
+    pae = b"DSSEv1 %d %s %d %s" % (len(body["payloadType"]), body["payloadType"].encode(), len(payload), payload)
     signature = base64.b64decode(body["signatures"][0]["sig"])
     KEY.public_key().verify(signature, pae, ec.ECDSA(hashes.SHA256()))
     assert verify_envelope(Envelope.from_bytes(envelope.to_bytes()), KEYS) == TRACK
@@ -211,11 +206,7 @@ def test_a_stranger_and_a_wrong_signature_are_told_apart() -> None:
     with pytest.raises(SignatureInvalid, match="does not belong"):
         verify_envelope(posing, KEYS)
     good = sign_statement(TRACK, KEY)
-    for payload, signature in (
-        (good.payload + b" ", good.signature),
-        (good.payload, b""),
-        (good.payload, b"junk"),
-    ):
+    for payload, signature in ((good.payload + b" ", good.signature), (good.payload, b""), (good.payload, b"junk")):
         with pytest.raises(SignatureInvalid, match="does not belong"):
             verify_envelope(Envelope(payload, good.keyid, signature), KEYS)
 

@@ -162,17 +162,9 @@ TAMPER: dict[str, tuple[Callable[[SimpleNamespace], object], str, str]] = {
     ),
     "report flipped": (lambda w: _flip(w.report), "report", r"changed report\.json"),
     "report signed by a stranger": (lambda w: sign_path(w.report, STRANGER), "report", "not trusted"),
-    "report signature junk": (
-        lambda w: _beside(w.report, ".sig").write_bytes(b"\0"),
-        "report",
-        "not valid JSON",
-    ),
+    "report signature junk": (lambda w: _beside(w.report, ".sig").write_bytes(b"\0"), "report", "not valid JSON"),
     "policy changed": (lambda w: _flip(w.policy), "policy", "not what was used"),
-    "anchor flipped": (
-        lambda w: _flip(_beside(w.report, ".anchor.json")),
-        "anchor",
-        r"report\.json|anchors?|proof",
-    ),
+    "anchor flipped": (lambda w: _flip(_beside(w.report, ".anchor.json")), "anchor", r"report\.json|anchors?|proof"),
     "anchor of another": (
         lambda w: shutil.copy(_beside(w.store, ".anchor.json"), _beside(w.report, ".anchor.json")),
         "anchor",
@@ -188,11 +180,7 @@ TAMPER: dict[str, tuple[Callable[[SimpleNamespace], object], str, str]] = {
         "anchor",
         "leaf is not made of",
     ),
-    "anchor proof cut": (
-        lambda w: _edit(_beside(w.track, ".anchor.json"), proof=[]),
-        "anchor",
-        "leads to the root",
-    ),
+    "anchor proof cut": (lambda w: _edit(_beside(w.track, ".anchor.json"), proof=[]), "anchor", "leads to the root"),
     "anchor proof endless": (
         lambda w: _edit(_beside(w.track, ".anchor.json"), proof=["0x" + "55" * 32] * 65),
         "anchor",
@@ -229,10 +217,7 @@ TAMPER: dict[str, tuple[Callable[[SimpleNamespace], object], str, str]] = {
         "exactly its fields",
     ),
     "anchor of an older statement": (
-        lambda w: (
-            write_record(w.report, "report", parameters={"new": True}),
-            sign_path(w.report, KEY),
-        ),
+        lambda w: (write_record(w.report, "report", parameters={"new": True}), sign_path(w.report, KEY)),
         "anchor",
         "another signed statement",
     ),
@@ -243,11 +228,7 @@ TAMPER: dict[str, tuple[Callable[[SimpleNamespace], object], str, str]] = {
         "anchor",
         "revoked by its issuer on 1970-01-01",
     ),
-    "foreign contract": (
-        lambda w: setattr(w.chain, "fault", ContractMismatch("other code")),
-        "anchor",
-        "other code",
-    ),
+    "foreign contract": (lambda w: setattr(w.chain, "fault", ContractMismatch("other code")), "anchor", "other code"),
 }
 
 

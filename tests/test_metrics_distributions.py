@@ -58,10 +58,7 @@ def test_overlap_area_agrees_with_quadrature() -> None:
 def test_overlap_area_orders_sets() -> None:
     rng = np.random.default_rng(1)
     reference = rng.normal(0, 1, (40, 4))
-    same, far = (
-        overlap_area(reference, rng.normal(0, 1, (40, 4))),
-        overlap_area(reference, rng.normal(9, 1, (40, 4))),
-    )
+    same, far = (overlap_area(reference, rng.normal(0, 1, (40, 4))), overlap_area(reference, rng.normal(9, 1, (40, 4))))
     assert same > 0.9
     assert far < 0.01
 

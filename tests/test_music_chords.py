@@ -116,10 +116,5 @@ def test_an_endless_note_does_not_take_endless_time() -> None:
 
 
 def test_triad_folds_the_seventh() -> None:
-    assert [ChordSpan(0, 1, 0, 1, 0, q).triad for q in ("7", "maj7", "min7", "dim")] == [
-        "maj",
-        "maj",
-        "min",
-        "dim",
-    ]
+    assert [ChordSpan(0, 1, 0, 1, 0, q).triad for q in ("7", "maj7", "min7", "dim")] == ["maj", "maj", "min", "dim"]
     assert ChordSpan(0, 1, 0, 1, None, "").label == "N"

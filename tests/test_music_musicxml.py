@@ -151,10 +151,7 @@ CONTAINER_NAME = "META-INF/container.xml"
         (archive({f"{i}.xml": b"" for i in range(1001)}), "more than 1000 entries"),
         (archive({"a.xml": b"<a/>"}, zipfile.ZIP_BZIP2), "another method than deflate"),
         (archive({"a.xml": score(note("C", 5)).encode()})[:-30], "damaged or encrypted archive"),
-        (
-            archive({"a.xml": score(note("C", 5)).encode()}).replace(b"\x14\0\0\0", b"\x14\0\1\0"),
-            "damaged or enc",
-        ),
+        (archive({"a.xml": score(note("C", 5)).encode()}).replace(b"\x14\0\0\0", b"\x14\0\1\0"), "damaged or enc"),
     ],
 )
 def test_hostile_files_are_refused(data: bytes, rule: str) -> None:

@@ -45,11 +45,7 @@ def test_a_tune_is_kept_apart_from_the_figures_under_it() -> None:
 def test_the_named_part_is_the_melody() -> None:
     onset = np.tile(np.arange(20), 2)
     piece = build(
-        onset,
-        np.ones(40),
-        np.repeat([50, 80], 20),
-        part=np.repeat([0, 1], 20),
-        parts=[Part("MELODY"), Part("flute")],
+        onset, np.ones(40), np.repeat([50, 80], 20), part=np.repeat([0, 1], 20), parts=[Part("MELODY"), Part("flute")]
     )
     assert set(melody(piece).pitch.tolist()) == {50}
 

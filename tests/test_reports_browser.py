@@ -289,11 +289,7 @@ def test_dark_and_print_have_rules_of_their_own(page: Path) -> None:
         page,
         ["media", {"media": "print"}],
         unfolded,
-        *(
-            see(".filters", "offsetParent"),
-            see(".play", "offsetParent"),
-            see(".switch", "offsetParent"),
-        ),
+        *(see(".filters", "offsetParent"), see(".play", "offsetParent"), see(".switch", "offsetParent")),
     )
     assert printed == [0, None, None, None]
     sheet = {"width": 680, "height": 960}  # A4 less its margins

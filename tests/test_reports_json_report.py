@@ -10,14 +10,7 @@ from jsonschema import Draft202012Validator
 
 from audit.findings import Finding, Link, MetricResult, PassageNote
 from audit.report import AuditReport, Skipped
-from reports.json_report import (
-    SCHEMA_FILE,
-    ReportError,
-    canonical,
-    plain,
-    report_json,
-    round_digits,
-)
+from reports.json_report import SCHEMA_FILE, ReportError, canonical, plain, report_json, round_digits
 from reports.search_result import SearchResult
 from tests.cases.reports import FINDING
 
@@ -97,13 +90,7 @@ def test_report_obeys_its_schema_and_repeats_byte_for_byte() -> None:
 
 def test_schema_names_every_field_of_the_report() -> None:
     schema = json.loads(SCHEMA_FILE.read_bytes())
-    kinds = {
-        "finding": Finding,
-        "metric": MetricResult,
-        "link": Link,
-        "skipped": Skipped,
-        "note": PassageNote,
-    }
+    kinds = {"finding": Finding, "metric": MetricResult, "link": Link, "skipped": Skipped, "note": PassageNote}
     for name, kind in kinds.items():
         names = {f.name for f in dataclasses.fields(kind)}
         assert set(schema["$defs"][name]["properties"]) == names

@@ -70,20 +70,8 @@ class Page(HTMLParser):
 def test_page_is_balanced_and_opens_with_the_verdict() -> None:
     page = Page(report_html(report()))
     words = " ".join(page.text.split())
-    order = [
-        "Fail",
-        "This track holds a copied passage.",
-        "bars 6-10 match",
-        "Where they lie",
-        "Tune 1 Trad.",
-    ]
-    order += [
-        "Metrics beside chance",
-        "Provenance From",
-        "What was not checked",
-        "Limits Only",
-        "To reproduce",
-    ]
+    order = ["Fail", "This track holds a copied passage.", "bars 6-10 match", "Where they lie", "Tune 1 Trad."]
+    order += ["Metrics beside chance", "Provenance From", "What was not checked", "Limits Only", "To reproduce"]
     places = [words.index(text, words.index("policy default")) for text in order]
     assert places == sorted(places)
 
@@ -92,11 +80,7 @@ def test_every_finding_has_rolls_buttons_and_evidence() -> None:
     html = report_html(report(3))
     page = Page(html)
     assert len(page.of("svg", class_="rolls", role="img")) == 3
-    assert [a["data-side"] for a in page.of("button") if a.get("data-finding") == "2"] == [
-        "track",
-        "piece",
-        "both",
-    ]
+    assert [a["data-side"] for a in page.of("button") if a.get("data-finding") == "2"] == ["track", "piece", "both"]
     assert [("open" in a) for a in page.of("details") if "id" in a] == [True, False, False]
     for text in (
         "32 of 40",
@@ -124,12 +108,7 @@ def test_every_finding_has_rolls_buttons_and_evidence() -> None:
 
 def test_hostile_text_stays_text() -> None:
     bad = finding(
-        1,
-        title=HOSTILE,
-        artist=HOSTILE,
-        piece=HOSTILE,
-        query_part=HOSTILE,
-        rights={"licence": HOSTILE, HOSTILE: "x"},
+        1, title=HOSTILE, artist=HOSTILE, piece=HOSTILE, query_part=HOSTILE, rights={"licence": HOSTILE, HOSTILE: "x"}
     )
     hostile = report(
         findings=(bad,),
@@ -221,12 +200,7 @@ def test_ten_findings_fit_the_size_budget() -> None:
 
 def test_empty_report_says_so() -> None:
     empty = report(
-        0,
-        outcome="pass",
-        reasons=(),
-        metrics=(),
-        provenance=(),
-        skipped=(Skipped("provenance", "not signed"),),
+        0, outcome="pass", reasons=(), metrics=(), provenance=(), skipped=(Skipped("provenance", "not signed"),)
     )
     text = " ".join(Page(report_html(empty)).text.split())
     assert "found no passage worth listing" in text
@@ -293,13 +267,7 @@ def test_timeline_puts_overlapping_findings_in_lanes() -> None:
 
 
 def test_chance_picture_stays_in_its_frame() -> None:
-    for value, better in (
-        (0.4, "higher"),
-        (24.0, "lower"),
-        (-3.0, "higher"),
-        (0.0, "lower"),
-        (1e9, "higher"),
-    ):
+    for value, better in ((0.4, "higher"), (24.0, "lower"), (-3.0, "higher"), (0.0, "lower"), (1e9, "higher")):
         drawn = str(chance_line(MetricResult("m", "", value, 0.0, 0.0, better, "")))
         assert all(-1 <= float(x) <= 221 for x in re.findall(r'(?: x="|cx="|d="M)(-?[\d.]+)', drawn))
     assert "missing" in chance_line(MetricResult("m", "", float("nan"), 0, 0, "higher", ""))
@@ -326,11 +294,7 @@ def test_numbers_names_and_gravest_link() -> None:
 
 
 def test_index_lists_gravest_first_with_links_and_totals() -> None:
-    rows = [
-        IndexRow("ok.mid", "pass", "a b#c"),
-        index_row(report(), "new"),
-        IndexRow("open.mid", "incomplete", "open"),
-    ]
+    rows = [IndexRow("ok.mid", "pass", "a b#c"), index_row(report(), "new"), IndexRow("open.mid", "incomplete", "open")]
     html = index_html(rows)
     page = Page(html)
     text = " ".join(page.text.split())

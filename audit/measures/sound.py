@@ -35,14 +35,7 @@ from corpus.recordings import MAX_COST, Recording, Recordings, open_recordings
 from corpus.store import Store, write_synced
 from ledger.paths import data_folder
 from messages import message
-from metrics.phash import (
-    FRAMES_PER_SECOND,
-    WINDOW_SECONDS,
-    hash_distances,
-    opening_mel,
-    window_hashes,
-    window_starts,
-)
+from metrics.phash import FRAMES_PER_SECOND, WINDOW_SECONDS, hash_distances, opening_mel, window_hashes, window_starts
 from metrics.tokens import MetricError
 from music.align import align
 from music.audio import CHANNELS, Samples, decode, grey_mel, loudness, mel_db, true_peak

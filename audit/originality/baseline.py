@@ -89,10 +89,7 @@ def group_of(members: Sequence[Measured]) -> Group | None:
 
 
 def human_baseline(
-    store: Store,
-    index: Index,
-    setting: Setting,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    store: Store, index: Index, setting: Setting, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Baseline | None:
     """Measure a sample of the store's pieces against other works, or read what was measured before.
 
@@ -126,10 +123,7 @@ def known_baseline(index: Index, setting: Setting) -> tuple[Baseline | None] | N
 
 
 def measure_baseline(
-    store: Store,
-    index: Index,
-    setting: Setting,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    store: Store, index: Index, setting: Setting, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Baseline | None:
     """Measure as `human_baseline`, whatever was measured before, and write it."""
     baseline = _measure_baseline(store, index, setting, progress)

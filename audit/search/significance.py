@@ -257,10 +257,7 @@ def open_calibration(index: Index) -> Calibration | None:
         return None
     try:
         return Calibration(
-            float(data["slope"]),
-            float(data["log2_k"]),
-            int(data["notes"]),
-            tuple(float(x) for x in data["human_bits"]),
+            float(data["slope"]), float(data["log2_k"]), int(data["notes"]), tuple(float(x) for x in data["human_bits"])
         )
     except (ValueError, KeyError, TypeError) as error:
         raise index.damage_error(CALIBRATION, error) from error

@@ -26,15 +26,13 @@ PolicyFile = Annotated[
     typer.Option("--policy", help="Rules of the gate: default, distributor, label-release, research, or a TOML file."),
 ]
 SigningKey = Annotated[
-    str,
-    typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI."),
+    str, typer.Option("--key", help="Folder made by 'contraste keys new', a PKCS#12 or PKCS#8 file, or a pkcs11: URI.")
 ]
 PasswordFd = Annotated[
     int | None, typer.Option("--password-fd", min=0, help="File descriptor from which the password is read.")
 ]
 AllowUnsigned = Annotated[
-    bool,
-    typer.Option("--allow-unsigned", help="Accept what has no signature; what has one must still be as signed."),
+    bool, typer.Option("--allow-unsigned", help="Accept what has no signature; what has one must still be as signed.")
 ]
 Trusted = Annotated[
     list[Path] | None,
@@ -68,8 +66,7 @@ Lang = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from where the run in this folder ended.")]
 Model = Annotated[
-    Path | None,
-    typer.Option("--model", help="Folder made by 'contraste train'; the shipped model by default."),
+    Path | None, typer.Option("--model", help="Folder made by 'contraste train'; the shipped model by default.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed on the same device gives the same result.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that together have this probability.")]
@@ -120,15 +117,13 @@ class TrainingOptions:
         float, typer.Option(min=0.05, help="Minutes between validations; each writes a checkpoint.")
     ] = 5.0
     batch: Annotated[
-        int | None,
-        typer.Option(min=1, help="Batch size per step, summed over all processes; 4 on a CPU, 32 on a GPU."),
+        int | None, typer.Option(min=1, help="Batch size per step, summed over all processes; 4 on a CPU, 32 on a GPU.")
     ] = None
     seed: Seed = 0
     device: Device = "auto"
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or auto.")] = "auto"
     augment: Annotated[
-        str,
-        typer.Option(help="Comma-separated: transpose, tempo, displace, ornament, invert; '' for none."),
+        str, typer.Option(help="Comma-separated: transpose, tempo, displace, ornament, invert; '' for none.")
     ] = "transpose"
     conditions: Annotated[
         bool, typer.Option(help="Train with control tokens, so that 'generate' accepts --key, --tempo and the like.")

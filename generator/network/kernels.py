@@ -177,13 +177,7 @@ def _attend(q: Floats, keys: Floats, values: Floats, scores: Floats, out: Floats
 
 @njit(cache=True, nogil=True, fastmath=True)
 def run_stack(
-    x: Floats,
-    style: Floats,
-    weights: Weights,
-    memory: Floats,
-    turns: Floats,
-    pad: NDArray[np.int64],
-    past: int,
+    x: Floats, style: Floats, weights: Weights, memory: Floats, turns: Floats, pad: NDArray[np.int64], past: int
 ) -> None:  # pragma: no cover
     """Set `x` (B, D) to what the stack makes of it; shapes as in `generator.network.model`."""
     norm_attention, qkv, out, norm_feed, up, down, norm = weights

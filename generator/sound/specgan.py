@@ -38,15 +38,7 @@ from torch.nn import functional
 
 from corpus.store import Store
 from generator.data.vocabulary import GeneratorError, SettingError
-from generator.network.checkpoint import (
-    CONFIG,
-    SPECTROGRAMS,
-    TRAINING,
-    WEIGHTS,
-    beside,
-    pick_device,
-    write_json,
-)
+from generator.network.checkpoint import CONFIG, SPECTROGRAMS, TRAINING, WEIGHTS, beside, pick_device, write_json
 from generator.network.stack import threads as torch_threads
 from generator.sound.networks import LATENT, Critic, Generator, Spectrum
 from generator.sound.sampling import STATE, WINDOWS, check_sizes
@@ -244,11 +236,7 @@ class _Run:
             groups = {"learned": self.windows, "held_out": self.valid}
             packed = {name: torch.from_numpy(_pack_hashes(windows, hasher)) for name, windows in groups.items()}
             write_atomically(self.folder / WINDOWS, save(packed, {"format": SPECTROGRAMS}))
-        with (
-            interruptible() as interrupted,
-            board(self.folder) as log,
-            training_bar() as show,
-        ):
+        with interruptible() as interrupted, board(self.folder) as log, training_bar() as show:
             while self.done() < 1 and not interrupted():
                 recent.append(self.advance())
                 if len(recent) == 10 or self.done() >= 1:

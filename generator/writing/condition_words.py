@@ -7,13 +7,7 @@ import re
 import numpy as np
 
 from generator.data.attributes import DENSITIES, TEMPOS
-from generator.data.vocabulary import (
-    CHORD,
-    CLASSES,
-    METERS,
-    SettingError,
-    chord_token,
-)
+from generator.data.vocabulary import CHORD, CLASSES, METERS, SettingError, chord_token
 from generator.writing.conditions import BPM, PROGRAMS, Conditions, tempo_range
 from music.chords import ROOT_NAMES
 

@@ -32,15 +32,7 @@ from generator.network.limits import read_limits, require_learned
 from generator.network.model import Transformer
 from generator.network.stack import threads
 from generator.writing.conditions import ANYTHING, Conditions
-from generator.writing.decoding import (
-    TEMPERATURE,
-    Line,
-    SamplingSettings,
-    Style,
-    beam_search,
-    has_begun,
-    sample_lines,
-)
+from generator.writing.decoding import TEMPERATURE, Line, SamplingSettings, Style, beam_search, has_begun, sample_lines
 from music.key import NAMES, estimate_key
 from music.notes import NoteSequence, build
 

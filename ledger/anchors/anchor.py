@@ -142,11 +142,7 @@ def read_anchor(path: Path) -> Anchor:
 
 
 def anchor_paths(
-    paths: Sequence[Path],
-    chain: Chain,
-    *,
-    trust: Trust | None = None,
-    log: TransparencyLog | None = None,
+    paths: Sequence[Path], chain: Chain, *, trust: Trust | None = None, log: TransparencyLog | None = None
 ) -> Receipt:
     """Anchor signed artefacts under one Merkle root, and write ``<path>.anchor.json`` beside each.
 
@@ -186,11 +182,7 @@ def anchor_paths(
 
 
 def anchor_again(
-    paths: Sequence[Path],
-    chain: Chain,
-    *,
-    trust: Trust | None = None,
-    log: TransparencyLog | None = None,
+    paths: Sequence[Path], chain: Chain, *, trust: Trust | None = None, log: TransparencyLog | None = None
 ) -> tuple[Receipt, ...]:
     """Anchor the roots in the anchor files of artefacts anew, after a reorganisation or on another chain.
 

@@ -224,14 +224,7 @@ def _ask_token(file: TokenFile, metadata: bytes, chain: Chain) -> tuple[ChainVer
     if chain.simulated:
         return "simulated", message("{what:text}; simulated: an embedded chain on this machine", what=text)
     final = file.mined is None or chain.is_final(file.mined.block)
-    return (
-        ("ok", text)
-        if final
-        else (
-            "pending",
-            message("{what:text}; its block is not finalized yet", what=text),
-        )
-    )
+    return ("ok", text) if final else ("pending", message("{what:text}; its block is not finalized yet", what=text))
 
 
 def _date(time_s: int) -> str:

@@ -224,11 +224,7 @@ def mint_tracks(
 
 
 def _prepare(
-    path: Path,
-    listing: Listing,
-    report: Path | None,
-    media: Path | None,
-    trust: Trust,
+    path: Path, listing: Listing, report: Path | None, media: Path | None, trust: Trust
 ) -> tuple[Digest, bytes, Digest]:
     """Return the digest of a track, the metadata, and the digest of the track's statement."""
     track, materials, payload = _read_origin(path, trust)

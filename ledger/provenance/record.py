@@ -18,13 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import LedgerError, Malformed, PathRefused
-from ledger.hashes.digest import (
-    MAX_RECORD_BYTES,
-    Digest,
-    canonical_json,
-    parse_json,
-    write_atomic,
-)
+from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, canonical_json, parse_json, write_atomic
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest, check_name
 from ledger.paths import beside, give_name

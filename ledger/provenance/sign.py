@@ -10,10 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from ledger.errors import Malformed
-from ledger.hashes.digest import (
-    hash_bytes,
-    read_bytes,
-)
+from ledger.hashes.digest import hash_bytes, read_bytes
 from ledger.hashes.hashcache import HashCache
 from ledger.hashes.manifest import FILES, Manifest, Method
 from ledger.paths import beside, give_name
@@ -22,12 +19,7 @@ from ledger.provenance.record import measure, read_record, record_path, root_of
 from ledger.provenance.signed import check_pages
 from ledger.signing.envelope import Envelope, SigningKey, sign_statement
 from ledger.signing.log import TransparencyLog
-from ledger.signing.predicates import (
-    content_statement,
-    contributions_statement,
-    file_statement,
-    run_statement,
-)
+from ledger.signing.predicates import content_statement, contributions_statement, file_statement, run_statement
 from ledger.signing.statement import Origin, Statement
 from ledger.signing.timestamp import stamp_file
 from ledger.staging import Staged

@@ -9,27 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger.errors import (
-    Malformed,
-    SignatureInvalid,
-    Unsigned,
-)
-from ledger.hashes.digest import (
-    MAX_JSON_BYTES,
-    MAX_RECORD_BYTES,
-    Digest,
-    hash_file,
-    read_bytes,
-)
+from ledger.errors import Malformed, SignatureInvalid, Unsigned
+from ledger.hashes.digest import MAX_JSON_BYTES, MAX_RECORD_BYTES, Digest, hash_file, read_bytes
 from ledger.hashes.manifest import FILES, Manifest, ManifestDiff, ManifestMismatch, Method, check_name
 from ledger.paths import beside, give_name
 from ledger.provenance.record import digest_of, measure, read_record, record_path, root_of
 from ledger.signing.envelope import Envelope
-from ledger.signing.predicates import (
-    CONTENT_PREDICATE,
-    origin_of,
-    signed_manifest,
-)
+from ledger.signing.predicates import CONTENT_PREDICATE, origin_of, signed_manifest
 from ledger.signing.statement import Origin, Statement
 from ledger.signing.trust import Trust, verify_envelope
 from messages import message
@@ -96,12 +82,7 @@ def check_about(report: Path, track: Path, trust: Trust) -> None:
 
 
 def read_statement(
-    file: Path,
-    trust: Trust,
-    *,
-    at: datetime | None = None,
-    timeless: bool = False,
-    limit: int = MAX_RECORD_BYTES,
+    file: Path, trust: Trust, *, at: datetime | None = None, timeless: bool = False, limit: int = MAX_RECORD_BYTES
 ) -> tuple[Envelope, Statement]:
     """Check a signature file of at most `limit` bytes; for the rest see `ledger.signing.trust.verify_envelope`."""
     envelope = Envelope.from_bytes(read_bytes(file, limit), source=str(file))
@@ -112,12 +93,7 @@ def read_statement(
 
 
 def read_signed(
-    path: Path,
-    trust: Trust,
-    *,
-    file: Path | None = None,
-    at: datetime | None = None,
-    timeless: bool = False,
+    path: Path, trust: Trust, *, file: Path | None = None, at: datetime | None = None, timeless: bool = False
 ) -> Signed:
     """Check the signature beside an artefact; `check_content` compares the artefact itself.
 

@@ -33,10 +33,7 @@ CONTRIBUTIONS_PREDICATE = "https://contraste.dev/contributions/v1"
 ORIGIN_KEY = "contraste"
 BUILD_TYPES = {"track": "https://contraste.dev/generation/v1", "model": "https://contraste.dev/training/v1"}
 BUILDER_ID = "https://contraste.dev/generator/v1"
-SCHEMAS = {
-    REPORT_PREDICATE: "audit-report-v1.schema.json",
-    CONTRIBUTIONS_PREDICATE: "contributions-v1.schema.json",
-}
+SCHEMAS = {REPORT_PREDICATE: "audit-report-v1.schema.json", CONTRIBUTIONS_PREDICATE: "contributions-v1.schema.json"}
 
 
 @cache

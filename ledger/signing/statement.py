@@ -59,12 +59,7 @@ class Material:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form of provenance records and statements."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "digest": {"sha256": self.digest.hex},
-            "path": self.path,
-        }
+        return {"kind": self.kind, "name": self.name, "digest": {"sha256": self.digest.hex}, "path": self.path}
 
     @classmethod
     def from_json(cls, value: object) -> Material:

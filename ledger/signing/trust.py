@@ -163,11 +163,7 @@ class Trust(Mapping[str, ec.EllipticCurvePublicKey]):
 
 
 def verify_envelope(
-    envelope: Envelope,
-    trust: Trust,
-    *,
-    at: datetime | None = None,
-    timeless: bool = False,
+    envelope: Envelope, trust: Trust, *, at: datetime | None = None, timeless: bool = False
 ) -> Statement:
     """Return the statement of an envelope that somebody trusted has signed.
 

@@ -8,14 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger.errors import (
-    ExtraMissing,
-    KeyRevoked,
-    LedgerError,
-    Malformed,
-    PathRefused,
-    Unsigned,
-)
+from ledger.errors import ExtraMissing, KeyRevoked, LedgerError, Malformed, PathRefused, Unsigned
 from ledger.exchange.credential import credential_links
 from ledger.hashes.digest import MAX_RECORD_BYTES, Digest, hash_bytes, read_bytes
 from ledger.hashes.manifest import Manifest, find_ignored

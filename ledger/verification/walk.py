@@ -6,13 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ledger.errors import (
-    LedgerError,
-    LinkRefused,
-    LogIncomplete,
-    PathRefused,
-    Unsigned,
-)
+from ledger.errors import LedgerError, LinkRefused, LogIncomplete, PathRefused, Unsigned
 from ledger.hashes.digest import Digest, hash_bytes
 from ledger.hashes.manifest import Manifest
 from ledger.links import Assured, Link, LinkVerdict

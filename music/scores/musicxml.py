@@ -117,15 +117,7 @@ def _entry(archive: zipfile.ZipFile, entry: str, limit: int, name: str) -> bytes
 def _zip_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         if isinstance(error, MusicError):
             raise
         raise MusicError(f"{name}: damaged or encrypted archive: {error}") from error

@@ -134,10 +134,7 @@ def rolls(finding: Finding) -> Drawing:
         ]
     )
     attributes = 'class="rolls" viewBox="0 0 {0} {1}" width="{0}" height="{1}" data-left="{2}" data-scale="{3:.4g}"'
-    return Drawing(
-        Markup(attributes).format(number(width), number(height), number(LEFT), scale),
-        Markup(inside),
-    )
+    return Drawing(Markup(attributes).format(number(width), number(height), number(LEFT), scale), Markup(inside))
 
 
 def _notes(notes: Sequence[PassageNote], frame: _Frame) -> str:

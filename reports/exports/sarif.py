@@ -161,10 +161,7 @@ def _piece(finding: Finding | SoundMatch) -> dict[str, Any]:
     where = words.span(finding.piece_span_s) if isinstance(finding, SoundMatch) else words.bars(finding.piece_shown)
     named = f"{where} of {finding.title or finding.piece}"
     return {
-        "physicalLocation": {
-            "artifactLocation": {"uri": _uri(finding.piece)},
-            "properties": _span(finding, "piece"),
-        },
+        "physicalLocation": {"artifactLocation": {"uri": _uri(finding.piece)}, "properties": _span(finding, "piece")},
         "message": {"text": short(named)},
     }
 

@@ -20,10 +20,7 @@ COMPRESSION = 0.85  # of libsndfile's 0-1
 
 
 def passage_sounds(
-    report: AuditReport,
-    track: NoteSequence,
-    load_piece: Callable[[str], NoteSequence],
-    limit: int | None = LIMIT,
+    report: AuditReport, track: NoteSequence, load_piece: Callable[[str], NoteSequence], limit: int | None = LIMIT
 ) -> tuple[dict[int, tuple[bytes, bytes]], str]:
     """Render both passages of the first flagged findings, the piece in the key and at the tempo of the track.
 

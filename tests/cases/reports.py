@@ -108,11 +108,7 @@ def report(**changes: Any) -> AuditReport:
         store={"name": "folk", "digest": "ab" * 32, "pieces": 120, "human_pieces": 100},
         policy={"name": "default", "digest": "cd" * 32, "values": read_policy().values},
         tool={"name": "contraste", "version": "9.8.7"},
-        findings=(
-            finding(1),
-            finding(2, verdict="review", waiver=waiver(f"{2:016x}")),
-            finding(3, verdict="clear"),
-        ),
+        findings=(finding(1), finding(2, verdict="review", waiver=waiver(f"{2:016x}")), finding(3, verdict="clear")),
         metrics=(
             MetricResult(
                 "bleu", "Shared runs.", 0.4, 0.03, 0.09, "higher", "folk/1.mid", style=StyleRange(0.05, 0.12, 0.3, 40)
