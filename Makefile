@@ -39,7 +39,7 @@ lint: venv
 	$(BIN)/mypy
 
 test: lint node-tools
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 # What the pages of docs/commands and docs/policy.md take from the program: synopses, options, rules, keys
 docs: venv
