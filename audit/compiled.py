@@ -17,12 +17,17 @@ from audit.opening import open_audit_corpus
 from audit.policy import read_policy
 from corpus.ingest import ingest
 from corpus.store import Store
+from music.align import track_beats
+from music.audio import MEL_RATE
 from music.midi import write_midi
 from music.notes import NoteSequence, build
 
 
 def compile_search() -> None:
-    """Call all compiled code of this folder once, on a few made-up melodies."""
+    """Call all compiled code of the search once, on a few made-up melodies, and that of librosa's beats on noise.
+
+    Processes that compile librosa's side by side, as an ingest of recordings on a fresh machine would, can crash.
+    """
     rng = np.random.default_rng(0)
     tunes = [_melody(rng) for _ in range(3)]
     with tempfile.TemporaryDirectory() as folder:
@@ -31,6 +36,7 @@ def compile_search() -> None:
         ingest([Path(folder, "pieces")], Path(folder, "store"), workers=1)
         corpus = open_audit_corpus(Store.open(Path(folder, "store")), hide_progress)
         find(corpus, tunes[0].transpose(2), read_policy())
+    track_beats(rng.normal(0, 0.1, 5 * MEL_RATE).astype(np.float32), MEL_RATE)
 
 
 def _melody(rng: np.random.Generator) -> NoteSequence:
