@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.census import Census
 from ledger.ai_roles import ROLES as ROLES  # noqa: PLC0414 - the reports read it here
-from ledger.ai_roles import join_roles
 from ledger.errors import LedgerError
 from ledger.exchange.credential import MINING, PROVENANCE, Credential, carries, read_credential
 from ledger.exchange.cyclonedx import model_bom
 from ledger.exchange.ddex import disclosure_xml
-from ledger.exchange.declared_roles import stated_roles
+from ledger.exchange.declared_roles import gather_roles
 from ledger.provenance.contributions import read_contributions
 from ledger.provenance.digests import Digests
 from ledger.provenance.record import Record, owner_of, read_record
@@ -98,8 +97,7 @@ def disclose(
     try:
         file = owner_of(file)
         record = read_record(file)
-        by_model = record is not None and any(m.kind == "model" for m in record.origin.materials)
-        roles = join_roles(stated_roles(file), by_model=by_model)
+        roles = gather_roles(file, record)
         if not roles:
             unknown["roles"] = "no record says that a model made the track, and no file beside it says what AI did"
         contributions = read_contributions(file)

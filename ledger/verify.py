@@ -25,17 +25,12 @@ from ledger.links import Assured, Verification
 from ledger.paths import beside, give_name
 from ledger.provenance.digests import Digests
 from ledger.provenance.record import artefact_of, place_of
-from ledger.provenance.signed import Signed, check_content, check_pages, read_signed
+from ledger.provenance.signed import Signed, check_content, check_pages, names_file, read_signed
 from ledger.signing.log import TransparencyLog
 from ledger.signing.memory import Memory
 from ledger.signing.predicates import signed_manifest
 from ledger.signing.statement import Material
 from ledger.signing.trust import Trust, format_time
-from messages import message
-
-if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
-    from ledger.chains.chain import Chain
-from ledger.provenance.signed import names_file
 from ledger.verification.signature_checks import SignatureChecks
 from ledger.verification.walk import (
     ANCHOR_SUFFIX,
@@ -46,6 +41,10 @@ from ledger.verification.walk import (
     read_kind,
     root_of_measured,
 )
+from messages import message
+
+if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
+    from ledger.chains.chain import Chain
 
 
 def verify_path(

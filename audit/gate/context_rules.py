@@ -32,9 +32,8 @@ from audit.report import RuleResult, RuleVerdict
 from audit.search.corpus import SearchCorpus
 from audit.search.index import SCHEMA as INDEX_SCHEMA
 from corpus.census import sources
-from ledger.ai_roles import join_roles
 from ledger.errors import ExtraMissing, LedgerError
-from ledger.exchange.declared_roles import stated_roles
+from ledger.exchange.declared_roles import gather_roles
 from ledger.provenance.record import read_record
 from messages import message
 from music.notes import FloatArray, NoteSequence
@@ -111,9 +110,7 @@ def _judge_disclosure(policy: Policy, file: Path, links: tuple[Link, ...]) -> It
 def _roles(file: Path, wanted: Sequence[str]) -> tuple[bool, str]:
     """Say whether every wanted role has a share of AI, and which."""
     try:
-        record = read_record(file)
-        by_model = record is not None and any(material.kind == "model" for material in record.origin.materials)
-        shares = join_roles(stated_roles(file), by_model=by_model)
+        shares = gather_roles(file, read_record(file))
     except LedgerError as error:
         return False, str(error)
     shown = ", ".join(f"{role} {share}" for role, share in shares.items()) or message("nothing is said")

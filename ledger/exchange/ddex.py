@@ -52,7 +52,7 @@ def disclosure_xml(track: Path, stated: Mapping[str, str]) -> bytes:
         If the name can't stand in XML.
     """
     record = read_record(track)
-    by_model = record is not None and any(material.kind == "model" for material in record.origin.materials)
+    by_model = record is not None and record.by_model
     shares = {role: share.capitalize() for role, share in join_roles(stated, by_model=by_model).items()}
     if not shares:
         raise LedgerError(f"{track}: no record says that a model made it; say what AI did with --ai ROLE=SHARE")

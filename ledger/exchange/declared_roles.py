@@ -6,14 +6,27 @@ import os
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ledger.ai_roles import join_roles
 from ledger.anchors.token_metadata import metadata_file
 from ledger.errors import LedgerError, Malformed
 from ledger.exchange.ddex import CONTRIBUTORS, check_ai_fields
 from ledger.hashes.digest import MAX_RECORD_BYTES, read_bytes, read_json
 from ledger.paths import beside
+from ledger.provenance.record import Record
 
 DDEX_SUFFIX = ".ddex.xml"
 _ROLES = {name: role for role, name in CONTRIBUTORS.items()}
+
+
+def gather_roles(path: Path, record: Record | None) -> dict[str, str]:
+    """Return the share of AI in each role that is known, by a track's record and by the files beside it.
+
+    Raises
+    ------
+    LedgerError
+        As `stated_roles`, and where those files contradict the record.
+    """
+    return join_roles(stated_roles(path), by_model=record is not None and record.by_model)
 
 
 def stated_roles(path: Path) -> dict[str, str]:

@@ -54,6 +54,11 @@ class Record:
         for name in self.also:
             check_name(name)
 
+    @property
+    def by_model(self) -> bool:
+        """Whether a model made the artefact."""
+        return any(material.kind == "model" for material in self.origin.materials)
+
     def to_bytes(self) -> bytes:
         """Return the record file: canonical JSON with a final newline."""
         value = {"schema": RECORD_SCHEMA, "also": list(self.also)} | self.origin.to_json()

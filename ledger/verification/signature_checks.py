@@ -29,11 +29,12 @@ from ledger.signing.predicates import (
 from ledger.signing.statement import Statement
 from ledger.signing.timestamp import check_time_stamp, is_stamped, stamp_file
 from ledger.signing.trust import Trust, format_time, verify_envelope
+from ledger.verification.walk import Walk, root_of_measured
 from messages import message
 
 if TYPE_CHECKING:  # imported where an anchor is met: it takes 0.1 s, as much as hashing 120 MB
     pass
-from ledger.verification.walk import Walk, root_of_measured
+
 
 DOUBTS = {
     "unchecked": "{error:text}; the anchor's time would show it, if the chain confirms it",
