@@ -21,9 +21,10 @@ import numpy as np
 import torch
 
 from generator.data.vocabulary import BOS
-from generator.network.checkpoint import SHIPPED, load_model
+from generator.network.checkpoint import load_model
 from generator.network.model import SIZES, Transformer
 from generator.network.stack import threads
+from generator.shipped import SHIPPED
 from generator.writing.decoding import Line, SamplingSettings, sample_lines
 
 

@@ -17,9 +17,22 @@ import typer
 from audit.gate.waivers import parse_day, read_waivers
 from audit.measures.sound import hear, is_sound_of, open_sounds
 from audit.policy import read_policy
+from commands.shared.inputs import (
+    explain_error,
+    gate_exit_code,
+    is_notes,
+    list_music,
+    name_gaps,
+    name_unmatched,
+    open_store,
+)
+from commands.shared.opening import open_chain_to_read, open_log, open_signer, open_trust
+from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
+from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 from corpus.pool import Crashed, map_jobs
 from corpus.rights import loose
 from corpus.store import Store
+from generator.shipped import MODELS
 from ledger.hashes.digest import hash_bytes, hash_file
 from ledger.provenance.digests import Digests
 from ledger.provenance.environment import describe_environment
@@ -42,18 +55,6 @@ if TYPE_CHECKING:
     from audit.report import AuditReport
     from ledger.signing.signer import Signer
     from reports.pages.index import IndexRow
-from commands.shared.inputs import (
-    explain_error,
-    gate_exit_code,
-    is_notes,
-    list_music,
-    name_gaps,
-    name_unmatched,
-    open_store,
-)
-from commands.shared.opening import SHIPPED_MODELS, open_chain_to_read, open_log, open_signer, open_trust
-from commands.shared.options import ChainToRead, Lang, Partial, PasswordFd, PolicyFile, Tracks, Trusted, grouped
-from commands.shared.terminal import UNCHECKED, USAGE, progress, say, stop, tell
 
 FEW_TRACKS = 8  # reports of fewer are made in this process: others take seconds to start
 
@@ -105,7 +106,7 @@ def audit(
         digests.of(made_from)  # before the first track: what the tracks are judged by is as it is now
     run = AuditRun(
         corpus, rules, trusted, open_chain_to_read(source), model, given, _sounds(corpus, files),
-        Memory(open_log(), trusted), SHIPPED_MODELS, digests,
+        Memory(open_log(), trusted), MODELS, digests,
     )  # fmt: skip
     reports: list[AuditReport] = []
     rows = []

@@ -17,10 +17,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from commands.shared.opening import SHIPPED, SHIPPED_MODELS
 from commands.shared.terminal import FAILED, OK, say, stop
 from corpus.chorales import DemoError, copy_chorales, scores
 from corpus.store import Store
+from generator.shipped import MODELS, SHIPPED
 from ledger.provenance.record import material_of, write_record
 from music.midi import read_midi, write_midi
 from music.notes import NoteSequence, TimeSignature, build
@@ -158,7 +158,7 @@ def run_demo(out: Path, step: Callable[..., None], say: Callable[[str], None]) -
     step("keys", "new", key)
     step("ingest", out / "chorales", "--into", store, "--rights", out / "rights.csv", "--require-rights")
     step("sign", store, "--key", key)
-    step("keys", "trust", SHIPPED_MODELS / "public.pem")
+    step("keys", "trust", MODELS / "public.pem")
     step("finetune", "--store", store, "--out", model, "--minutes", 1, "--seed", 1)
     step("sign", model, "--key", key)
     settings = ("-n", 4, "--seed", 7, "--top-p", 0.9, "--temperature", 0.9)

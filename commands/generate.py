@@ -13,7 +13,12 @@ import numpy as np
 import typer
 
 from audit.policy import read_policy
+from commands.shared.environment import describe_run
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
+from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 from corpus.store import Store
+from generator.shipped import SHIPPED
 from ledger.provenance.record import digest_of, material_of, write_record
 from metrics.phash import mel_hash, nearest_hash
 from music.audio import MEL_RATE, mel_to_samples
@@ -24,11 +29,6 @@ from music.render import normalise_loudness, render_wav, renderer_info, write_wa
 if TYPE_CHECKING:
     from generator.writing.sample import Generated
     from music.notes import NoteSequence
-from commands.shared.environment import describe_run
-from commands.shared.inputs import open_search, open_store
-from commands.shared.opening import SHIPPED
-from commands.shared.options import Device, Model, SamplingOptions, Seed, TopP, grouped
-from commands.shared.terminal import FAILED, OK, USAGE, needing_extra, progress, say, stop, tell
 
 LIVELY = SamplingOptions(temperature=1.05)
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.shared.opening import open_log, open_trust
+from commands.shared.options import AllowUnsigned, Json, Trusted
+from commands.shared.terminal import FAILED, OK, UNCHECKED, say, tell, tell_json
 from ledger import errors
 from ledger.provenance.record import read_record
 from ledger.signing.memory import Memory
@@ -20,9 +23,6 @@ from reports.verify import INDEX, Found, beside_index, verify_files
 if TYPE_CHECKING:
     from ledger.links import Link
     from ledger.signing.trust import Trust
-from commands.shared.opening import open_log, open_trust
-from commands.shared.options import AllowUnsigned, Json, Trusted
-from commands.shared.terminal import FAILED, OK, UNCHECKED, say, tell, tell_json
 
 report = typer.Typer(help="Compare and verify audit reports.", no_args_is_help=True, add_completion=False)
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import functools
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.shared.environment import describe_run
+from commands.shared.inputs import open_search, open_store
+from commands.shared.options import Device, Resume, Seed, TrainingOptions, grouped
+from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop, tell
 from corpus.store import Store
-from ledger.provenance.record import material_of, write_record
+from generator.shipped import SHIPPED
+from ledger.provenance.record import digest_of, material_of, write_record
 from metrics.phash import mel_hash
+from music.midi import write_atomically
+from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 if TYPE_CHECKING:
     from generator.training.settings import Settings
-import json
-from dataclasses import asdict
-
-from commands.shared.environment import describe_run
-from commands.shared.inputs import open_search, open_store
-from commands.shared.opening import SHIPPED
-from commands.shared.options import Device, Resume, Seed, TrainingOptions, grouped
-from commands.shared.terminal import INTERRUPTED, OK, USAGE, needing_extra, progress, say, stop, tell
-from ledger.provenance.record import digest_of
-from music.midi import write_atomically
-from reports.pages.evaluation import evaluation_html, evaluation_rows
 
 
 @grouped

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.shared.opening import open_cache, open_chain_to_read, open_log, open_trust
+from commands.shared.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
+from commands.shared.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
 from corpus.segment import StoreAlteredError, StoreError
 from corpus.store import Store
+from generator.shipped import MODELS
 from ledger.hashes.manifest import Method
 from ledger.provenance.digests import Digests
 from ledger.show import log_state, signed_about
@@ -18,9 +22,6 @@ from ledger.verify import verify_path
 
 if TYPE_CHECKING:
     from ledger.links import Verification
-from commands.shared.opening import SHIPPED_MODELS, open_cache, open_chain_to_read, open_log, open_trust
-from commands.shared.options import AllowUnsigned, ChainToRead, Json, Paths, Trusted, grouped
-from commands.shared.terminal import FAILED, OK, UNCHECKED, USAGE, blaming_option, say, stop, tell, tell_json
 
 ledger = typer.Typer(
     help="Look at statements, and at the log of what was signed.", no_args_is_help=True, add_completion=False
@@ -65,7 +66,7 @@ def verify(
         verification = verify_path(
             path, trusted, chain, search or (), require_anchor=require_anchor, signature=signature,
             ignored=ignore or (), strict=strict, allow_unsigned=allow_unsigned, digests=digests, log=memory,
-            shipped=SHIPPED_MODELS, about=track,
+            shipped=MODELS, about=track,
         )  # fmt: skip
         if not as_json:
             _print_links(verification, short)
@@ -140,7 +141,6 @@ def ledger_log(
 
 
 def _is_state(text: str) -> bool:
-
     return re.fullmatch(r"[1-9][0-9]{0,15}:[0-9a-f]{64}", text) is not None
 
 

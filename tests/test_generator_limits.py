@@ -10,8 +10,9 @@ import pytest
 
 from generator.data.tokens import encode, quantise
 from generator.data.vocabulary import SettingError
-from generator.network.checkpoint import SHIPPED, load_model
+from generator.network.checkpoint import load_model
 from generator.network.limits import Limits, density_of, limits_of, most_at_once, read_limits, require_learned
+from generator.shipped import SHIPPED
 from generator.writing.condition_words import parse_conditions
 from generator.writing.sample import generate
 from music.notes import TimeSignature, build

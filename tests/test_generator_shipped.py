@@ -9,7 +9,8 @@ import pytest
 
 from corpus.chorales import scores
 from generator.data.tokens import quantise
-from generator.network.checkpoint import SHIPPED, load_model, read_description
+from generator.network.checkpoint import load_model, read_description
+from generator.shipped import SHIPPED
 from music.midi import write_midi
 from music.notes import NoteSequence, build
 from music.read import read_music

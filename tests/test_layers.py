@@ -23,7 +23,7 @@ FLOORS = {
     "| align",
     "ledger": "errors | paths media links ai_roles | hashes | staging | signing | provenance chains | anchors | "
     "exchange | verification | verify show",
-    "generator": "data | network | writing | training | sound evaluate",
+    "generator": "data shipped | network | writing | training | sound evaluate",
     "audit": "findings checked_toml | report | policy_tables | policy | search | originality | corpus find | "
     "measures | gate opening disclosure | track compiled",
     "reports": "language json_report | drawings checks search_result | pages | exports | formats | verify diff",

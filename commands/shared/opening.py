@@ -18,11 +18,6 @@ from ledger.signing.trust import Trust
 if TYPE_CHECKING:
     from ledger.chains.chain import Chain
 
-SHIPPED_MODELS = (
-    Path(__file__).parents[2] / "generator" / "pretrained"
-)  # models that came with the program, and their key
-SHIPPED = SHIPPED_MODELS / "chorales"
-
 
 def open_signer(key: str, password_fd: int | None, certificate: Path | None = None) -> Signer:
     """Open a signing key; the password is asked for when the key needs one."""

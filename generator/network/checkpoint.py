@@ -41,8 +41,6 @@ CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 MAX_JSON_BYTES = 16 * 2**20
 PUBLIC_FILES = (CONFIG, WEIGHTS, TRAINING)
 """The files that make the model."""
-SHIPPED = Path(__file__).parents[1] / "pretrained" / "chorales"
-"""The model that comes with the program; generator/pretrained/README.md is its card."""
 
 
 @dataclass(frozen=True, slots=True)
